@@ -8,7 +8,7 @@ from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import TABLES
 from shared.jsontext import Json, JsonObject
 from tests.unit.aws.rendered import inside, objects, stack_of, template
-from tests.unit.aws.template.test_template_buses import CONFIG as BUSES
+from tests.unit.aws.template.test_template import BUSES_CONFIG as BUSES
 from tests.unit.topology.configured import topology
 
 PLANNED = """

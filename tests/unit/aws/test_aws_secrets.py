@@ -1,12 +1,16 @@
-"""`hookchain secrets --platform aws`: Secrets Manager."""
+"""Secrets and hooks of a stack: Secrets Manager has the secret, and DynamoDB what is remembered."""
+
+from pathlib import Path
 
 import pytest
 
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.secrets.backend import BackendError
+from shared.cloud import platform
 from shared.jsontext import objects_at
 from tests.aws.operator import Stack
 from tests.fakes.command import Command
+from tests.stand_ins.hook_providers import TOKEN, Stripe
 
 STRONG = "a-long-and-random-value-1"
 OTHER = "a-long-and-random-value-2"
@@ -63,3 +67,41 @@ def test_a_secret_that_cannot_be_read_is_not_taken_for_missing(stack: Stack) -> 
     assert f"restore-secret --secret-id {name}" in trouble
     with pytest.raises(BackendError, match="restore-secret"):
         backend.write("shop-password", STRONG, forget=False)
+
+
+CONFIG = """
+sources: {stripe: {provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}}
+routes: [{name: money, types: [invoice.paid], to: people}]
+destinations: {people: {email: {to: [ann@example.com], from: hooks@example.com}}}
+"""
+
+
+def stored_secret(stack: Stack) -> list[str]:
+    found = stack.call("secretsmanager", "get_secret_value", SecretId=f"{stack.prefix}stripe-secret")
+    return str(found["SecretString"]).split("\n")
+
+
+def test_a_hook_is_registered_rotated_and_removed(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stripe = Stripe()
+    monkeypatch.setattr(platform, "fetch", lambda *, keeps=True: stripe)
+    monkeypatch.setattr("deploy.platforms.platform.INSTANCE_SECONDS", 0.0)
+    (tmp_path / "hookchain.yaml").write_text(CONFIG, encoding="utf-8")
+    stack.describe(url="https://abc.lambda-url.eu-central-1.on.aws/")
+    stack.add_tables()
+    stack.call("secretsmanager", "create_secret", Name=f"{stack.prefix}stripe-token", SecretString=TOKEN)
+    assert stack.run("hooks", "plan") == 3, capsys.readouterr().err
+    assert stack.run("hooks", "apply", "--yes") == 0, capsys.readouterr().err
+    [(first, hook)] = stripe.hooks.items()
+    assert hook["url"] == "https://abc.lambda-url.eu-central-1.on.aws/stripe"
+    assert stored_secret(stack) == [hook["secret"]]
+    assert stack.run("hooks", "plan") == 0
+    assert stack.run("secrets", "rotate", "stripe-secret") == 0, capsys.readouterr().err
+    [(second, renewed)] = stripe.hooks.items()
+    assert second != first
+    assert stored_secret(stack) == [renewed["secret"], hook["secret"]]
+    assert stack.run("hooks", "remove", "--yes") == 0
+    assert not stripe.hooks
+    assert stack.run("hooks", "plan") == 3
+    assert str(hook["secret"]) not in "".join(capsys.readouterr())

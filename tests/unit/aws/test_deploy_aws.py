@@ -1,4 +1,4 @@
-"""`hookchain deploy-aws` and `destroy-aws`: parameters, what cannot change, what a failure says, and what is left."""
+"""The commands deploy-aws, destroy-aws and rollback-aws, and what a deployment reserves of the account's instances."""
 
 import argparse
 import asyncio
@@ -11,11 +11,14 @@ import pytest
 
 from deploy.aws import sam
 from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
+from deploy.aws.prepare import prepare
 from deploy.aws.removal import Remaining, adoption_template, indexes_of
+from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, reservation
 from deploy.aws.sam import Sam, SamFailed
-from deploy.aws.template import read_template
+from deploy.aws.stack_changes import changed_entries, earlier_code, with_earlier_code
+from deploy.aws.template import parameter_defaults, read_template
 from deploy.cloud_access import aws_names
-from deploy.cloud_access.aws import AwsApi
+from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import checked_target
 from deploy.config.dotenv import read_dotenv
 from deploy.hooks.comparison import Remembered
@@ -23,10 +26,11 @@ from deploy.platforms.choice import open_platform
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared.cloud.aws.tables import TABLES
-from shared.jsontext import Json, JsonObject, mapping_at
+from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from tests.aws.operator import Stack
 from tests.fakes.command import Command
-from tests.unit.aws.rendered import inside, objects
+from tests.unit.aws.rendered import inside, objects, template
+from tests.unit.gcp.planned import CONFIG
 from tests.unit.topology.configured import topology
 
 TARGET = checked_target("shop", "eu-central-1")
@@ -143,8 +147,8 @@ def test_a_kept_table_of_an_earlier_version_is_imported_with_the_indexes_that_it
     kept = Remaining(tuple(tables), (), ())
     earlier = {**indexes, deliveries: indexes[deliveries] - {"by_endpoint"}}
     now, then = (read_template(adoption_template(topology(), stack.prefix, kept, each)) for each in (indexes, earlier))
-    for template, has_it in ((now, True), (then, False)):
-        properties = mapping_at(template, "Resources", "DeliveriesTable", "Properties")
+    for adopted, has_it in ((now, True), (then, False)):
+        properties = mapping_at(adopted, "Resources", "DeliveriesTable", "Properties")
         listed = {str(each["IndexName"]) for each in objects(properties["GlobalSecondaryIndexes"])}
         defined = {str(each["AttributeName"]) for each in objects(properties["AttributeDefinitions"])}
         assert ("by_endpoint" in listed, "endpoint_at" in defined) == (has_it, has_it)
@@ -268,3 +272,166 @@ async def _remember_hook(stack: Stack) -> None:
     options = argparse.Namespace(platform="aws", project=None, **asdict(stack.target))
     async with open_platform(options, stack.environ).subscriber_stores() as stores:
         await stores.documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(Remembered("1"))}}))
+
+
+OLD = {"receive": "r1", "transform": "t1", "notify": "n1"}
+
+
+def deployed_stack(digests: dict[str, str], noted: JsonObject | None = None) -> JsonObject:
+    functions: JsonObject = {
+        f"{name.capitalize()}Function": {"Properties": {"CodeUri": f"s3://sam/{digest}", "Timeout": 30}}
+        for name, digest in digests.items()
+    }
+    return {"Metadata": {"CodeDigests": dict(digests), "EarlierCode": noted or {}}, "Resources": functions}
+
+
+T1: JsonObject = {"transform": {"Digest": "t1", "CodeUri": "s3://sam/t1"}}
+
+
+def test_a_deployment_notes_the_code_that_it_replaces_and_no_other() -> None:
+    assert earlier_code(deployed_stack(OLD), {**OLD, "transform": "t2"}) == T1
+    assert earlier_code(deployed_stack(OLD), {**OLD, "subscribe": "s1"}) == {}
+
+
+def test_a_deployment_that_changes_no_code_keeps_the_note() -> None:
+    assert earlier_code(deployed_stack({**OLD, "transform": "t2"}, T1), {**OLD, "transform": "t2"}) == T1
+
+
+def test_a_rollback_changes_the_code_and_nothing_else_and_the_next_deployment_is_a_change() -> None:
+    stack = deployed_stack({**OLD, "transform": "t2"}, T1)
+    rolled, functions = with_earlier_code(stack, ())
+    assert functions == ["transform"]
+    assert inside(rolled, "Resources", "TransformFunction", "Properties") == {"CodeUri": "s3://sam/t1", "Timeout": 30}
+    assert inside(rolled, "Resources", "NotifyFunction") == inside(stack, "Resources", "NotifyFunction")
+    assert inside(rolled, "Metadata") == {"CodeDigests": OLD, "EarlierCode": {}}
+    assert with_earlier_code(rolled, ())[1] == []
+    assert earlier_code(rolled, {**OLD, "transform": "t2"}) == T1
+    assert list(changed_entries(rolled, stack)) == ["update metadata CodeDigests", "  transform: t1 → t2"]
+    assert with_earlier_code(stack, ["notify"])[1] == []
+
+
+def test_the_note_is_in_the_template_of_the_next_deployment(tmp_path: Path) -> None:
+    config = tmp_path / "hookchain.yaml"
+    config.write_text(CONFIG)
+    prepared = prepare(config, {}, "shop-", tmp_path / "aws")
+    document = read_template(prepared.after(deployed_stack(OLD)).template)
+    assert inside(document, "Metadata", "EarlierCode", "transform") == T1["transform"]
+    assert "EarlierCode" not in prepared.template
+    planned = read_template(prepared.template)
+    assert [line for line in changed_entries(document, planned) if "EarlierCode" in line] == []
+
+
+@pytest.fixture
+def rollback(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command on a stack whose last deployment changed transform."""
+    stack.describe()
+    stack.stand_in.parameters = {"Prefix": stack.prefix, "LogDays": "30"}
+    stack.stand_in.template = to_json(deployed_stack({**OLD, "transform": "t2"}, T1))
+    (tmp_path / ".env").touch()
+    where = ["--stack", stack.name, "--region", stack.place.region, "--env-file", str(tmp_path / ".env")]
+    return Command(capsys, "rollback-aws", after=[*where, "--out", str(tmp_path / "out")])
+
+
+def test_the_command_has_sam_deploy_the_stack_with_the_earlier_code(
+    rollback: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = sam_that(0, tmp_path, monkeypatch)
+    assert rollback("--dry-run") == "The code before the last deployment would serve again: transform\n"
+    assert not asked.exists()
+    assert rollback() == "The code before the last deployment serves again: transform\n"
+    assert asked.read_text().startswith("deploy --template-file built/template.yaml --stack-name ")
+    written = read_template((tmp_path / "out" / "built" / "template.yaml").read_text())
+    assert inside(written, "Resources", "TransformFunction", "Properties", "CodeUri") == "s3://sam/t1"
+    assert read_template((tmp_path / "out" / "parameters.yaml").read_text())["LogDays"] == "30"
+
+
+def test_what_cannot_be_rolled_back_exits_with_1(
+    rollback: Command, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sam_that(1, tmp_path, monkeypatch)
+    unchanged = rollback("--function", "notify", code=1)
+    assert "notify: its code stays, because the last deployment did not change it" in unchanged
+    rollback(code=1)
+    assert "the SAM CLI failed" in rollback.error
+    stack.stand_in.template = to_json(deployed_stack(OLD))
+    assert "No earlier code is known" in rollback(code=1)
+    stack.stand_in.stacks.clear()
+    rollback(code=1)
+    assert "is not deployed: make deploy-aws" in rollback.error
+
+
+NEEDS = topology()
+RESERVED_DEFAULTS = parameter_defaults(NEEDS, "shop-")
+RESERVED = {"TransformReserved": "20", "NotifyReserved": "29"}
+"""notify: 20 for deliveries, 2 for dead letters, 6 for what SQS gave up on, and one sweep."""
+NOTHING = dict.fromkeys(RESERVED, "0")
+
+
+def reserved(unreserved: int, instances: int = 1_000, **parameters: str) -> Reservation:
+    return reservation(NEEDS, {**RESERVED_DEFAULTS, **parameters}, {}, AccountLimit("eu-west-1", instances, unreserved))
+
+
+@pytest.mark.parametrize(
+    ("unreserved", "values"), [(1_000, RESERVED), (149, RESERVED), (148, NOTHING), (100, NOTHING), (10, NOTHING)]
+)
+def test_both_functions_are_reserved_for_where_aws_can_leave_a_hundred(unreserved: int, values: dict[str, str]) -> None:
+    found = reserved(unreserved)
+    assert found.values == values
+    assert (found.line.startswith("Reserved"), bool(found.todo)) == (values is RESERVED, values is NOTHING)
+
+
+def test_a_new_account_is_told_in_one_line_what_it_lacks() -> None:
+    found = reserved(10, instances=10)
+    assert found.line == (
+        "Nothing is reserved: 49 for transform and notify would leave fewer than 100 of the account's 10 instances in "
+        "eu-west-1 unreserved, which AWS rejects. A flood of requests to receive can delay them."
+    )
+    assert found.todo.startswith("Request a limit of at least 149: https://eu-west-1.console.aws.amazon.com/")
+
+
+def test_what_the_stack_reserves_already_counts_as_free() -> None:
+    limit = AccountLimit("eu-west-1", 149, 100)
+    assert reservation(NEEDS, RESERVED_DEFAULTS, RESERVED, limit).values == RESERVED
+    assert reservation(NEEDS, RESERVED_DEFAULTS, {}, limit).values == NOTHING
+
+
+def test_receive_is_limited_only_if_asked_and_only_where_that_fits() -> None:
+    assert "ReceiveConcurrency" not in reserved(1_000).values
+    asked = parameter_defaults(topology(CONFIG + "\naws:\n  receive: {max_concurrency: 50}\n"), "shop-")
+    assert asked["ReceiveConcurrency"] == "50"
+    enough, short = (AccountLimit("eu-west-1", 1_000, unreserved) for unreserved in (199, 198))
+    assert reservation(NEEDS, asked, {}, enough).values == RESERVED
+    assert reservation(NEEDS, asked, {}, short).values == NOTHING
+    with pytest.raises(CommandError, match=r"aws: max_concurrency: must leave 100 of the account's .* got 50 for Rec"):
+        reservation(NEEDS, asked, {}, AccountLimit("eu-west-1", 1_000, 149))
+
+
+def test_a_parameter_that_is_no_number_is_rejected() -> None:
+    with pytest.raises(CommandError, match=r"--parameter: NotifyConcurrency must be a whole number; got 'many'"):
+        reserved(1_000, NotifyConcurrency="many")
+
+
+def test_an_operator_can_switch_reservations_off() -> None:
+    assert reserved(1_000, Reserve="off").values == NOTHING
+    assert "because Reserve is off" in reserved(1_000, Reserve="off").line
+
+
+def test_without_the_right_to_read_the_limit_reservations_stay() -> None:
+    found = find_reservation(Denied(), NEEDS, RESERVED_DEFAULTS, {"NotifyReserved": "29"})
+    assert found.values == {"TransformReserved": "0", "NotifyReserved": "29"}
+    assert "cannot be read" in found.line
+
+
+class Denied(FailedStack):
+    def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
+        raise AwsFault("AccessDeniedException", f"{service}: not allowed")
+
+
+def test_a_template_that_is_deployed_by_hand_reserves_nothing() -> None:
+    document = template(NEEDS)
+    for name in ("Transform", "Notify", "Receive"):
+        function = inside(document, "Resources", f"{name}Function", "Properties")
+        setting = "Concurrency" if name == "Receive" else "Reserved"
+        wanted = {"Fn::If": [f"Limits{name}", {"Ref": f"{name}{setting}"}, {"Ref": "AWS::NoValue"}]}
+        assert inside(function, "ReservedConcurrentExecutions") == wanted
+        assert inside(document, "Parameters", f"{name}{setting}", "Default") == 0

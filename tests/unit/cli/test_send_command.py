@@ -1,4 +1,4 @@
-"""`hookchain send` to a receiver that does not confirm the event."""
+"""The commands send and trigger: what they send, to whom, and what they say if it is not confirmed."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from deploy.cli.send import was_known
 from deploy.client.hookchain.outcome import Outcome
 from deploy.config.running_dev import Hint, Ports, write_dev_file
 from deploy.requests.posting import send_until_confirmed
+from shared.signatures.signing import hmac_signature
 from tests.fakes.command import Command
 from tests.fakes.kept import NOW, Kept
 from tests.fakes.receiver import ScriptedReceiver, http_answer, receiver, unavailable
@@ -170,3 +171,114 @@ def test_an_event_that_had_already_arrived_at_the_dev_of_this_machine_is_a_dupli
     assert was_known(event_id, "http://localhost:8080/web", NOW + 1, kept.folder)
     assert not was_known(event_id, "http://localhost:8080/web", NOW, kept.folder), "it has just arrived"
     assert not was_known(event_id, "https://hooks.example.com/web", NOW + 1, kept.folder), "another receiver"
+
+
+TRIGGER_CONFIG = """
+sources:
+  hub: {provider: github, secret: hub-secret}
+  chat: {provider: discord, secret: chat-key}
+  open: {auth: none}
+"""
+SECRET = "the-hub-secret-of-some-length"
+ACCEPTED = http_answer(200, b'{"id":"3f2a9c"}')
+REFUSED = http_answer(401, b'{"title":"no","code":"signature_mismatch"}')
+
+
+@pytest.fixture
+def trigger(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    (tmp_path / "hookchain.yaml").write_text(TRIGGER_CONFIG)
+    (tmp_path / ".env").write_text(f"HUB_SECRET={SECRET}\nMAILGUN_SECRET=a-mailgun-key-0123\n")
+    monkeypatch.chdir(tmp_path)
+    return command.partial("trigger", after=("--config", "hookchain.yaml", "--env-file", ".env", "--state", "state"))
+
+
+@pytest.fixture
+def trigger_hook() -> Generator[ScriptedReceiver, None, None]:
+    with receiver(ACCEPTED) as scripted:
+        yield scripted
+
+
+def test_a_signed_sample_goes_to_the_source_of_its_provider(trigger: Command, trigger_hook: ScriptedReceiver) -> None:
+    output = trigger("github", "--to", f"http://{trigger_hook.address}")
+    assert trigger_hook.heads[0].startswith("POST /hub HTTP/1.1")
+    assert trigger_hook.header("x-hub-signature-256") == hmac_signature(
+        trigger_hook.bodies[0], SECRET, prefix="sha256="
+    )
+    assert trigger_hook.header("x-github-event") == "push"
+    assert output.endswith("accepted as event 3f2a9c\n")
+
+
+def test_a_source_without_a_provider_is_named_with_a_command_that_sends_to_it(trigger: Command) -> None:
+    trigger("open", code=2)
+    assert "the source 'open' has no provider" in trigger.error
+    assert "hookchain smoke --source open" in trigger.error
+
+
+def test_what_is_broken_and_rejected_is_as_it_should_be(trigger: Command) -> None:
+    with receiver(REFUSED) as trigger_hook:
+        output = trigger("github", "--break", "signature", "--to", trigger_hook.url)
+        assert trigger_hook.header("x-hub-signature-256") != hmac_signature(
+            trigger_hook.bodies[0], SECRET, prefix="sha256="
+        )
+    assert "(401 signature_mismatch), as expected" in output
+
+
+def test_what_is_broken_and_accepted_is_an_alarm(trigger: Command, trigger_hook: ScriptedReceiver) -> None:
+    assert "IT SHOULD HAVE BEEN REJECTED" in trigger("github", "--break", "body", "--to", trigger_hook.url, code=1)
+
+
+@pytest.mark.parametrize(
+    ("provider", "message"), [("aws_sns", "the provider's public key cannot be fetched"), ("github", "")]
+)
+def test_what_is_broken_and_not_decided_is_no_alarm(trigger: Command, provider: str, message: str) -> None:
+    with receiver(unavailable()) as trigger_hook:
+        output = trigger(provider, "--break", "signature", "--to", trigger_hook.url, code=1)
+    assert len(trigger_hook.heads) == 1
+    assert "neither accepted nor rejected" in output
+    assert message in output
+    assert "SHOULD" not in output
+
+
+def test_a_handshake_is_reported_by_its_answer(trigger: Command) -> None:
+    with receiver(http_answer(200, b"the challenge")) as trigger_hook:
+        assert "answered (200): the challenge" in trigger("dropbox", "challenge", "--to", trigger_hook.url)
+    assert trigger_hook.heads[0].startswith("GET /hook?challenge=hookchain-")
+
+
+def test_without_a_key_of_our_own_a_public_key_cannot_be_signed_for(trigger: Command) -> None:
+    trigger("discord", code=1)
+    assert "only the provider has the private key" in trigger.error
+    assert "--make-key" in trigger.error
+
+
+def test_our_own_key_pair_signs_for_the_provider(
+    trigger: Command, trigger_hook: ScriptedReceiver, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text('CHAT_KEY="the provider\'s own public key"\n')
+    output = trigger("discord", "--make-key") + trigger("discord", "--to", trigger_hook.url)
+    assert trigger_hook.header("x-signature-ed25519")
+    assert (tmp_path / "state/keys/chat-key.pem").stat().st_mode & 0o777 == 0o600
+    assert "the provider's own public key" in (tmp_path / ".env").read_text()
+    assert "PRIVATE" not in output + (tmp_path / ".env").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("githbu",), "did you mean 'github'?"),
+        (("github", "pusch"), "`hookchain trigger github --list` lists them"),
+        (("stripe", "--to", "http://127.0.0.1:9/x"), "there is no secret 'stripe-secret'"),
+        (("github", "--variant", "legacy_sha1"), "the source has no variant 'legacy_sha1'; it has sha256"),
+    ],
+)
+def test_a_usage_error_says_so(trigger: Command, arguments: tuple[str, ...], message: str) -> None:
+    trigger(*arguments, code=2)
+    assert message in trigger.error
+
+
+def test_if_nothing_listens_the_message_names_the_command_to_start(
+    trigger: Command, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT_BASE", str(free_port))
+    assert trigger("github", code=1).endswith("; start `make dev`\n")
+    assert "make dev" not in trigger("github", "--to", f"http://127.0.0.1:{free_port}", code=1)

@@ -2,34 +2,43 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, CookieJar, StreamReader
+from aiohttp import ClientSession, CookieJar, StreamReader, web
 from aiohttp.web import HTTPBadRequest
 
 from deploy.config.page_token import page_token
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
+from deploy.dev.caught import Sheet, open_caught
 from deploy.dev.inspector.api import event_query
-from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, repair_some
+from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, missing_entries, repair_some
+from deploy.dev.local_server import rejection_reason
 from deploy.dev.local_status import local_version
-from deploy.dev.mail import SentRequest, mail_request
+from deploy.dev.mail import MailRequest, SentRequest, mail_request
+from deploy.history.journal_view import EventQuery
 from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.replay import is_replayable, make_dead_letter_replay
+from deploy.history.status import held_destinations
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery
+from shared.errors import Permanent
 from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry
 from shared.jsontext import JsonObject, mapping_at, objects_at, to_json
 from shared.ledger import LedgerRow, Place, Settlement
+from shared.ports import DELIVERIES, EVENTS
 from shared.subscribers.directory import TENANTS, Directory, endpoints_of
 from shared.subscribers.model import Endpoint, EndpointSecret, SealedText, Tenant
 from tests.fakes.deliveries import settled
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.notifier import a_delivery
 from tests.unit.dev.inspected import JSON_TYPE, NOW, TELL, TOKEN, Inspector, a_dead_letter, an_event
 
 
@@ -319,3 +328,138 @@ async def next_update(stream: StreamReader, name: str) -> JsonObject:
         if line == f"event: {name}\n".encode():
             return mapping_at(json.loads((await stream.readline()).removeprefix(b"data: ")))
     raise EOFError(name)
+
+
+HOST = "127.0.0.1:8090"
+
+
+# Who may connect
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": f"http://{HOST}"}, {"Sec-Fetch-Site": "same-origin"}])
+def test_the_page_and_programs_may_act(headers: Mapping[str, str]) -> None:
+    assert rejection_reason("POST", HOST, {**JSON_TYPE, **headers}) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {**JSON_TYPE, "Origin": "https://evil.example"}),
+        ("POST", {**JSON_TYPE, "Origin": "http://127.0.0.1:3000"}),
+        ("POST", {**JSON_TYPE, "Sec-Fetch-Site": "same-site"}),
+        ("POST", {"Content-Type": "text/plain"}),
+        ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}),
+    ],
+)
+def test_another_sites_page_may_not(method: str, headers: Mapping[str, str]) -> None:
+    assert rejection_reason(method, HOST, headers) is not None
+
+
+# Queries
+
+
+def test_a_query_is_read_whole() -> None:
+    query = {"source": "web", "type": "a.*", "status": "held", "text": "ada", "limit": "7", "before": "9"}
+    since = {"since": "2026-09-21T14:13:20Z"}
+    assert event_query({**query, **since}) == EventQuery("web", "a.*", "held", "ada", 1_790_000_000.0, None, 7, 9)
+    assert event_query({}) == EventQuery()
+
+
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "١"}, {"status": "?"}])
+def test_an_invalid_query_is_rejected_with_a_reason(query: Mapping[str, str]) -> None:
+    with pytest.raises(web.HTTPBadRequest) as error:
+        event_query(query)
+    assert error.value.text
+
+
+# Updates
+
+
+async def test_a_disabled_destination_is_held_and_a_paused_one_says_until_when() -> None:
+    ledger = FakeLedger()
+    await ledger.disable("crm", "verify the address", 100.0)
+    await ledger.pause("chat", 200.0, 100.0, "it still fails")
+    held = await held_destinations(ledger, ["list", "crm", "chat"], 150.0)
+    crm, chat = objects_at({"held": [*held]}, "held")
+    assert (crm["destination"], crm["reason"], crm["act"]) == ("crm", "verify the address", "resume")
+    assert (chat["destination"], chat["paused_until"], chat["act"]) == ("chat", "1970-01-01T00:03:20.000Z", "release")
+    assert await held_destinations(ledger, ["chat"], 250.0) == []
+
+
+async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_though_it_is_not_disabled() -> None:
+    ledger = FakeLedger()
+    await settled(ledger, a_delivery(1, "list"), Settlement("held", 101.0, "nobody knows whether it arrived"))
+    [held] = objects_at({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
+    assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
+    assert held["reason"] == "nobody knows whether it arrived"
+
+
+# Replays
+
+EVENT: JsonObject = {"specversion": "1.0", "id": "e1", "type": "signup", "source": "/sources/web", "data": {"é": 1}}
+
+
+def letter(topic: str, message: bytes) -> DeadLetter:
+    return DeadLetter("d1", "request_rejected", "no such user", 0.0, message, topic)
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [("dead-letters", json.dumps(EVENT).encode()), (EVENTS, b"\xff"), (EVENTS, b"[]"), (DELIVERIES, b'{"id": 1}')],
+)
+def test_a_message_that_is_not_ours_is_not_replayed(topic: str, message: bytes) -> None:
+    assert not is_replayable(letter(topic, message))
+    with pytest.raises(Permanent, match="no message that can be replayed"):
+        make_dead_letter_replay(letter(topic, message), "r1")
+
+
+# Repair of the journal
+
+
+def row(key: str, state: str) -> LedgerRow:
+    return LedgerRow(key, "e1", "tell", "list", state, 1, 0, 1, None, "why", "202", 1.0, 2.0, b"")
+
+
+def test_entries_that_the_journal_lacks_are_found_in_the_ledger() -> None:
+    rows = [
+        row("a", "delivered"),
+        row("b", "held"),
+        row("c", "retry_scheduled"),
+        row("d", "claimed"),
+        row("e", "dead_lettered"),
+        row("f", "merged"),
+        row("g", "held"),
+    ]
+    outcomes = {"a": "delivered", "b": "retry_scheduled", "c": "unknown", "g": "unknown"}
+    found = [(entry.delivery_id, entry.outcome, entry.attempt_number) for entry in missing_entries(outcomes, rows)]
+    assert found == [("b", "held", 0), ("e", "failed", 0), ("f", "merged", 0), ("g", "held", 0)]
+
+
+IDS = [f"{number:064x}" for number in range(50)]
+
+
+def test_what_was_caught_of_a_delivery_is_counted_and_erased_while_more_comes(tmp_path: Path) -> None:
+    sheet = Sheet("people", "Sheet1")
+    with open_caught(tmp_path) as caught, open_caught(tmp_path) as writer:
+        for each in IDS[:2]:
+            writer.mailbox.keep([MailRequest("m", 1.0, f'{{"x": "{each}"}}', 1, (b"attached",))])
+        assert [caught.count_of_delivery(each) for each in IDS[:3]] == [1, 1, 0]
+        writer.sheets.append(sheet, [["Ada", IDS[0]]], 1.0)
+        assert caught.count_of_delivery(IDS[0]) == 2
+        caught.erase_delivery(IDS[0])
+        assert [caught.count_of_delivery(each) for each in IDS[:2]] == [0, 1]
+        assert (caught.mailbox.count(), caught.mailbox.attachment_content(1, 0)) == (1, None)
+        with closing(sqlite3.connect(tmp_path / "mail.db")) as file:  # what was attached is gone from the file too
+            assert file.execute("SELECT count(*) FROM attachment").fetchone() == (1,)
+        caught.purge(2.0)
+        assert [caught.count_of_delivery(each) for each in IDS[:2]] == [0, 0]
+
+
+def test_to_look_for_many_deliveries_reads_what_was_caught_once(tmp_path: Path) -> None:
+    ids = [f"{number:064x}" for number in range(300)]
+    steps: list[None] = []
+    with open_caught(tmp_path) as caught:
+        caught.mailbox.keep([MailRequest(each, 1.0, f'{{"x": "{each}"}}', 1) for each in ids])
+        caught.mailbox._db.set_progress_handler(lambda: steps.append(None), 1_000)
+        assert sum(map(caught.count_of_delivery, ids)) == 300
+        assert len(steps) < 100  # thousand steps of SQLite; to read all for each delivery takes four times as many

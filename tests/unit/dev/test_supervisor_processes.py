@@ -1,4 +1,4 @@
-"""Running, restarting and ending processes, with real ones."""
+"""The processes of the supervisor: their plan, also on the local Lambda; running, restarting and ending them."""
 
 import asyncio
 import os
@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from deploy.config.running_dev import HOST
+from deploy.config.running_dev import HOST, ports_from
 from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.processes import Child
+from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_aws_children, plan_children
+from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.runner import ReaperLink, Runner
+from deploy.dev.supervisor.state_folder import StateFault, locked
+from shared.settings import read_settings
 from tests.running.ports import free_port
 from tests.running.processes import PATIENCE_SECONDS, ROOT, is_open
 
@@ -200,3 +203,111 @@ async def test_a_connection_waits_while_one_process_replaces_another(tmp_path: P
         await task
     assert not is_open(port)
     assert recorder.messages == []
+
+
+PORTS = ports_from(8080)
+
+
+# The plan
+
+
+def plan(sendgrid_key: str | None = "SG.x", inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
+    secrets = {"receive": {"FORM_PASSWORD": "p"}, "transform": {}, "notify": {"CRM_KEY": "k"}}
+    folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
+    return {child.name: child for child in plan_children(folders, PORTS, inherited or {}, secrets, sendgrid_key)}
+
+
+def test_functions_run_under_functions_framework_on_loopback() -> None:
+    receive = plan()["receive"]
+    assert receive.command[0].endswith("functions-framework")
+    assert receive.command[1:] == (
+        *("--source", "functions/receive/main.py", "--target", "receive", "--host", "127.0.0.1", "--port", "8080"),
+    )
+    assert receive.environ["HOOKCHAIN_SLICE"] == "/state/slices/receive.json"
+    assert receive.environ["PUBSUB_EMULATOR_HOST"] == "127.0.0.1:8085"
+
+
+def test_a_secret_goes_to_the_function_that_needs_it_and_nowhere_else() -> None:
+    children = plan(inherited={"FORM_PASSWORD": "p", "PATH": "/bin"})
+    assert [name for name, child in children.items() if "FORM_PASSWORD" in child.environ] == ["receive"]
+    assert [name for name, child in children.items() if "CRM_KEY" in child.environ] == ["notify"]
+    assert all(child.environ["PATH"] == "/bin" for child in children.values())
+
+
+def test_mails_are_caught_unless_they_are_to_be_sent() -> None:
+    shell = {"SENDGRID_API_KEY": "real", "SMTP_URL": "smtp://real", "DEBUG": "1", "PORT": "1"}
+    caught = plan("SG.local", base_environ(shell, send_mail=False))["notify"].environ
+    assert (caught["SENDGRID_API_KEY"], caught["SENDGRID_API_URL"]) == ("SG.local", "http://127.0.0.1:8085")
+    assert not {"SMTP_URL", "DEBUG", "PORT"} & caught.keys()
+    sent = plan(None, base_environ(shell, send_mail=True))["notify"].environ
+    assert (sent["SENDGRID_API_KEY"], sent["SMTP_URL"]) == ("real", "smtp://real")
+    assert "SENDGRID_API_URL" not in sent
+
+
+def test_a_change_restarts_the_processes_whose_code_it_is() -> None:
+    children = list(plan().values())
+    assert affected(children, [Path("/checkout/functions/notify/notify.py")]) == ("notify",)
+    assert affected(children, [Path("/checkout/deploy/dev/inspector/app.js")]) == ("apis", "inspector")
+    assert {"receive", "transform", "notify"} <= set(affected(children, [Path("/checkout/shared/event.py")]))
+    assert affected(children, [Path("/checkout/README.md")]) == ()
+
+
+# Watching, the lock
+
+
+def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "gone.py").write_text("1")
+    before = snapshot([tmp_path, tmp_path / "missing.yaml"])
+    (tmp_path / "gone.py").unlink()
+    (tmp_path / "new.html").write_text("1")
+    (tmp_path / "notes.md").write_text("1")
+    (tmp_path / "__pycache__" / "a.py").write_text("1")
+    assert changes(before, before) == ()
+    assert changes(before, snapshot([tmp_path])) == (tmp_path / "gone.py", tmp_path / "new.html")
+
+
+def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
+    message = r"in use by another `make dev` \(process \d+\)"
+    with locked(tmp_path / "state"), pytest.raises(StateFault, match=message), locked(tmp_path / "state"):
+        pass
+    with locked(tmp_path / "state"):
+        pass
+
+
+def lambda_plan(sendgrid_key: str | None = None, inherited: Mapping[str, str] | None = None) -> dict[str, Child]:
+    secrets = {"receive": {"form-password": "p"}, "transform": {}, "notify": {"crm-key": "k"}}
+    folders = Folders(Path("/checkout"), Path("/state"), Path("/sockets"))
+    timeouts = {"receive": 30, "transform": 60, "notify": 90}
+    children = plan_aws_children(folders, PORTS, inherited or {}, secrets, timeouts, sendgrid_key)
+    return {child.name: child for child in children}
+
+
+def test_a_function_has_the_settings_of_a_deployment_on_aws() -> None:
+    environ = {**lambda_plan()["transform"].environ, "AWS_LAMBDA_FUNCTION_NAME": "transform"}
+    settings = read_settings(environ)
+    assert settings.is_aws
+    assert not settings.is_local
+    assert settings.aws_endpoint == "http://127.0.0.1:8085"
+    assert settings.queues["events"] == "http://127.0.0.1:8085/000000000000/hookchain-events"
+    assert str(settings.slice_file) == "/state/slices/transform.json"
+
+
+def test_on_lambda_a_secret_goes_to_the_function_that_needs_it_and_nowhere_else() -> None:
+    children = lambda_plan(inherited={"FORM_PASSWORD": "p", "CRM_KEY": "k"})
+    assert children["receive"].command[-2:] == ("--secrets", "form-password")
+    assert [name for name, child in children.items() if "FORM_PASSWORD" in child.environ] == ["receive"]
+    assert [name for name, child in children.items() if "CRM_KEY" in child.environ] == ["notify"]
+
+
+def test_a_persons_own_clouds_are_not_inherited() -> None:
+    own = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "t", "GOOGLE_CLOUD_PROJECT": "p", "K_SERVICE": "receive"}
+    environ = lambda_plan(inherited=own | {"HOME": "/home"})["notify"].environ
+    assert environ["HOME"] == "/home"
+    assert not own.keys() & environ.keys()
+
+
+def test_a_change_of_the_local_lambda_restarts_the_functions() -> None:
+    changed = [Path("/checkout/deploy/dev/aws/function_url.py")]
+    assert affected([*lambda_plan().values()], changed) == ("apis", "receive", "transform", "notify")

@@ -18,21 +18,26 @@ from deploy.history.destinations import (
 )
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.documents import delivery_document
+from deploy.history.forget import digest_ids, is_recorded
 from deploy.history.replay import delivered_since, make_dead_letter_replay
 from deploy.history.stored_messages import merged_count
 from functions.notify.attempt import attempt_entry
+from functions.notify.digests.record import record_name
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.dead_letter_message import dead_letter_from
 from shared.delivery import Delivery, Failed, Unknown
+from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
-from shared.ledger import PAUSED_BY_OPERATOR, POSTPONE_SECONDS, Claimed, DestinationState, Settlement
+from shared.ledger import PAUSED_BY_OPERATOR, POSTPONE_SECONDS, Claimed, DestinationState, LedgerRow, Settlement
 from shared.ledger_rules import DELIVERED, HELD, RETRY_SCHEDULED
 from shared.outcomes import DeliveryState
+from shared.store_ports import Kept
 from shared.times import rfc3339
 from tests.fakes.deliveries import message_of, settled
 from tests.fakes.destinations import FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import EVENT, FakeNotifier, a_delivery
+from tests.fakes.records import FakeRecords
 
 NOW = 1_790_000_000.0
 SLICE: Json = {"kind": "webhook", "rate": [100, 60], "in_flight": 5, "per": "data.id", "retry_seconds": [5, 90, 7200]}
@@ -256,3 +261,22 @@ async def test_a_dead_lettered_digest_is_replayed_whole_and_its_letter_says_how_
 @pytest.mark.parametrize("message", [b"", b'"merged"', b'{"merged": 3}', b'[{"merged": 1}'])
 def test_a_message_that_is_no_digest_stands_for_nothing(message: bytes) -> None:
     assert merged_count(message) == 0
+
+
+GROUP = "a" * 32
+
+
+def test_each_digest_of_an_event_is_found_however_many_it_has() -> None:
+    rows = [
+        LedgerRow(f"k{number}", "e1", "tell", "crm", "merged", 1, 0, 0, None, "", "", 1.0, 1.0, b"", group=f"d{number}")
+        for number in range(1_001)
+    ]
+    assert digest_ids([*rows, *rows]) == [row.group for row in rows]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not JSON", '{"n": 1, "published_at": 5, "members": "A"}'])
+async def test_a_record_that_cannot_be_read_is_named_and_stops_the_command(text: str) -> None:
+    records = FakeRecords()
+    records.kept[record_name(GROUP)] = Kept(text, 9.0)
+    with pytest.raises(Temporary, match=rf"'{record_name(GROUP)}' cannot be read .*delete it"):
+        await is_recorded(records, GROUP + "0" * 16)

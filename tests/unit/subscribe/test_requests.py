@@ -1,15 +1,26 @@
-"""What comes of a request before its handler: the answer is a 4xx with a reason and never a 5xx, and a rate is kept."""
+"""The API behind its routes: requests before any handler, idempotency keys, and AWS Lambda."""
 
+import asyncio
 import json
+import subprocess
+import sys
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from functions.subscribe.credentials import read_signed, signed_text
+from functions.subscribe.idempotency import RUNNING_SECONDS
+from functions.subscribe.lambda_handler import handle
 from functions.subscribe.routes import ROUTES
 from functions.subscribe.service import INTERVAL_SECONDS, MAX_REQUESTS
+from shared.errors import Temporary
+from shared.http import Request
+from shared.jsontext import JsonObject
+from shared.subscribers.directory import IDEMPOTENCY
+from tests.aws.invoked import Context, url_event
 from tests.fakes.subscribe_api import Answer, Subscribers
+from tests.running.processes import ROOT
 
 PATH: Final = "/v1/tenants/acme/endpoints"
 KEYS: Final = (b"k" * 32, b"l" * 32)
@@ -238,3 +249,140 @@ async def test_neither_others_nor_the_operator_has_to_wait(api: Subscribers, key
     await api.tenant("bolt", key)
     own = await api.endpoint("bolt", key)
     assert (await send_test(api, await api.token("bolt", key), str(own["id"]), "bolt")).status == 202
+
+
+ENDPOINTS = "/v1/tenants/acme/endpoints"
+BODY = {"url": "https://a.example.com/"}
+
+
+async def create(
+    api: Subscribers, key: str, text: str = "once", url: str = "https://a.example.com/"
+) -> tuple[int, str]:
+    answer = await api.send("POST", ENDPOINTS, {"url": url}, by=key, headers={"Idempotency-Key": text})
+    return answer.status, answer.reply.body.decode()
+
+
+async def test_the_same_request_again_gets_the_same_answer_with_its_secret(api: Subscribers, key: str) -> None:
+    first = await create(api, key)
+    assert first == await create(api, key)
+    assert len(await api.service.directory.endpoints("acme")) == 1
+    secret = str(json.loads(first[1])["secret"])
+    assert all(secret not in each.text for each in api.documents.kept.values())
+
+
+async def test_a_key_is_one_bodys_and_one_callers(api: Subscribers, key: str) -> None:
+    await create(api, key)
+    assert (await create(api, key, url="https://b.example.com/"))[0] == 422
+    assert (await create(api, await api.key(), url="https://b.example.com/"))[0] == 201
+    assert (await create(api, await api.token("acme", key), url="https://c.example.com/"))[0] == 201
+
+
+async def test_a_request_in_progress_is_409_until_it_must_have_ended(api: Subscribers, key: str) -> None:
+    """Here it died without an answer: its client learns when to come again."""
+    await create(api, key)
+    (name, document), *_ = [item for item in api.documents.kept.items() if item[0][0] == IDEMPOTENCY]
+    record = json.loads(document.text)
+    del record["answer"], record["state"]
+    await api.documents.write(*name, json.dumps(record))
+    answer = await api.send("POST", ENDPOINTS, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (409, "request_in_progress", "1")
+    for seconds, retry_after in ((1.0, "9"), (8.5, "1")):
+        api.clock.time += seconds
+        answer = await api.send("POST", ENDPOINTS, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
+        assert (answer.status, answer.headers["retry-after"]) == (409, retry_after)
+    api.clock.time += 0.5
+    assert (await create(api, key))[0] == 201
+    assert len(await api.service.directory.endpoints("acme")) == 1
+
+
+async def test_a_request_that_takes_long_keeps_a_repeat_away_and_its_answer_is_kept(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.subscribe.idempotency.RENEW_SECONDS", 0.001)
+    repeats: list[int] = []
+
+    async def take_long(*_: object) -> None:
+        for seconds in [RUNNING_SECONDS - 1] * 3:
+            api.clock.time += seconds
+            await asyncio.sleep(0.01)
+            repeats.append((await create(api, key))[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", take_long)
+        first = await create(api, key)
+    assert (first[0], repeats) == (201, [409] * 3)
+    assert await create(api, key) == first
+
+
+async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoint(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise Temporary("documents_unavailable", "the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", fail)
+        assert (await create(api, key))[0] == 503
+    status, body = await create(api, key)
+    (endpoint,) = await api.service.directory.endpoints("acme")
+    assert (status, json.loads(body)["id"]) == (201, endpoint.id)
+    path = f"{ENDPOINTS}/{endpoint.id}/secret"
+    assert (await api.send("GET", path, by=key)).json["secret"] == json.loads(body)["secret"]
+
+
+async def test_a_key_is_forgotten_after_24_hours_with_the_secret_of_its_answer(api: Subscribers, key: str) -> None:
+    first = json.loads((await create(api, key))[1])
+    rotated = await api.send("POST", f"{ENDPOINTS}/{first['id']}/secret/rotate", by=key)
+    api.clock.time += 86_401
+    status, body = await create(api, key)
+    assert (status, json.loads(body)["id"] != first["id"]) == (201, True)
+    assert rotated.text("secret") not in body
+
+
+async def test_a_request_that_was_at_fault_may_be_sent_again(api: Subscribers, key: str) -> None:
+    made = [await api.endpoint("acme", key) for _ in range(5)]
+    assert (await create(api, key))[0] == 409
+    await api.send("DELETE", f"{ENDPOINTS}/{made[0]['id']}", by=key)
+    assert (await create(api, key))[0] == 201
+
+
+@pytest.mark.parametrize("text", ["", "two words", "x" * 256])
+async def test_a_key_that_is_none_is_422(api: Subscribers, key: str, text: str) -> None:
+    assert (await create(api, key, text))[0] == 422
+
+
+def invoke(api: Subscribers, request: Request) -> JsonObject:
+    return handle(url_event(request), Context(), lambda: api.service)
+
+
+def test_the_api_and_the_pages_are_behind_one_url() -> None:
+    api = Subscribers()
+    key = asyncio.run(api.key())
+    headers = (("authorization", f"Bearer {key}"), ("content-type", "application/json"))
+    made = invoke(api, Request("PUT", "/v1/tenants/acme", "", headers, b'{"name": "Acme"}'))
+    assert made["statusCode"] == 200
+    assert json.loads(str(made["body"]))["name"] == "Acme"
+    listed = invoke(api, Request("GET", "/v1/tenants", "limit=1", headers))
+    assert len(json.loads(str(listed["body"]))["items"]) == 1
+    page = invoke(api, Request("GET", "/portal"))
+    assert (page["statusCode"], page["isBase64Encoded"]) == (200, False)
+    assert "content-security-policy" in page["headers"]  # type: ignore[operator] # an object
+    assert invoke(api, Request("GET", "/v1/tenants"))["statusCode"] == 401
+
+
+SCRIPT = """
+import functions_framework.aio, sys
+framework = set(sys.modules)
+import functions.subscribe.main
+print(*sys.modules.keys() - framework)
+"""
+HEAVY = ("cryptography", "jmespath", "jsonschema", "yaml", "ssl", "google", "functions.subscribe.handlers")
+
+
+def test_the_start_imports_no_handler_and_nothing_for_ciphers_filters_or_schemas() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env={}, capture_output=True, text=True, check=True)
+    assert not [
+        module
+        for module in done.stdout.split()
+        if any(module == heavy or module.startswith(f"{heavy}.") for heavy in HEAVY)
+    ]

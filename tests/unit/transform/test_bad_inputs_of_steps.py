@@ -51,7 +51,7 @@ CASES: Final[dict[str, list[tuple[Json, Json, str]]]] = {
         (DECRYPT, SEALED[:-8], "cryptography_failed"),
     ],
     "P24": [(DECRYPT, seal(b'"x"', OLD, Binding("", "data"), bytes(12)), "")],
-    "P25": [({"encrypt": {"secret": "keys"}}, SECRET, "")],  # nonces: test_steps_encrypt
+    "P25": [({"encrypt": {"secret": "keys"}}, SECRET, "")],  # nonces: test_steps_text
     "P27": [
         ({"convert": {"to": "xml"}}, {"a><script>": 1}, "conversion_failed"),
         ({"convert": {"to": "xml"}}, {"": 1}, "conversion_failed"),

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_QUERY_FIELDS: Final = 30
+"""More than any route takes. The rest of a longer query is not even split."""
 LIMITS: Final = limits.Limits(max_depth=32, max_nodes=100_000, max_keys=2_000, max_key_characters=1_000)
 """The limits of a body."""
 MAX_FAULTS: Final = 20
 """The most values at fault that a reply lists."""
 _MAX_PATH_CHARACTERS: Final = 200
 _MAX_RULE_CHARACTERS: Final = 500
+"""The length of a fault's path and rule in a reply: both may have a caller's text."""
 RETRY_AFTER_SECONDS: Final = 5
 """The wait that a caller is told with a 503."""
 
@@ -47,6 +49,10 @@ NO_STORE: Final = ("cache-control", "no-store")
 _JSON: Final = ("content-type", "application/json")
 _JSON_FORMAT: Final = media_type("application/json")
 _AGAIN: Final = "It may be done or not. Send it again later."
+_SCHEME: Final = "bearer "
+_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
+_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
+"""The same for each of the three, so that a caller who guesses learns nothing."""
 
 
 class LogEntry(NamedTuple):
@@ -105,6 +111,7 @@ def _router() -> Router:
 
 
 def _headers_of(error: problems.ApiProblem) -> Headers:
+    """Return the headers that a reply to this problem must have."""
     if error.code == "not_authenticated":
         return (("www-authenticate", 'Bearer realm="hookchain"'),)
     return (("retry-after", str(error.retry_after_seconds)),) if error.retry_after_seconds else ()
@@ -132,9 +139,9 @@ def _log(entry: LogEntry, head: Request, route: Route | None, reply: Reply, star
 
 
 async def answer_known(service: Service, request: Request, read: ReadBody, caller: access.Caller) -> Reply:
-    """Answer a request whose caller is known without a key, as the operator's commands are.
+    """Answer a request to the API whose caller is known without a key, as the operator's commands are.
 
-    Raises ApiProblem, Rejected and Temporary.
+    It is not logged. Raises ApiProblem, Rejected and Temporary, which `answer` would turn into replies.
     """
     matched = _router().find(request.path)
     return await _call_handler(
@@ -151,7 +158,11 @@ async def _call_handler(
     caller: access.Caller,
     own_tenant: Tenant | None,
 ) -> Reply:
-    """Make the checks that follow the caller's, and call the handler. `own_tenant` is there with a portal token."""
+    """Make the checks that follow the caller's, and call the handler.
+
+    `own_tenant` is the tenant of a portal token, which was read with it; None for an API key. Raises ApiProblem,
+    Rejected and Temporary.
+    """
     tenant = params.get("tenant")
     route.access.verify(caller, tenant)
     call = Call(service, request, caller, params)
@@ -166,6 +177,7 @@ async def _call_handler(
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None
     if key is None:
         return await _run(route, call, values)
+    # Imported here, because few requests have such a key.
     from functions.subscribe.idempotency import answer_once
 
     return await answer_once(call, key, lambda: _run(route, call, values))
@@ -182,7 +194,7 @@ async def _tenant(service: Service, tenant: str, *, may_be_missing: bool) -> Ten
 
 
 async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
-    """Call the handler, and write its result as a reply."""
+    """Call the handler, and write its result as a reply; 204 if it returns nothing."""
     result = await route.handler(call, values)  # type: ignore[arg-type] # the model that it names
     if result is None:
         return Reply(204, headers=(NO_STORE, *call.headers))
@@ -209,7 +221,7 @@ def read_input(route: Route, request: Request) -> BaseModel:
     except ValidationError as error:
         details = error.errors(include_url=False)
         prefix = "/" if route.takes_body else "?"
-        raise problems.invalid_values([_fault(each, prefix) for each in details[:MAX_FAULTS]]) from None
+        raise problems.invalid_values([_fault(detail, prefix) for detail in details[:MAX_FAULTS]]) from None
 
 
 def _is_json(content_type: str) -> bool:
@@ -218,10 +230,12 @@ def _is_json(content_type: str) -> bool:
 
 
 def _body_value(body: bytes) -> jsontext.Json:
+    """Return the value of the body; an empty body is an empty object. Raises Rejected."""
     return json_body.parse(body, _JSON_FORMAT, LIMITS) if body.strip() else {}
 
 
 def _query_value(query: str) -> dict[str, str]:
+    """Return the fields of the query. Raises ApiProblem (`invalid_value`), also for a field that comes twice."""
     if len(query) > MAX_QUERY_CHARACTERS:
         raise problems.ApiProblem("invalid_value", f"the query must have at most {MAX_QUERY_CHARACTERS} characters")
     try:
@@ -243,17 +257,12 @@ def _query_value(query: str) -> dict[str, str]:
 def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     """Return the place of the fault, as a JSON pointer or as `?name`, and the rule."""
     # pydantic adds `[key]` to the place of a key that is at fault. It is not part of the request.
-    parts = [str(part) for part in detail["loc"] if part != "[key]"]
-    path = "".join([f"?{name}" for name in parts[:1]]) if prefix == "?" else json_pointer.pointer("", *parts)
+    names = [str(name) for name in detail["loc"] if name != "[key]"]
+    path = "".join([f"?{name}" for name in names[:1]]) if prefix == "?" else json_pointer.pointer("", *names)
     return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]
 
 
 # The authentication of a caller by an API key or a portal token
-
-_SCHEME: Final = "bearer "
-
-_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
-_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
 
 
 async def _authenticate(service: Service, request: Request) -> tuple[access.Caller, Tenant | None]:
@@ -268,6 +277,7 @@ async def _authenticate(service: Service, request: Request) -> tuple[access.Call
 
 
 async def _key_caller(service: Service, text: str) -> access.KeyCaller:
+    """Return the caller with this API key. Raises ApiProblem (`not_authenticated`)."""
     presented = credentials.read_api_key(text)
     found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
     if presented is None or found is None:
@@ -285,6 +295,7 @@ async def _key_caller(service: Service, text: str) -> access.KeyCaller:
 
 
 async def _portal_caller(service: Service, text: str) -> tuple[access.PortalCaller, Tenant]:
+    """Return the caller with this portal token, and the caller's tenant. Raises ApiProblem (`not_authenticated`)."""
     token = credentials.read_portal_token(text, await service.keyring.portal_keys())
     now = service.clock.now()
     if token is None or now >= token.expires_at:

@@ -38,9 +38,9 @@ def api_key_text(id: str, secret: bytes) -> str:
 
 
 def read_api_key(text: str) -> ApiKeyText | None:
-    """Return None for a text that is not an API key."""
-    found = API_KEY.fullmatch(text)
-    return ApiKeyText(found[1], hashlib.sha256(found[2].encode()).hexdigest()) if found else None
+    """Return the parts of an API key; None for a text that is not one."""
+    key = API_KEY.fullmatch(text)
+    return ApiKeyText(key[1], hashlib.sha256(key[2].encode()).hexdigest()) if key else None
 
 
 class PortalToken(Stored):
@@ -60,23 +60,26 @@ def signed_text(payload: bytes, key: bytes) -> str:
 
 def read_signed(text: str, keys: Sequence[bytes]) -> bytes | None:
     """Return the payload; None for a text that none of the keys has signed."""
-    found = _SIGNED.fullmatch(text)
-    if found is None:
+    signed = _SIGNED.fullmatch(text)
+    if signed is None:
         return None
     try:
-        payload, signature = from_base64url(found[1]), from_base64url(found[2])
+        payload, signature = from_base64url(signed[1]), from_base64url(signed[2])
     except ValueError:
         return None
+    # With all keys, so that the time does not tell which of them matches. And a signed text has one form only: base64
+    # could be written in several.
     matches = [hmac.compare_digest(hmac.digest(key, payload, "sha256"), signature) for key in keys]
     return payload if any(matches) and text == f"{base64url(payload)}.{base64url(signature)}" else None
 
 
 def portal_token_text(token: PortalToken, key: bytes) -> str:
+    """Return the token that a portal's user gets, signed with the key."""
     return TOKEN_PREFIX + signed_text(token.model_dump_json().encode(), key)
 
 
 def read_portal_token(text: str, keys: Sequence[bytes]) -> PortalToken | None:
-    """Return the claims; None for what none of the keys has signed. Whether it has expired is the caller's to see."""
+    """Return the claims; None for a text that none of the keys has signed. They may have expired."""
     if not text.startswith(TOKEN_PREFIX) or len(text) > MAX_TOKEN_CHARACTERS:
         return None
     payload = read_signed(text.removeprefix(TOKEN_PREFIX), keys)
@@ -93,4 +96,4 @@ def base64url(content: bytes) -> str:
 
 def from_base64url(text: str) -> bytes:
     """Return the content of a text that `base64url` wrote. Raises ValueError."""
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))  # with the padding that `base64url` leaves out

@@ -52,9 +52,9 @@ async def read_page(
     position = await read_cursor(call.service, partition, query.cursor)
     last_id = str(position[0]) if position else ""
     one_more_than_asked = query.limit + 1  # the extra document shows that there is another page
-    found = await call.service.documents.page(partition, one_more_than_asked, last_id)
-    documents = found[: query.limit]
+    stored = await call.service.documents.page(partition, one_more_than_asked, last_id)
+    documents = stored[: query.limit]
     next_cursor = None
-    if len(found) > query.limit:
+    if len(stored) > query.limit:
         next_cursor = await make_cursor(call.service, partition, [documents[-1].id])
-    return [view(read_stored(model, each)) for each in documents], next_cursor
+    return [view(read_stored(model, document)) for document in documents], next_cursor

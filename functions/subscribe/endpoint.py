@@ -27,6 +27,7 @@ PRIVATE_KEY: Final = "whsk_"
 
 
 def endpoint_view(endpoint: Endpoint) -> models.EndpointView:
+    """Return the endpoint as the API shows it, without its secrets."""
     disabled = None
     if endpoint.disabled_by is not None:
         at = times.time_text(endpoint.disabled_at)
@@ -58,6 +59,7 @@ def view_with_etag(call: route.Call, endpoint: Endpoint) -> models.EndpointView:
 
 
 def etag_of(endpoint: Endpoint) -> str:
+    """Return the ETag, with its quotation marks. What deliveries change, such as `failing_since`, is not part of it."""
     fields = {"url", "description", "types", "filter", "headers", "fields", "auth", "rate"}
     editable: jsontext.Json = [endpoint.id, endpoint.model_dump(mode="json", include=fields), endpoint.is_enabled]
     return f'"{hashlib.sha256(jsontext.canonical(editable)).hexdigest()[:32]}"'
@@ -68,7 +70,7 @@ def verify_version(call: route.Call, endpoint: Endpoint) -> None:
     if_match = call.request.header("if-match")
     if if_match is None or if_match.strip() == _ANY_VERSION:
         return
-    if etag_of(endpoint) not in [each.strip() for each in if_match.split(",")]:
+    if etag_of(endpoint) not in [etag.strip() for etag in if_match.split(",")]:
         raise problems.ApiProblem("version_mismatch", "the endpoint has changed since; read it again, and decide then")
 
 
@@ -80,6 +82,7 @@ def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: S
 
 
 def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> Iterator[problems.FaultAt]:
+    """Yield the JSON pointer of each value that breaks a rule, and the rule. The models have verified their forms."""
     limits = settings.limits
     for name, count, most in (
         ("headers", len(endpoint.headers), limits.headers),
@@ -95,7 +98,7 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
     for name, value in endpoint.headers.items():
         if rule := _header_fault(name, value, endpoint):
             yield json_pointer.pointer("/headers", name), rule
-    if any(each.payload == "standard" for each in settings.destinations.values()):
+    if any(destination.payload == "standard" for destination in settings.destinations.values()):
         for name in payload.STANDARD_FIELDS:
             if name in endpoint.fields:
                 yield f"/fields/{name}", "must not be one of the body's own: type, timestamp, data"
@@ -137,6 +140,7 @@ def verify_url(url: str, settings: SubscribeSettings) -> None:
 
 
 def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
+    """Return the rule that the rate breaks; None if it is empty or breaks none. No destination's rate may be lower."""
     if not rate:
         return None
     if rule := _broken_rule(lambda: rate_of(rate)):
@@ -181,6 +185,7 @@ def _public_bytes(private: bytes) -> bytes:
 
 
 async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
+    """Return the secret as it is stored, sealed for this endpoint alone. Raises Temporary."""
     sealer = await service.keyring.sealer()
     sealed = sealer.seal(text, sealing.seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
     return EndpointSecret(sealed=sealed, created_at=now)

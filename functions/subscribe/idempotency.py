@@ -63,7 +63,10 @@ class Record(model.Stored):
 
 
 async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[http.Reply]]) -> http.Reply:
-    """Answer the request, or give the answer that it had before. Raises what `run` raises, and ApiProblem."""
+    """Answer the request, or give the answer that it had before. Raises what `run` raises, and ApiProblem.
+
+    `key` is the value of the header, and `run` does the request. It is called at most once, with `call.seed` set.
+    """
     if not _KEY.fullmatch(key):
         rule = "must be 1 to 255 printable characters without spaces"
         raise problems.ApiProblem("invalid_value", f"Idempotency-Key: {rule}", [("Idempotency-Key", rule)])
@@ -87,7 +90,9 @@ async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[ht
 
 
 class _Renewal:
-    """The writes that the request runs, until the block ends. `version` is the record's."""
+    """A block in which a task writes every RENEW_SECONDS that the request runs. `version` is the record's, as the task
+    has last written it.
+    """
 
     def __init__(self, call: route.Call, id_: str, record: Record, version: str) -> None:
         self._call = call
@@ -105,7 +110,7 @@ class _Renewal:
 
     async def _renew(self) -> None:
         while True:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError):  # the request still runs
                 await asyncio.wait_for(self._ended.wait(), RENEW_SECONDS)
                 return
             with suppress(errors.Temporary):  # the next one may be written in time
@@ -133,6 +138,7 @@ async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:
 
 
 def _new_record(call: route.Call) -> Record:
+    """Return the record of a request that begins now."""
     content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
     return Record(
         fingerprint=hashlib.sha256(content).hexdigest(),
@@ -191,16 +197,18 @@ def _context(id_: str) -> str:
 
 
 def _text_of(reply: http.Reply) -> str:
+    """Return the reply as JSON, which `_reply_of` reads."""
     return jsontext.to_json(
-        {"status": reply.status, "body": reply.body.decode(), "headers": [list(each) for each in reply.headers]}
+        {"status": reply.status, "body": reply.body.decode(), "headers": [list(pair) for pair in reply.headers]}
     )
 
 
 def _reply_of(text: str) -> http.Reply:
+    """Return the reply, with a header that says that it is an earlier one."""
     document = jsontext.from_json(text.encode())
     assert isinstance(document, dict)
     status, body, headers = document["status"], document["body"], document["headers"]
     assert isinstance(status, int)
     assert isinstance(headers, list)
-    pairs = [(str(each[0]), str(each[1])) for each in headers if isinstance(each, list)]
+    pairs = [(str(pair[0]), str(pair[1])) for pair in headers if isinstance(pair, list)]
     return http.Reply(status, str(body).encode(), (*pairs, ("idempotent-replayed", "true")))

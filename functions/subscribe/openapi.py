@@ -24,7 +24,10 @@ VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = "Problem"
 _ON_ALL: Final = (401, 403, 405, 413, 503)
+"""The statuses that any route may answer."""
 _ON_BODIES: Final = (400, 408, 413, 415, 422)
+"""Those that a route with a body may answer."""
+TITLE_OF_SUCCESS: Final[Mapping[int, str]] = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}
 
 DESCRIPTION: Final = """\
 Tenants, their endpoints, deliveries and the catalogue of event types. Authenticate with an API key or a portal token:
@@ -50,6 +53,7 @@ def document() -> JsonObject:
 
 
 def text() -> str:
+    """Return the text of openapi.json."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -64,12 +68,13 @@ def _models() -> Iterator[tuple[type[BaseModel], bool]]:
 
 
 def _schemas() -> dict[str, Json]:
+    """Return the schemas of all models by name."""
     models = dict.fromkeys((model, "validation" if is_taken else "serialization") for model, is_taken in _models())
-    _, made = models_json_schema(list(models), ref_template=_REF)  # type: ignore[arg-type] # the mode is a literal
-    found: dict[str, Json] = {}
-    for name, schema in made["$defs"].items():
-        found[_plain(name)] = _renamed(schema)
-    return found
+    _, document = models_json_schema(list(models), ref_template=_REF)  # type: ignore[arg-type] # the mode is a literal
+    schemas: dict[str, Json] = {}
+    for name, schema in document["$defs"].items():
+        schemas[_plain(name)] = _renamed(schema)
+    return schemas
 
 
 def _plain(name: str) -> str:
@@ -78,6 +83,7 @@ def _plain(name: str) -> str:
 
 
 def _renamed(value: Json) -> Json:
+    """Return the schema with plain names in its references."""
     if isinstance(value, dict):
         return {
             key: _plain(each) if key == "$ref" and isinstance(each, str) else _renamed(each)
@@ -171,6 +177,7 @@ def _header_parameters(route: Route) -> Iterator[JsonObject]:
 
 
 def _responses(route: Route) -> JsonObject:
+    """Return the response of a success, and references to those of all problems that the route may answer."""
     done: JsonObject = {"description": TITLE_OF_SUCCESS[route.success_status]}
     if route.gives:
         done["content"] = {"application/json": {"schema": _reference(route.gives)}}
@@ -191,11 +198,8 @@ def _responses(route: Route) -> JsonObject:
     return {str(route.success_status): done, **refs}
 
 
-TITLE_OF_SUCCESS: Final[Mapping[int, str]] = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}
-
-
 def _problem_response(status: int) -> JsonObject:
-    codes = sorted(code for code, of in API_STATUS.items() if of == status)
+    codes = sorted(code for code, code_status in API_STATUS.items() if code_status == status)
     names = ", ".join(f"`{code}`" for code in codes)
     description = f"{TITLES[status]}{f': {names}' if codes else ''}"
     schema: JsonObject = {"$ref": _REF.format(model=_PROBLEM)}

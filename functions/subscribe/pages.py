@@ -38,6 +38,8 @@ _CACHE: Final = ("cache-control", "no-cache")
 
 
 class Content(NamedTuple):
+    """A page or a file, with its content type and its ETag."""
+
     body: bytes
     type: str
     etag: str
@@ -67,6 +69,7 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
 
 
 async def _catalogue(service: Service, request: Request) -> Reply:
+    """Return the page of the catalogue, which is made again after CATALOGUE_SECONDS. Raises Temporary."""
     # Imported here, because few requests need it.
     from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
@@ -125,10 +128,11 @@ def _origin(url: str) -> tuple[str, ...]:
 
 
 def _reply(request: Request, content: Content, headers: Headers) -> Reply:
+    """Return the content, or a 304 if the browser's copy is still valid."""
     common = (("etag", content.etag), _CACHE, *headers)
     if_none_match = request.header("if-none-match") or ""
     # A proxy that compresses the reply marks the ETag as weak, with W/.
-    etags_of_copies = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    etags_of_copies = [etag.strip().removeprefix("W/") for etag in if_none_match.split(",")]
     if content.etag in etags_of_copies or "*" in etags_of_copies:
         return Reply(304, headers=common)
     return Reply(200, content.body, (("content-type", content.type), *common))

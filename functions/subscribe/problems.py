@@ -111,6 +111,7 @@ def invalid_values(faults: Sequence[FaultAt]) -> ApiProblem:
 
 
 def problem_reply(status: int, code: str, detail: str, errors: Sequence[FaultAt] = (), headers: Headers = ()) -> Reply:
+    """Return a problem document (RFC 9457) as a reply. `status` is one of TITLES."""
     document: dict[str, Json] = {
         "type": "about:blank",
         "title": TITLES[status],

@@ -22,6 +22,7 @@ KEY_PATTERN: Final = r"[0-9a-z]{12}"
 SESSION_PATTERN: Final = r"[0-9a-f]{32}"
 _NAME: Final = "has letters, digits, '_', '.' and '-', begins with a letter or a digit, and has at most"
 MAX_BODY_BYTES: Final = 262_144
+"""The largest body of a route, unless it says otherwise."""
 MAX_IMPORT_BYTES: Final = 4_194_304
 """The largest catalogue that can be imported. Lambda accepts requests of at most 6 MB."""
 _ID_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -90,6 +91,7 @@ class Call:
         """Return a random id of 32 hex digits. Each id of one request needs its own `purpose`."""
         if not self.seed:
             return self.service.random_bytes(16).hex()
+        # The seed is random itself, so nobody can guess an id that is derived from it.
         return hashlib.sha256(f"{self.seed}.{purpose}".encode()).hexdigest()[:32]
 
     def new_short_id(self, purpose: str, characters: int) -> str:
@@ -210,10 +212,14 @@ class Router:
             segments = tuple(path.split("/"))
             self._by_length.setdefault(len(segments), []).append((segments, by_path[path]))
         for paths in self._by_length.values():
-            paths.sort(key=lambda each: [_is_parameter(segment) for segment in each[0]])  # literals come first
+            # Literals come first.
+            paths.sort(key=lambda path_routes: [_is_parameter(segment) for segment in path_routes[0]])
 
     def find(self, path: str) -> Matched:
-        """Return the routes of a path. Raises ApiProblem (`not_found`)."""
+        """Return the routes of a path and its parameters, all of which are valid.
+
+        Raises ApiProblem (`not_found`). If only a parameter is at fault, it says which rule is broken.
+        """
         texts = [_decoded(segment) for segment in path.split("/")]
         rule = ""
         for segments, routes in self._by_length.get(len(texts), ()):
@@ -228,6 +234,7 @@ class Router:
 
 
 def _decoded(segment: str) -> str:
+    """Return a percent-decoded segment. A path has one character for each byte."""
     if segment.isascii() and "%" not in segment:
         return segment
     return unquote_to_bytes(segment.encode("latin-1", "replace")).decode("utf-8", "replace")

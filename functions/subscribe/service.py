@@ -105,7 +105,7 @@ def _read(compiled: JsonObject) -> SubscribeSettings:
     limits = mapping_at(written, "limits")
     # A limit that a newer version added is not in TenantLimits.
     known_limits = {
-        name: each for name, each in limits.items() if name in TenantLimits.__slots__ and isinstance(each, int)
+        name: limit for name, limit in limits.items() if name in TenantLimits.__slots__ and isinstance(limit, int)
     }
     return SubscribeSettings(
         destinations={name: _destination(each) for name, each in sorted(mappings_at(compiled, "destinations").items())},
@@ -131,6 +131,7 @@ def _verification(text: str) -> Verification:
 
 
 def _destination(written: JsonObject) -> SubscribersDestination:
+    """Return a destination of the slice, whose settings may be under the name of its kind."""
     payload = value_at(written.get("subscribers", written), "payload")
     return SubscribersDestination("data" if payload == "data" else "standard", _text(written, "rate"))
 
@@ -184,9 +185,11 @@ class Keyring:
         return _derived(await self._secrets.values(sealing.KEY_SECRET), credentials.PORTAL)
 
     async def cursor_keys(self) -> tuple[bytes, ...]:
+        """Return the keys of cursors, in the same order."""
         return _derived(await self._secrets.values(sealing.KEY_SECRET), CURSOR)
 
     async def sealer(self) -> sealing.Sealer:
+        """Return what seals and opens the secrets of endpoints."""
         return sealing.sealer_of(await self._secrets.values(sealing.KEY_SECRET))
 
 

@@ -21,6 +21,7 @@ from shared.subscribers import model, names, payload
 
 TIMEOUT_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 4_096
+"""How much of an answer is read. A challenge has 48 characters."""
 TYPE: Final = "endpoint.verification"
 DEFAULT_ORIGIN: Final = "hookchain"
 """The origin of a deployment whose `public_url` is not configured."""
@@ -41,14 +42,14 @@ async def verify_ownership(service: Service, endpoint: model.Endpoint) -> None:
 
 
 async def _challenge(service: Service, endpoint: model.Endpoint) -> None:
+    """Send a challenge. Raises ApiProblem (`verification_failed`) unless the answer has it, and Temporary."""
     now = service.clock.now()
     challenge = service.random_bytes(_CHALLENGE_BYTES).hex()
     id_ = service.random_bytes(16).hex()
     data = {"type": TYPE, "challenge": challenge}
     event = Event(id_, names.SUBSCRIBERS_SOURCE, TYPE, times.rfc3339(now), id_, {**data})
-    secrets = [
-        await open_secret(service, endpoint.tenant, endpoint.id, each) for each in payload.valid_secrets(endpoint, now)
-    ]
+    valid_secrets = payload.valid_secrets(endpoint, now)
+    secrets = [await open_secret(service, endpoint.tenant, endpoint.id, secret) for secret in valid_secrets]
     request = payload.endpoint_request(endpoint, secrets, event, "data", id_, int(now))
     answer = await _fetch(service, "POST", request.url, request.headers, request.body)
     if not _has_challenge(answer.body, challenge):
@@ -57,6 +58,7 @@ async def _challenge(service: Service, endpoint: model.Endpoint) -> None:
 
 
 def _has_challenge(body: bytes, challenge: str) -> bool:
+    """Return whether the body is the challenge, as text or in JSON, and not the whole request."""
     answered: object = body.strip().decode("utf-8", "replace").strip('"')
     try:
         document = jsontext.from_json(body)
@@ -69,11 +71,12 @@ def _has_challenge(body: bytes, challenge: str) -> bool:
 
 
 async def _do_handshake(service: Service, endpoint: model.Endpoint) -> None:
+    """Ask whether this deployment may send. Raises ApiProblem (`verification_failed`) unless the answer allows it."""
     origin = urlsplit(service.settings.public_url).hostname or DEFAULT_ORIGIN
     headers = (*endpoint.headers.items(), ("webhook-request-origin", origin))
     answer = await _fetch(service, "OPTIONS", endpoint.url, headers, b"")
     allowed_header = answer.header("webhook-allowed-origin") or ""
-    allowed = {each.strip().lower() for each in allowed_header.split(",")}
+    allowed = {allowed_origin.strip().lower() for allowed_origin in allowed_header.split(",")}
     if not allowed & {origin.lower(), "*"}:
         rule = f"the answer must have the header WebHook-Allowed-Origin with {origin} or *"
         raise ApiProblem("verification_failed", rule)
@@ -82,11 +85,12 @@ async def _do_handshake(service: Service, endpoint: model.Endpoint) -> None:
 async def _fetch(
     service: Service, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes
 ) -> fetch.Fetched:
+    """Return the answer, which is a 2xx. Raises ApiProblem (`verification_failed`)."""
     outgoing = fetch.Outgoing(
-        method,
-        url,
-        headers,
-        body,
+        method=method,
+        url=url,
+        headers=headers,
+        body=body,
         timeout_seconds=TIMEOUT_SECONDS,
         max_bytes=MAX_ANSWER_BYTES,
         allow_private=service.settings.allow_private,

@@ -13,12 +13,14 @@ from shared.subscribers.directory import Directory
 
 @cache
 def settings_or_exit() -> SubscribeSettings:
+    """Return the settings of the slice. End the process if it cannot be read."""
     with exit_at_fault("subscribe"):
         return read_settings(slice_or_exit("subscribe"))
 
 
 @cache
 def service() -> Service:
+    """Return the parts that handlers need. Raises Temporary if one cannot be made; the next call tries again."""
     return Service(
         settings=settings_or_exit(),
         directory=Directory(platform.documents(settings())),

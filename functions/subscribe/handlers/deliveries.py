@@ -25,20 +25,26 @@ MAX_ENDPOINTS: Final = 100
 MAX_LOOKED_THROUGH: Final = 500
 """The most rows or messages that are read for one answer. If few of them match, it has fewer items and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
+"""The most characters of a request's body that are shown."""
 STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "pending": ("claimed", "attempted"),
     "waiting": ("retry_scheduled", "held"),
     "delivered": ("delivered", "merged"),
     "failed": ("dead_lettered",),
 }
+"""The states of the ledger's rows, by the state that the API shows for them."""
+_SHOWN: Final[Mapping[str, models.State]] = {
+    row_state: state for state, row_states in STATES.items() for row_state in row_states
+}
 AT_ONCE: Final = 20
 """The most reads that run at the same time."""
-_SHOWN: Final[Mapping[str, models.State]] = {each: state for state, kept in STATES.items() for each in kept}
 _KEY_BYTES: Final = 32
+"""The bytes of an idempotency key, which is a SHA-256 hash in hexadecimal digits."""
 Position = tuple[float, str]
 """`created_at` and key of the last row that was seen."""
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 PAGE: Final = 100
+"""The number of messages that are read at a time."""
 PARTS_AT_ONCE: Final = 1_000
 """The parts of a split event that are read at a time, to find the part that a delivery has."""
 MAX_SHOWN_BYTES: Final = 1_048_576
@@ -48,7 +54,7 @@ _AFTER_HYPHEN: Final = "."
 
 
 class Address(NamedTuple):
-    """The parts of a delivery's id. `key` is the idempotency key."""
+    """The parts of a delivery's id in the API, which `address_text` makes. `key` is the idempotency key."""
 
     name: EndpointName
     event_id: str
@@ -67,7 +73,7 @@ async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) 
     if len(endpoints) > MAX_ENDPOINTS:
         rule = f"the deliveries of at most {MAX_ENDPOINTS} endpoints are listed together; list those of one endpoint"
         raise problems.ApiProblem("limit_reached", rule)
-    names = [name for each in endpoints for name in endpoint_names(call.service, call.tenant, each.id)]
+    names = [name for endpoint in endpoints for name in endpoint_names(call.service, call.tenant, endpoint.id)]
     return await _delivery_page(call, query, names, "")
 
 
@@ -78,14 +84,15 @@ async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDe
     entry = await message_of_row(call.service, call.tenant, row)
     attempts = [
         models.AttemptView(
-            number=each.attempt_number,
-            started_at=times.rfc3339(each.started_at),
-            duration_ms=max(0, round((each.ended_at - each.started_at) * 1000)),
-            outcome=each.outcome,
-            reason=each.reason,
-            answer=each.answer,
+            number=attempt.attempt_number,
+            started_at=times.rfc3339(attempt.started_at),
+            # 0 if the clock was set back during the attempt.
+            duration_ms=max(0, round((attempt.ended_at - attempt.started_at) * 1000)),
+            outcome=attempt.outcome,
+            reason=attempt.reason,
+            answer=attempt.answer,
         )
-        for each in row.attempts
+        for attempt in row.attempts
     ]
     request = await _request_of(call, row, entry, address.name)
     return models.DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
@@ -113,7 +120,11 @@ async def _request_of(
 async def _delivery_page(
     call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
 ) -> values.Page[models.DeliveryView]:
-    """Return the deliveries to these destinations that the query selects, newest first."""
+    """Return the deliveries to these destinations that the query selects, newest first.
+
+    `endpoint` is the endpoint of the list, or empty for the list of the tenant: a cursor is only for the same one. It
+    reads pages of rows until it has `limit` items or has read MAX_LOOKED_THROUGH rows.
+    """
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_key: Json = ["deliveries", call.tenant, endpoint, filters]
     since = times.unix_seconds(query.since) if query.since else 0.0
@@ -134,6 +145,7 @@ async def _delivery_page(
                 break
         if len(items) == query.limit:
             break
+        # Fewer rows than asked for, or a row from before `since`: no further one can match.
         is_last_read = len(rows) < query.limit or len(recent) < len(rows)
         if is_last_read:
             return values.Page[models.DeliveryView](items=items)
@@ -143,6 +155,7 @@ async def _delivery_page(
 
 
 def _position(cursor_position: list[Json]) -> Position | None:
+    """Return the position in a cursor; None if there was no cursor."""
     match cursor_position:
         case [float() | int() as at, str() as key]:
             return float(at), key
@@ -150,6 +163,7 @@ def _position(cursor_position: list[Json]) -> Position | None:
 
 
 def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
+    """Return whether the delivery has the type and the text that the query looks for, which no index finds."""
     if query.type is not None and view.type != query.type:
         return False
     searched = (view.event_id, view.message_id or "", view.type, view.webhook_id, view.id)
@@ -197,40 +211,47 @@ def message_view(message: Message) -> models.MessageView:
     )
 
 
-async def await_all(calls: Iterable[Awaitable[Found]]) -> list[Found]:
-    """Await all the calls, AT_ONCE at a time, and return their results in the same order."""
+async def await_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Await all of them, AT_ONCE at a time, and return their results in the same order. Raises what one raises."""
     turns = asyncio.Semaphore(AT_ONCE)
 
-    async def in_turn(call: Awaitable[Found]) -> Found:
+    async def in_turn(awaitable: Awaitable[Result]) -> Result:
         async with turns:
-            return await call
+            return await awaitable
 
-    return await asyncio.gather(*map(in_turn, calls))
+    return await asyncio.gather(*map(in_turn, awaitables))
 
 
 async def newest_rows(
     service: Service, names: Sequence[EndpointName], state: models.State | None, before: Position | None, limit: int
 ) -> list[ledger.LedgerRow]:
-    """Return the newest rows of all these destinations that come after a position."""
+    """Return the newest rows of all these destinations that come after a position, at most `limit`.
+
+    The ledger has an index for each destination, so each is asked for as many rows.
+    """
     states: tuple[outcomes.DeliveryState | None, ...] = STATES[state] if state else (None,)
     lists = await await_all(
-        service.ledger.rows(limit, destination=str(name), state=each, before=before)
+        service.ledger.rows(limit, destination=str(name), state=row_state, before=before)
         for name in names
-        for each in states
+        for row_state in states
     )
     return list(merge(*lists, key=_newest_first))[:limit]
 
 
 def _newest_first(row: ledger.LedgerRow) -> tuple[float, tuple[int, ...]]:
+    """Return what sorts rows as the ledger lists them: by time, then by key, both descending."""
     return -row.created_at, tuple(-ord(character) for character in row.key)
 
 
 def delivery_id_of(row: ledger.LedgerRow) -> str:
+    """Return the id in the API of a row's delivery."""
     return address_text(EndpointName(*row.destination.split(SEPARATOR)), row.event_id, row.key)
 
 
 def address_text(name: EndpointName, event_id: str, key: str) -> str:
-    """Return the id in the API of the delivery with that idempotency key."""
+    """Return the id in the API of the delivery with that idempotency key: base64url of the bytes of the key, and
+    `<destination>:<endpoint>:<event>`. `read_delivery_id` reads it.
+    """
     text = SEPARATOR.join([name.destination, name.endpoint, event_id])
     return credentials.base64url(bytes.fromhex(key) + text.encode())
 
@@ -239,14 +260,13 @@ def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     """Return the parts of a delivery's id. Raises ApiProblem (`not_found`)."""
     try:
         content = credentials.from_base64url(id_)
-        parts = content[_KEY_BYTES:].decode().split(SEPARATOR)
+        destination, endpoint, event_id = content[_KEY_BYTES:].decode().split(SEPARATOR)
     except ValueError:
         raise problems.not_found("delivery") from None
-    if len(parts) == 3 and parts[0] in service.settings.destinations:
-        name = endpoint_name(SEPARATOR.join([parts[0], tenant, parts[1]]))
-        if name is not None and parts[2]:
-            return Address(name, parts[2], content[:_KEY_BYTES].hex())
-    raise problems.not_found("delivery")
+    name = endpoint_name(SEPARATOR.join([destination, tenant, endpoint]))
+    if destination not in service.settings.destinations or name is None or not event_id:
+        raise problems.not_found("delivery")
+    return Address(name, event_id, content[:_KEY_BYTES].hex())
 
 
 async def row_at(service: Service, address: Address, tenant: Tenant) -> ledger.LedgerRow:
@@ -265,6 +285,7 @@ def shown_state(row: ledger.LedgerRow) -> models.State:
 
 
 def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
+    """Return the delivery as the API shows it. `entry` is that of its message; None if it is no longer kept."""
     state = shown_state(row)
     return models.DeliveryView(
         id=delivery_id_of(row),
@@ -286,9 +307,9 @@ def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.D
 async def message_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None if it is no longer kept."""
     id_ = directory.entry_id(row.event_id, row.route, configured_name(row))
-    found = await service.directory.read(MessageEntry, directory.message_entries_of(tenant), id_)
-    if found and delivery.delivery_id(row.event_id, row.route, row.destination) == row.key:
-        return found[0]
+    stored = await service.directory.read(MessageEntry, directory.message_entries_of(tenant), id_)
+    if stored and delivery.delivery_id(row.event_id, row.route, row.destination) == row.key:
+        return stored[0]
     return await _part_of_row(service, tenant, row)
 
 
@@ -319,15 +340,18 @@ def configured_name(row: ledger.LedgerRow) -> str:
 
 async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
     """Return the tenant's message; None if it is no longer kept."""
-    found = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
-    return found[0] if found and found[0].is_of(tenant) else None
+    stored = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
+    return stored[0] if stored and stored[0].is_of(tenant) else None
 
 
 async def messages_between(
     service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
 ) -> AsyncIterator[Message]:
-    """Yield the messages that were received from `since` to `until`, newest first, beginning after the message with
-    that id."""
+    """Yield the tenant's messages that were received from `since` to `until`, newest first.
+
+    `after` is the id of the last message that was seen; it takes the place of `until`. An id begins with a mark of the
+    time that sorts the newest first (`directory.time_mark`), so both bounds are ids.
+    """
     begin = after or ("" if until is None else directory.time_mark(until))
     end = "" if since is None else directory.time_mark(since) + _AFTER_HYPHEN
     while True:

@@ -3,7 +3,7 @@
 An event for the operator that cannot be published is logged and is missing: the change is done, and is not undone.
 
 The module has the handlers in the order of an endpoint's life: created, changed, enabled and disabled, verified,
-deleted. What they share comes after them.
+deleted. What they share comes after them. The handlers for an endpoint's secrets are the last ones.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,11 @@ from shared.subscribers.directory import TENANTS, endpoints_of, read_stored
 from shared.subscribers.model import DisabledBy, Endpoint, EndpointAuth, EndpointSecret
 
 ID_CHARACTERS: Final = 20
+"""The characters of an endpoint's id after `ep_`."""
+MAX_SECRETS: Final = 5
+"""The most secrets of an endpoint that are valid at the same time."""
 _COPIED_FIELDS: Final = ("url", "description", "filter", "headers", "fields", "rate")
+"""The fields of a request that an endpoint has in the same form."""
 _REPAIRING_FIELDS: Final = ("url", "headers", "auth", "secret")
 """A change of one of these may repair an endpoint, so it ends a pause after failures."""
 ChangeKind: TypeAlias = Literal["created", "updated", "deleted", "enabled", "disabled"]
@@ -68,7 +72,7 @@ async def create_endpoint(call: Call, body: models.EndpointInput) -> models.Endp
         updated_at=now,
     )
     verify_endpoint_settings(endpoint, body.secret, service.settings)
-    if not await _write_new(call, endpoint):
+    if not await _write_new(call, endpoint):  # an earlier try of this request has made it, with another secret
         endpoint = await endpoint_of(call, id_)
         secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
     await _keep_with_tenant(call, endpoint)
@@ -165,12 +169,13 @@ async def delete_endpoint(call: Call, _: values.NoQuery) -> None:
     """Delete an endpoint."""
     partition = endpoints_of(call.tenant)
     id_ = call.params["endpoint"]
-    found = await call.service.documents.get(partition, id_)
-    if found is None:
+    document = await call.service.documents.get(partition, id_)
+    if document is None:
         raise not_found("endpoint")
-    endpoint = read_stored(Endpoint, found)
+    endpoint = read_stored(Endpoint, document)
     verify_version(call, endpoint)
-    expected = found.version if call.request.header("if-match") else None
+    # Without `If-Match`, the caller does not mind in which version it is deleted.
+    expected = document.version if call.request.header("if-match") else None
     if not await call.service.directory.delete_endpoint(call.tenant, id_, call.now, expected):
         raise ApiProblem("version_mismatch", "the endpoint was changed at this moment; read it again, and decide then")
     await call.service.directory.announce_change(call.tenant, "subscribe")
@@ -179,15 +184,18 @@ async def delete_endpoint(call: Call, _: values.NoQuery) -> None:
 
 
 async def endpoint_of(call: Call, id_: str = "") -> Endpoint:
-    """Return the endpoint in the path. Raises ApiProblem (`not_found`)."""
-    found = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), id_ or call.params["endpoint"])
-    if found is None:
+    """Return the endpoint with this id, by default the one in the path. Raises ApiProblem (`not_found`)."""
+    stored = await call.service.directory.read(Endpoint, endpoints_of(call.tenant), id_ or call.params["endpoint"])
+    if stored is None:
         raise not_found("endpoint")
-    return found[0]
+    return stored[0]
 
 
 async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> tuple[Endpoint, Endpoint]:
-    """Change the endpoint in the path atomically. Return it as it was before and as it is now. Raises ApiProblem."""
+    """Change the endpoint in the path atomically. Return it as it was before and as it is now.
+
+    `decide` is called again if another change was faster. Raises ApiProblem (`not_found`), and what `decide` raises.
+    """
     seen: list[Endpoint] = []
 
     def decide_found(before: Endpoint | None) -> Endpoint:
@@ -208,7 +216,8 @@ async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> t
 async def _write_new(call: Call, endpoint: Endpoint) -> bool:
     """Write the endpoint. Return False if it exists, because this is the repetition of a request with a lost answer.
 
-    Raises ApiProblem.
+    It is counted before it is written, so that a tenant never has too many. Raises ApiProblem: `limit_reached`, or
+    `not_found` if the tenant was deleted meanwhile.
     """
     partition = endpoints_of(call.tenant)
     documents = call.service.documents
@@ -286,9 +295,6 @@ async def tell_operator(call: Call, change: ChangeKind, endpoint: Endpoint) -> N
 
 # The secrets of an endpoint: showing the one in use, and replacing it
 
-MAX_SECRETS: Final = 5
-"""The most secrets of an endpoint that are valid at the same time."""
-
 
 async def reveal_secret(call: Call, _: values.NoQuery) -> models.SecretView:
     """Show the secret of an endpoint."""
@@ -325,12 +331,12 @@ def _previous(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     if endpoint.auth.kind != "standard":
         return ()
     until = now + credentials.OVERLAP_SECONDS
-    valid = [each for each in endpoint.secrets if each.is_valid(now)]
+    valid = [secret for secret in endpoint.secrets if secret.is_valid(now)]
     if len(valid) >= MAX_SECRETS:
         raise ApiProblem(
             "limit_reached", f"at most {MAX_SECRETS} secrets are valid at a time; wait until one has ended"
         )
-    return tuple(each if each.valid_until else each.model_copy(update={"valid_until": until}) for each in valid)
+    return tuple(secret if secret.valid_until else secret.model_copy(update={"valid_until": until}) for secret in valid)
 
 
 async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
@@ -344,12 +350,15 @@ async def _replaced_secret(call: Call, endpoint: Endpoint) -> str:
 
 
 async def _newest(call: Call, endpoint: Endpoint) -> str:
+    """Return the secret that signs now. Raises Temporary (`secret_unusable`)."""
     return await open_secret(call.service, call.tenant, endpoint.id, endpoint.secrets[0])
 
 
 async def _secret_view(call: Call, endpoint: Endpoint) -> models.SecretView:
+    """Return the secret, and the ends of the previous ones that are still valid. Raises Temporary."""
     newest, *previous = endpoint.secrets
-    ends = [each.valid_until for each in previous if each.valid_until is not None and call.now < each.valid_until]
+    all_ends = [secret.valid_until for secret in previous]
+    ends = [end for end in all_ends if end is not None and call.now < end]
     return models.SecretView(
         secret=await _newest(call, endpoint),
         previous=[models.PreviousSecret(valid_until=times.rfc3339(end)) for end in ends],

@@ -16,6 +16,7 @@ RESERVED: Final = frozenset({"export", "import"})
 MAX_LOOKED_THROUGH: Final = 500
 """The most types that are read for one answer. If few of them belong to the group, it has fewer items and a cursor."""
 READ_AT_ONCE: Final = 25
+"""The number of types that are read at a time: one may have 350 kB."""
 MAX_TYPES: Final = 5_000
 """The most types that are shown on a page, or exported."""
 MAX_ANSWER_BYTES: Final = 2_000_000
@@ -37,27 +38,28 @@ async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> va
     items: list[models.EventTypeView] = []
     next_cursor: str | None = None
     size = looked_at = 0
-    async for each in event_types_from(call.service, last_name):
-        is_in_group = query.group in ("", each.group)
+    async for event_type in event_types_from(call.service, last_name):
+        is_in_group = query.group in ("", event_type.group)
         if is_in_group:
-            size += len(each.text().encode())
+            size += len(event_type.text().encode())
+        # A type that is too large by itself is returned nevertheless: otherwise, the list could not go on.
         is_too_large = is_in_group and size > MAX_ANSWER_BYTES and bool(items)
         if is_too_large or len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
             next_cursor = await cursors.make_cursor(call.service, list_key, [last_name])
             break
         if is_in_group:
-            items.append(event_type_view(call.service, each))
-        last_name = each.name
+            items.append(event_type_view(call.service, event_type))
+        last_name = event_type.name
         looked_at += 1
     return values.Page[models.EventTypeView](items=items, next=next_cursor)
 
 
 async def get_event_type(call: route.Call, _: values.NoQuery) -> models.EventTypeView:
     """Return an event type."""
-    found = await find_event_type(call.service, call.params["type"])
-    if found is None:
+    event_type = await find_event_type(call.service, call.params["type"])
+    if event_type is None:
         raise problems.not_found(f"event type: {call.params['type']}")
-    return event_type_view(call.service, found)
+    return event_type_view(call.service, event_type)
 
 
 async def put_event_type(call: route.Call, body: models.EventTypeInput) -> models.EventTypeView:
@@ -88,22 +90,21 @@ async def import_event_types(call: route.Call, body: models.ImportInput) -> mode
     try:
         types = read_catalogue(body.document)
     except standalone_schema.CatalogueFaults as error:
-        raise problems.invalid_values([(f"/document{each.path}", each.rule) for each in error.faults]) from error
-    for each in types:
-        _verify_changeable(call, each.name)
-    known = await await_all(find_event_type(call.service, each.name) for each in types)
+        raise problems.invalid_values([(f"/document{fault.path}", fault.rule) for fault in error.faults]) from error
+    for event_type in types:
+        _verify_changeable(call, event_type.name)
+    types_before = await await_all(find_event_type(call.service, event_type.name) for event_type in types)
     created, updated, unchanged = [], [], []
-    for each, before in zip(types, known, strict=True):
+    for event_type, before in zip(types, types_before, strict=True):
         if before is None:
-            created.append(each)
-        elif event_types.event_type_fields(before) == event_types.event_type_fields(each):
-            unchanged.append(each)
+            created.append(event_type)
+        elif event_types.event_type_fields(before) == event_types.event_type_fields(event_type):
+            unchanged.append(event_type)
         else:
-            updated.append(each)
+            updated.append(event_type)
     if not body.dry_run:
-        await await_all(_keep(call, each) for each in (*created, *updated))
-    names = [[each.name for each in some] for some in (created, updated, unchanged)]
-    return models.Imported(created=names[0], updated=names[1], unchanged=names[2])
+        await await_all(_keep(call, event_type) for event_type in (*created, *updated))
+    return models.Imported(created=_names(created), updated=_names(updated), unchanged=_names(unchanged))
 
 
 async def export_event_types(call: route.Call, query: models.ExportQuery) -> models.Exported:
@@ -120,6 +121,10 @@ async def export_event_types(call: route.Call, query: models.ExportQuery) -> mod
     return models.Exported.model_validate(document)
 
 
+def _names(types: Sequence[model.EventType]) -> list[str]:
+    return [event_type.name for event_type in types]
+
+
 def _verify_changeable(call: route.Call, name: str) -> None:
     """Raise ApiProblem if the API cannot change the event type of that name."""
     if name in RESERVED:
@@ -131,51 +136,53 @@ def _verify_changeable(call: route.Call, name: str) -> None:
 
 
 async def _keep(call: route.Call, event_type: model.EventType) -> model.EventType:
+    """Store the event type, and return it as it is stored."""
     stored = event_type.model_copy(update={"updated_at": call.now})
     await call.service.documents.write(directory.EVENT_TYPES, stored.name, stored.text())
     return stored
 
 
 async def find_event_type(service: Service, name: str) -> model.EventType | None:
+    """Return the event type of this name: the configuration's, or else the stored one; None if there is none."""
     configured = service.settings.event_types.get(name)
     if configured is not None:
         return configured
     if not route.PARAMS["type"].is_valid(name):
         return None
-    found = await service.directory.read(model.EventType, directory.EVENT_TYPES, name)
-    return found[0] if found else None
+    stored = await service.directory.read(model.EventType, directory.EVENT_TYPES, name)
+    return stored[0] if stored else None
 
 
 async def event_types_after(service: Service, after: str, limit: int) -> list[model.EventType]:
     """Return the types whose names come after that name, in the order of their names."""
     configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
-    kept = await service.directory.page(model.EventType, directory.EVENT_TYPES, limit, after)
-    both = {each.name: each for each in kept}
-    both |= {name: service.settings.event_types[name] for name in configured}
-    return [both[name] for name in sorted(both)][:limit]
+    stored = await service.directory.page(model.EventType, directory.EVENT_TYPES, limit, after)
+    types_by_name = {event_type.name: event_type for event_type in stored}
+    types_by_name |= {name: service.settings.event_types[name] for name in configured}
+    return [types_by_name[name] for name in sorted(types_by_name)][:limit]
 
 
 async def event_types_from(service: Service, after: str) -> AsyncIterator[model.EventType]:
     """Yield the types whose names come after that name, in the order of their names. Few are read at once: a type may
     have 350 kB."""
-    while found := await event_types_after(service, after, READ_AT_ONCE):
-        for each in found:
-            yield each
-        if len(found) < READ_AT_ONCE:
+    while types := await event_types_after(service, after, READ_AT_ONCE):
+        for event_type in types:
+            yield event_type
+        if len(types) < READ_AT_ONCE:
             return
-        after = found[-1].name
+        after = types[-1].name
 
 
 async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
     """Return as many of the types, or of the types of a group, as an answer can contain."""
     types: list[model.EventType] = []
     size = 0
-    async for each in event_types_from(service, ""):
-        if group in ("", each.group):
-            size += len(each.text().encode())
+    async for event_type in event_types_from(service, ""):
+        if group in ("", event_type.group):
+            size += len(event_type.text().encode())
             if size > MAX_ANSWER_BYTES or len(types) == MAX_TYPES:
                 return CataloguePart(types, is_whole=False)
-            types.append(each)
+            types.append(event_type)
     return CataloguePart(types, is_whole=True)
 
 

@@ -23,6 +23,7 @@ from shared.subscribers.model import Endpoint, EventType, Message
 SECONDS: Final = 15.0
 """The time for which a request publishes. A page that has begun is finished."""
 PAGE: Final = 100
+"""The number of messages that are looked at and published together."""
 MAX_COUNTED: Final = 2_000
 """The most messages that a dry run looks at."""
 ROUTE: Final = "test"
@@ -78,10 +79,16 @@ def _force(state: models.State | None) -> Force:
 
 
 def _due(row: ledger.LedgerRow | None) -> int | None:
+    """Return the fence of a row that waits for a retry, by which its message ends the wait; otherwise None."""
     return row.fence if row is not None and row.state == ledger_rules.RETRY_SCHEDULED else None
 
 
 async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str], force: Force) -> models.Replayed:
+    """Publish the deliveries of a period page by page, for SECONDS at most, and return how far it came.
+
+    The cursor has the id of the whole replay, by which each delivery is sent once, and that of the last message. Raises
+    ApiProblem and Temporary.
+    """
     service, endpoint = call.service, await endpoints.endpoint_of(call)
     since = times.unix_seconds(body.since)
     until = times.unix_seconds(body.until) if body.until else call.now
@@ -90,24 +97,28 @@ async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str
         raise invalid_values([fault])
     if not body.dry_run:
         verify_active(endpoint, service.settings)
-    list_: jsontext.Json = [force, call.tenant, endpoint.id, body.model_dump(mode="json", exclude={"cursor", "until"})]
-    seen = await cursors.read_cursor(service, list_, body.cursor)
-    replay, after = (str(seen[0]), str(seen[1])) if seen else (call.new_id("replay"), "")
+    filters = body.model_dump(mode="json", exclude={"cursor", "until"})
+    list_key: jsontext.Json = [force, call.tenant, endpoint.id, filters]
+    position = await cursors.read_cursor(service, list_key, body.cursor)
+    replay, after = (str(position[0]), str(position[1])) if position else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
     async for page in _pages(deliveries.messages_between(service, tenants.tenant_of(call), since, until, after)):
         chosen = await _chosen(call, endpoint, page, types, force, getattr(body, "state", None))
         if chosen and not body.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
-        count, looked_at, after = count + len(chosen), looked_at + len(page), page[-1].id
+        count += len(chosen)
+        looked_at += len(page)
+        after = page[-1].id
         is_over = service.elapsed() >= end or (body.dry_run and looked_at >= MAX_COUNTED)
-        if is_over and len(page) == PAGE:
-            next_ = await cursors.make_cursor(service, list_, [replay, after])
+        if is_over and len(page) == PAGE:  # a shorter page is the last one
+            next_ = await cursors.make_cursor(service, list_key, [replay, after])
             return models.Replayed(count=count, is_more=True, id=replay, next=next_)
     return models.Replayed(count=count, is_more=False, id=replay)
 
 
 async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
+    """Yield the messages in lists of PAGE. Only the last list may be shorter."""
     page: list[Message] = []
     async for message in messages:
         page.append(message)
@@ -126,13 +137,13 @@ async def _chosen(
     from shared.subscribers.matching import type_matches
 
     candidates = [
-        each
-        for each in page
-        if type_matches(types, each.type) and type_matches(endpoint.types, each.type) and not each.is_test
+        message
+        for message in page
+        if type_matches(types, message.type) and type_matches(endpoint.types, message.type) and not message.is_test
     ]
-    fits = await deliveries.await_all(_is_for(call, endpoint, each) for each in candidates)
-    matching = [each for each, does in zip(candidates, fits, strict=True) if does]
-    rows = await deliveries.await_all(_row_of(call, endpoint, each) for each in matching)
+    are_for_endpoint = await deliveries.await_all(_is_for(call, endpoint, message) for message in candidates)
+    matching = [message for message, is_for in zip(candidates, are_for_endpoint, strict=True) if is_for]
+    rows = await deliveries.await_all(_row_of(call, endpoint, message) for message in matching)
     # Only the operator sends again what is held.
     not_held = [
         (message, row)
@@ -156,6 +167,7 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
         return False
     if not endpoint.filter:
         return True
+    # Imported here, because it imports jmespath, which few requests need.
     from shared.subscribers.matching import FilterFailed, filter_view, matches
     from shared.subscribers.payload import event_timestamp
 

@@ -15,8 +15,10 @@ from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
 from shared.times import rfc3339
 
 DELETED_AT_ONCE: Final = 50
+"""The number of endpoints that are deleted at the same time."""
 ID_CHARACTERS: Final = 12
 SECRET_BYTES: Final = 32
+"""The sizes of an API key's id and secret, as credentials.API_KEY has them."""
 MAX_OLD_DIGESTS: Final = 3
 """The most former secrets of an API key that stay valid for a while, if it is rotated several times."""
 
@@ -55,10 +57,11 @@ async def delete_tenant(call: Call, _: values.NoQuery) -> None:
 
 
 async def delete_endpoints(call: Call, tenant: str) -> None:
+    """Delete all endpoints of the tenant. Raises Temporary: some may be deleted then."""
     directory, now = call.service.directory, call.now
-    while found := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
+    while endpoints := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
         # Not counted, because the tenant with its count is deleted too.
-        deletions = [directory.delete_endpoint(tenant, each.id, now, is_counted=False) for each in found]
+        deletions = [directory.delete_endpoint(tenant, endpoint.id, now, is_counted=False) for endpoint in endpoints]
         await asyncio.gather(*deletions)
 
 
@@ -182,8 +185,8 @@ async def rotate_key(call: Call, _: values.NoBody) -> models.ApiKeyCreated:
         if before is None:
             raise problems.not_found("API key")
         older = [
-            (each, until or now + credentials.OVERLAP_SECONDS)
-            for each, until in before.digests
+            (old_digest, until or now + credentials.OVERLAP_SECONDS)
+            for old_digest, until in before.digests
             if until is None or now < until
         ]
         return before.model_copy(update={"digests": ((digest, None), *older[:MAX_OLD_DIGESTS])})

@@ -22,10 +22,11 @@ from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
-
+"""The auth schemes that need no signature, so that curl alone can send."""
 
 SecretWord: TypeAlias = Callable[[str, bool], str]
-"""Returns a shell word: the text, followed by the secret; True where it stands in a URL."""
+"""A function that returns a shell word: the text, followed by the secret. The second argument is True if the word is a
+URL, in which the secret has to be escaped."""
 
 
 def publishing_line(topic: str, bus: JsonObject, receive_url: str) -> str:
@@ -49,8 +50,11 @@ def publishing_line(topic: str, bus: JsonObject, receive_url: str) -> str:
 class CommandLine:
     """One event to send to one source.
 
+    source     the source's name
+    url        the source's URL, without a token
     entry      the entry of the source's `auth` to use
     content    the body, or a file's path where `is_file`
+    format     the body's format, one of CONTENT_TYPES
     """
 
     source: str
@@ -62,6 +66,7 @@ class CommandLine:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def curl(self, with_secret: SecretWord) -> str:
+        """Return a line of curl. The entry's scheme must be one of CURL_SCHEMES."""
         entry, url, options = self.entry, shlex.quote(self.url), list[str]()
         match entry.get("scheme"):
             case "basic":
@@ -106,7 +111,7 @@ class CommandLine:
 
 
 def can_send(entry: JsonObject) -> bool:
-    """Tell whether `hookchain send` can authenticate by this entry."""
+    """Return whether `hookchain send` can authenticate by this entry."""
     is_standard = entry.get("scheme") == "standard-webhooks" and entry.get("key", "base64") == "base64"
     return entry.get("scheme") in CURL_SCHEMES or is_standard or is_plain_hmac(entry)
 
@@ -139,6 +144,10 @@ def first_event_line_without_secret(
 
 
 def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> CommandLine | None:
+    """Return an event for the first source that curl can send to, else for the first that `hookchain send` can.
+
+    Its body is `sample`, else an example that the configuration declares, else generated. None if no source is left.
+    """
     sources = compiled_sources(slices["receive"])
     posted = {name: source for name, source in sources.items() if accepts_post(source)}
     found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
@@ -202,7 +211,7 @@ def closing_lines(
     where: str,
     portal: str = "",
 ) -> Iterator[str]:
-    """Yield the lines.
+    """Yield the lines that a deployment ends with: how to send, and how to read the secrets that were generated.
 
     url      receive's URL
     random   the names of the secrets that have a random value

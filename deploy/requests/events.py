@@ -21,19 +21,23 @@ from shared.jsontext import Json, JsonObject, mapping_at, texts_at, value_at
 from shared.subscribers.schema_example import example_of
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}
+"""By the name of a format, which is also the extension of its files."""
 EVENT: Final[Mapping[str, Json]] = {
     "customerName": "Chuck U Farley",
     "customerEmail": "chuckufarley@example.com",
     "plan": "free",
 }
+"""The data of an event whose source describes none."""
 DEFAULT_TYPE: Final = "password_created"
+"""The type of an event if no route names one."""
 MARK: Final = "hookchainSmokeTest"
+"""The field by which a person recognises a test event. Its value is unique."""
 _TEST_PERSON: Final[Mapping[str, Json]] = {"customerName": "Smoke Test", "customerEmail": "smoke.test@example.com"}
 
 
 @dataclass(slots=True)
 class MadeEvent:
-    """An event to post. `data` is written in `format`; bytes are sent unchanged."""
+    """An event to post. `data` is written in `format`; bytes are in it already, and are sent unchanged."""
 
     data: JsonObject | bytes
     format: str = "json"
@@ -41,7 +45,7 @@ class MadeEvent:
     query: dict[str, str] = field(default_factory=dict)
 
     def to_request(self, mark: str) -> Request:
-        """Return an unsigned request to `/`."""
+        """Return an unsigned request to `/`. Its header `webhook-id` is `mark`, unless the headers have another."""
         if isinstance(self.data, bytes):
             body, content_type = self.data, CONTENT_TYPES[self.format]
         else:
@@ -51,7 +55,10 @@ class MadeEvent:
         return Request("POST", "/", urlencode(self.query), tuple(headers.items()), body)
 
     def put(self, location: str, value: str) -> None:
-        """Write the value at `header.X-Event`, `query.kind` or `data.path.to.field`."""
+        """Write the value at `header.X-Event`, `query.kind` or `data.path.to.field`.
+
+        Does nothing at another place, in a body of bytes, and below a field that is no object.
+        """
         place, _, rest = location.partition(".")
         if place == "header":
             self.headers[rest] = value
@@ -101,6 +108,7 @@ def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent
 
 
 def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], identity: str) -> MadeEvent:
+    """Return the event with its id where the source reads it, if it reads it at a plain place."""
     event = make_first_event(source, event_type, data)
     if location := first_location(source.get("id")):
         event.put(location, identity)
@@ -108,7 +116,10 @@ def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], i
 
 
 def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
-    """Return a sample of the provider, of one of the types if there is one; None if it has no sample."""
+    """Return a sample of the provider, of one of the types if there is one; None if it has no sample.
+
+    `mark` ends in hexadecimal digits after a dash, 12 or more, from which the ids in the sample are made.
+    """
     names = sample_names(provider)
     matching = [name for name in names if may_match(types, name)]
     if not names:
@@ -119,7 +130,10 @@ def make_provider_event(provider: str, types: Sequence[str], mark: str, now: flo
 
 
 def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str | None) -> MadeEvent:
-    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CommandError."""
+    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CommandError.
+
+    The type is written only into a header or the query, because in the body the file has its own.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -145,7 +159,7 @@ def sample_beside(config: Path | None) -> Path | None:
 
 
 def routed_type(transform: JsonObject, source: str) -> str:
-    """Return an event type that some route from this source accepts."""
+    """Return an event type that some route from this source accepts; DEFAULT_TYPE if no route names one."""
     patterns = route_types(routes_from(transform, source))
     return patterns[0].replace("*", "created") if patterns else DEFAULT_TYPE
 
@@ -176,7 +190,11 @@ def first_location(location: Json) -> str | None:
     return next((each for each in listed if isinstance(each, str) and "." in each and " if " not in each), None)
 
 
+# Data that fits
+
+
 MAX_FIELDS: Final = 20
+"""The most fields that are added for columns and templates."""
 _BY_NAME: Final[Mapping[str, Json]] = {
     "email": "chuckufarley@example.com",
     "name": "Chuck U Farley",
@@ -200,7 +218,9 @@ _COLUMN_SCHEMAS: Final[Mapping[str | None, JsonObject]] = {
     "date": {"const": "2026-03-01"},
     "time": {"const": "2026-03-01T12:00:00Z"},
 }
+"""By the type of a column: the schema of a value that fits it."""
 _PATH: Final = re.compile(r"(?<![\w.$-])data((?:\.[A-Za-z_]\w*)+)(?![\w(])")
+"""A plain path below the event's data, such as `data.customer.email`, and no call of a function."""
 _IN_TEMPLATE: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 
 
@@ -229,6 +249,7 @@ def _fields(
 
 
 def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:
+    """Yield the paths in a part of a destination's settings: a column, a list of columns, or the text of a template."""
     if isinstance(settings, dict):
         column = settings.get("value")
         if isinstance(column, str) and "type" in settings and (found := _PATH.fullmatch(column)):
@@ -247,6 +268,7 @@ def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:
 
 
 def _parts(found: re.Match[str]) -> tuple[str, ...]:
+    """Return the names below `data` of a match of _PATH."""
     return tuple(found[1].split(".")[1:])
 
 

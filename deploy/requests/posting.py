@@ -39,7 +39,9 @@ def post_request(request: http.Request, url: str, timeout_seconds: float) -> Res
 MOST: Final = 3
 """How often an event is sent at most."""
 WAIT_SECONDS: Final = 5.0
+"""The wait after a 503 that asks for none."""
 LONGEST_WAIT_SECONDS: Final = 30.0
+"""The longest wait that a 503 may ask for: a person is waiting for the command."""
 
 Sent = TypeVar("Sent")
 
@@ -50,7 +52,7 @@ def send_until_confirmed(
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     sleep: Callable[[float], None] = time.sleep,
 ) -> Sent:
-    """Return what `send` returned, called again after each 503. It sends the same event each time.
+    """Return what `send` returned last. It is called again after each 503, MOST times in all, with the same event.
 
     The wait is the receiver's `Retry-After`. An event for which it asks for a long wait is not sent again.
     """
@@ -65,7 +67,11 @@ def send_until_confirmed(
     return send()
 
 
+# The smoke test
+
+
 SEND_SECONDS: Final = 15.0
+"""How long a deployment may take for its response: a function may have to start first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,11 @@ def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
 
 
 def post(posting: Posting, unsigned: http.Request, mark: str, now: float) -> Outcome:
-    """Sign the request and post it. Raises CommandError where it could not be made."""
+    """Sign the request, post it until it is confirmed, and return the last outcome.
+
+    `mark` is the delivery id that is signed, and `now` the time (Unix seconds). Raises CommandError if the request
+    cannot be made or signed.
+    """
     secret = posting.read_secret(posting.auth.secret) if posting.auth.secret else ""
     try:
         request = content_signing.with_header(aim_request(unsigned, posting.url), "user-agent", "hookchain-smoke")
@@ -131,6 +141,7 @@ def possible_recipients(slices: Mapping[str, JsonObject], source: str, event_typ
 
 
 def _addresses(settings: JsonObject) -> str:
+    """Return the first mail addresses, else the URL, else an empty text."""
     addresses = [each for key in ("to", "cc", "bcc") for each in _texts(settings.get(key))]
     if addresses:
         more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""

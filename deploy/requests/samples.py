@@ -52,6 +52,7 @@ class Fresh:
     digits: str
 
     def filled(self, text: str) -> str:
+        """Return the text with the new values in place of the fixed ones of the files."""
         seconds = str(int(self.now))
         for stands, fills in (
             (_SECONDS, seconds),  # also replaces the first ten digits of milliseconds
@@ -66,7 +67,7 @@ class Fresh:
 
 
 def sample_names(provider: str) -> tuple[str, ...]:
-    """Return the names of a provider's samples, the usual one first."""
+    """Return the names of a provider's samples, the usual one first, handshakes last; none without samples."""
     heads = _heads().get(provider, {})
     files = sorted(_files(provider))
     named = dict.fromkeys([*(name for name in heads if name in files), *files])
@@ -126,11 +127,13 @@ def _body(path: Path, fresh: Fresh) -> bytes:
 
 
 def _files(provider: str) -> dict[str, Path]:
+    """Return the provider's files by the names of their samples."""
     return {path.stem: path for path in (FOLDER / provider).glob("*.*") if path.suffix in _CONTENT_TYPES}
 
 
 @cache
 def _heads() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+    """Return what heads.yaml says of each sample, by provider and name: its headers, and whether it is a handshake."""
     return cast("Mapping[str, Mapping[str, Mapping[str, object]]]", load_data(FOLDER / "heads.yaml"))
 
 

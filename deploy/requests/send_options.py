@@ -26,17 +26,19 @@ from shared.settings import read_settings
 from shared.signatures.links import OWN, Pairs
 
 THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The hosts in URLs of this machine."""
 _TOKENS_IN_URL: Final = frozenset({"path", "query"})
+"""The schemes whose token is a part of the URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """A request's authentication.
 
-    url       may hold a token
+    url       the URL to send to, which may hold a token
     secret    None if no header authenticates
-    auth      None if the secret decides
-    note      what the user did not ask for, in words
+    auth      None if the secret decides, as deploy/client/hookchain/sending.py says
+    note      what was decided without an option of the user; empty for nothing
     """
 
     url: str
@@ -72,6 +74,7 @@ def choose_credentials(options: argparse.Namespace, environ: Mapping[str, str], 
 
 
 def _requested_auth(options: argparse.Namespace) -> Auth | None:
+    """Return the scheme that an option names; None if none does."""
     if options.password_header is not None:
         return Password(options.password_header)
     if options.basic is not None:
@@ -87,6 +90,7 @@ def _requested_auth(options: argparse.Namespace) -> Auth | None:
 
 
 def _given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> str:
+    """Return the secret that an option names, or that is on standard input, or that is typed. Raises ValueError."""
     if options.secret is not None:
         return read_secret(options.secret, environ)
     if options.secret_stdin:
@@ -100,6 +104,7 @@ def _given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin
 
 
 def _newest_value(text: str, which: str) -> str:
+    """Return the first value of a secret: the newest is first. `which` names the secret in the message."""
     values = split_values(text)
     if not values:
         raise ValueError(f"the secret {which} is empty")
@@ -140,6 +145,7 @@ def _for_local_source(options: argparse.Namespace, environ: Mapping[str, str], s
 
 
 def _for_source(source: Source, options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
+    """Use the source's scheme, with the given secret, else with the source's own. Raises ValueError."""
     entry = source.auth_entry(options.secret)
     if entry is None:
         return _unauthenticated(options.url, f"the source {source.name!r} needs none")
@@ -151,6 +157,7 @@ def _for_source(source: Source, options: argparse.Namespace, environ: Mapping[st
 
 
 def _by_entry(source: Source, entry: JsonObject, secret: str, options: argparse.Namespace) -> Credentials:
+    """Use an entry of the source's `auth` with this secret, and note that it was chosen. Raises as `client_auth`."""
     which = "the one given" if options.secret_stdin else repr(options.secret or entry["secret"])
     note = f"Authenticated as the source {source.name!r} needs: {entry['scheme']}, secret {which}"
     if entry["scheme"] in _TOKENS_IN_URL:
@@ -208,7 +215,11 @@ def _is_local(url: str) -> bool:
 
 
 def _source_name(url: str) -> str:
+    """Return the source in the URL: receive reads it from the first part of the path."""
     return unquote(urlsplit(url).path).removeprefix("/").split("/")[0]
+
+
+# The body
 
 
 _LINK_BODY: Final = BODY_PARAMETER.decode()
@@ -256,7 +267,10 @@ def _parse_field(pair: str) -> tuple[str, Json]:
 
 
 def _read_content(options: argparse.Namespace, stdin: TextIO) -> tuple[bytes, str | None]:
-    """Return the bytes, and their format where the file name or the first character shows it."""
+    """Return the bytes, and their format where the file name or the first character shows it, else None.
+
+    Raises ValueError and OSError.
+    """
     if options.data is not None and options.file is not None:
         raise ValueError("the body must come from --data or --file; got both")
     if options.data is not None:
@@ -283,7 +297,7 @@ def _require_format(form: str | None) -> str:
 
 def _with_extra_in_root(document: Json, extra: JsonObject) -> bytes:
     """Return an XML document with more elements in its root, which keeps its name."""
-    assert isinstance(document, dict)
+    assert isinstance(document, dict)  # the parser returns the root by its name
     [(root, content)] = document.items()
     fields = content if isinstance(content, dict) else {"#text": content}
     return xml_text({**fields, **extra}, root).encode()

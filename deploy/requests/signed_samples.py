@@ -83,6 +83,7 @@ def chosen_sample(target: trigger_target.TriggerTarget, event: str | None, keys:
 
 
 def _checks(settings: JsonObject, handshake: Handshake, keys: Keys) -> dict[str, str]:
+    """Return, by place in the handshake's request, the secret that the source expects there. Raises ValueError."""
     found = objects_at(settings, "handshakes")
     checks = next((objects_at(one, "check") for one in found if one["name"] == handshake.name), [])
     return {str(check["at"]): send_options.read_secret(str(check["secret"]), keys.environ) for check in checks}
@@ -96,7 +97,10 @@ def signed_sample(
     broken_part: Break | None = None,
     variant: str | None = None,
 ) -> Request:
-    """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key."""
+    """Return the request to send. Raises ValueError, CannotSign, and Temporary for a secret that is no key.
+
+    A handshake that its provider does not sign is left unsigned. `variant` names the auth scheme to use; None is any.
+    """
     request = posting.aim_request(sample.request, target.url)
     is_unsigned = any(one.name == sample.event and not one.signed for one in target.entry.handshakes)
     if is_unsigned and not any(auth.is_in_head for auth in target.source.auth):
@@ -112,7 +116,10 @@ def signed_request(
     broken_part: Break | None = None,
     variant: str | None = None,
 ) -> Request:
-    """Return the request, signed by the likeliest of the schemes that can sign it. Raises as signed_sample does."""
+    """Return the request, signed by the likeliest of the schemes that can sign it.
+
+    Raises as signed_sample does, with the fault of the scheme that was tried last.
+    """
     fault: Exception = ValueError(_missing_variant(schemes, variant))
     for auth in _likeliest_first(schemes, request):
         if variant in {None, auth.variant}:
@@ -144,7 +151,10 @@ def _likeliest_first(schemes: Sequence[auth_scheme.AuthScheme], request: Request
 
 
 def _signed_by(auth: auth_scheme.AuthScheme, sender: Sender, request: Request, broken_part: Break | None) -> Request:
-    """Return the request, signed by this scheme. Raises as signed_sample does."""
+    """Return the request, signed by this scheme. Raises as signed_sample does.
+
+    A request that is signed with a shared secret is verified as receive does, so that none is sent that it rejects.
+    """
     if broken_part and (reason := unbreakable_reason(broken_part, auth)):
         raise ValueError(reason)
     unsigned = _with_scheme_headers(auth, request)

@@ -29,26 +29,32 @@ from shared.signatures.signing import encode_bytes, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 
 FOLDER: Final = "keys"
+"""The folder of private keys in the state folder."""
 
 RSA_BITS: Final = 2048
 
 KEY_BYTES: Final = 32
-
+"""The random bytes that a generated secret is made of."""
 
 _KEY_ID: Final = "trigger"
+"""The `kid` of our JSON Web Tokens. The keys that are generated here have none to compare it with."""
 
 TOKEN_SECONDS: Final = 300
+"""How long our JSON Web Tokens are valid."""
 
 BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
+"""The auth schemes whose certificate is fetched from the provider, so that no key of ours can sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
     """The inputs of a signature besides the request.
 
+    auth       the scheme by which the receiver verifies the request
     key        the shared secret, or the private key (PEM) whose public half is the secret
     url_of     returns the URL that the receiver takes a request to have been sent to
     now        Unix seconds
+    delivery_id  the sender's id of the event, where the scheme signs one
     """
 
     auth: AuthScheme
@@ -106,15 +112,15 @@ def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebho
 
 def _sign_contentful(request: Request, signer: Signer) -> Request:
     request = with_header(request, contentful.TIMESTAMP, timestamp_text(signer.now, "ms"))
-    names = sorted(
-        [contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS]
-    )  # its library signs the list in this order
+    # In the order in which Contentful's library signs them.
+    names = sorted([contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS])
     request = with_header(request, contentful.SIGNED_HEADERS, ",".join(names))
     content = contentful.canonical_request(request, signer.url_of(request), names)
     return with_header(request, contentful.SIGNATURE, hmac_text(content, signer.key.encode(), "sha256", "hex"))
 
 
 def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
+    """Return the signature of the scheme's content, in its encoding: with a private key, or with a shared one."""
     if not isinstance(auth, PublicKeyScheme):
         return shared_key_signature(fields, key, auth, timestamp)
     content = auth.contents(fields, timestamp)[0]
@@ -122,6 +128,7 @@ def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, t
 
 
 def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
+    """Return a token with the claims that the scheme demands, by the first algorithm that it accepts."""
     algorithm = auth.algorithms[0]
     header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
     claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
@@ -140,6 +147,9 @@ def _token_signature(content: bytes, key: str, algorithm: str) -> str:
     return encode_bytes(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
 
 
+# Keys
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A key pair as text: the private half in PEM, the public half as the source's secret has it."""
@@ -149,6 +159,7 @@ class KeyPair:
 
 
 def is_asymmetric(auth: AuthScheme) -> bool:
+    """Return whether the source's secret is a public key, whose private half only the sender has."""
     return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
 
 
@@ -189,7 +200,7 @@ def read_private_key(state: Path, secret_name: str) -> str | None:
 
 
 def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
-    """Write it readable for its owner only."""
+    """Write the private half, readable for its owner only, and return its file. Raises OSError."""
     path = private_key_file(state, secret_name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
@@ -198,6 +209,7 @@ def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
 
 
 def generate_key_pair(auth: AuthScheme) -> KeyPair:
+    """Return a new key pair of the kind that the scheme verifies with. RSA is for any scheme that names no other."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -218,6 +230,7 @@ def generate_key_pair(auth: AuthScheme) -> KeyPair:
 
 
 def _uses(auth: AuthScheme, scheme: str, algorithm: str) -> bool:
+    """Return whether the scheme is this one, or accepts JSON Web Tokens by an algorithm that begins so."""
     names = auth.algorithms if isinstance(auth, JwtScheme) else ()
     return auth.scheme == scheme or any(name.startswith(algorithm) for name in names)
 
@@ -243,6 +256,7 @@ def sign_with_private_key(private: str, content: bytes, algorithm: str, form: st
 
 
 def _fixed_size(signature: bytes, size: int) -> bytes:
+    """Return an ECDSA signature in DER as its two numbers, each of `size` bytes."""
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
     r, s = decode_dss_signature(signature)

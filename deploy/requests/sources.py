@@ -29,12 +29,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All sources of a configuration; `configuration` is its name as the operator knows it."""
+    """All sources of a configuration, by name, as receive's slice has them.
+
+    `configuration` is its name as the operator knows it.
+    """
 
     configuration: str
     all: Mapping[str, JsonObject]
 
     def find(self, name: str) -> Source | None:
+        """Return the source of this name; None if there is none, or if requests to it have no `auth`."""
         source = self.all.get(name)
         if source is None or not isinstance(source.get("auth"), list):
             return None
@@ -63,6 +67,7 @@ def compiled_sources(receive: JsonObject) -> dict[str, JsonObject]:
 
 
 def auth_entries(source: Json) -> list[JsonObject]:
+    """Return the entries of a compiled source's `auth`, which are alternatives."""
     return objects_at(source, "auth")
 
 
@@ -73,7 +78,7 @@ def dev_topic(source: Json) -> str:
 
 
 def is_plain_hmac(entry: JsonObject) -> bool:
-    """Tell whether the entry is an HMAC of the body alone in a header of its own, which any client can make."""
+    """Return whether the entry is an HMAC of the body alone in a header of its own, which any client can make."""
     unusual = {"each", "timestamp", "id", "body_digest"} & entry.keys()
     is_alone = entry.get("layout", "plain") == "plain" and entry.get("content", "{body}") == "{body}"
     is_text = entry.get("key", "utf8") == "utf8" and "header" in entry
@@ -81,6 +86,7 @@ def is_plain_hmac(entry: JsonObject) -> bool:
 
 
 def accepts_post(source: Json) -> bool:
+    """Return whether the source accepts POST, as one without `methods` does."""
     methods = value_at(source, "methods")
     return not isinstance(methods, list) or "POST" in methods
 
@@ -95,6 +101,7 @@ def page_headers(source: Json) -> dict[str, str]:
 
 
 def source_url(name: str, ports: running_dev.Ports) -> str:
+    """Return the source's URL on this machine."""
     return f"http://{running_dev.HOST}:{ports.receive}/{name}"
 
 
@@ -110,7 +117,7 @@ def routes_from(transform: JsonObject, source: str) -> list[JsonObject]:
 
 
 def route_types(routes: Sequence[Json]) -> list[str]:
-    """Return the event types that the routes name."""
+    """Return the event types and patterns that the routes name. A route for all types names none."""
     return [each for route in routes for each in texts_at(route, "types")]
 
 
@@ -129,12 +136,15 @@ def may_match(patterns: Sequence[str], event_type: str) -> bool:
     return any(fnmatch.fnmatchcase(event_type, each) or each.startswith(f"{event_type}.") for each in patterns)
 
 
+# The settings of a sender
+
+
 _SIGNING_SECRET: Final = "the secret that it signs with"  # noqa: S105 a label
 _SIGNATURES: Final = {"hmac": "a signature", "standard-webhooks": "a Standard Webhooks signature"}
 
 
 class Provider(NamedTuple):
-    """A source's provider: its key and name, its instruction, and its event types where they are known."""
+    """A source's provider: its key and name, its instruction, and its event types; None if they are not known."""
 
     key: str
     name: str
@@ -146,9 +156,12 @@ class Provider(NamedTuple):
 class SenderSettings:
     """The settings of one source's sender.
 
+    provider the provider's name; None for a source without one
     url      has `<secret NAME>` where a token stands
     schemes  lines `setting: value` for each auth scheme, any of which will do
-    events   event types to select, empty for all
+    secrets  the names of the secrets that they need
+    routes   the routes that take the source's events
+    events   event types to select, empty for all, and also if no route takes any
     setup    the provider's own instruction
     unknown  patterns of event types that match none of the provider's known ones
     listed   the key of the provider if its event types are known; else empty
@@ -167,6 +180,7 @@ class SenderSettings:
     listed: str = ""
 
     def document(self) -> JsonObject:
+        """Return the settings as `hookchain sources --json` prints them."""
         return {
             "name": self.name,
             "provider": self.provider,
@@ -236,6 +250,7 @@ def _url_with_placeholder(url: str, auth: Sequence[JsonObject]) -> str:
 
 
 def _setting_lines(entry: JsonObject) -> Iterator[str]:
+    """Yield what to enter at the sender for an entry of `auth`, with `<secret NAME>` in place of a secret."""
     secret = f"<secret {entry['secret']}>" if "secret" in entry else ""
     match entry["scheme"]:
         case "none":
@@ -261,11 +276,10 @@ def _setting_lines(entry: JsonObject) -> Iterator[str]:
 def source_lines(
     sources: JsonObject, ports: running_dev.Ports, queues: Mapping[str, str] | None = None, *, is_public: bool = False
 ) -> list[str]:
-    """Return one line for each source: its URL on this machine, and how it authenticates.
+    """Return one line for each source, as `hookchain dev` prints them at its start: its URL, and how it authenticates.
 
-    `is_public`: its `public_url` instead, where it has one.
-
-    `queues` are those of the local AWS that stand for buses, by source; without them, the emulated Pub/Sub does.
+    The URL is that on this machine, or with `is_public`, the source's `public_url`, if it has one. `queues` are those
+    of the local AWS that stand for buses, by source; without them, the emulated Pub/Sub does.
     """
     public_urls = {name: value_at(source, "public_url") for name, source in sources.items()} if is_public else {}
     urls = {name: str(public_urls.get(name) or source_url(name, ports)) for name in sources}
@@ -276,6 +290,7 @@ def source_lines(
 
 
 def _auth_text(source: Json, queue: str | None) -> str:
+    """Return how the source authenticates. A source with a bus gets its messages there, and no requests."""
     if queue is not None:
         return f"messages of the emulated queue {queue}"
     if topic := dev_topic(source):

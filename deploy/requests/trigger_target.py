@@ -18,7 +18,12 @@ from shared.jsontext import Json, JsonObject, mapping_at, value_at
 
 @dataclass(frozen=True, slots=True)
 class TriggerTarget:
-    """The source that a sample is sent to. `settings` are its compiled ones; `source` is how receive reads them."""
+    """The source that a sample is sent to.
+
+    provider       the provider's key in the catalogue, and `entry` its entry there
+    settings       the source's compiled settings; `source` is how receive reads them
+    is_configured  False if the configuration has no such source, so that the settings are those that it should have
+    """
 
     provider: str
     entry: ProviderEntry

@@ -12,7 +12,9 @@ Headers: TypeAlias = list[tuple[str, str]]
 SIGNING_KEYS: Final = ("whsec_", "whsk_", "v1,whsec_")
 """The beginnings of the keys of Standard Webhooks."""
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+"""Printable ASCII without a space at its beginning or end, where a receiver would remove it."""
 _WEBHOOK_ID: Final = re.compile(r"[!-\-/-~]{1,128}")
+"""Printable ASCII without a full stop, which separates the id from the time in what Standard Webhooks signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,14 @@ def auth_headers(auth: Auth, secret: str, body: bytes, delivery_id: str, now: fl
 
 
 def checked_delivery_id(text: str) -> str:
+    """Return the delivery id as it is. Raises ValueError for one that no header or signature can have."""
     if not _WEBHOOK_ID.fullmatch(text):
         raise ValueError("delivery_id: must be 1 to 128 printable ASCII characters without spaces and full stops")
     return text
 
 
 def _header_value(secret: str) -> str:
+    """Return the secret as it is. Raises ValueError for one that no header can carry."""
     if not _PRINTABLE.fullmatch(secret):
         raise ValueError("secret: must be printable ASCII to be sent in a header")
     return secret

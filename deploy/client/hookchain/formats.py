@@ -15,7 +15,10 @@ _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010
 
 
 def as_json(value: object) -> Json:
-    """Return mappings as objects and sequences as arrays."""
+    """Return the value with mappings as objects, and with lists and tuples as arrays.
+
+    Raises ValueError for anything else, such as a date or a set, at any depth.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
@@ -29,7 +32,10 @@ def as_json(value: object) -> Json:
 
 
 def encode_body(value: Json, format: str) -> tuple[bytes, str]:
-    """Return the body and its content type."""
+    """Return the body in one of FORMATS, and its content type.
+
+    Raises ValueError for another format, and for a value that the format cannot hold.
+    """
     if format not in FORMATS:
         raise ValueError(f"format: must be one of {', '.join(FORMATS)}; got {format!r}")
     write, content_type = FORMATS[format]
@@ -54,7 +60,11 @@ def _form(value: Json) -> str:
 
 
 def xml_text(value: Json, root: str = "event") -> str:
-    """Write a field `@name` as an attribute, `#text` as the text, and a list as one element for each item."""
+    """Return an XML document with the value in the element `root`.
+
+    A field `@name` becomes an attribute, `#text` the text, and a list one element for each item. Raises ValueError for
+    a name or a character that XML cannot carry.
+    """
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element(root, _fields(value, "xml"))) + "\n"
 
 
@@ -110,6 +120,7 @@ def _items(value: Json) -> list[Json]:
 
 
 def _scalar(name: str, value: Json) -> str:
+    """Return the value as text; null as an empty one. Raises ValueError for an object or an array."""
     if isinstance(value, dict | list):
         raise ValueError(
             f"data: the field {name!r} has a nested {type(value).__name__} where only text fits. Send it as json."

@@ -19,6 +19,7 @@ from .formats import Json
 
 MAX_RESPONSE_BYTES: Final = 65_536
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
+"""The characters that stay in a path or a query. `%` is one, because the URL may be escaped already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`headers` are pairs, their names in lower case."""
+    """A response. `headers` are pairs, their names in lower case. A long `body` is cut."""
 
     status: int
     body: bytes
@@ -49,11 +50,12 @@ class Response:
         return document if isinstance(document, dict) else {}
 
     def header(self, name: str) -> str | None:
+        """Return the first value of the header, whose name is in lower case; None if there is none."""
         return next((value for key, value in self.headers if key == name), None)
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """The wait that the receiver asks for in `Retry-After`; None without one, and for a date."""
+        """Return the wait that the receiver asks for in `Retry-After`; None without one, and for a date."""
         text = (self.header("retry-after") or "").strip()
         return float(text) if text.isascii() and text.isdecimal() and len(text) < 9 else None
 
@@ -95,7 +97,12 @@ def make_request(
     timeout_seconds: float,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Response | NoResponse:
-    """Make one request. Content-Length and Connection are added to the headers; a longer response is cut."""
+    """Make one request, whose response must have arrived `timeout_seconds` after the beginning.
+
+    The attempt to connect may take as long for each address of the host.
+    Content-Length and Connection are added to the headers. A body of more than `max_response_bytes` is cut. Raises
+    ValueError for a method or a header that HTTP does not allow.
+    """
     deadline = time.monotonic() + timeout_seconds
     connection = _connection(target, timeout_seconds)
     try:
@@ -114,6 +121,7 @@ def _connection(target: Target, timeout_seconds: float) -> HTTPConnection:
 
 
 def _connect(connection: HTTPConnection) -> NoResponse | None:
+    """Connect, and verify the certificate. Return why that failed; None if it did not."""
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
@@ -136,9 +144,12 @@ def _converse(
     deadline: float,
     max_bytes: int,
 ) -> Response | NoResponse:
+    """Send the request over the connection, and read the response until `deadline`, by `time.monotonic`."""
     try:
         connection.sock.settimeout(_seconds_until(deadline))
         _write(connection, method, path, headers, body)
+        # HTTPResponse reads all that it reads from `fp`. Its own one would begin the time again with each read, so a
+        # receiver that sends a byte now and then would never end it.
         response = HTTPResponse(connection.sock, method=method)
         response.fp.close()
         response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
@@ -190,4 +201,5 @@ class _UntilDeadline(io.RawIOBase):
 
 
 def _seconds_until(deadline: float) -> float:
+    """Return a time that a socket accepts: 0 would mean that it does not wait, and a negative one is an error."""
     return max(deadline - time.monotonic(), 0.001)

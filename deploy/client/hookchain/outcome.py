@@ -56,6 +56,7 @@ class Outcome:
 
 
 def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Outcome:
+    """Return what a response, or none within `timeout_seconds`, means for the event that was sent."""
     if isinstance(response, NoResponse):
         return Outcome(False, None, _failure_message(response, timeout_seconds), code=response.code)
     # The strings at the top of the body, made fit to be shown: printable, at most 255 characters.

@@ -59,6 +59,7 @@ def send(
 
 
 def _encoded(data: object, extra: Mapping[str, object] | None, format: str) -> tuple[bytes, str]:
+    """Return the body and its content type. Raises ValueError."""
     if isinstance(data, bytes):
         if extra:
             raise ValueError("extra: cannot be put into bytes, which are sent unchanged. Give data as a mapping.")
@@ -72,6 +73,7 @@ def _encoded(data: object, extra: Mapping[str, object] | None, format: str) -> t
 
 
 def _merged(own_headers: Headers, custom: Mapping[str, str]) -> Headers:
+    """Return the headers of both; a custom one replaces one of ours. Raises ValueError for one that cannot be set."""
     replaced = {name.lower() for name in custom}
     merged = [pair for pair in own_headers if pair[0].lower() not in replaced] + list(custom.items())
     for name, value in merged:

@@ -13,11 +13,15 @@ from .formats import Json
 from .http import NoResponse, Response, make_request, parse_url
 
 MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
+"""The most bytes of an answer that are read. A longer one cannot be parsed: SubscribersError (`cut`)."""
 LONGEST_WAIT_SECONDS: Final = 60.0
+"""The longest `Retry-After` that is waited for. After a longer one, the answer is the last."""
 _IN_PROGRESS: Final = "request_in_progress"
 """Another request with the same idempotency key is not answered yet."""
 _NOT_SENT: Final = frozenset({"unreachable"})
+"""The codes of NoResponse after which any request is made again, because it has not arrived."""
 _AFTER_ANY_END: Final = frozenset({"unreachable", "timeout", "cut"})
+"""Those after which a request is made again that changes nothing if it had arrived."""
 
 Item = TypeVar("Item")
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -63,6 +67,8 @@ class Attempts:
 
 
 class Answer(NamedTuple):
+    """The JSON of an answer, None for one without a body, and the value of its header ETag, None without one."""
+
     value: Json
     etag: str | None
 
@@ -91,6 +97,7 @@ def _segment(text: str) -> str:
 
 
 def _answer(response: Response | NoResponse) -> Answer:
+    """Return the answer of a successful response. Raises SubscribersError for any other one, and for none."""
     if isinstance(response, NoResponse):
         raise SubscribersError(None, response.code, f"no answer: {response.reason or response.code}")
     if not 200 <= response.status < 300:
@@ -104,6 +111,7 @@ def _answer(response: Response | NoResponse) -> Answer:
 
 
 def _problem(response: Response) -> SubscribersError:
+    """Return the error that the body describes, as RFC 9457 has it; the code is `http` if something else answered."""
     fields = response.document
     listed = fields.get("errors")
     errors = tuple(
@@ -123,7 +131,10 @@ class Page(TypedDict, Generic[Item]):
 
 
 class Listing(Generic[Item]):
-    """A list that is read page by page while you go through it."""
+    """A list that is read page by page while you go through it. Each iteration reads it again from its beginning.
+
+    An iteration raises SubscribersError if a page cannot be read.
+    """
 
     def __init__(self, read: Callable[[str], Page[Item]], cursor: str) -> None:
         self._read = read
@@ -153,7 +164,11 @@ class Calls:
         attempts: Attempts | None = None,
         transport: Transport | None = None,
     ) -> None:
-        """Raises ValueError. `transport` makes the requests in place of HTTP to `base_url`."""
+        """Take the URL of the API and an API key or a portal token. Nothing is sent yet.
+
+        `timeout_seconds` is for each attempt. `transport` makes the requests in place of HTTP to `base_url`. Raises
+        ValueError for a URL, a token or a timeout that cannot be used.
+        """
         self._transport = transport or http_transport(base_url, token, timeout_seconds)
         self._attempts = attempts or Attempts()
 
@@ -208,6 +223,7 @@ class Calls:
     def _attempted(
         self, method: str, path: str, headers: Headers, body: bytes, is_repeatable: bool
     ) -> Response | NoResponse:
+        """Return the response to the last attempt. `is_repeatable`: a request that was done already does no harm."""
         wait = self._attempts.first_wait_seconds
         last = max(1, self._attempts.most) - 1
         for number in range(last + 1):

@@ -8,9 +8,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -59,18 +59,15 @@ async def serve(
     `passwords` as in PageAccess. Raises OSError if the port is taken.
     """
     token = page_token(state)
-
-    def announce() -> None:
-        is_up(page_url(port, token))
-
-    if is_aws:
-        async with open_aws_backend(state, environ) as backend:
-            await server.serve_app(make_aws_app(backend, token), port, stopped, announce)
-    else:
-        settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
-        async with open_backend(state, settings.emulator_host or DEFAULT_APIS, settings) as local_backend:
-            app = make_app(local_backend, token, passwords)
-            await server.serve_app(app, port, stopped, announce, any_user=passwords is not None)
+    settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
+    apis = settings.emulator_host or DEFAULT_APIS
+    opened: AbstractAsyncContextManager[api.DevBackend] = (
+        open_aws_backend(state, environ) if is_aws else open_backend(state, apis, settings)
+    )
+    async with opened as backend:
+        app = make_app(backend, token, passwords)
+        announce = partial(is_up, page_url(port, token))
+        await server.serve_app(app, port, stopped, announce, any_user=passwords is not None)
 
 
 @asynccontextmanager
@@ -137,36 +134,25 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
             )
 
 
-def make_app(backend: api.LocalBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
-    upkeep = (partial(journal_upkeep.update_index, backend), partial(journal_upkeep.repair_journal, backend))
-    charts = charts_api.JournalCharts(backend.reader)
-    return _make_app(backend, token, PLOT_SECONDS, upkeep, passwords=passwords, charts=charts)
+def make_app(backend: api.DevBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
+    """Return the application. With `passwords`, it is the one of `hookchain serve`, which catches nothing.
 
-
-def make_aws_app(backend: api.DevBackend, token: str) -> web.Application:
-    return _make_app(backend, token, AWS_PLOT_SECONDS, counted_events=cloud_journal.COUNTED_EVENTS)
-
-
-def _make_app(
-    backend: api.DevBackend,
-    token: str,
-    plot_seconds: float,
-    tasks: Sequence[Callable[[], Awaitable[None]]] = (),
-    counted_events: int | None = None,
-    passwords: tuple[str, ...] | None = None,
-    charts: charts_api.JournalCharts | None = None,
-) -> web.Application:
-    """Return the application, which runs `tasks` beside its answers.
-
-    Its counts are of the newest `counted_events`; None: of all events. With `passwords`, it is the one of
-    `hookchain serve`, which catches nothing. Without `charts`, it has no counts to draw them from.
+    Only over the files of the state folder, it has charts, and keeps the journal complete beside its answers.
     """
     is_catching = passwords is None
-    board = server.Board(_live_documents(backend, plot_seconds, counted_events, is_catching=is_catching))
+    board = server.Board(_live_documents(backend, is_catching=is_catching))
     access = server.PageAccess(token, lambda: events_advice(backend.state), passwords)
     outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
-    counting = [partial(charts_api.count_ahead, backend, charts, lambda: board.open_pages > 0)] if charts else []
-    app = server.base_app(backend, board, access, outside, (*tasks, *counting))
+    tasks: list[Callable[[], Awaitable[None]]] = []
+    charts: charts_api.JournalCharts | None = None
+    if isinstance(backend, api.LocalBackend):
+        charts = charts_api.JournalCharts(backend.reader)
+        tasks = [
+            partial(journal_upkeep.update_index, backend),
+            partial(journal_upkeep.repair_journal, backend),
+            partial(charts_api.count_ahead, backend, charts, lambda: board.open_pages > 0),
+        ]
+    app = server.base_app(backend, board, access, outside, tasks)
     if charts:
         app[charts_api.CHARTS] = charts
     app[api.LOCAL] = backend
@@ -174,11 +160,10 @@ def _make_app(
     return app
 
 
-def _live_documents(
-    backend: api.DevBackend, plot_seconds: float, counted_events: int | None, *, is_catching: bool
-) -> tuple[server.BoardDocument, ...]:
+def _live_documents(backend: api.DevBackend, *, is_catching: bool) -> tuple[server.BoardDocument, ...]:
     """Return the documents that open pages get again whenever they change."""
-    overview = partial(_overview, backend, counted_events, is_catching=is_catching)
+    plot_seconds = PLOT_SECONDS if isinstance(backend, api.LocalBackend) else AWS_PLOT_SECONDS
+    overview = partial(_overview, backend, is_catching=is_catching)
     sink = server.BoardDocument("sink", server.Pace(SINK_SECONDS), partial(caught_api.sink_state, backend))
     hint = partial(asyncio.to_thread, hint_document, backend.state)
     return (
@@ -189,15 +174,17 @@ def _live_documents(
     )
 
 
-async def _overview(backend: api.DevBackend, counted_events: int | None, *, is_catching: bool) -> JsonObject:
+async def _overview(backend: api.DevBackend, *, is_catching: bool) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     statuses, totals, mail_count = await backend.read(
         lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count())
     )
     sheets = await caught_api.find_sheets(backend)
+    # A cloud's journal counts its newest events only.
+    newest: JsonObject = {} if isinstance(backend, api.LocalBackend) else {"newest": cloud_journal.COUNTED_EVENTS}
     return {
         "statuses": dict(statuses),
-        **({} if counted_events is None else {"newest": counted_events}),
+        **newest,
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mail_count if is_catching else None,

@@ -11,7 +11,6 @@ import pytest
 from deploy.cli.status import MAX_GROUPS, StatusText
 from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import Hint, Ports, write_dev_file
-from deploy.dev.local_status import local_version
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.history.destinations import DestinationView, DigestView, WaitingGroup
@@ -24,6 +23,7 @@ from deploy.history.status import (
     count_retrying,
     count_waiting_routes,
 )
+from deploy.platforms.local import local_version
 from deploy.terminal.output import Screen, clock
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import LocalLedger

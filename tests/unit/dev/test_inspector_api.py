@@ -19,12 +19,12 @@ from deploy.dev.caught import Sheet, open_caught
 from deploy.dev.inspector.api import event_query
 from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, missing_entries, repair_some
 from deploy.dev.local_server import rejection_reason
-from deploy.dev.local_status import local_version
 from deploy.dev.mail import MailRequest, SentRequest, mail_request
 from deploy.history.journal_view import EventQuery
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.replay import is_replayable, make_dead_letter_replay
 from deploy.history.status import held_destinations
+from deploy.platforms.local import local_version
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.delivery import Delivery

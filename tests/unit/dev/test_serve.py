@@ -30,12 +30,12 @@ from deploy.config.running_dev import PAUSE_FILE, env_version, ports_from
 from deploy.dev import backup
 from deploy.dev.inspector import server
 from deploy.dev.inspector.app import make_app, open_backend
-from deploy.dev.local_status import local_version
 from deploy.dev.supervisor import setup, state_folder
 from deploy.dev.supervisor.banner import production_banner
 from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
+from deploy.platforms.local import local_version
 from deploy.secrets.values import WeakSecret
 from shared.cloud.gcp import http_server, serving
 from shared.cloud.local.documents import LocalDocuments

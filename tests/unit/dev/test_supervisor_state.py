@@ -18,9 +18,8 @@ from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.setup import write_slices
 from deploy.dev.supervisor.start import purge_state
 from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
-from deploy.history.local_journal import JournalReader
+from deploy.history.local_journal import JournalReader, newest_at
 from deploy.history.local_requests import RequestEntry, write_requests
-from deploy.history.local_retention import newest_at
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import VERSIONS, transaction
 from shared.cloud.local.journal import open_journal, write_entries

@@ -15,7 +15,6 @@ from typing import Final
 
 from deploy.cli import deployed_hooks, deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_project, read_json, shown, target_of
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
@@ -224,7 +223,7 @@ def _deployed(runner: Runner, target: Target) -> list[str]:
     """Return the functions that every deployment has, and those of the others that this one has."""
     services = read_json(runner, ["run", "services", "list", f"--region={target.region}"], target.project)
     listed = {_name(each) for each in objects_at(services)}
-    return [*compiler.FUNCTIONS, *(each for each in compiler.OPTIONAL if gcp_names.service(target, each) in listed)]
+    return [*compiler.FUNCTIONS, *(each for each in compiler.OPTIONAL if target.name_of(each) in listed)]
 
 
 def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
@@ -235,7 +234,7 @@ def last_deployment(found: Sequence[Rollback]) -> list[Rollback]:
 
 def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
     """Return the revision to which the function can go back. Raises GcloudFault, GcloudMissing and CommandError."""
-    service = gcp_names.service(target, function)
+    service = target.name_of(function)
     region = f"--region={target.region}"
     described = read_json(runner, ["run", "services", "describe", service, region], target.project)
     listed = read_json(runner, ["run", "revisions", "list", f"--service={service}", region], target.project)
@@ -250,7 +249,7 @@ def read_rollback(runner: Runner, target: Target, function: str) -> Rollback:
 
 
 def _traffic(target: Target, function: str, revision: str) -> list[str]:
-    service = gcp_names.service(target, function)
+    service = target.name_of(function)
     return ["run", "services", "update-traffic", service, f"--to-revisions={revision}=100", f"--region={target.region}"]
 
 

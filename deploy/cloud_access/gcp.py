@@ -19,7 +19,7 @@ from http.client import HTTPException
 from typing import Final, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from deploy.cloud_access.gcp_names import Target, find_target, service
+from deploy.cloud_access.gcp_names import Target, find_target
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json, JsonObject, list_at, objects_at, to_json
 
@@ -290,7 +290,7 @@ class CloudDeployment:
 
     def service(self, function: str) -> JsonObject | None:
         """Return the service as Cloud Run's API v2 describes it; None if it is not deployed. Raises CommandError."""
-        name = service(self.target, function)
+        name = self.target.name_of(function)
         path = f"/v2/projects/{self.target.project}/locations/{self.target.region}/services/{name}"
         try:
             return self.api.get("run", path)
@@ -309,7 +309,7 @@ class CloudDeployment:
         found = self.service(function)
         if found is None or not isinstance(found.get("uri"), str):
             where = f"{self.target.project}, {self.target.region}"
-            raise CommandError(f"{service(self.target, function)} is not deployed in {where}: make deploy-gcp")
+            raise CommandError(f"{self.target.name_of(function)} is not deployed in {where}: make deploy-gcp")
         printed = (url for url in map(str, list_at(found, "urls")) if url.endswith(f".{self.target.region}.run.app"))
         return next(printed, str(found["uri"]))
 

@@ -36,6 +36,10 @@ class Target:
         """Return the name of the deployment: the prefix without its dash."""
         return self.prefix.removesuffix("-")
 
+    def name_of(self, name: str) -> str:
+        """Return the name of the deployment's service, topic, subscription, job, metric, secret or service account."""
+        return f"{self.prefix}{name}"
+
 
 def checked_target(project: str, region: str, prefix: str) -> Target:
     """Return a valid target. A prefix without its dash gets one. Raises TargetFault."""
@@ -80,34 +84,14 @@ PLAN_LABEL: Final = "hookchain-plan"
 """The label with the digest of the settings as they were planned."""
 
 
-def service(target: Target, function: str) -> str:
-    return f"{target.prefix}{function}"
-
-
-def topic(target: Target, name: str) -> str:
-    return f"{target.prefix}{name}"
-
-
-def subscription(target: Target, name: str) -> str:
-    return f"{target.prefix}{name}"
-
-
 def holding_subscription(topic: str) -> str:
     """Return the name of the subscription that keeps a topic's messages beside those that are pushed."""
     return f"{topic}-hold"
 
 
-def account(target: Target, name: str) -> str:
-    """Return the id of a service account. `name` is a function, `push`, `build` or `developer`."""
-    return f"{target.prefix}{name}"
-
-
 def account_email(target: Target, name: str) -> str:
-    return f"{account(target, name)}@{target.project}.iam.gserviceaccount.com"
-
-
-def secret_id(target: Target, name: str) -> str:
-    return f"{target.prefix}{name}"
+    """Return the address of a service account. `name` is a function, `push`, `build` or `developer`."""
+    return f"{target.name_of(name)}@{target.project}.iam.gserviceaccount.com"
 
 
 def database(target: Target) -> str:
@@ -123,18 +107,9 @@ def bucket(target: Target) -> str:
     return f"{target.project}-{target.prefix}blobs"
 
 
-def job(target: Target, name: str) -> str:
-    return f"{target.prefix}{name}"
-
-
-def metric_name(target: Target, name: str) -> str:
-    """Return the name of a metric that is counted from logs."""
-    return f"{target.prefix}{name}"
-
-
 def series_filter(target: Target, name: str) -> str:
     """Return the filter of Cloud Monitoring that selects the metric's time series."""
-    metric = f"logging.googleapis.com/user/{metric_name(target, name)}"
+    metric = f"logging.googleapis.com/user/{target.name_of(name)}"
     return f'metric.type = "{metric}" AND resource.type = "cloud_run_revision"'
 
 

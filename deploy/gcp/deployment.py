@@ -145,7 +145,7 @@ def closing(deployment: graph.Deployment, made: Sequence[str], options: str) -> 
     target = deployment.target
 
     def read(name: str) -> str:
-        arguments = ("secrets", "versions", "access", "latest", f"--secret={gcp_names.secret_id(target, name)}")
+        arguments = ("secrets", "versions", "access", "latest", f"--secret={target.name_of(name)}")
         return gcp.shown(arguments, target.project)
 
     portal = deployment.url("subscribe") if "subscribe" in deployment.slices else ""

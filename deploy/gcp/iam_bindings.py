@@ -182,13 +182,13 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
             own = Grant(PROJECT, target.project, DATABASE_USER, member, own_database)
             yield own, f"{name} reads and writes {', '.join(function.stores)}, in this database only"
         if not function.is_public:
-            called = Grant("service", gcp_names.service(target, name), INVOKER, account_member(target, "push"))
+            called = Grant("service", target.name_of(name), INVOKER, account_member(target, "push"))
             yield called, f"calls {name}, and nobody else may"
     for function in functions:
         name, member = function.name, account_member(target, function.name)
         for topic in function.topics:
             why = f"{name} publishes {SENT_BACK[topic] if topic in function.sends_back else topic}"
-            yield Grant("topic", gcp_names.topic(target, topic), PUBLISHER, member), why
+            yield Grant("topic", target.name_of(topic), PUBLISHER, member), why
         use = "reads" if function.blobs == "read" else "keeps"
         on_bucket = Grant("bucket", gcp_names.bucket(target), BLOB_ROLES[function.blobs], member)
         yield on_bucket, f"{name} {use} large bodies there"
@@ -198,7 +198,7 @@ def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Ite
     for function in functions:
         member = account_member(target, function.name)
         for name in function.secrets:
-            yield Grant("secret", gcp_names.secret_id(target, name), SECRET_READER, member), f"{function.name} reads it"
+            yield Grant("secret", target.name_of(name), SECRET_READER, member), f"{function.name} reads it"
 
 
 def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
@@ -242,7 +242,7 @@ def _tap_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
     """Yield the rights of transform and of developers. A developer's subscription is created with rights of their own,
     in any project: the right to create one would be on all subscriptions of this project."""
     transform, developer = account_member(target, "transform"), account_member(target, DEVELOPER)
-    topic = gcp_names.topic(target, TAP)
+    topic = target.name_of(TAP)
     leases = f'resource.name == "projects/{target.project}/databases/{gcp_names.tap_database(target)}"'
     copies = f'resource.name.startsWith("projects/_/buckets/{gcp_names.bucket(target)}/objects/{BLOB_PREFIX}")'
     yield Grant("topic", topic, PUBLISHER, transform), "transform publishes copies for developers"
@@ -271,17 +271,17 @@ def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterat
 
 def _pubsub_bindings(target: Target, functions: Sequence[NeededFunction], agent: str) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
-    yield Grant("topic", gcp_names.topic(target, DEAD_LETTERS), PUBLISHER, agent), why
+    yield Grant("topic", target.name_of(DEAD_LETTERS), PUBLISHER, agent), why
     giving_up = {topic.name for topic in TOPICS if topic.gives_up}
     for needed in functions:
         for each in needed.function.subscriptions:
             if each.topic in giving_up:
-                name = gcp_names.subscription(target, subscription_name(needed.function, each))
+                name = target.name_of(subscription_name(needed.function, each))
                 yield Grant("subscription", name, SUBSCRIBER, agent), why
         for source in needed.sources:
             if source.kind in GOOGLE_KINDS:
-                yield Grant("subscription", gcp_names.subscription(target, source.name), SUBSCRIBER, agent), why
+                yield Grant("subscription", target.name_of(source.name), SUBSCRIBER, agent), why
     yield (
-        Grant("account", gcp_names.account(target, "push"), TOKEN_MAKER, agent),
+        Grant("account", target.name_of("push"), TOKEN_MAKER, agent),
         "Pub/Sub makes the tokens of its pushes",
     )

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import GcloudFault, Runner, read_json
-from deploy.cloud_access.gcp_names import Target, metric_name
+from deploy.cloud_access.gcp_names import Target
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resource import Existing, Resource, key_of
@@ -214,7 +214,7 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         for key in (services.service_key(target, function.name), project.account_key(target, function.name))
     }
     optional.add(key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)))
-    metrics = [metric_name(target, each.name) for each in FURTHER_METRICS.values()]
+    metrics = [target.name_of(each.name) for each in FURTHER_METRICS.values()]
     optional |= {key_of(monitoring.METRIC, name) for name in metrics}
     optional |= {project.account_key(target, project.DEVELOPER), topics.topic_key(target, TAP)}
     own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))

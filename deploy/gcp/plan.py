@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Runner, command_line
-from deploy.cloud_access.gcp_names import Target, metric_name
+from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
@@ -133,10 +133,10 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
     Without a resource of a kind in _MARKED, those without a label are left out: somebody else may have made them.
     """
     own = {
-        *(key_of(JOB, gcp_names.job(target, each.name)) for function in FUNCTIONS for each in function.schedules),
+        *(key_of(JOB, target.name_of(each.name)) for function in FUNCTIONS for each in function.schedules),
         key_of(DASHBOARD, dashboard_id(target)),
-        *(key_of(METRIC, metric_name(target, each.name)) for each in (*LOG_METRICS, *FURTHER_METRICS.values())),
-        key_of(METRIC, metric_name(target, SWEEPS)),
+        *(key_of(METRIC, target.name_of(each.name)) for each in (*LOG_METRICS, *FURTHER_METRICS.values())),
+        key_of(METRIC, target.name_of(SWEEPS)),
         database_key(target),
         key_of(DATABASE, gcp_names.tap_database(target)),
         bucket_key(target),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from deploy.cloud_access.gcp import Answer, ApiError, GoogleApi, Runner, shown
-from deploy.cloud_access.gcp_names import BUNDLE_LABEL, Target, secret_id
+from deploy.cloud_access.gcp_names import BUNDLE_LABEL, Target
 from deploy.gcp.resources.stores import replication
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.parallel import run_in_parallel
@@ -35,7 +35,7 @@ class SecretManagerBackend:
         return {name: each for name, each in zip(names, stored, strict=True) if each is not None}
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:
-        secret = secret_id(self._target, name)
+        secret = self._target.name_of(name)
         self._reject_others(secret)
         add = ["secrets", "versions", "add", secret, "--data-file=-"]
         answer = self._write(add, text)
@@ -48,13 +48,13 @@ class SecretManagerBackend:
         return [f"added as the newest version of {secret}", *self._retire(secret, forget)]
 
     def how_to_read(self, name: str) -> str:
-        secret = f"--secret={secret_id(self._target, name)}"
+        secret = f"--secret={self._target.name_of(name)}"
         return shown(["secrets", "versions", "access", "latest", secret], self._target.project)
 
     def _find_one(self, name: str) -> StoredSecret | None:
         """Return the newest version, also if the operator may not read it; None if there is no secret."""
-        secret = f"/v1/projects/{self._target.project}/secrets/{secret_id(self._target, name)}"
-        where = f"secret {secret_id(self._target, name)}"
+        secret = f"/v1/projects/{self._target.project}/secrets/{self._target.name_of(name)}"
+        where = f"secret {self._target.name_of(name)}"
         try:
             version = self._api.get("secretmanager", f"{secret}/versions/latest")
             if version.get("state") != "ENABLED":

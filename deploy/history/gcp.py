@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from deploy.cloud_access import gcp, gcp_names, inboxes
-from deploy.cloud_access.gcp_names import Target, bucket, database, labels, series_filter, service, tap_database, topic
+from deploy.cloud_access import gcp, inboxes
+from deploy.cloud_access.gcp_names import Target, bucket, database, labels, series_filter, tap_database
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
 from deploy.history import firestore_journal, journal_view
@@ -81,7 +81,7 @@ class CloudPlace:
     def make_inboxes(self, project: str | None = None) -> inboxes.GoogleInboxes:
         return inboxes.GoogleInboxes(
             platform.endpoint(self.settings.emulator_host, platform.PUBSUB_ENDPOINT),
-            f"projects/{self.target.project}/topics/{topic(self.target, ports.TAP)}",
+            f"projects/{self.target.project}/topics/{self.target.name_of(ports.TAP)}",
             project or self.target.project,
             labels(self.target),
             self._authorization(),
@@ -161,8 +161,8 @@ def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog]
         counts, oldest = parallel.run_in_parallel(lambda metric: _newest_values(cloud, metric, now), (COUNT, OLDEST))
     except gcp.ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
-    ids = [gcp_names.subscription(cloud.target, name) for name in SUBSCRIPTIONS]
-    ids += sorted(each for each in counts if each.startswith(gcp_names.subscription(cloud.target, PREFIX)))
+    ids = [cloud.target.name_of(name) for name in SUBSCRIPTIONS]
+    ids += sorted(each for each in counts if each.startswith(cloud.target.name_of(PREFIX)))
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids], []
 
 
@@ -197,7 +197,7 @@ def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[Metric
     target = cloud.target
     requests = (
         f'metric.type = "{_REQUEST_COUNT}" AND resource.type = "cloud_run_revision" '
-        f'AND resource.labels.service_name = "{service(target, "receive")}"'
+        f'AND resource.labels.service_name = "{target.name_of("receive")}"'
     )
     delivered = f'{series_filter(target, DELIVERIES.name)} AND metric.labels.outcome = "delivered"'
     filters: Mapping[CountKind, str] = {
@@ -269,7 +269,7 @@ _OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=
 
 def log_filter(target: Target, query: LogQuery, since: float) -> str:
     """Return the filter in the language of https://cloud.google.com/logging/docs/view/logging-query-language."""
-    services = " OR ".join(f'"{service(target, function)}"' for function in query.functions)
+    services = " OR ".join(f'"{target.name_of(function)}"' for function in query.functions)
     clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
     if query.severity is not None:
         clauses.append(f"severity>={query.severity}")

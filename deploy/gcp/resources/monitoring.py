@@ -8,7 +8,7 @@ from string import Template
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target, metric_name, series_filter
+from deploy.cloud_access.gcp_names import Target, series_filter
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, gcloud, key_of, keys
 from deploy.gcp.resources import project, topics
@@ -79,7 +79,7 @@ def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resourc
 
 
 def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Path) -> Resource:
-    identity = metric_name(target, name)
+    identity = target.name_of(name)
     file = File(folder / f"metric-{name}.json", json.dumps(content, indent=2) + "\n")
     read = f"--config-from-file={file.path}"
     return Resource(
@@ -94,7 +94,7 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
 
 
 def _service_filter(target: Target, function: str) -> str:
-    service = gcp_names.service(target, function)
+    service = target.name_of(function)
     return f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
 
 
@@ -195,18 +195,18 @@ def selections(target: Target, topology: Topology) -> dict[str, str]:
     those of sources, which are too many to name each of them."""
     functions = [each.function for each in topology.functions]
     pushed = {
-        gcp_names.subscription(target, subscription_name(function, each)): each.topic
+        target.name_of(subscription_name(function, each)): each.topic
         for function in functions
         for each in function.subscriptions
     }
-    services = _one_of([gcp_names.service(target, each.name) for each in functions])
+    services = _one_of([target.name_of(each.name) for each in functions])
     letters = _one_of([name for name, topic in pushed.items() if topic == DEAD_LETTERS])
     subscription = 'resource.type = "pubsub_subscription" AND resource.labels.subscription_id'
     return {
         "functions": f'resource.type = "cloud_run_revision" AND resource.labels.service_name = {services}',
         "subscriptions": f"{subscription} = {_one_of(list(pushed))}",
         "dead_letters": f"{subscription} = {letters}",
-        "brought": f'{subscription} = starts_with("{gcp_names.subscription(target, PREFIX)}")',
+        "brought": f'{subscription} = starts_with("{target.name_of(PREFIX)}")',
     }
 
 
@@ -247,7 +247,7 @@ def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
 
 def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
     series = SERIES[alarm.measure]
-    metric = f'metric.type = "{series.metric.format(sweeps=metric_name(target, SWEEPS))}"'
+    metric = f'metric.type = "{series.metric.format(sweeps=target.name_of(SWEEPS))}"'
     selected = series.selected.format(**selections(target, topology))
     absent: JsonObject = {"evaluationMissingData": "EVALUATION_MISSING_DATA_ACTIVE"} if alarm.is_least else {}
     return {

@@ -86,7 +86,7 @@ def accounts(functions: Sequence[Function] = FUNCTIONS, *, has_tap: bool = True)
 
 
 def account_key(target: Target, name: str) -> str:
-    return key_of(ACCOUNT, gcp_names.account(target, name))
+    return key_of(ACCOUNT, target.name_of(name))
 
 
 def service_accounts(
@@ -103,9 +103,9 @@ def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Re
     shown = f"--display-name=Hookchain {target.bundle} {name}"
     return Resource(
         ACCOUNT,
-        gcp_names.account(target, name),
+        target.name_of(name),
         why,
-        gcloud("iam service-accounts create", gcp_names.account(target, name), shown),
+        gcloud("iam service-accounts create", target.name_of(name), shown),
         gcloud("iam service-accounts update", email, shown) + gcloud("iam service-accounts enable", email),
         needs=(key_of(API, "iam.googleapis.com"), *before),
     )

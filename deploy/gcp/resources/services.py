@@ -38,12 +38,12 @@ class Bundle:
 
 
 def service_key(target: Target, function: str) -> str:
-    return key_of(SERVICE, gcp_names.service(target, function))
+    return key_of(SERVICE, target.name_of(function))
 
 
 def service_url(target: Target, function: str, project_number: str) -> str:
     """Return the URL that is known before the service exists. Cloud Run has two for each service."""
-    return f"https://{gcp_names.service(target, function)}-{project_number}.{target.region}.run.app"
+    return f"https://{target.name_of(function)}-{project_number}.{target.region}.run.app"
 
 
 def service(
@@ -82,11 +82,11 @@ def service(
     )
     digest = digest_of(bundle.digest, settings)
     labels = f"--labels={label_text(target, digest)}"
-    deploy = gcloud("run deploy", gcp_names.service(target, name), f"--source={bundle.folder}", settings, labels)
+    deploy = gcloud("run deploy", target.name_of(name), f"--source={bundle.folder}", settings, labels)
     # After a rollback, the older revision has the traffic, and a new one would get none.
-    latest = gcloud("run services update-traffic", gcp_names.service(target, name), "--to-latest", region)
+    latest = gcloud("run services update-traffic", target.name_of(name), "--to-latest", region)
     why = needed.function.does if needed.function.is_public else "private: called by Pub/Sub as the account push"
-    return Resource(SERVICE, gcp_names.service(target, name), why, deploy, (*deploy, *latest), digest, needs)
+    return Resource(SERVICE, target.name_of(name), why, deploy, (*deploy, *latest), digest, needs)
 
 
 def _invoker_flags(is_public: bool) -> tuple[str, ...]:
@@ -98,9 +98,7 @@ def _secrets(target: Target, mounted: Sequence[str]) -> str:
     """Mount each secret in a folder of its own, because the mount hides other files; `latest` needs no new revision."""
     if not mounted:
         return "--clear-secrets"
-    return "--set-secrets=" + ",".join(
-        f"/secrets/{name}/value={gcp_names.secret_id(target, name)}:latest" for name in mounted
-    )
+    return "--set-secrets=" + ",".join(f"/secrets/{name}/value={target.name_of(name)}:latest" for name in mounted)
 
 
 def _databases(needed: NeededFunction) -> tuple[str, ...]:
@@ -129,7 +127,7 @@ _DESCRIPTION: Final = re.compile(r"Hookchain: .*\. Plan ([0-9a-f]+)")
 def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
     """Return the job that calls the function at `url`. Jobs have no labels, so the last word of its description is the
     digest."""
-    name = gcp_names.job(target, schedule.name)
+    name = target.name_of(schedule.name)
     settings = (
         f"--location={target.region}",
         "--schedule=* * * * *",

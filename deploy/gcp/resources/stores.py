@@ -155,7 +155,7 @@ VALUE: Final = "value"
 
 
 def value_key(target: Target, name: str) -> str:
-    return key_of(VALUE, gcp_names.secret_id(target, name))
+    return key_of(VALUE, target.name_of(name))
 
 
 def replication(target: Target) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def replication(target: Target) -> tuple[str, ...]:
 
 def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
     """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
-    secret_id = gcp_names.secret_id(target, name)
+    secret_id = target.name_of(name)
     made = Resource(
         SECRET,
         secret_id,

@@ -25,16 +25,16 @@ TAP_TOPIC: Final = Topic(ports.TAP, "copies of requests for developers")
 
 
 def topic_key(target: Target, name: str) -> str:
-    return key_of(TOPIC, gcp_names.topic(target, name))
+    return key_of(TOPIC, target.name_of(name))
 
 
 def subscription_key(target: Target, name: str) -> str:
-    return key_of(SUBSCRIPTION, gcp_names.subscription(target, name))
+    return key_of(SUBSCRIPTION, target.name_of(name))
 
 
 def topic(target: Target, needed: Topic) -> Resource:
     """Return a topic of the deployment, whose messages are stored in its region only."""
-    name = gcp_names.topic(target, needed.name)
+    name = target.name_of(needed.name)
     # Otherwise a message is stored in the region that is nearest to its publisher.
     regions = f"--message-storage-policy-allowed-regions={target.region}"
     digest = digest_of("topic", regions)
@@ -79,7 +79,7 @@ def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: 
         *_retention_flags(topic.kept_days),
     )
     if topic.gives_up:
-        dead_letters = gcp_names.topic(target, ports.DEAD_LETTERS)
+        dead_letters = target.name_of(ports.DEAD_LETTERS)
         settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
     return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
 
@@ -99,14 +99,14 @@ def _subscription(
     target: Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
 ) -> Resource:
     """Return a subscription with these flags. A topic whose name has a `/` is somebody else's and exists already."""
-    subscription = gcp_names.subscription(target, name)
+    subscription = target.name_of(name)
     digest = digest_of(topic, settings)
     labels = label_text(target, digest)
     gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
     dead_letters = topic_key(target, ports.DEAD_LETTERS)
     is_own = "/" not in topic
-    of = gcp_names.topic(target, topic) if is_own else topic
+    of = target.name_of(topic) if is_own else topic
     topics = (topic_key(target, topic), dead_letters) if is_own else (dead_letters,)
     return Resource(
         SUBSCRIPTION,
@@ -159,7 +159,7 @@ def bus_source(source: BusSource, target: Target, url: str, timeout_seconds: flo
 def notification(source: BusSource, target: Target, subscription: str) -> Resource:
     """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other."""
     bucket = source.text("bucket")
-    topic_name = gcp_names.topic(target, source.name)
+    topic_name = target.name_of(source.name)
     types = [EVENT_TYPES[each] for each in source.events]
     prefix = source.text("prefix")
     settings = [f"--topic={topic_name}", "--payload-format=json", f"--event-types={','.join(types)}"]

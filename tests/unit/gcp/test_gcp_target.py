@@ -78,10 +78,10 @@ def test_every_name_of_a_taken_prefix_is_one_that_google_takes(prefix: str, proj
         target = checked_target(project, "europe-west1", prefix)
     except TargetFault:
         return
-    assert all(6 <= len(gcp_names.account(target, name)) <= 30 for name in ("receive", "transform", "push"))
+    assert all(6 <= len(target.name_of(name)) <= 30 for name in ("receive", "transform", "push"))
     assert 4 <= len(gcp_names.database(target)) <= 63
     assert 3 <= len(gcp_names.bucket(target)) <= 63
-    assert len(f"{gcp_names.service(target, 'transform')}-123456789012") <= 63
+    assert len(f"{target.name_of('transform')}-123456789012") <= 63
 
 
 def test_gcloud_never_asks_and_always_says_the_project(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import argparse
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -27,6 +27,7 @@ from deploy.terminal.output import DIM, GREEN, RED, YELLOW, Screen, count_of, pr
 from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
+from shared.ledger_rules import DEAD_LETTERED, DELIVERED, HELD, MERGED, RETRY_SCHEDULED
 from shared.signatures.auth_scheme import AuthScheme
 
 NEWEST_EVENT_TRIES: Final = 20
@@ -147,14 +148,8 @@ def _confirm_recipients(
 # The state of the event
 
 
-DELIVERED: Final = "delivered"
 GATHERED: Final = "gathered"
 """The delivery waits in a group, as its destination's options require."""
-MERGED: Final = "merged"
-"""The delivery is part of a digest."""
-RETRY_SCHEDULED: Final = "retry_scheduled"
-HELD: Final = "held"
-DEAD_LETTERED: Final = "dead_lettered"
 PENDING: Final = "pending"
 """The delivery has no result yet."""
 SUCCESSES: Final = frozenset({DELIVERED, GATHERED, MERGED})
@@ -247,7 +242,7 @@ class Advice(NamedTuple):
     text: str
 
 
-ADVICE: Final = {
+ADVICE: Final[Mapping[str, Advice]] = {
     RETRY_SCHEDULED: Advice(YELLOW, "it is retried automatically; `hookchain events list{where}` shows its status"),
     HELD: Advice(YELLOW, "fix the reason, then: hookchain resume {destination}{where}"),
     DEAD_LETTERED: Advice(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again"),

@@ -11,6 +11,7 @@ from deploy.cli import smoke
 from deploy.requests.events import read_event_file
 from deploy.requests.posting import Recipient, possible_recipients
 from deploy.terminal.output import Screen
+from shared import ledger_rules
 from shared.journal import RouteDecision
 from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
@@ -90,7 +91,7 @@ def delivery(state: str, message: str = "", attempts: int = 1) -> smoke.Delivery
 
 def test_each_stage_is_reported_once_and_the_end_is_the_end() -> None:
     routed = smoke.EventState(1, (MATCHED, UNMATCHED))
-    done = replace(routed, deliveries=(delivery(smoke.DELIVERED, "202"),))
+    done = replace(routed, deliveries=(delivery(ledger_rules.DELIVERED, "202"),))
     last, text = followed(
         smoke.EventState(), smoke.EventState(), routed, replace(routed, deliveries=(delivery(smoke.PENDING),)), done
     )
@@ -102,7 +103,7 @@ def test_each_stage_is_reported_once_and_the_end_is_the_end() -> None:
 
 def test_a_chain_that_failed_is_no_success_though_another_route_delivered() -> None:
     routed = smoke.EventState(1, (MATCHED,), ("route 'refunds': its step failed",))
-    last, text = followed(replace(routed, deliveries=(delivery(smoke.DELIVERED, "202"),)))
+    last, text = followed(replace(routed, deliveries=(delivery(ledger_rules.DELIVERED, "202"),)))
     assert not last.is_good
     assert "route 'refunds': its step failed" in text[1]
 
@@ -110,9 +111,9 @@ def test_a_chain_that_failed_is_no_success_though_another_route_delivered() -> N
 @pytest.mark.parametrize(
     ("state", "todo"),
     [
-        (smoke.RETRY_SCHEDULED, "it is retried automatically"),
-        (smoke.HELD, "hookchain resume crm"),
-        (smoke.DEAD_LETTERED, "hookchain dead-letters list"),
+        (ledger_rules.RETRY_SCHEDULED, "it is retried automatically"),
+        (ledger_rules.HELD, "hookchain resume crm"),
+        (ledger_rules.DEAD_LETTERED, "hookchain dead-letters list"),
     ],
 )
 def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: str) -> None:
@@ -123,7 +124,7 @@ def test_a_delivery_that_did_not_work_ends_it_with_what_to_do(state: str, todo: 
     assert todo in text[-1]
 
 
-@pytest.mark.parametrize("state", [smoke.GATHERED, smoke.MERGED])
+@pytest.mark.parametrize("state", [smoke.GATHERED, ledger_rules.MERGED])
 def test_a_delivery_that_waits_for_its_digest_or_is_part_of_it_is_a_success(state: str) -> None:
     last, text = followed(smoke.EventState(1, deliveries=(delivery(state, "waits for the digest", attempts=0),)))
     assert last.is_good

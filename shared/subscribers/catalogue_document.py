@@ -29,9 +29,21 @@ MAX_TYPES: Final = 1_000
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 TYPE_KEY: Final = "x-event-type"
 """The key of an exported schema that has the facts about its event type, such as its name."""
-
+Payload: TypeAlias = Literal["standard", "data"]
+"""What an endpoint gets: the envelope, or the data alone."""
+SCHEMAS: Final = "/components/schemas"
+PAYLOAD_KEY: Final = "x-hookchain-payload"
+"""The key by which an exported document names its payload, so that it can be imported again without guessing."""
+EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
+METHODS: Final = ("post", "put", "patch", "delete", "get")
+"""The methods of a webhook, of which the first one that it has is read."""
 _SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties", "allOf", "anyOf", "oneOf", "$ref"})
+"""Keys at the top of a JSON Schema."""
+_DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})
+"""Keywords whose values are data and no schemas."""
+_ENVELOPE: Final = frozenset({"type", "timestamp", "data"})
 _Make: TypeAlias = Callable[[], EventType]
+"""Makes one event type of a document. Raises CatalogueFault."""
 
 
 def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
@@ -44,39 +56,41 @@ def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
         require_shallow(document)
         if not isinstance(document, dict):
             raise CatalogueFault("", "must be an object: an OpenAPI document, a JSON Schema, or event types by name")
-        made = _Made()
-        for path, each, make in _entries(document, name):
-            made.add(path, each, make)
+        reading = _Reading()
+        for path, type_name, make in _entries(document, name):
+            reading.add(path, type_name, make)
     except CatalogueFault as fault:
         raise CatalogueFaults([fault]) from fault
-    return made.event_types()
+    return reading.event_types()
 
 
 def catalogue_document(event_types: Iterable[EventType]) -> JsonObject:
     """Return the event types in the form of the configuration's `event_types`."""
-    return {each.name: event_type_fields(each) for each in _ordered(event_types)}
+    return {event_type.name: event_type_fields(event_type) for event_type in _ordered(event_types)}
 
 
 def json_schema_document(event_types: Iterable[EventType]) -> JsonObject:
     """Return one JSON Schema 2020-12 document with each event type's schema under `$defs`."""
-    return {
-        "$schema": SCHEMA_DIALECT,
-        "$defs": {each.name: _schema_with_facts(each, pointer("/$defs", each.name)) for each in _ordered(event_types)},
+    schemas: JsonObject = {
+        event_type.name: _schema_with_facts(event_type, pointer("/$defs", event_type.name))
+        for event_type in _ordered(event_types)
     }
+    return {"$schema": SCHEMA_DIALECT, "$defs": schemas}
 
 
 def _ordered(event_types: Iterable[EventType]) -> Sequence[EventType]:
-    return sorted(event_types, key=lambda each: each.name)
+    return sorted(event_types, key=lambda event_type: event_type.name)
 
 
 def _schema_with_facts(event_type: EventType, base: str) -> JsonObject:
+    """Return the schema for the path `base` of a document, with the other fields of the event type beside it."""
     schema = rebased(event_type.schema_, base)
     facts = {key: value for key, value in event_type_fields(event_type).items() if key != "schema"}
     return {TYPE_KEY: {"name": event_type.name, **facts}, **(schema if isinstance(schema, dict) else {})}
 
 
-class _Made:
-    """The event types that were read and the faults of the others."""
+class _Reading:
+    """The event types of a document that were read so far, and the faults of the others."""
 
     def __init__(self) -> None:
         self._types: dict[str, EventType] = {}
@@ -106,27 +120,30 @@ class _Made:
 
 
 def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]]:
-    """Yield each event type's pointer, name and maker. Raises CatalogueFault."""
+    """Yield each event type's pointer, name and maker. Raises CatalogueFault.
+
+    `name` is the event type of a document that is a single schema without a name.
+    """
     checked: set[bytes] = set()
     if is_openapi(document):
         modern = modernized(document)
-        for path, each, item in webhooks_of(modern):
-            yield path, each, partial(event_type_of_webhook, modern, path, each, item, checked)
+        for path, type_name, item in webhooks_of(modern):
+            yield path, type_name, partial(event_type_of_webhook, modern, path, type_name, item, checked)
     elif not _is_schema(document):
-        for each, fields in document.items():
-            path = pointer("", each)
-            yield path, each, partial(event_type_from, each, fields, path)
+        for type_name, fields in document.items():
+            path = pointer("", type_name)
+            yield path, type_name, partial(event_type_from, type_name, fields, path)
     elif _is_collection(document):
         definitions = document["$defs"]
-        for each, schema in definitions.items() if isinstance(definitions, dict) else ():
-            path = pointer("/$defs", each)
-            yield path, each, partial(_type_of_schema, document, path, each, schema, checked)
+        for type_name, schema in definitions.items() if isinstance(definitions, dict) else ():
+            path = pointer("/$defs", type_name)
+            yield path, type_name, partial(_type_of_schema, document, path, type_name, schema, checked)
     else:
-        own = _name_of(document) or name
-        if not own:
+        own_name = _name_of(document) or name
+        if not own_name:
             rule = f"the schema does not say which event type it is of: add {TYPE_KEY}: {{name: order.paid}}"
             raise CatalogueFault("", rule)
-        yield "", own, partial(_type_of_schema, document, "", own, document, checked)
+        yield "", own_name, partial(_type_of_schema, document, "", own_name, document, checked)
 
 
 def is_own_form(document: Json) -> bool:
@@ -135,7 +152,8 @@ def is_own_form(document: Json) -> bool:
 
 
 def _is_schema(document: JsonObject) -> bool:
-    """Tell a JSON Schema from our own form, in which each value is an object with an event type's fields."""
+    """Return whether the document is a JSON Schema, and not our own form: there, each value is an object with an event
+    type's fields."""
     if TYPE_KEY in document or "$schema" in document:
         return True
     return any(key in _SCHEMA_KEYS and not _is_event_type(value) for key, value in document.items())
@@ -153,6 +171,7 @@ def _is_collection(document: JsonObject) -> bool:
 
 
 def _name_of(schema: Json) -> str:
+    """Return the event type that the schema names; empty if it names none."""
     facts = schema.get(TYPE_KEY) if isinstance(schema, dict) else None
     name = facts.get("name") if isinstance(facts, dict) else facts
     return name if isinstance(name, str) else ""
@@ -181,37 +200,34 @@ def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, ch
     )
 
 
-Payload: TypeAlias = Literal["standard", "data"]
-SCHEMAS: Final = "/components/schemas"
-PAYLOAD_KEY: Final = "x-hookchain-payload"
-"""The key by which an exported document names its payload, so that it can be imported again without guessing."""
-EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
-METHODS: Final = ("post", "put", "patch", "delete", "get")
-_DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})
-_ENVELOPE: Final = frozenset({"type", "timestamp", "data"})
+# OpenAPI: writing it
 
 
 def openapi_document(
     event_types: Sequence[EventType], title: str = "Webhooks", version: str = "1", payload: Payload = "standard"
 ) -> JsonObject:
     """Return an OpenAPI 3.1 document with a webhook for each event type."""
-    ordered = sorted(event_types, key=lambda each: each.name)
-    groups = sorted({each.group for each in ordered if each.group})
+    ordered = _ordered(event_types)
+    groups = sorted({event_type.group for event_type in ordered if event_type.group})
+    schemas: JsonObject = {
+        event_type.name: rebased(event_type.schema_, pointer(SCHEMAS, event_type.name)) for event_type in ordered
+    }
     document: JsonObject = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
-        "webhooks": {each.name: {"post": _operation(each, payload)} for each in ordered},
-        "components": {"schemas": {each.name: rebased(each.schema_, pointer(SCHEMAS, each.name)) for each in ordered}},
+        "webhooks": {event_type.name: {"post": _operation(event_type, payload)} for event_type in ordered},
+        "components": {"schemas": schemas},
     }
     return {**document, "tags": [{"name": group} for group in groups]} if groups else document
 
 
 def _operation(event_type: EventType, payload: Payload) -> JsonObject:
+    """Return the operation of an event type's webhook, whose schema is in the components."""
     schema: JsonObject = {"$ref": reference_to(pointer(SCHEMAS, event_type.name))}
     is_enveloped = payload == "standard"
     content: JsonObject = {"schema": _envelope(event_type.name, schema) if is_enveloped else schema}
     if event_type.examples:
-        bodies = [_example(event_type.name, each) if is_enveloped else each for each in event_type.examples]
+        bodies = [_example(event_type.name, data) if is_enveloped else data for data in event_type.examples]
         content["examples"] = {f"example-{number}": {"value": body} for number, body in enumerate(bodies, 1)}
     operation: JsonObject = {
         "operationId": event_type.name,
@@ -238,7 +254,7 @@ def _example(name: str, data: Json) -> JsonObject:
     return {"type": name, "timestamp": EXAMPLE_TIME, "data": data}
 
 
-# Reading
+# OpenAPI: reading it
 
 
 def is_openapi(document: JsonObject) -> bool:
@@ -261,11 +277,11 @@ def webhooks_of(document: JsonObject) -> Iterator[tuple[str, str, Json]]:
 
 def event_type_of_webhook(document: JsonObject, path: str, name: str, item: Json, checked: set[bytes]) -> EventType:
     """Return the event type of a path item. Raises CatalogueFault."""
-    found, item_path = _resolved(document, item, path)
-    method = next((each for each in METHODS if each in found), None)
+    path_item, item_path = _resolved(document, item, path)
+    method = next((method for method in METHODS if method in path_item), None)
     if method is None:
         raise CatalogueFault(item_path, "must have the operation `post`")
-    operation, operation_path = _resolved(document, found[method], pointer(item_path, method))
+    operation, operation_path = _resolved(document, path_item[method], pointer(item_path, method))
     content, content_path = _content(document, operation, operation_path)
     schema, schema_path = content.get("schema", {}), pointer(content_path, "schema")
     payload = operation.get(PAYLOAD_KEY)
@@ -279,7 +295,7 @@ def event_type_of_webhook(document: JsonObject, path: str, name: str, item: Json
         operation.get("description") or operation.get("summary"),
         tags[0] if isinstance(tags, list) and tags else "",
         standalone_schema(schema, schema_path, document, checked=checked),
-        [_data(each, is_enveloped=inner is not None) for each in _examples(document, content, content_path)],
+        [_data(example, is_enveloped=inner is not None) for example in _examples(document, content, content_path)],
         operation.get("deprecated", False),
     )
 
@@ -298,9 +314,10 @@ def _content(document: JsonObject, operation: JsonObject, path: str) -> tuple[Js
 
 
 def _in_envelope(document: JsonObject, name: str, schema: Json, path: str) -> tuple[Json, str] | None:
-    """Return the schema of `data`, if the schema describes an envelope for this event type."""
-    found, where = _resolved(document, schema, path) if isinstance(schema, dict) else ({}, path)
-    properties = found.get("properties")
+    """Return the schema of `data` and its path, if the schema describes an envelope for this event type; otherwise
+    None."""
+    body_schema, where = _resolved(document, schema, path) if isinstance(schema, dict) else ({}, path)
+    properties = body_schema.get("properties")
     if not isinstance(properties, dict) or properties.keys() != _ENVELOPE:
         return None
     type_, _ = _resolved(document, properties["type"], pointer(where, "properties", "type"))
@@ -310,19 +327,21 @@ def _in_envelope(document: JsonObject, name: str, schema: Json, path: str) -> tu
 
 
 def _examples(document: JsonObject, content: JsonObject, path: str) -> list[Json]:
+    """Return the examples of a body. An example that is only a URL is left out, because nothing is fetched."""
     examples = content.get("examples")
     if not isinstance(examples, dict):
         return [content["example"]] if "example" in content else []
-    found = [_resolved(document, each, pointer(path, "examples", key))[0] for key, each in examples.items()]
-    return [each["value"] for each in found if "value" in each]
+    resolved = [_resolved(document, example, pointer(path, "examples", key))[0] for key, example in examples.items()]
+    return [example["value"] for example in resolved if "value" in example]
 
 
 def _data(example: Json, is_enveloped: bool) -> Json:
+    """Return the event's data in an example of a body."""
     return example["data"] if is_enveloped and isinstance(example, dict) and example.keys() == _ENVELOPE else example
 
 
 def _resolved(document: JsonObject, value: Json, path: str) -> tuple[JsonObject, str]:
-    """Follow local references to an object. Raises CatalogueFault."""
+    """Return the object to which local references lead, or the value itself, and its path. Raises CatalogueFault."""
     for _ in range(MAX_HOPS):
         if not isinstance(value, dict):
             raise CatalogueFault(path, "must be an object")
@@ -346,15 +365,16 @@ def modernized(document: JsonObject) -> JsonObject:
 
 
 def _modern(value: Json) -> Json:
+    """Return the value with `nullable` and boolean bounds, which only OpenAPI 3.0 has, as JSON Schema writes them."""
     if isinstance(value, list):
         return [_modern(item) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: item if key in _DATA_KEYS else _modern(item) for key, item in value.items()}
-    if made.get("nullable") is True and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-        del made["nullable"]
+    modern = {key: item if key in _DATA_KEYS else _modern(item) for key, item in value.items()}
+    if modern.get("nullable") is True and isinstance(modern.get("type"), str):
+        modern["type"] = [modern["type"], "null"]
+        del modern["nullable"]
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(made.get(exclusive), bool) and made.pop(exclusive) and bound in made:
-            made[exclusive] = made.pop(bound)
-    return made
+        if isinstance(modern.get(exclusive), bool) and modern.pop(exclusive) and bound in modern:
+            modern[exclusive] = modern.pop(bound)
+    return modern

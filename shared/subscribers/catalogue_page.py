@@ -20,7 +20,11 @@ from shared.subscribers.model import EventType
 from shared.subscribers.schema_example import example_of, resolved
 
 MAX_FIELDS: Final = 300
+"""The most fields of an event type that its table has."""
 MAX_LEVELS: Final = 6
+"""The most levels of fields in fields."""
+MAX_CHOICES: Final = 20
+"""The most values or types of a field that are named."""
 MAX_LINK_BYTES: Final = 500
 """The most bytes of the link to an event type, with the title of its group."""
 STYLE: Final = Path(__file__).with_name("catalogue.css").read_text(encoding="utf-8")
@@ -37,6 +41,8 @@ has the fields that are described here"""
 
 
 class Field(NamedTuple):
+    """A field of an event's data. In its path, `[]` stands for the items of a list; `kind` is its type for people."""
+
     path: str
     kind: str
     is_required: bool
@@ -51,6 +57,7 @@ class Described(NamedTuple):
 
 
 Groups: TypeAlias = Sequence[tuple[str, Sequence[Described]]]
+"""The names of the groups, and their event types. The group without a name is the last one."""
 
 
 def catalogue_page(
@@ -67,20 +74,22 @@ def catalogue_page(
     Of event types that take more than `max_bytes`, the page has as many as fit. Then, and where the given ones are not
     all (`is_whole`), it says that there are more.
     """
-    ordered = sorted(event_types, key=lambda each: (not each.group, each.group, each.name))
+    ordered = sorted(event_types, key=lambda event_type: (not event_type.group, event_type.group, event_type.name))
     described: list[Described] = []
-    for each in ordered:
-        article = "\n".join(_article(each, payload))
+    for event_type in ordered:
+        article = "\n".join(_article(event_type, payload))
         max_bytes -= len(article.encode("utf-8", "replace")) + MAX_LINK_BYTES
         if max_bytes < 0:
             is_whole = False
             break
-        described.append(Described(each, article))
-    groups = [(group, list(members)) for group, members in groupby(described, key=lambda each: each.event_type.group)]
+        described.append(Described(event_type, article))
+    by_group = groupby(described, key=lambda member: member.event_type.group)
+    groups = [(group, list(members)) for group, members in by_group]
     return "\n".join(_page(groups, title, payload, logo, is_whole)) + "\n"
 
 
 def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: bool) -> Iterator[str]:
+    """Yield the lines of the page."""
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
@@ -90,7 +99,7 @@ def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: boo
     yield '<div class="columns">\n<nav aria-label="Event types">'
     for group, members in groups:
         yield f"<h2>{escape(group or _ungrouped(groups))}</h2>\n<ul>"
-        yield from (_link(each.event_type) for each in members)
+        yield from (_link(member.event_type) for member in members)
         yield "</ul>"
     yield '</nav>\n<main id="main">\n<section class="about">'
     yield _RECEIVING.format(envelope=_ENVELOPE if payload == "standard" else "")
@@ -99,7 +108,7 @@ def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: boo
         yield '<p class="faint">There are no event types yet.</p>'
     for group, members in groups:
         yield f"<h2>{escape(group or _ungrouped(groups))}</h2>"
-        yield from (each.article for each in members)
+        yield from (member.article for member in members)
     if not is_whole:
         yield '<p class="faint">There are more event types than this page can show. The portal lists all of them.</p>'
     yield "</main>\n</div>\n</body>\n</html>"
@@ -118,17 +127,18 @@ def _anchor(event_type: EventType) -> str:
 
 
 def _article(event_type: EventType, payload: Payload) -> Iterator[str]:
+    """Yield the lines of an event type's part of the page: its fields, its examples and its schema."""
     deprecated = ' <span class="chip">deprecated</span>' if event_type.is_deprecated else ""
     yield f'<article id="{_anchor(event_type)}">'
     yield f"<h3><code>{escape(event_type.name)}</code>{deprecated}</h3>"
     if event_type.description:
         yield f'<p class="text">{escape(event_type.description)}</p>'
-    listed = [*islice(fields_of(event_type.schema_), MAX_FIELDS)]
-    if listed:
+    fields = [*islice(fields_of(event_type.schema_), MAX_FIELDS)]
+    if fields:
         yield "<h4>Fields</h4>"
         yield '<div class="scroll"><table><thead><tr><th scope="col">Field</th><th scope="col">Type</th>'
         yield '<th scope="col">Required</th><th scope="col">Description</th></tr></thead><tbody>'
-        yield from map(_row, listed)
+        yield from map(_row, fields)
         yield "</tbody></table></div>"
     examples = [*event_type.examples] or ([example_of(event_type.schema_)] if event_type.schema_ else [])
     for number, example in enumerate(examples, 1):
@@ -160,12 +170,13 @@ def fields_of(schema: JsonObject) -> Iterator[Field]:
 
 
 def _fields(schema: Json, root: JsonObject, path: str, around: tuple[JsonObject, ...]) -> Iterator[Field]:
-    found = resolved(schema, root)
-    properties, required = found.get("properties"), found.get("required")
-    if not isinstance(properties, dict) or len(around) >= MAX_LEVELS or any(properties is each for each in around):
+    """Yield the fields of a schema at `path`. `around` has the properties of the schemas that it is in."""
+    merged = resolved(schema, root)
+    properties, required = merged.get("properties"), merged.get("required")
+    if not isinstance(properties, dict) or len(around) >= MAX_LEVELS or any(properties is outer for outer in around):
         return
-    for name, each in properties.items():
-        own = resolved(each, root)
+    for name, field_schema in properties.items():
+        own = resolved(field_schema, root)
         where = f"{path}.{name}" if path else name
         is_required = isinstance(required, list) and name in required
         yield Field(where, _kind(own, root), is_required, str(own.get("description") or own.get("title") or ""))
@@ -174,13 +185,17 @@ def _fields(schema: Json, root: JsonObject, path: str, around: tuple[JsonObject,
 
 
 def _kind(schema: JsonObject, root: JsonObject) -> str:
+    """Return the type of a field for people, such as `array of string, date-time` or `"paid" or "open"`.
+
+    With an empty `root`, references are not followed any more, so that a schema that contains itself ends.
+    """
     if "const" in schema:
         return json.dumps(schema["const"], ensure_ascii=False)
     if isinstance(allowed := schema.get("enum"), list):
-        return " or ".join(json.dumps(each, ensure_ascii=False) for each in allowed[:20])
+        return " or ".join(json.dumps(value, ensure_ascii=False) for value in allowed[:MAX_CHOICES])
     for key in ("oneOf", "anyOf"):
         if isinstance(choices := schema.get(key), list):
-            return " or ".join(dict.fromkeys(_kind(resolved(each, root), {}) for each in choices[:20]))
+            return " or ".join(dict.fromkeys(_kind(resolved(choice, root), {}) for choice in choices[:MAX_CHOICES]))
     kind = schema.get("type")
     text = " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind or "any")
     if "array" in text and isinstance(schema.get("items"), dict):

@@ -1,4 +1,7 @@
-"""The directory: where each document of subscribers is, typed reads of it, and changes on a condition."""
+"""The directory: where each document of subscribers is, typed reads of it, and changes on a condition.
+
+A document is in a partition, and has an id there. The functions below return the partitions and make the ids.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,6 +16,7 @@ from shared.time_bound import back_off
 
 Found = TypeVar("Found", bound=Stored)
 
+# The partitions that are not a tenant's.
 TENANTS: Final = "tenants"
 EVENT_TYPES: Final = "event-types"
 API_KEYS: Final = "api-keys"
@@ -29,7 +33,9 @@ QUIET_SECONDS: Final = 60.0
 """Longer than a request takes. If the count has not changed for this time, every endpoint that was counted has been
 created."""
 _PAGE: Final = 500
+"""The number of endpoints that are read at a time."""
 _LATEST_MILLISECONDS: Final = 10**14
+"""A time in the year 5138, before which all messages are received."""
 
 
 def endpoints_of(tenant: str) -> str:
@@ -53,10 +59,12 @@ def message_entries_of(tenant: str) -> str:
 
 
 def entry_id(event_id: str, route: str, destination: str) -> str:
+    """Return the id of a message's entry: all that it is made of is in the ledger, too."""
     return f"{event_id}-{route_mark(route, destination)}"
 
 
 def sessions_of(tenant: str) -> str:
+    """Return the partition of a tenant's portal sessions."""
     return f"sessions.{tenant}"
 
 
@@ -66,7 +74,7 @@ def message_id(received_at: float, event_id: str, route: str, destination: str) 
 
 
 def time_mark(at: float) -> str:
-    """Return what the ids of messages of that millisecond begin with. A later time has a smaller one."""
+    """Return what the ids of messages of that millisecond begin with: 14 digits, which are smaller for a later time."""
     return f"{min(_LATEST_MILLISECONDS - round(at * 1000), _LATEST_MILLISECONDS - 1):014d}"
 
 
@@ -92,7 +100,9 @@ class Directory:
     async def page(
         self, model: type[Found], partition: str, limit: int, after: str = "", until: str = ""
     ) -> Sequence[Found]:
-        return [read_stored(model, each) for each in await self.documents.page(partition, limit, after, until)]
+        """Return at most `limit` documents, in the order of their ids, as `Documents.page`."""
+        documents = await self.documents.page(partition, limit, after, until)
+        return [read_stored(model, document) for document in documents]
 
     async def change(
         self,
@@ -103,7 +113,8 @@ class Directory:
     ) -> Found | None:
         """Write the document that `decide` returns for the stored one, and return the document that is then stored.
 
-        If `decide` returns None, nothing is written. If another change was faster, `decide` is called again.
+        `decide` gets None if no document is stored. If it returns None, nothing is written, and the stored document is
+        returned. If another change was faster, it is called again. Raises what `decide` raises.
         """
         for number in range(TRIES):
             if number:
@@ -123,12 +134,12 @@ class Directory:
         return [read_stored(Endpoint, each) for each in await self._endpoint_documents(tenant)]
 
     async def _endpoint_documents(self, tenant: str) -> Sequence[Document]:
-        found: list[Document] = []
-        while page := await self.documents.page(endpoints_of(tenant), _PAGE, found[-1].id if found else ""):
-            found += page
+        documents: list[Document] = []
+        while page := await self.documents.page(endpoints_of(tenant), _PAGE, documents[-1].id if documents else ""):
+            documents += page
             if len(page) < _PAGE:
                 break
-        return found
+        return documents
 
     async def count_new_endpoint(self, tenant: str, most: int, now: float) -> bool | None:
         """Count an endpoint that is about to be created.
@@ -141,20 +152,20 @@ class Directory:
         for number in range(TRIES):
             if number:
                 await back_off(CONTENTION_SECONDS * number)
-            found = await self.read(Tenant, TENANTS, tenant)
-            if found is None:
+            stored = await self.read(Tenant, TENANTS, tenant)
+            if stored is None:
                 return None
-            known, version = found
-            count = known.endpoints
+            tenant_document, version = stored
+            count = tenant_document.endpoints
             if count is None or _is_recount_due(count, most, now):
-                number_made = len(await self._endpoint_documents(tenant))
-                count = EndpointCount(number=number_made, changed_at=now, counted_at=now)
+                number_stored = len(await self._endpoint_documents(tenant))
+                count = EndpointCount(number=number_stored, changed_at=now, counted_at=now)
             has_room = count.number < most
             if has_room:
                 count = count.model_copy(update={"number": count.number + 1, "changed_at": now})
-            if count == known.endpoints:
+            if count == tenant_document.endpoints:
                 return has_room
-            text = known.model_copy(update={"endpoints": count}).text()
+            text = tenant_document.model_copy(update={"endpoints": count}).text()
             if await self.documents.write(TENANTS, tenant, text, version) is not None:
                 return has_room
         raise _contention(tenant)
@@ -209,6 +220,8 @@ class Directory:
 
 
 def _is_recount_due(count: EndpointCount, most: int, now: float) -> bool:
+    """Return whether the endpoints are counted again: see `count_new_endpoint`. While requests create endpoints, they
+    are not, because those that were counted already would be left out."""
     is_quiet = now - count.changed_at >= QUIET_SECONDS
     return is_quiet and (count.number >= most or now - count.counted_at >= COUNT_SECONDS)
 
@@ -218,4 +231,5 @@ def _contention(id: str) -> Temporary:
 
 
 def read_stored(model: type[Found], document: Document) -> Found:
+    """Return a stored document as its model. Raises ValueError for one that the model's `text` did not write."""
     return model.model_validate_json(document.text)

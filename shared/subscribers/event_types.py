@@ -26,7 +26,10 @@ def make_event_type(
     examples: Json = None,
     deprecated: Json = False,
 ) -> model.EventType:
-    """Return the event type. `schema` stands alone. Raises CatalogueFault, with `path` before the place."""
+    """Return the event type. `schema` stands alone, and is not checked again.
+
+    Raises CatalogueFault. Its path is `path`, and the field after it.
+    """
     _require_name(path, name)
     if not isinstance(deprecated, bool):
         raise CatalogueFault(pointer(path, "deprecated"), "must be true or false")
@@ -50,15 +53,15 @@ def event_type_from(name: str, fields: Json, path: str = "") -> model.EventType:
         raise CatalogueFault(pointer(path, unknown[0]), f"is not an event type's field; there are: {', '.join(known)}")
     _require_name(path, name)
     schema = fields.get("schema")
-    made = {} if schema is None else standalone_schema(schema, reported_path=pointer(path, "schema"))
+    standalone = {} if schema is None else standalone_schema(schema, reported_path=pointer(path, "schema"))
     return make_event_type(
         path,
         name,
-        fields.get("description", ""),
-        fields.get("group", ""),
-        made,
-        fields.get("examples"),
-        fields.get("deprecated", False),
+        description=fields.get("description", ""),
+        group=fields.get("group", ""),
+        schema=standalone,
+        examples=fields.get("examples"),
+        deprecated=fields.get("deprecated", False),
     )
 
 

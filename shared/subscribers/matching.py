@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 MAX_FILTER_CHARACTERS: Final = 500
 MAX_DEPTH: Final = 20
+"""The most levels of a filter's tree. The interpreter calls itself for each level."""
 MAX_STEPS: Final = 10_000
 """The most steps of a filter for an event. A visited node and a compared value are a step each."""
 CHARACTERS_PER_STEP: Final = 100
 """Searching a text of this many characters, or reading it as a number, is a step."""
 FILTER_NAMES: Final = ("id", "type", "timestamp", "data")
+"""The names at the top of what a filter reads: see `filter_view`."""
 FUNCTIONS: Final = frozenset(
     {
         "abs",
@@ -48,8 +50,11 @@ FUNCTIONS: Final = frozenset(
         "values",
     }
 )
+"""The functions of JMESPath that a filter can use. None of them makes a value that is larger than its arguments."""
 _READS_ALL: Final = frozenset({"avg", "keys", "max", "min", "sum", "values"})
+"""Those that read each item of a list or an object, each of which is a step."""
 _READS_TEXT: Final = frozenset({"contains", "to_number"})
+"""Those that read a text, which takes a step for each CHARACTERS_PER_STEP."""
 _LEFT_OUT: Final = {
     "multi_select_dict": "`{…}` that makes an object",
     "multi_select_list": "`[…]` that makes a list",
@@ -76,9 +81,10 @@ def _glob_matches(glob: str, type_: str) -> bool:
         return False
     at = len(first)
     for piece in rest[:-1]:
-        if (found := type_.find(piece, at)) < 0:
+        if (piece_at := type_.find(piece, at)) < 0:
             return False
-        at = found + len(piece)
+        at = piece_at + len(piece)
+    # The last piece must not overlap with those before it.
     return len(type_) - at >= len(rest[-1]) and type_.endswith(rest[-1])
 
 
@@ -147,12 +153,16 @@ def _verify(root: "_TreeNode") -> None:
 
 
 class _BoundedResult(ParsedResult):
+    """A parsed expression that is run by _BoundedInterpreter."""
+
     def search(self, value: Json, options: Options | None = None) -> Json:  # noqa: ARG002 as jmespath calls it
-        found: Json = _BoundedInterpreter().visit(self.parsed, value)
-        return found
+        result: Json = _BoundedInterpreter().visit(self.parsed, value)
+        return result
 
 
 class _BoundedFunctions(Functions):
+    """The functions of JMESPath, which spend steps of the interpreter for what they read."""
+
     def __init__(self, interpreter: "_BoundedInterpreter") -> None:
         super().__init__()
         self._interpreter = interpreter
@@ -165,9 +175,9 @@ class _BoundedFunctions(Functions):
         if function_name in _READS_TEXT and isinstance(first, str):
             self._interpreter.spend(len(first) // CHARACTERS_PER_STEP)
         if function_name == "contains" and len(arguments) == 2 and isinstance(first, list):
-            return any(self._interpreter.is_equal(each, arguments[1]) for each in first)
-        found: Json = super().call_function(function_name, arguments)
-        return found
+            return any(self._interpreter.is_equal(item, arguments[1]) for item in first)
+        result: Json = super().call_function(function_name, arguments)
+        return result
 
 
 class _BoundedInterpreter(TreeInterpreter):
@@ -175,44 +185,49 @@ class _BoundedInterpreter(TreeInterpreter):
 
     def __init__(self) -> None:
         super().__init__(Options(custom_functions=_BoundedFunctions(self)))
-        self._left = MAX_STEPS
+        self._steps_left = MAX_STEPS
 
     def spend(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
+        """Count steps. Raises Permanent (`expression_failed`) once there were too many."""
+        self._steps_left -= steps
+        if self._steps_left < 0:
             raise Permanent("expression_failed", f"the filter takes more than {MAX_STEPS:,} steps for this event")
+
+    # The library calls the methods below, each for one type of node.
 
     def visit(self, node: "_TreeNode", value: Json) -> Json:
         self.spend(1)
-        found: Json = super().visit(node, value)
-        return found
+        result: Json = super().visit(node, value)
+        return result
 
     def visit_comparator(self, node: "_TreeNode", value: Json) -> Json:
+        # The library compares two values at once, however large they are.
         if node["value"] not in ("eq", "ne"):
-            found: Json = super().visit_comparator(node, value)
-            return found
+            result: Json = super().visit_comparator(node, value)
+            return result
         left, right = (self.visit(child, value) for child in node["children"])
         return self.is_equal(left, right) is (node["value"] == "eq")
 
     def visit_flatten(self, node: "_TreeNode", value: Json) -> Json:
-        found: Json = super().visit_flatten(node, value)
-        return self._spent_on(found)
+        result: Json = super().visit_flatten(node, value)
+        return self._spent_on(result)
 
     def visit_slice(self, node: "_TreeNode", value: Json) -> Json:
-        found: Json = super().visit_slice(node, value)
-        return self._spent_on(found)
+        result: Json = super().visit_slice(node, value)
+        return self._spent_on(result)
 
     def is_equal(self, left: Json, right: Json) -> bool:
         """Compare as JMESPath does: `1` is not `true`. Each value inside is a step."""
         self.spend(1)
         if isinstance(left, dict) and isinstance(right, dict):
             return len(left) == len(right) and all(
-                key in right and self.is_equal(each, right[key]) for key, each in left.items()
+                key in right and self.is_equal(item, right[key]) for key, item in left.items()
             )
         if isinstance(left, list) and isinstance(right, list):
             return len(left) == len(right) and all(map(self.is_equal, left, right))
         return isinstance(left, bool) is isinstance(right, bool) and left == right
 
-    def _spent_on(self, found: Json) -> Json:
-        self.spend(len(found) if isinstance(found, list) else 0)
-        return found
+    def _spent_on(self, result: Json) -> Json:
+        """Return the result, after a step for each of its items."""
+        self.spend(len(result) if isinstance(result, list) else 0)
+        return result

@@ -15,13 +15,18 @@ Scope = Literal["read", "write", "portal", "admin"]
 """A right of an API key: to read; to change tenants, endpoints and event types; to make portal tokens; or all of these
 and API keys."""
 AuthKind = Literal["standard", "basic", "bearer", "hmac"]
+"""See EndpointAuth."""
 DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
+"""Who disabled an endpoint: a person, or notify because deliveries kept failing or the receiver asked for it."""
 
 
 class Stored(BaseModel):
+    """The base class of all documents."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     def text(self) -> str:
+        """Return the JSON that the store keeps. It lacks the fields that have their default values."""
         return self.model_dump_json(exclude_defaults=True)
 
 
@@ -89,12 +94,17 @@ class EndpointAuth(Stored):
 class Endpoint(Stored):
     """A URL at which a tenant receives events.
 
+    Set by the tenant or the operator:
+
     types            globs of event types; none: all types
     filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
     headers          further headers of each request
     fields           extra fields that are added to each body
     secrets          newest first; the first signs, and with `standard` all that are still valid do
     rate             the most deliveries that begin in a time, such as `10/s`; empty: no limit
+
+    Set by the API and by notify:
+
     is_verified      the endpoint has proven that it wants events, or the operator asks for no proof
     disabled_by      None while it is enabled
     failing_since    when deliveries to it began to fail, with none that went well since
@@ -192,6 +202,7 @@ class Message(Stored):
     kept_at: float = 0.0
 
     def is_of(self, tenant: Tenant) -> bool:
+        """Return whether the message is this tenant's, and not that of an earlier one with the same id."""
         return self.kept_at >= tenant.created_at
 
 

@@ -18,9 +18,12 @@ from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
 PayloadStyle: TypeAlias = Literal["standard", "data"]
 """`standard`: the payload of Standard Webhooks; `data`: the event's data."""
 STANDARD_FIELDS: Final = ("type", "timestamp", "data")
+"""The fields of the payload of Standard Webhooks."""
 MASK: Final = "***"
 MIN_KEY_BYTES: Final = 16
+"""A shorter key that a tenant chose could be guessed."""
 _OWN_PREFIXES: Final = ("webhook-", "hookchain-")
+"""The headers that a tenant cannot set, because requests have their own."""
 _OF_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
 
 
@@ -38,12 +41,12 @@ def endpoint_body(event: Event, style: PayloadStyle, fields: jsontext.JsonObject
     With the style `data`, data that is no object has no place for them, and goes without. Half a surrogate pair, which
     an event may hold, becomes a question mark.
     """
-    own: jsontext.Json = event.data
+    body: jsontext.Json = event.data
     if style == "standard":
-        own = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
-    if isinstance(own, dict) and fields:
-        own = {**own, **{name: value for name, value in fields.items() if name not in own}}
-    return jsontext.to_json(own).encode("utf-8", "replace")
+        body = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
+    if isinstance(body, dict) and fields:
+        body = {**body, **{name: value for name, value in fields.items() if name not in body}}
+    return jsontext.to_json(body).encode("utf-8", "replace")
 
 
 def event_timestamp(event: Event) -> str:
@@ -68,24 +71,24 @@ def endpoint_request(
         raise errors.Temporary("secret_unusable", "the endpoint has no secret")
     body = endpoint_body(event, style, endpoint.fields)
     try:
-        own = _auth_headers(endpoint.auth, secrets, body, webhook_id, timestamp)
+        auth_headers = _auth_headers(endpoint.auth, secrets, body, webhook_id, timestamp)
     except ValueError as error:
         raise errors.Temporary("secret_unusable", f"the endpoint's secret cannot sign: {error}") from error
-    return EndpointRequest(endpoint.url, _headers(endpoint, event, webhook_id, timestamp, own), body)
+    return EndpointRequest(endpoint.url, _headers(endpoint, event, webhook_id, timestamp, auth_headers), body)
 
 
 def shown_request(
     endpoint: Endpoint, event: Event, style: PayloadStyle, webhook_id: str, timestamp: int
 ) -> EndpointRequest:
     """Return the request for people to read: in place of what authenticates it, it has a mask."""
-    own = dict.fromkeys(auth_header_names(endpoint.auth), MASK)
-    headers = _headers(endpoint, event, webhook_id, timestamp, own)
+    masked_headers = dict.fromkeys(auth_header_names(endpoint.auth), MASK)
+    headers = _headers(endpoint, event, webhook_id, timestamp, masked_headers)
     return EndpointRequest(endpoint.url, headers, endpoint_body(event, style, endpoint.fields))
 
 
 def valid_secrets(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
     """Return the secrets that requests are signed with, newest first: after a rotation both, for a while."""
-    valid = tuple(each for each in endpoint.secrets if each.is_valid(now))
+    valid = tuple(secret for secret in endpoint.secrets if secret.is_valid(now))
     return valid[: MAX_SIGNATURES if endpoint.auth.kind == "standard" else 1]
 
 
@@ -137,6 +140,7 @@ def verify_secret(auth: EndpointAuth, secret: str) -> None:
 
 
 def _name_fault(lower: str) -> str | None:
+    """Return the rule that a header's name, in lower case, breaks; None if a tenant can set this header."""
     if not re.fullmatch(http.HEADER_NAME, lower):
         return "must be the name of a header: letters, digits and '-'"
     if lower in OWN or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
@@ -145,18 +149,18 @@ def _name_fault(lower: str) -> str | None:
 
 
 def _headers(
-    endpoint: Endpoint, event: Event, webhook_id: str, timestamp: int, own: Mapping[str, str]
+    endpoint: Endpoint, event: Event, webhook_id: str, timestamp: int, auth_headers: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     """Return all headers. The tenant's headers come first, so that none of them replaces one of ours."""
-    theirs = {name.lower(): value for name, value in endpoint.headers.items()}
+    tenant_headers = {name.lower(): value for name, value in endpoint.headers.items()}
     return tuple(
         {
-            **theirs,
+            **tenant_headers,
             "content-type": "application/json",
             "hookchain-hops": str(event.hops + 1),
             "webhook-id": webhook_id,
             "webhook-timestamp": str(timestamp),
-            **own,
+            **auth_headers,
         }.items()
     )
 

@@ -9,11 +9,14 @@ from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at
 from shared.subscribers.json_pointer import pointer_of, value_at
 
 MAX_DEPTH: Final = 12
+"""Values of deeper levels are null, whether they are required or not."""
 MAX_DEPTH_OF_OPTIONAL: Final = 4
 """Optional fields of deeper levels are left out: a schema that contains itself ends there."""
 MAX_VALUES: Final = 1_000
+"""The most values of an example. A schema whose fields each contain it several times would make millions."""
 MAX_ITEMS: Final = 10
 MAX_CHARACTERS: Final = 1_000
+"""The most items of a list and characters of a text, even if the schema asks for more."""
 MAX_MULTIPLE: Final = 2**53
 """A larger whole number has no exact float."""
 _TEXTS: Final = {
@@ -29,9 +32,11 @@ _TEXTS: Final = {
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
+"""An example for each `format`."""
 _NO_NAMES: Final[Mapping[str, Json]] = {}
 _LOWEST: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 _HIGHEST: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+"""The keywords of bounds. Of two lowest ones the larger applies, and of two highest ones the smaller."""
 _KEEPS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "minimum": operator.ge,
     "exclusiveMinimum": operator.gt,
@@ -53,8 +58,8 @@ def example_of(schema: Json, by_name: Mapping[str, Json] = _NO_NAMES, name: str 
 def resolved(schema: Json, root: Json) -> JsonObject:
     """Follow the references of a schema at its top, and merge what `allOf` adds to it."""
     merged: JsonObject = {}
-    for each in _parts(schema, root, 0):
-        for key, value in each.items():
+    for part in _parts(schema, root, 0):
+        for key, value in part.items():
             merged[key] = _both(key, merged[key], value) if key in merged else value
     return merged
 
@@ -68,13 +73,14 @@ def _both(key: str, first: Json, second: Json) -> Json:
         if key == "required":
             return [*first, *(name for name in second if name not in first)]
         if key in ("enum", "type"):
-            return [each for each in first if each in second] or first
+            return [value for value in first if value in second] or first
     if isinstance(first, int | float) and isinstance(second, int | float) and key in (*_LOWEST, *_HIGHEST):
         return max(first, second) if key in _LOWEST else min(first, second)
     return first
 
 
 def _parts(schema: Json, root: Json, depth: int) -> Iterator[JsonObject]:
+    """Yield the schema without its references, then the schemas that it refers to and those of `allOf`."""
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return
     yield {key: value for key, value in schema.items() if key not in {"$ref", "allOf"}}
@@ -85,61 +91,67 @@ def _parts(schema: Json, root: Json, depth: int) -> Iterator[JsonObject]:
             yield from _parts(value_at(root, where), root, depth + 1)
         except LookupError:
             return
-    for each in list_at(schema, "allOf"):
-        yield from _parts(each, root, depth + 1)
+    for inner in list_at(schema, "allOf"):
+        yield from _parts(inner, root, depth + 1)
 
 
 class _Maker:
+    """Makes the values of one example. `root` is the whole schema, to which references lead."""
+
     def __init__(self, root: Json, by_name: Mapping[str, Json]) -> None:
         self._root = root
         self._by_name = by_name
-        self._left = MAX_VALUES
+        self._values_left = MAX_VALUES
 
     def make(self, schema: Json, name: str, depth: int) -> Json:
-        self._left -= 1
-        if depth > MAX_DEPTH or self._left < 0:
+        """Return a value for the field `name`: what the schema gives itself, or else one of its type; null if there is
+        no room for it."""
+        self._values_left -= 1
+        if depth > MAX_DEPTH or self._values_left < 0:
             return None
-        found = self._with_first_choices(schema)
+        chosen = self._with_first_choices(schema)
         for key in ("const", "default", "example"):
-            if key in found:
-                return found[key]
+            if key in chosen:
+                return chosen[key]
         for key in ("examples", "enum"):
-            if isinstance(listed := found.get(key), list) and listed:
-                return listed[0]
-        near = next((value for end, value in self._by_name.items() if name.lower().endswith(end)), None)
-        match _kind(found):
+            if isinstance(choices := chosen.get(key), list) and choices:
+                return choices[0]
+        usual = next((value for end, value in self._by_name.items() if name.lower().endswith(end)), None)
+        match _kind(chosen):
             case "object":
-                return self._object(found, depth)
+                return self._object(chosen, depth)
             case "array":
-                return self._array(found, name, depth)
+                return self._array(chosen, name, depth)
             case "string":
-                return _text(found, "text" if near is None else str(near))
+                return _text(chosen, "text" if usual is None else str(usual))
             case "integer":
-                return _number(found, near if isinstance(near, int) else 1, is_whole=True)
+                return _number(chosen, usual if isinstance(usual, int) else 1, is_whole=True)
             case "number":
-                return _number(found, near if isinstance(near, int | float) else 1, is_whole=False)
+                return _number(chosen, usual if isinstance(usual, int | float) else 1, is_whole=False)
             case "boolean":
                 return True
             case "null":
                 return None
-        return near
+        return usual
 
     def _with_first_choices(self, schema: Json) -> JsonObject:
         """Return the schema with the first alternative of each `oneOf` and `anyOf` that is not null alone."""
-        found = resolved(schema, self._root)
+        merged = resolved(schema, self._root)
         for _ in range(MAX_DEPTH):
-            key = next((each for each in ("oneOf", "anyOf") if each in found), None)
+            key = next((keyword for keyword in ("oneOf", "anyOf") if keyword in merged), None)
             if key is None:
                 break
-            choices = found.pop(key)
+            choices = merged.pop(key)
             if isinstance(choices, list) and choices:
-                chosen = min(choices, key=lambda each: isinstance(each, dict) and each.get("type") == "null")
-                found = resolved({"allOf": [found, chosen]}, self._root)
-        return found
+                # `min` returns the first one of the least, and False is less than True.
+                chosen = min(choices, key=lambda choice: isinstance(choice, dict) and choice.get("type") == "null")
+                merged = resolved({"allOf": [merged, chosen]}, self._root)
+        return merged
 
     def _object(self, schema: JsonObject, depth: int) -> Json:
         properties, names = mapping_at(schema, "properties"), texts_at(schema, "required")
-        optional = [name for name, each in properties.items() if name not in names and each is not False]
+        # A property whose schema is `false` must not be there.
+        optional = [name for name, schema_of in properties.items() if name not in names and schema_of is not False]
         other = schema.get("additionalProperties", {})
         wanted = [*names, *optional] if depth < MAX_DEPTH_OF_OPTIONAL else names
         return {name: self.make(properties.get(name, other), name, depth + 1) for name in wanted}
@@ -153,13 +165,14 @@ class _Maker:
         if isinstance(most, int):
             count = min(count, most)
         following = [schema.get("items", {})] * (count - len(leading))
-        return [self.make(each, name, depth + 1) for each in [*leading, *following][:count]]
+        return [self.make(item, name, depth + 1) for item in [*leading, *following][:count]]
 
 
 def _kind(schema: JsonObject) -> str:
+    """Return the type of the values, by `type` or by other keywords; empty if the schema allows any."""
     kind = schema.get("type")
     if isinstance(kind, list):
-        kind = next((each for each in kind if each != "null"), "null")
+        kind = next((name for name in kind if name != "null"), "null")
     if isinstance(kind, str):
         return kind
     if "properties" in schema or "required" in schema:
@@ -168,6 +181,7 @@ def _kind(schema: JsonObject) -> str:
 
 
 def _text(schema: JsonObject, usual: str) -> str:
+    """Return a text of the schema's format, or the usual one, with as many characters as the schema allows."""
     text = _TEXTS.get(str(schema.get("format")), usual)
     least, most = schema.get("minLength"), schema.get("maxLength")
     if isinstance(least, int):
@@ -176,16 +190,19 @@ def _text(schema: JsonObject, usual: str) -> str:
 
 
 def _number(schema: JsonObject, usual: int | float, is_whole: bool) -> float:
-    """Return the usual number; one near a bound of the schema, or between its bounds, where that does not fit."""
+    """Return the usual number if it fits; otherwise one near a bound of the schema, or between its bounds.
+
+    If no such number fits either, return the usual one.
+    """
     multiple = schema.get("multipleOf")
     step = multiple if _is_number(multiple) and multiple > 0 else 1
     bounds = {key: bound for key in _KEEPS if _is_number(bound := schema.get(key))}
     edges = list(bounds.values())
-    candidates = [usual, *edges, *(each + step for each in edges), *(each - step for each in edges)]
+    candidates = [usual, *edges, *(edge + step for edge in edges), *(edge - step for edge in edges)]
     candidates += [sum(edges) / len(edges)] if edges else []
     if is_whole or "multipleOf" in schema:
-        candidates = [math.ceil(each / step) * step for each in candidates if abs(each / step) < MAX_MULTIPLE]
-    fitting = (each for each in candidates if all(_KEEPS[key](each, bound) for key, bound in bounds.items()))
+        candidates = [math.ceil(number / step) * step for number in candidates if abs(number / step) < MAX_MULTIPLE]
+    fitting = (number for number in candidates if all(_KEEPS[key](number, bound) for key, bound in bounds.items()))
     return next(fitting, usual)
 
 

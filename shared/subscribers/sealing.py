@@ -20,6 +20,8 @@ KEY_SECRET: Final = "subscribers-key"  # noqa: S105 a name
 MIN_CHARACTERS: Final = 32
 SEAL: Final = "seal"
 """The purpose of the keys that seal texts."""
+NONCE_BYTES: Final = 12
+"""The size of a nonce, as AES-GCM recommends it (NIST SP 800-38D)."""
 
 
 def seal_context(tenant: str, endpoint: str) -> str:
@@ -35,22 +37,19 @@ def derived_key(value: str, purpose: str) -> bytes:
     if len(value) < MIN_CHARACTERS:
         rule = f"must have {MIN_CHARACTERS} characters at least, such as the output of `openssl rand -base64 32`"
         raise Temporary("secret_unusable", f"the secret {KEY_SECRET!r} {rule}; got {len(value)}")
-    extracted = hmac.digest(bytes(32), value.encode(), "sha256")
-    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")
-
-
-NONCE_BYTES: Final = 12
+    extracted = hmac.digest(bytes(32), value.encode(), "sha256")  # without a salt, the salt is zeros
+    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")  # the first block of the key, which is enough
 
 
 class Sealer:
-    """`keys` are 32 bytes each, the newest first: it seals, and all of them open."""
+    """Seals and opens texts. `keys` are 32 bytes each, the newest first: it seals, and all of them open."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         # Imported here, because it is needed only where there are subscribers.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._newest = key_id(keys[0])
-        self._ciphers = {key_id(key): AESGCM(key) for key in reversed(keys)}
+        self._ciphers = {key_id(key): AESGCM(key) for key in reversed(keys)}  # of two with one id, the newer
 
     def seal(self, text: str, context: str, nonce: bytes) -> SealedText:
         """Return the sealed text. `nonce`: NONCE_BYTES at random, never twice."""
@@ -68,7 +67,8 @@ class Sealer:
             detail = f"no value of the secret {KEY_SECRET!r} has the id {sealed.key_id}; got {have}. Add the value back"
             raise Temporary("secret_unusable", f"{detail} as a further line.")
         try:
-            nonce, content = (b64decode(each, validate=True) for each in (sealed.nonce, sealed.content))
+            nonce = b64decode(sealed.nonce, validate=True)
+            content = b64decode(sealed.content, validate=True)
             return cipher.decrypt(nonce, content, context.encode()).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             detail = f"a sealed text does not open: it is damaged, or was sealed for another than {context}"
@@ -85,4 +85,5 @@ def sealer_of(values: tuple[str, ...]) -> Sealer:
 
 
 def key_id(key: bytes) -> str:
+    """Return the id of a key, which a sealed text has. It tells nothing about the key."""
     return hashlib.sha256(key).hexdigest()[:8]

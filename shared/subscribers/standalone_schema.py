@@ -17,29 +17,11 @@ from shared.jsontext import Json, JsonObject, canonical
 from shared.subscribers import json_pointer
 
 MAX_FAULTS: Final = 50
-
-
-class CatalogueFault(ValueError):
-    """A fault of one event type. `path` is a JSON pointer into the document that was read."""
-
-    def __init__(self, path: str, rule: str) -> None:
-        super().__init__(f"{path or 'the document'}: {rule}")
-        self.path = path
-        self.rule = rule
-
-
-class CatalogueFaults(ValueError):
-    """All faults of a document, MAX_FAULTS at most."""
-
-    def __init__(self, faults: Iterable[CatalogueFault]) -> None:
-        self.faults = tuple(faults)[:MAX_FAULTS]
-        super().__init__("\n".join(map(str, self.faults)))
-
-
 MAX_SCHEMA_BYTES: Final = 200_000
 MAX_NODES: Final = 20_000
 """The most values of a schema, with the schemas that it refers to."""
 MAX_DEPTH: Final = 64
+"""How deep a document may be nested: the functions that read it call themselves for each level."""
 MAX_HOPS: Final = 32
 """The most references in a row, each of which leads to nothing but the next."""
 
@@ -61,6 +43,23 @@ _DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 _NewReference: TypeAlias = Callable[[str, str], str]
 """A function that takes a reference and its path, and returns the reference to write instead. Raises CatalogueFault."""
 _UNFIT_FOR_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class CatalogueFault(ValueError):
+    """A fault of one event type. `path` is a JSON pointer into the document that was read."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"{path or 'the document'}: {rule}")
+        self.path = path
+        self.rule = rule
+
+
+class CatalogueFaults(ValueError):
+    """All faults of a document, MAX_FAULTS at most."""
+
+    def __init__(self, faults: Iterable[CatalogueFault]) -> None:
+        self.faults = tuple(faults)[:MAX_FAULTS]
+        super().__init__("\n".join(map(str, self.faults)))
 
 
 def standalone_schema(
@@ -114,6 +113,7 @@ class _Budget:
         self.nodes = MAX_NODES
 
     def spend(self, path: str, count: int = 1) -> None:
+        """Count copied values. Raises CatalogueFault once there were too many."""
         self.nodes -= count
         if self.nodes < 0:
             raise CatalogueFault(path, f"the schema and what it refers to must have at most {MAX_NODES:,} values")
@@ -122,14 +122,16 @@ class _Budget:
 class _Bundler:
     """Makes a schema of a document stand alone. Its methods raise CatalogueFault.
 
-    _own_paths  the paths of the schemas that are in the schema already
-    _names      the name under `$defs` of each other schema that is referred to, by its path
+    _root, _path  the schema and its path, after the references that it consists of
+    _own_paths    the paths of the schemas that are in the schema already
+    _names        the name under `$defs` of each other schema that is referred to, by its path
+    _id           the `$id` of the schema; None without one
     """
 
     def __init__(self, document: Json, schema: Json, path: str) -> None:
         self._document = document
         self._root, self._path = self._followed(schema, path)
-        self._own_paths = {each for each, _ in _positions(self._root, self._path)}
+        self._own_paths = {own_path for own_path, _ in _positions(self._root, self._path)}
         self._names: dict[str, str] = {}
         self._budget = _Budget()
         self._id = self._root.get("$id") if isinstance(self._root, dict) else None
@@ -229,6 +231,7 @@ def _positions(schema: Json, path: str) -> Iterator[tuple[str, JsonObject | bool
 
 
 def _below(path: str, keyword: str, key: str | int | None) -> str:
+    """Return the path of a schema that `_children` yields for the schema at `path`."""
     return json_pointer.pointer(path, keyword) if key is None else json_pointer.pointer(path, keyword, key)
 
 
@@ -250,10 +253,10 @@ def _rewritten(schema: Json, path: str, new_reference: _NewReference, budget: _B
         if keyword == "$ref" and isinstance(value, str):
             copy[keyword] = new_reference(value, value_path)
         elif keyword in _MAP_KEYWORDS and isinstance(value, dict):
-            copy[keyword] = {key: inner(each, json_pointer.pointer(value_path, key)) for key, each in value.items()}
+            copy[keyword] = {key: inner(item, json_pointer.pointer(value_path, key)) for key, item in value.items()}
         elif keyword in _LIST_KEYWORDS and isinstance(value, list):
             items = enumerate(value)
-            copy[keyword] = [inner(each, json_pointer.pointer(value_path, number)) for number, each in items]
+            copy[keyword] = [inner(item, json_pointer.pointer(value_path, number)) for number, item in items]
         else:
             copy[keyword] = inner(value, value_path) if keyword in _SCHEMA_KEYWORDS else value
     return copy
@@ -291,8 +294,11 @@ def _same_value(schema: JsonObject | bool, path: str) -> Iterator[str]:
 
 
 def _require_end(schema: JsonObject, path: str) -> None:
-    """Reject a schema that leads back to itself for the same value: no check of a value would end."""
-    following = {where: [*_same_value(found, where)] for where, found in _positions(schema, "")}
+    """Raise CatalogueFault for a schema that leads back to itself for the same value: no check of a value would end.
+
+    It goes through the schemas depth first, without recursion. `open_places` is the way from the start to here.
+    """
+    following = {where: [*_same_value(inner, where)] for where, inner in _positions(schema, "")}
     done: set[str] = set()
     for start in following:
         open_places = [start]
@@ -328,6 +334,11 @@ def _require_schema(schema: JsonObject, path: str, checked: set[bytes]) -> None:
 
 
 def _require_part(schema: Json, path: str, inner_path: str, checked: set[bytes]) -> None:
+    """Raise CatalogueFault for what is not JSON Schema 2020-12. A schema in `checked` has been checked before.
+
+    `path` is the path that a fault names, and `inner_path` the one inside the schema that stands alone.
+    """
+    # Imported here, because it is slow to import and seldom needed.
     from jsonschema import Draft202012Validator, SchemaError
 
     if (digest := hashlib.sha256(canonical(schema)).digest()) in checked:

@@ -36,7 +36,10 @@ _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_u
 
 
 class Endpoints:
-    """`configured` are all destinations; those that have `endpoints` are of the kind `subscribers`."""
+    """The endpoints of all tenants, found by their names. What is made of an endpoint is kept until it changes.
+
+    `configured` are all destinations; those that have `endpoints` are of the kind `subscribers`.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Endpoints:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context
-        self._made: TimedCache[tuple[Endpoint, Target]] = TimedCache(MAX_ENDPOINTS)
+        self._targets: TimedCache[tuple[Endpoint, Target]] = TimedCache(MAX_ENDPOINTS)
 
     async def resolve(self, delivery: Delivery) -> Target | DeadLetterReason:
         """Return the endpoint that the delivery is for, or why there is none.
@@ -55,32 +58,34 @@ class Endpoints:
         A test event also finds a disabled one. Raises Temporary.
         """
         name = delivery.destination
-        parts = names.endpoint_name(name)
-        base = self._configured.get(parts.destination) if parts else None
-        if parts is None or base is None or base.endpoints is None:
-            destination = parts.destination if parts else name
+        endpoint_name = names.endpoint_name(name)
+        base = self._configured.get(endpoint_name.destination) if endpoint_name else None
+        if endpoint_name is None or base is None or base.endpoints is None:
+            destination = endpoint_name.destination if endpoint_name else name
             return DeadLetterReason("unknown_destination", f"the configuration has no destination {destination!r}")
-        endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint)
+        endpoint = await self._subscribers.endpoint(endpoint_name.tenant, endpoint_name.endpoint)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
             # A dead letter is final, and the endpoint may have been enabled since, to recover what it missed.
-            endpoint = await self._subscribers.endpoint(parts.tenant, parts.endpoint, is_fresh=True)
+            endpoint = await self._subscribers.endpoint(endpoint_name.tenant, endpoint_name.endpoint, is_fresh=True)
         if endpoint is None:
             return DeadLetterReason("endpoint_deleted", "the endpoint was deleted")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
             return DeadLetterReason("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
-            # A test event: no others of this source go to endpoints.
+            # A test event, which is tried once: no others of this source go to endpoints.
             if delivery.event.source == names.SUBSCRIBERS_SOURCE:
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
-        made = self._made.get(name, self._context.clock.now())
-        if made is None or made[0] is not endpoint:
-            made = endpoint, self._make(name, endpoint, base.endpoints)
-            self._made.put(name, made, self._context.clock.now(), KEEP_SECONDS)
-        return made[1]
+        kept = self._targets.get(name, self._context.clock.now())
+        if kept is not None and kept[0] is endpoint:  # the same object, so the document has not changed
+            return kept[1]
+        target = self._make(name, endpoint, base.endpoints)
+        self._targets.put(name, (endpoint, target), self._context.clock.now(), KEEP_SECONDS)
+        return target
 
     def _make(self, name: str, endpoint: Endpoint, options: Configured) -> Target:
+        """Return the endpoint as a destination, with the options of its configured destination."""
         health = EndpointHealth(endpoint, self._subscribers)
         configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), health=health)
         settings = self._subscribers.settings
@@ -125,11 +130,15 @@ class EndpointSecrets:
             if sealer is not self._sealer:
                 self._sealer, self._opened = sealer, {}
             valid = valid_secrets(self._endpoint, self._clock.now())
-            return {SECRET: tuple(self._open(sealer, each.sealed) for each in valid)}
+            return {SECRET: tuple(self._open(sealer, secret.sealed) for secret in valid)}
         except errors.Temporary as error:
             raise SealingKeyFault("secret_unusable", error.detail) from error
 
     def outcome_of_fault(self, error: errors.Temporary) -> Outcome:
+        """Return the outcome if the secret is at fault. Raises any other error.
+
+        The tenant reads the reason. If our key is at fault, it only says so, and the log has the detail.
+        """
         if isinstance(error, SealingKeyFault):
             name = self._endpoint.full_name
             logs.log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
@@ -137,10 +146,13 @@ class EndpointSecrets:
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
             raise error
-        ours = error.detail.startswith("the endpoint")
-        return RetryLater(error.detail if ours else "the endpoint's secret has a character that no header can hold")
+        # From payload.endpoint_request. The engine's own detail tells an operator to set a secret by its name.
+        is_about_endpoint = error.detail.startswith("the endpoint")
+        unsendable = "the endpoint's secret has a character that no header can hold"
+        return RetryLater(error.detail if is_about_endpoint else unsendable)
 
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:  # noqa: ARG002 as the engine asks
+        """Return the outcome: a secret that changes is a change of the endpoint, which is read again soon."""
         return outcome
 
     def _open(self, sealer: sealing.Sealer, sealed: SealedText) -> str:
@@ -152,6 +164,8 @@ class EndpointSecrets:
 
 
 class _EndpointKind:
+    """The kind of HTTP requests (http_kind.py) that an endpoint gets. It has no settings, but the endpoint itself."""
+
     DEDUPES_REPEATS: Final = True
 
     def __init__(self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings) -> None:
@@ -166,13 +180,14 @@ class _EndpointKind:
         secrets: SecretValues,
         attempt: Attempt,
     ) -> OutgoingRequest:
+        """Return the signed request. Raises Temporary (`secret_unusable`)."""
         key, timestamp = attempt.idempotency_key, int(attempt.now)
-        made = endpoint_request(self._endpoint, secrets[SECRET], delivery.event, self._style, key, timestamp)
+        request = endpoint_request(self._endpoint, secrets[SECRET], delivery.event, self._style, key, timestamp)
         return OutgoingRequest(
             "POST",
-            made.url,
-            made.headers,
-            made.body,
+            url=request.url,
+            headers=request.headers,
+            body=request.body,
             allow_private=self._settings.allow_private,
             allow_http=self._settings.allow_http,
             credentials=tuple(self._endpoint.headers.values()),
@@ -183,6 +198,8 @@ class _EndpointKind:
 
 
 class EndpointDestination:
+    """An endpoint as a destination. The receiver recognises a repeat by `webhook-id`."""
+
     dedupes_repeats = True
 
     def __init__(self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings, context: Context) -> None:
@@ -190,6 +207,11 @@ class EndpointDestination:
         self._http = HttpDestination(kind, None, (), context, secrets=secrets)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
+        """Deliver once, and return the outcome. Raises as `Destination.attempt`.
+
+        A fault that the tenant can correct is retried. If the receiver asks for no further deliveries, the outcome is
+        Failed: the endpoint is disabled, and not the operator's destination.
+        """
         try:
             outcome = await self._http.attempt(delivery, attempt)
         except errors.Permanent as error:

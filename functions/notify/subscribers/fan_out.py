@@ -21,21 +21,26 @@ from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, En
 from shared.timed_cache import TimedCache
 
 MAX_TENANTS: Final = 100
+"""The most tenants of an event."""
 MAX_PAGE: Final = 500
+"""The most endpoints of one fan-out. It publishes another delivery of itself for the following ones."""
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """The size of the deliveries that are published with one call: an instance has little memory."""
 TURN_SECONDS: Final = 0.01
 """The time for which filters run before other deliveries of this process have a turn."""
 EVERY_SECONDS: Final = 600.0
 """A filter may fail for each event: its endpoint's document is changed at most so often."""
+MESSAGE_BYTES: Final = 1_000
+"""About the size of a delivery without its event."""
 MAX_CHARACTERS: Final = 600
+"""The length of a filter's fault in its endpoint's document."""
 MAX_SHOWN_TENANTS: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
 _TYPE: Final = re.compile(TYPE_PATTERN)
 
 
 class FanOut:
-    """A destination of the kind `subscribers`."""
+    """A destination of the kind `subscribers`. It publishes deliveries, and calls nobody."""
 
     dedupes_repeats = True
 
@@ -61,8 +66,8 @@ class FanOut:
         self._faults = FilterFaults(subscribers)
 
     def tenant_of(self, delivery: Delivery) -> str:
-        """Return the tenant for whose endpoints the delivery is; nothing for several, or where the data is not here."""
-        if delivery.after:
+        """Return the tenant for whose endpoints the delivery is; empty for several, or if the data is not here."""
+        if delivery.after:  # <tenant>:<endpoint>, as `_next_page` writes it
             return delivery.after.partition(SEPARATOR)[0]
         try:
             with bounded_texts.bounded_templates():
@@ -72,7 +77,10 @@ class FanOut:
         return ids[0] if isinstance(ids, list) and len(ids) == 1 else ""
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
-        """Raises Temporary: what was published then is published again, under the same ids."""
+        """Publish the deliveries to the endpoints, and return the outcome.
+
+        Raises Temporary: what was published then is published again, under the same ids.
+        """
         try:
             async with asyncio.timeout(attempt.timeout_seconds):
                 return await self._attempt(delivery, attempt)
@@ -80,6 +88,7 @@ class FanOut:
             raise errors.Temporary("attempt_timeout", f"no fan-out within {attempt.timeout_seconds:g} s") from error
 
     async def _attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
+        """Do what `attempt` does, without its limit. `light` is the event as it travels, `whole` has its data."""
         whole = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
         with bounded_texts.bounded_templates():
             ids = tenants_in(view_of(whole.event), self._tenant)
@@ -113,6 +122,7 @@ class FanOut:
             if version is None:
                 unknown.append(id_)
             elif not page.is_full:  # else the next page has them
+                # The page before has kept the message of the tenant at which it ended.
                 begins_at = after if id_ == first else ""
                 if not begins_at:
                     await self._keep_message(id_, light, route)
@@ -140,6 +150,7 @@ class FanOut:
         await self._subscribers.directory.keep_message(tenant, message, self._clock.now() + keep)
 
     async def _by_reference(self, event: Event) -> bytes:
+        """Put the event into a blob, and return the event that refers to it. Raises Temporary and Permanent."""
         if self._blobs is None:
             raise errors.Permanent("output_too_large", "the event is too large to be kept for subscribers")
         # The name has a digest of the content, because another route's version of this event has the same id.
@@ -171,7 +182,7 @@ class FanOut:
             except matching.FilterFailed as failed:
                 await self._faults.note(endpoint, str(failed))
             if endpoint.filter and now() > turn_ends_at:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # a turn of the event loop, for other deliveries
                 turn_ends_at = now() + TURN_SECONDS
 
     async def _publish(self, page: "_Page", delivery: Delivery, event: Event, attempt: destination.Attempt) -> None:
@@ -179,22 +190,30 @@ class FanOut:
         # A replay of this delivery replays those to its endpoints. If this one had failed, only those that failed are
         # replayed. The next page is always replayed: it may have succeeded, and may have other endpoints now.
         replay = attempt.idempotency_key
-        attributes = again = {"replay": replay, "force": "true"} if attempt.generation else {}
+        attributes = {"replay": replay, "force": "true"} if attempt.generation else {}
+        attributes_of_next_page = attributes
         if attempt.is_repair:
-            attributes, again = (
-                {"replay": replay, "force": "failed"},
-                {"replay": f"{replay}{destination.REPAIR}", "force": "true"},
-            )
+            attributes = {"replay": replay, "force": "failed"}
+            attributes_of_next_page = {"replay": f"{replay}{destination.REPAIR}", "force": "true"}
         time, text = times.rfc3339(self._clock.now()), event_json(event)
-        at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + 1_000)))
+        at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + MESSAGE_BYTES)))
         for names in batching.batches([str(name) for name in page.chosen], at_once):
             batch = delivery_messages(event.id, text, delivery.route, names, time, attributes)
             await self._subscribers.bus.publish(ports.DELIVERIES, batch)
         if page.is_full:
-            await self._subscribers.bus.publish(ports.DELIVERIES, [_next_page(page, delivery, time, again)])
+            next_page = _next_page(page, delivery, time, attributes_of_next_page)
+            await self._subscribers.bus.publish(ports.DELIVERIES, [next_page])
 
 
 class _Page:
+    """The endpoints of one fan-out, in the order of tenants and ids.
+
+    after   the last endpoint of the page before, as `<tenant>:<endpoint>`; empty for the first page
+    chosen  the endpoints that get the event
+    known   the number of endpoints that were looked at
+    ready   the number of those that are enabled and verified
+    """
+
     def __init__(self, after: str) -> None:
         self.after = after
         self.chosen: list[EndpointName] = []
@@ -215,6 +234,7 @@ class _Page:
 
 
 def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> ports.BusMessage:
+    """Return the delivery of the same event to the endpoints that come after the page."""
     last = page.chosen[-1]
     following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
     return delivery_message(following, event_json(following.event), time, attributes)
@@ -230,8 +250,8 @@ def event_type_of(template: str, delivery: Delivery) -> str:
 
 def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> list[str] | str:
     """Return the tenants' ids that the expression finds, each once; or the fault, as a text, if it finds none."""
-    found = tenant.search(view)
-    values = found if isinstance(found, list) else [found]
+    result = tenant.search(view)
+    values = result if isinstance(result, list) else [result]
     if len(values) > MAX_TENANTS:
         return f"`tenant` ({tenant.text}): finds at most {MAX_TENANTS} tenants; got {len(values)}"
     rule = "must find the id of a tenant, as text, or a list of them"
@@ -241,7 +261,7 @@ def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> lis
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is not a tenant's id" if isinstance(value, str) else jsontext.kind_of(value)
-            if found is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
+            if result is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
                 return f"`tenant`: {did_you_mean.missing_path(tenant.text, view, f'it {rule}')}"
             advice = ". Write to_string(…) around it" if kind == "a number" else ""
             return f"`tenant` ({tenant.text}): {rule}; got {kind}{advice}"
@@ -261,6 +281,8 @@ def _received_at(event: Event) -> float:
 
 
 class FilterFaults:
+    """What went wrong with the filters of endpoints, noted in their documents for the tenants to read."""
+
     def __init__(self, subscribers: Subscribers) -> None:
         self._subscribers = subscribers
         self._noted: TimedCache[str] = TimedCache(MAX_ENDPOINTS)

@@ -26,10 +26,11 @@ from shared.subscribers.operational_events import operational_event, operational
 from shared.timed_cache import TimedCache
 
 MAX_REMEMBERED_ENDPOINTS: Final = 1_000
-"""Of one tenant; of a tenant with more, they are read for each event."""
+"""The most endpoints of a tenant that are remembered. If it has more, all of them are read for each event."""
 MAX_LISTED_ENDPOINTS: Final = 5_000
-"""Of all tenants whose endpoints are remembered together: each takes some kilobytes, and 30 at most."""
+"""The most endpoints in the remembered lists of all tenants: each takes some kilobytes, and 30 at most."""
 MAX_ENDPOINTS: Final = 4_000
+"""The most endpoints that are remembered one by one, because deliveries are made to them."""
 LIST_SECONDS: Final = 10.0
 """How old a tenant's endpoints may be where a change could not be marked."""
 ENDPOINT_SECONDS: Final = 1.0
@@ -51,8 +52,12 @@ Notice: TypeAlias = tuple[str, float, str]
 
 @dataclass(frozen=True, slots=True)
 class SubscriberSettings:
-    """disable_after_seconds  how long deliveries to an endpoint may keep failing
+    """The settings of the slice's `subscribers`.
+
+    disable_after_seconds  how long deliveries to an endpoint may keep failing, before it is disabled
     operator, owners       the destinations that are told of endpoints; None if nobody is
+    allow_http             endpoints may have plain http
+    allow_private          endpoints may have addresses that are not public
     is_verified_first      an endpoint gets nothing before it has proven that it wants events
     secret                 the name of the secret that the secrets of endpoints are sealed with
     keep_seconds           how long a tenant's messages are kept
@@ -85,6 +90,8 @@ def read_subscriber_settings(written: Json, retention: Retention) -> SubscriberS
 
 
 class Notices:
+    """The notices of changes of endpoints' health: making them, and publishing them as operational events."""
+
     def __init__(self, directory: Directory, bus: Bus, settings: SubscriberSettings) -> None:
         self._directory = directory
         self._bus = bus
@@ -105,19 +112,22 @@ class Notices:
             logs.log("WARNING", "not told yet", function="notify", endpoint=endpoint.full_name, **fault)
 
     async def _publish(self, endpoint: Endpoint) -> None:
-        found = await self._directory.read(Tenant, TENANTS, endpoint.tenant)
-        tenant = found[0] if found else Tenant(id=endpoint.tenant)
-        messages = [each for notice in endpoint.notices for each in self._messages(endpoint, tenant, notice)]
+        stored = await self._directory.read(Tenant, TENANTS, endpoint.tenant)
+        tenant = stored[0] if stored else Tenant(id=endpoint.tenant)
+        messages = [message for notice in endpoint.notices for message in self._messages(endpoint, tenant, notice)]
         if messages:
             await self._bus.publish(DELIVERIES, messages)
 
         def without(before: Endpoint | None) -> Endpoint | None:
-            left = [each for each in before.notices if each not in endpoint.notices] if before else []
-            return before.model_copy(update={"notices": tuple(left)}) if before else None
+            if before is None:
+                return None
+            left = [notice for notice in before.notices if notice not in endpoint.notices]  # made in the meantime
+            return before.model_copy(update={"notices": tuple(left)})
 
         await self._directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, without)
 
     def _messages(self, endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Sequence[BusMessage]:
+        """Return the notice's event as a message for each destination that is told. Owners hear of DISABLED only."""
         kind, at, reason = notice
         event = operational_event(kind, endpoint, tenant, at, reason)
         names = [self._operator] if self._operator else []
@@ -127,7 +137,12 @@ class Notices:
 
 
 class Subscribers:
-    """The directory, with a cache of its tenants' endpoints."""
+    """The directory, with a cache of its tenants' endpoints.
+
+    _lists      by tenant: the version of the tenant's document, and the endpoints that were read then
+    _endpoints  by `<tenant>/<endpoint>`: the endpoint as it was last read
+    recovered   by an endpoint's full name: when it recovered, for STEADY_SECONDS
+    """
 
     def __init__(self, documents: store_ports.Documents, bus: Bus, clock: Clock, settings: SubscriberSettings) -> None:
         self.directory = Directory(documents)
@@ -136,15 +151,15 @@ class Subscribers:
         self.settings = settings
         self.notices = Notices(self.directory, bus, settings)
         self._lists: TimedCache[tuple[str, Sequence[Endpoint]]] = TimedCache(
-            MAX_LISTED_ENDPOINTS, weight=lambda known: len(known[1])
+            MAX_LISTED_ENDPOINTS, weight=lambda version_and_endpoints: len(version_and_endpoints[1])
         )
         self._endpoints: TimedCache[Endpoint] = TimedCache(MAX_ENDPOINTS)
         self.recovered: TimedCache[float] = TimedCache(MAX_ENDPOINTS)
 
     async def version(self, tenant: str) -> str | None:
         """Return the version of the tenant's document; None if there is none. Raises Temporary."""
-        found = await self.directory.documents.get(TENANTS, tenant)
-        return None if found is None else found.version
+        document = await self.directory.documents.get(TENANTS, tenant)
+        return None if document is None else document.version
 
     async def endpoints(self, tenant: str, version: str) -> Sequence[Endpoint]:
         """Return all endpoints of the tenant whose document is at this version, in the order of their ids.
@@ -154,12 +169,13 @@ class Subscribers:
         known = self._lists.get(tenant, self.clock.now())
         if known is not None and known[0] == version:
             return known[1]
-        found = await self.directory.endpoints(tenant)
-        if len(found) <= MAX_REMEMBERED_ENDPOINTS:
-            self._lists.put(tenant, (version, found), self.clock.now(), LIST_SECONDS)
-        return found
+        endpoints = await self.directory.endpoints(tenant)
+        if len(endpoints) <= MAX_REMEMBERED_ENDPOINTS:
+            self._lists.put(tenant, (version, endpoints), self.clock.now(), LIST_SECONDS)
+        return endpoints
 
     def is_ready(self, endpoint: Endpoint) -> bool:
+        """Return whether the endpoint gets events: it is enabled, and verified if that is required."""
         return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)
 
     async def endpoint(self, tenant: str, id_: str, *, is_fresh: bool = False) -> Endpoint | None:
@@ -167,13 +183,13 @@ class Subscribers:
         key = f"{tenant}/{id_}"
         if (known := self._endpoints.get(key, self.clock.now())) and not is_fresh:
             return known
-        found = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
-        if found is None:
+        stored = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
+        if stored is None:
             self._endpoints.drop(key)
             return None
         # If nothing has changed, this returns the same object, so what was prepared from it is reused.
         last = self._endpoints.last(key)
-        endpoint = last if last == found[0] else found[0]
+        endpoint = last if last == stored[0] else stored[0]
         self._endpoints.put(key, endpoint, self.clock.now(), ENDPOINT_SECONDS)
         return endpoint
 

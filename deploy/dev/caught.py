@@ -7,7 +7,6 @@ one mail.
 
 import json
 import re
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -51,37 +50,42 @@ class Sheet(NamedTuple):
     title: str
 
 
-class DeliveryIndex:
-    """The rows whose text has the id of a delivery or an endpoint.
+class CaughtFile:
+    """One connection to a file of what was caught, for one thread at a time. Several processes may have the file open.
 
-    Each row is read once, so that to look for many ids takes no longer than to look for one. `select` yields the
-    id and the text of the rows after an id, in their order; ids are never used again.
+    The text of each row of `table` is read once for the ids of deliveries and endpoints in it, so that to look for many
+    ids takes no longer than to look for one. The ids of rows are never used again.
     """
 
-    def __init__(self, connection: sqlite3.Connection, select: str) -> None:
-        self._db = connection
-        self._select = select
+    def __init__(self, path: Path, schema: str, table: str, text: str, busy_seconds: float) -> None:
+        self._db = open_database(path, schema, busy_seconds)
+        self._new_rows = f"SELECT id, {text} FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608 our own names
+        self._row_exists = f"SELECT 1 FROM {table} WHERE id = ?"  # noqa: S608 our own name
         self._last_id = 0
-        self._rows: defaultdict[str, dict[int, None]] = defaultdict(dict)
-
-    def row_ids(self, id: str) -> list[int]:
-        """Return the ids of the rows that have this id, some of which may have been deleted since."""
-        for row_id, text in self._db.execute(self._select, (self._last_id,)):
-            self._last_id = row_id
-            for found in _ID.findall(text):
-                self._rows[found][row_id] = None
-        return list(self._rows.get(id, ()))
-
-
-class Mailbox:
-    """One connection to the file, for one thread at a time. Several processes may have the file open."""
-
-    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._db = open_database(state_folder / MAIL_FILE, _MAIL_SCHEMA, busy_seconds)
-        self._deliveries = DeliveryIndex(self._db, "SELECT id, text FROM request WHERE id > ? ORDER BY id")
+        self._rows_by_id: defaultdict[str, dict[int, None]] = defaultdict(dict)
 
     def close(self) -> None:
         self._db.close()
+
+    def count_of_delivery(self, delivery_id: str) -> int:
+        """Return the number of rows that carry the delivery's id: as an argument or a header, or in the text."""
+        ids = self._row_ids(delivery_id)
+        return sum(self._db.execute(self._row_exists, (id,)).fetchone() is not None for id in ids)
+
+    def _row_ids(self, id: str) -> list[int]:
+        """Return the ids of the rows that have this id, some of which may have been deleted since."""
+        for row_id, text in self._db.execute(self._new_rows, (self._last_id,)):
+            self._last_id = row_id
+            for found in _ID.findall(text):
+                self._rows_by_id[found][row_id] = None
+        return list(self._rows_by_id.get(id, ()))
+
+
+class Mailbox(CaughtFile):
+    """The requests for mails, each a row."""
+
+    def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        super().__init__(state_folder / MAIL_FILE, _MAIL_SCHEMA, "request", "text", busy_seconds)
 
     def keep(self, requests: Sequence[MailRequest]) -> None:
         """Store all of them or none."""
@@ -94,14 +98,9 @@ class Mailbox:
         found = self._db.execute("SELECT id FROM request WHERE received_at < ?", (received_before,)).fetchall()
         self._delete([request for (request,) in found])
 
-    def count_of_delivery(self, delivery_id: str) -> int:
-        """Return the number of requests that carry the delivery's id: as an argument or a header, or in the text."""
-        ids = self._deliveries.row_ids(delivery_id)
-        return sum(self._db.execute("SELECT 1 FROM request WHERE id = ?", (id,)).fetchone() is not None for id in ids)
-
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the mails of those requests."""
-        self._delete(self._deliveries.row_ids(delivery_id))
+        self._delete(self._row_ids(delivery_id))
 
     def _delete(self, requests: Sequence[int]) -> None:
         ids = [(request,) for request in requests]
@@ -152,15 +151,11 @@ class Mailbox:
             self._db.execute("INSERT INTO attachment VALUES (?, ?, ?)", (cursor.lastrowid, position, content))
 
 
-class SheetStore:
-    """One connection to the file, for one thread at a time. Rows are numbered from 1. Methods raise sqlite3.Error."""
+class SheetStore(CaughtFile):
+    """The rows of sheets, which are numbered from 1 in their sheet. Methods raise sqlite3.Error."""
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        self._db = open_database(state_folder / SHEETS_FILE, _SHEETS_SCHEMA, busy_seconds)
-        self._deliveries = DeliveryIndex(self._db, "SELECT id, cells FROM sheet_row WHERE id > ? ORDER BY id")
-
-    def close(self) -> None:
-        self._db.close()
+        super().__init__(state_folder / SHEETS_FILE, _SHEETS_SCHEMA, "sheet_row", "cells", busy_seconds)
 
     def sheets(self) -> list[Sheet]:
         """Return the sheets that have rows."""
@@ -205,13 +200,9 @@ class SheetStore:
         """Delete older rows. `written_before` is Unix seconds."""
         self._db.execute("DELETE FROM sheet_row WHERE NOT is_header AND written_at < ?", (written_before,))
 
-    def count_of_delivery(self, delivery_id: str) -> int:
-        ids = self._deliveries.row_ids(delivery_id)
-        return sum(self._number("SELECT count(*) FROM sheet_row WHERE id = ?", id) for id in ids)
-
     def erase_delivery(self, delivery_id: str) -> None:
         """Delete the delivery's row."""
-        ids = [(id,) for id in self._deliveries.row_ids(delivery_id)]
+        ids = [(id,) for id in self._row_ids(delivery_id)]
         self._db.executemany("DELETE FROM sheet_row WHERE id = ?", ids)
 
     def _insert(self, sheet: Sheet, cells: Json, now: float, *, is_header: bool) -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BeforeValidator, Field
 
-from deploy.dev.caught import Caught, Mailbox
+from deploy.dev.caught import Caught
 from deploy.history import journal_view, local_journal
 from deploy.history.state import ConfiguredDestinations, configured_destinations
 from shared import errors, outcomes, ports, store_ports, times
@@ -59,10 +59,6 @@ class DevBackend(Backend):
     state: Path
     caught: Caught
     apis_url: str
-
-    @property
-    def mailbox(self) -> Mailbox:
-        return self.caught.mailbox
 
 
 @dataclass(frozen=True, slots=True)

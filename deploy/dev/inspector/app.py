@@ -177,7 +177,7 @@ def _live_documents(backend: api.DevBackend, *, is_catching: bool) -> tuple[serv
 async def _overview(backend: api.DevBackend, *, is_catching: bool) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
     statuses, totals, mail_count = await backend.read(
-        lambda: (backend.reader.counts(), backend.reader.totals(), backend.mailbox.count())
+        lambda: (backend.reader.counts(), backend.reader.totals(), backend.caught.mailbox.count())
     )
     sheets = await caught_api.find_sheets(backend)
     # A cloud's journal counts its newest events only.

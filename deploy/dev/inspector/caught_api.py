@@ -42,7 +42,7 @@ _ID: Final = r"/api/mail/{id:\d{1,15}}"
 
 async def list_mail(request: web.Request) -> web.Response:
     backend, page = request.app[api.LOCAL], api.read_query(api.Paging, request.query)
-    mails = await backend.read(partial(backend.mailbox.list_mail, page.limit, page.before))
+    mails = await backend.read(partial(backend.caught.mailbox.list_mail, page.limit, page.before))
     return json_answer({"mail": [_summary(mail) for mail in mails]})
 
 
@@ -67,7 +67,7 @@ async def show_html(request: web.Request) -> web.Response:
 async def show_source(request: web.Request) -> web.Response:
     """Answer the JSON that was posted to SendGrid."""
     backend, mail = request.app[api.LOCAL], await _mail(request)
-    source = await backend.read(partial(backend.mailbox.get_request, mail.id))
+    source = await backend.read(partial(backend.caught.mailbox.get_request, mail.id))
     return web.Response(text=source or "", content_type="text/plain", headers={"Content-Security-Policy": FILE_POLICY})
 
 
@@ -123,7 +123,7 @@ async def _request_faults(apis_url: str, method: str, body: Json) -> JsonObject:
 
 async def _mail(request: web.Request) -> Mail:
     backend, mail_id = request.app[api.LOCAL], int(request.match_info["id"])
-    mail = await backend.read(partial(backend.mailbox.get_mail, mail_id))
+    mail = await backend.read(partial(backend.caught.mailbox.get_mail, mail_id))
     if mail is None:
         raise api.not_found(f"There is no mail {mail_id}.")
     return mail
@@ -131,7 +131,7 @@ async def _mail(request: web.Request) -> Mail:
 
 async def _content(request: web.Request, mail_id: int, index: int) -> bytes | None:
     backend = request.app[api.LOCAL]
-    return await backend.read(partial(backend.mailbox.attachment_content, mail_id, index))
+    return await backend.read(partial(backend.caught.mailbox.attachment_content, mail_id, index))
 
 
 def _summary(mail: Mail) -> JsonObject:

@@ -66,7 +66,7 @@ async def show_event(request: web.Request) -> web.Response:
 
 async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     local = request.app.get(api.LOCAL)
-    return await local.read(partial(_mails_of, local.mailbox, rows)) if local else {}
+    return await local.read(partial(_mails_of, local.caught.mailbox, rows)) if local else {}
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:

@@ -138,7 +138,7 @@ async def test_an_event_is_shown_as_held_at_once_although_many_earlier_ones_wait
 
 def keep_mail(inspector: Inspector, html: str) -> None:
     text = to_json(mail_body(html))
-    inspector.parts.mailbox.keep([mail_request(text, SentRequest.model_validate_json(text), "message-1", NOW)])
+    inspector.parts.caught.mailbox.keep([mail_request(text, SentRequest.model_validate_json(text), "message-1", NOW)])
 
 
 def mail_body(html: str) -> JsonObject:

@@ -51,10 +51,8 @@ MAX_COUNTED: Final = 10_000
 class DynamoJournalReader(cloud_journal.CloudJournal):
     """The journal in DynamoDB. Entries that have expired by `now` are left out, because DynamoDB deletes them late."""
 
-    def __init__(
-        self, store: Dynamo, blobs: cloud_journal.BlobPort | None, now: Callable[[], float] = time.time
-    ) -> None:
-        super().__init__([store, blobs] if blobs else [store])
+    def __init__(self, store: Dynamo, blobs: cloud_journal.BlobPort, now: Callable[[], float] = time.time) -> None:
+        super().__init__([store, blobs])
         self._store = store
         self._blobs = blobs
         self._now = now
@@ -268,7 +266,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         entries = await self._letter_entries_of_event(event_id)
         found = await self._store.get_all(tables.DEAD_LETTERS, keys_of(entries), ("id", "entry", "message_blob"))
         for key, fields in found.items():
-            if (blob := fields.get("message_blob")) and self._blobs:
+            if blob := fields.get("message_blob"):
                 await self._blobs.delete(str(blob))
             erased: Fields = {
                 **letter_state(str(fields["id"]), journal_view.DROPPED),
@@ -289,7 +287,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         entry = parsed_entry(fields["entry"])
         message = fields.get("message")
         if blob := fields.get("message_blob"):
-            message = await self._blobs.get(str(blob)) if self._blobs else None
+            message = await self._blobs.get(str(blob))
         return cloud_journal.dead_letter_row(fields["seq"], fields["state"], entry, message)
 
 

@@ -29,8 +29,8 @@ BODIES_AT_ONCE: Final = 30
 
 
 class FirestoreJournalReader(cloud_journal.CloudJournal):
-    def __init__(self, store: firestore.Firestore, blobs: cloud_journal.BlobPort | None) -> None:
-        super().__init__([store, blobs] if blobs else [store], lambda: upgrade(store))
+    def __init__(self, store: firestore.Firestore, blobs: cloud_journal.BlobPort) -> None:
+        super().__init__([store, blobs], lambda: upgrade(store))
         self._store = store
         self._blobs = blobs
 
@@ -196,7 +196,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     async def _erase_letters(self, event_id: str) -> None:
         for found in await self._store.query(letters_query(event_id)):
-            if (blob := found.fields.get("message_blob")) and self._blobs:
+            if blob := found.fields.get("message_blob"):
                 await self._blobs.delete(str(blob))
             dropped = marked_write(found.id, int(str(found.fields["seq"])), journal_view.DROPPED)
             erased: Fields = {
@@ -215,7 +215,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         for each in documents:
             if blob := each.fields.get("message_blob"):
                 # Nothing if the blob is gone: the rest of a dead letter is shown even then.
-                messages[each.id] = (await self._blobs.get(str(blob)) if self._blobs else None) or b""
+                messages[each.id] = await self._blobs.get(str(blob)) or b""
         return tuple(
             cloud_journal.dead_letter_row(
                 each.fields["seq"], each.fields["state"], entry_of(each.fields), messages.get(each.id)

@@ -440,7 +440,7 @@ async def test_a_dead_letter_that_has_no_place_is_temporary(dynamo: DynamoTables
 @pytest.fixture
 def reader(front: DynamoFront, dynamo: DynamoTables) -> Iterator[DynamoJournalReader]:
     store = Dynamo(front.place, dynamo.prefix, "journal_unavailable")
-    with closing(DynamoJournalReader(store, None, lambda: T + 60)) as reader:
+    with closing(DynamoJournalReader(store, FakeBlobs(), lambda: T + 60)) as reader:
         yield reader
 
 

@@ -140,7 +140,7 @@ async def test_a_search_by_text_reads_large_events(journal: FirestoreJournal, fi
         event = replace(EVENT, id=f"e{number:02}", data={"name": f"Ada{number}", "text": "x" * 190_000})
         await journal.record([EventEntry(event, (), T)])
     store = firestore.connect("journal_unavailable")
-    with closing(FirestoreJournalReader(store, None)) as reader:
+    with closing(FirestoreJournalReader(store, FakeBlobs())) as reader:
         page = reader.events(EventQuery(text="Ada7"))
     assert [event.id for event in page.events] == ["e07"]
 

@@ -13,6 +13,8 @@ EVENTS: Final = "events"
 DELIVERIES: Final = "deliveries"
 DEAD_LETTERS: Final = "dead-letters"
 TOPIC_NAMES: Final = (EVENTS, DELIVERIES, DEAD_LETTERS)
+UNDELIVERED: Final = "-undelivered"
+"""The end of the name of a further queue of a topic, for messages that were received too often. Only AWS has these."""
 RECOVERED: Final = "bus-recovered-b7cf7d5d"
 """The topic of events that a provider could not deliver, which receive takes as the messages of a source's bus. Only a
 configuration with `recover` has it. The digits are those of `resource_name`: no source's bus has this name."""

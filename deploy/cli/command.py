@@ -18,7 +18,7 @@ from deploy.terminal.command_line import CommandError, CommandParser, HelpText, 
 from deploy.terminal.output import printable
 from shared import errors, times
 from shared.cloud.local.database import reason_of
-from shared.config.rules import duration_seconds
+from shared.config.rules import UNIT_SECONDS, duration_seconds
 
 _HELP: Final = Path(__file__).with_name("help.yaml")
 DONE: Final = 0
@@ -29,7 +29,6 @@ EXPECTED: Final = (CommandError, ConfigFaults, errors.HookchainError, OSError)
 """The errors that a command reports in one line."""
 _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 """A time before now, such as `1.5h`."""
-_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @cache
@@ -173,7 +172,7 @@ def moment(text: str, now: float) -> float:
     """Return the Unix time of `90s`, `5m`, `1h` or `2d` before now, or of an RFC 3339 time. Raises ValueError."""
     if ago := _AGO.fullmatch(text):
         # Nothing happened before 1970, and RFC 3339, which some readers use, has no year before 0.
-        return max(now - float(ago[1]) * _UNIT_SECONDS[ago[2]], 0.0)
+        return max(now - float(ago[1]) * UNIT_SECONDS[ago[2]], 0.0)
     try:
         return times.unix_seconds(text)
     except (ValueError, OverflowError) as error:

@@ -21,14 +21,13 @@ from deploy.requests.sources import compiled_sources
 from deploy.secrets.needs import token_names
 from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
-from functions.receive.diagnosis.passwords import leaves_secret_open
+from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
 from shared import errors, http, jsontext, secrets
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
 from shared.ledger import DestinationState
 from shared.subscribers.model import Endpoint
 
-SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
 _UNIX_TIME: Final = number_option(0, 4e9, " of seconds")
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",

@@ -26,7 +26,6 @@ _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
     {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
-_WHY: Final = ". Why: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +175,7 @@ def _state_text(row: ledger.LedgerRow) -> str:
 
 def why_of(detail: str) -> str:
     """Return the diagnosis in a rejection's detail, else the finding of its check."""
-    finding, _, why = detail.partition(local_requests.HEADERS)[0].partition(_WHY)
+    finding, _, why = detail.partition(local_requests.HEADERS)[0].partition(local_requests.WHY)
     return why or finding
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.terminal.command_line import CommandError
+from shared import ports
 from shared.cloud.aws import tables
 
 DEFAULT_STACK: Final = "hookchain"
@@ -85,7 +86,7 @@ def queue(prefix: str, topic: str) -> str:
 
 def undelivered_queue(prefix: str, topic: str) -> str:
     """Return the name of the queue that gets a topic's messages after too many attempts."""
-    return f"{prefix}{topic}-undelivered"
+    return f"{prefix}{topic}{ports.UNDELIVERED}"
 
 
 def table(prefix: str, name: str) -> str:

@@ -10,12 +10,12 @@ from pydantic_core import core_schema
 from deploy.config.configuration import Configuration
 from deploy.config.sections.kinds import destination_kinds, settings_model
 from deploy.config.sections.provider_event_types import known_event_types
+from deploy.config.sections.schema_document import DIALECT
 from functions.notify.own_kinds import NO_OWN_KINDS, OwnKinds
 from functions.transform import step_classes, verifying
 from functions.transform.step import MAX_STEPS
 from shared.jsontext import Json, JsonObject, mapping_at
 
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _MODE: Final[JsonSchemaMode] = "validation"
 _DURATION: Final = {"type": "string", "pattern": r"^\d+(\.\d+)?(s|m|h|d)$", "description": "90s, 5m, 2h or 1d"}
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from deploy.config.config_file import load_data
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources import monitoring, project, topics
+from shared.config.rules import UNIT_SECONDS
 from shared.event import oneline
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, to_json, value_at
 
@@ -109,15 +110,12 @@ def _text(value: Json) -> Json:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
 def _duration(value: Json) -> Json:
     """Return seconds as text. `never`, and an object without a limit, stay `never`."""
     if value == {} or value == "never":
         return "never"
     found = re.fullmatch(r"(\d+)(?:\.0+)?([smhd]?)", str(value))
-    return str(int(found[1]) * _SECONDS[found[2] or "s"]) if found else str(value)
+    return str(int(found[1]) * UNIT_SECONDS[found[2] or "s"]) if found else str(value)
 
 
 def _quantity(value: Json) -> Json:

@@ -14,7 +14,6 @@ from shared.cloud.kept_by_key import DocumentRecords
 from shared.settings import read_settings
 from shared.signatures.aws_v4 import Credentials
 
-UNDELIVERED: Final = "-undelivered"
 CALL_SECONDS: Final = 5.0
 _DELAYED: Final = "ApproximateNumberOfMessagesDelayed"
 COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", _DELAYED)
@@ -103,7 +102,7 @@ class LocalAws(AwsPorts):
         """Return the messages of each queue, those that a function has at the moment included. Raises OSError."""
         with closing(client.AwsClient(self.place, "sqs")) as sqs:
             queues = [url for topic, url in self.queue_urls().items() if topic in ports.TOPIC_NAMES]
-            urls = [f"{url}{suffix}" for suffix in ("", UNDELIVERED) for url in queues]
+            urls = [f"{url}{suffix}" for suffix in ("", ports.UNDELIVERED) for url in queues]
             counts = [await _count(sqs, url) for url in urls]
         return [
             status.Backlog(url.rpartition("/")[2], count, None, delayed)

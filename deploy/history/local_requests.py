@@ -8,6 +8,8 @@ from typing import Final
 
 from shared import jsontext, logs, times
 
+WHY: Final = ". Why: "
+"""The text before the likely cause in the detail of a rejection."""
 HEADERS: Final = ". Headers: "
 """The text before the names of the request's headers in the detail of a rejection."""
 

@@ -145,7 +145,7 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
     `prefix` is that of the deployment's names, `project` its project on Google Cloud.
     """
     topics = (*ports.TOPIC_NAMES, ports.RECOVERED, ports.TAP)
-    own = {f"{prefix}{topic}{end}" for topic in topics for end in ("", "-undelivered")}
+    own = {f"{prefix}{topic}{end}" for topic in topics for end in ("", ports.UNDELIVERED)}
     for source in bus_sources(receive):
         place, _, name = (source.text("pubsub") or source.text("sqs").replace(":", "/")).rpartition("/")
         is_elsewhere = source.kind == "pubsub" and place not in ("", f"projects/{project}/topics")

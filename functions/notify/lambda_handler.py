@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from functions.notify import entry, wiring
 from functions.notify.entry import MakeService
@@ -15,11 +15,10 @@ from shared import errors, ports
 from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, queue_name, take_batch
 from shared.cloud.aws.invocations import LambdaContext, in_time, run
 from shared.jsontext import JsonObject
+from shared.ports import UNDELIVERED
 
 if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
-
-UNDELIVERED: Final = "-undelivered"
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
     wiring.destinations_or_exit()

@@ -59,7 +59,7 @@ def limits(**bounds: float) -> Rule:
 
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
-_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MAX_SECONDS: Final = 3_650 * 86_400
 """Ten years: a time so far ahead is still a date."""
 _NEARLY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,62}")
@@ -92,7 +92,7 @@ def duration_seconds(value: object) -> object:
     if not isinstance(value, str) or value.isdecimal():
         return value
     if found := _DURATION.fullmatch(value):
-        return float(found[1]) * _UNIT_SECONDS[found[2]]
+        return float(found[1]) * UNIT_SECONDS[found[2]]
     raise ValueError("must be a number of seconds, or a duration such as 90s, 5m, 2h or 1d")
 
 
@@ -108,7 +108,7 @@ def rate_of(text: object) -> tuple[int, float]:
             f"must be a number of deliveries from 1 to {MAX_RATE_COUNT} and the time for them, such as 10/s, 100/m, "
             f"20/h or 500/d; got {text!r}"
         )
-    return int(found[1]), float(_UNIT_SECONDS[found[2]])
+    return int(found[1]), float(UNIT_SECONDS[found[2]])
 
 
 def listed(value: object) -> object:

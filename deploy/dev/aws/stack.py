@@ -14,6 +14,7 @@ from shared import ports, settings
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, objects_at, to_json, value_at
 from shared.outgoing.http_client import Answer
+from shared.ports import UNDELIVERED
 from shared.signatures.aws_v4 import Credentials
 
 REGION: Final = "us-east-1"
@@ -21,7 +22,6 @@ ACCOUNT: Final = "000000000000"
 KEYS: Final = Credentials("local", "local")
 PREFIX: Final = "hookchain-"
 BUCKET: Final = "hookchain-bodies"
-UNDELIVERED: Final = "-undelivered"
 VISIBILITY_SECONDS: Final = 30
 """Not six times the timeout, as in a deployment: a poller prolongs it, so what a kill interrupts comes again soon."""
 CALL_SECONDS: Final = 10.0

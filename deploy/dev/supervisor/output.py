@@ -13,13 +13,11 @@ from typing import Final
 from deploy.dev.supervisor.processes import TLS_RECEIVE
 from deploy.history import local_log, local_requests
 from deploy.terminal import log_view, output
-from functions.receive.diagnosis.passwords import leaves_secret_open
+from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
 from shared import jsontext
 from shared.cloud.local import database, journal
 from shared.jsontext import JsonObject
 
-WHY: Final = ". Why: "
-SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
 RECEIVERS: Final = ("receive", TLS_RECEIVE)
 GATHER_SECONDS: Final = 0.2
 MAX_WAITING: Final = 50_000
@@ -140,10 +138,10 @@ def with_secret_note(detail: str, note: str, code: str) -> str:
 
     A signature can be wrong for other reasons too: then its own cause stays, before the note.
     """
-    finding, _, cause = detail.partition(WHY)
+    finding, _, cause = detail.partition(local_requests.WHY)
     if not leaves_secret_open(cause):
         return detail
-    return f"{detail}. Note: {note}" if code == "signature_mismatch" else f"{finding}{WHY}{note}"
+    return f"{detail}. Note: {note}" if code == "signature_mismatch" else f"{finding}{local_requests.WHY}{note}"
 
 
 class RequestFeed:

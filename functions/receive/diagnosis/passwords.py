@@ -28,6 +28,8 @@ _NO_VALUES: Final = frozenset({"undefined", "null", "none", "nil", "nan", "false
 
 IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
 HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before or after it"  # noqa: S105 a sentence
+SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
+"""The codes of rejections that a wrong secret may cause."""
 _OPEN_CAUSES: Final = (signatures.DIFFERENT_SECRET, signatures.TOO_LARGE, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET)
 
 

@@ -20,12 +20,13 @@ from deploy.config.running_dev import PortsTaken, require_free
 from deploy.dev.supervisor import start
 from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
 from deploy.dev.supervisor.options import Options, parse_options
-from deploy.dev.supervisor.output import WHY, Output, with_secret_note
+from deploy.dev.supervisor.output import Output, with_secret_note
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, secret_notes, set_up
 from deploy.dev.supervisor.supervisor import Supervisor
+from deploy.history.local_requests import WHY
 from deploy.secrets.values import WeakSecret, find_missing
 from deploy.terminal.log_view import LogView
 from functions.receive.diagnosis.signatures import TOO_LARGE

@@ -124,11 +124,10 @@ def adoption_template(
     Their DeletionPolicy is Retain, so that a failure deletes none. CloudFormation does not look at what it imports: an
     index that a table does not have yet is left out here, so that the deployment that follows adds it.
     """
-    logical = {aws_names.table(prefix, name): names.table(name) for name in aws_names.TABLES}
     existing: dict[str, JsonObject] = {
-        logical[table]: {"TableName": table, **_keys(CREATE_REQUESTS[each], indexes[table])}
-        for each, table in ((name, aws_names.table(prefix, name)) for name in aws_names.TABLES)
-        if table in remaining.tables
+        names.table(name): {"TableName": table, **_keys(CREATE_REQUESTS[name], indexes[table])}
+        for name in aws_names.TABLES
+        if (table := aws_names.table(prefix, name)) in remaining.tables
     }
     if remaining.buckets:
         existing[names.BUCKET] = {"BucketName": remaining.buckets[0]}

@@ -81,8 +81,8 @@ def caught_sheets(notify: JsonObject | None) -> Iterator[tuple[str, str]]:
             yield str(settings["spreadsheet"]), str(settings["sheet"])
 
 
-_GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
-"""The kinds of destinations that can send to Google only."""
+GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
+"""The kinds of destinations that can send to Google only. Their `secret` is the key of a service account."""
 
 
 def without_google_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
@@ -102,7 +102,7 @@ def _lacks_key(kind: Json, settings: JsonObject) -> bool:
             return str(settings.get("bucket")).startswith("gs://") and settings.get("endpoint") is None
         case "bus":
             return settings.get("pubsub") is not None
-    return kind in _GOOGLE_KINDS
+    return kind in GOOGLE_KINDS
 
 
 _SHARED_FILES: Final = frozenset({"document", "sheet"})

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+from deploy.config.slices import GOOGLE_KINDS
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify import destination, http_kind, registry
 from functions.notify.http_kind import SecretValues
@@ -25,8 +26,6 @@ Values = Callable[[str], Sequence[str]]
 
 _TEMPLATE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 """An expression, a statement or a comment of Jinja."""
-_GOOGLE_KINDS: Final = frozenset({"bigquery", "document", "push", "sheet"})
-"""The kinds whose `secret` is the key of a Google service account."""
 _SIGN_WITH_API_KEYS: Final = ("paystack",)
 """Parts of the names of the headers whose signatures are made with an API key."""
 _STEPS: Final = ("encrypt", "decrypt")
@@ -89,7 +88,7 @@ def _use_secrets(configured: Configured, secrets: SecretValues) -> None:
         from functions.notify.destinations.sql.place import database_place  # slow to import, and seldom needed
 
         database_place(cast("Settings", settings), secrets)
-    elif configured.kind in _GOOGLE_KINDS:
+    elif configured.kind in GOOGLE_KINDS:
         from shared.outgoing.access_tokens import service_account_key  # slow to import, and seldom needed
 
         for name, newest_first in secrets.items():

@@ -30,6 +30,7 @@ def backup(arguments: list[str]) -> int:
 
 
 def _backup(options: argparse.Namespace) -> int:
+    """Write the backup and print which secrets a restore needs. Return DONE. Raises CommandError and OSError."""
     state: Path = options.state
     if running_dev.read_aws_environ(state) is not None:
         raise CommandError("the state of `make dev PLATFORM=aws` cannot be backed up")

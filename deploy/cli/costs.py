@@ -20,6 +20,7 @@ from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
 from shared.jsontext import Json, JsonObject, mapping_at
 
 PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
+"""The platforms that can be estimated. The first is the default."""
 
 
 def main(arguments: list[str]) -> int:
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the estimate and return DONE. Nothing is called in the cloud. Raises CommandError and ConfigFaults."""
     environ = configured.environ_of(options)
     config = checkout.deployed_config(options.config, environ)
     if config is None:  # then the costs are those of the configuration that mails every request to this address
@@ -103,6 +105,7 @@ def _total(rows: Sequence[Row], prices: PriceList) -> float:
 
 
 def _print_table(events: float, rows: Sequence[Row], prices: PriceList) -> None:
+    """Print the use of each row, and its cost; `?` without a price."""
     columns = [Column(f"{events:,.0f} EVENTS A MONTH"), Column("USE"), Column(prices.currency or "COST")]
     cells = []
     for row in rows:

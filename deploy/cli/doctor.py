@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the finding of each check. Return 1 if there is a problem. All checks together take LONGEST_SECONDS."""
     began = time.monotonic()
     checks = chosen_kind(options).doctor_checks(_subject(options))
     line = progress.PassingLine(sys.stderr)
@@ -64,6 +65,7 @@ def _subject(options: argparse.Namespace) -> Subject:
 
 
 def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration's file; None without one. On this machine, print which one it is."""
     if not is_local(options):
         return configured.config_path(options, environ)
     chosen = checkout.checked_config(options.config, environ, options.state)
@@ -93,6 +95,7 @@ def lines(findings: Sequence[tuple[str, Finding]], screen: output.Screen) -> lis
 
 
 def summary(findings: Sequence[tuple[str, Finding]]) -> str:
+    """Return the number of checks by verdict."""
     count = {verdict: sum(finding.verdict == verdict for _, finding in findings) for verdict in _MARKS}
     why = "" if is_well(findings) or count["problem"] else ": the cloud could not be asked"
     return f"{count['ok']} ok, {output.count_of(count['problem'], 'problem')}, {count['unknown']} not checked{why}"

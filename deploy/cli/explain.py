@@ -29,11 +29,13 @@ from shared.ledger import DestinationState
 from shared.subscribers.model import Endpoint
 
 _UNIX_TIME: Final = number_option(0, 4e9, " of seconds")
+"""The type of a time in Unix seconds, until the year 2096."""
 _SKIPPED: Final = {
     "secret": "not checked (--unsigned)",
     "signature": "assumed valid, like all authentication (--unsigned)",
     "time": "not checked (--unsigned)",
 }
+"""By the name of a check: what is printed of it with --unsigned."""
 _ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
 
 
@@ -155,6 +157,7 @@ def _mark_skipped(report: Report, receive: jsontext.JsonObject) -> Report:
 
 
 def _signs_content(receive: jsontext.JsonObject, source: str | None) -> bool:
+    """Return whether a scheme of the source signs the request, so that the event's id may come from what is signed."""
     settings = jsontext.mapping_at(receive, "sources", source or "")
     return bool(settings) and any(auth.signs_content for auth in receive_stage.auth_schemes(settings))
 

@@ -19,6 +19,8 @@ from deploy.terminal.command_line import CommandError, UsageError, summary_lines
 from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"
+
+# What is looked for in a recipe. Its text is changed, not the document in it, so that its comments stay.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _RECIPIENTS: Final = re.compile(r"\[[^\]\n]*@example\.com[^\]\n]*\]")
 _PERSON: Final = re.compile(r"\bemail: [^\s,}]+@example\.com\b")
@@ -41,6 +43,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Ask what the options leave out, write the file, and print what comes next. Return DONE.
+
+    The text is compiled before it is written, so that no faulty file is. Raises CommandError.
+    """
     out: Path = options.out
     own = [ROOT / each for each in OWN_CONFIGS]
     for existing in own if out in own else [out]:
@@ -93,12 +99,14 @@ def _first_sentence(text: str) -> str:
 
 
 def _known(known: Collection[str], recipe: str) -> str:
+    """Return the recipe. Raises UsageError if it does not exist."""
     if recipe not in known:
         raise UsageError(f"there is no recipe {recipe!r}{did_you_mean(recipe, known)}")
     return recipe
 
 
 def sends_mail(recipe: str) -> bool:
+    """Return whether the recipe has a destination that sends mail, and so needs an address."""
     return _EMAIL_BLOCK.search((RECIPES / recipe / "hookchain.yaml").read_text(encoding="utf-8")) is not None
 
 
@@ -140,10 +148,12 @@ def _value(given: str | None, option: str, question: str, is_asking: bool, check
 
 
 def _address(option: str, text: str) -> str:
+    """Return the text. Raises UsageError if it is not one mail address."""
     if not _ADDRESS.fullmatch(text):
         raise UsageError(f"{option}: must be one mail address; got {text!r}")
     return text
 
 
 def _quoted(address: str) -> str:
+    """Return the address as YAML, quoted if a character has a meaning there. _ADDRESS allows no quotation mark."""
     return address if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.@+_-]*", address) else '"' + address + '"'

@@ -21,7 +21,9 @@ from shared.times import rfc3339
 
 MAX_SECONDS: Final = 36_500 * 86_400
 MAX_ONCE_SECONDS: Final = 30 * 86_400
+"""The longest lifetime of a link with --once. REMEMBERED_SECONDS in shared/delivery.py must be longer."""
 LONG_URL: Final = 2_000
+"""The characters of a URL above which some applications do not open it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -71,6 +73,7 @@ def lifetime(text: str, is_once: bool) -> float | None:
 
 
 def _link_secret(sources: Sources, name: str) -> str:
+    """Return the name of the secret that signs links to the source. Raises ValueError."""
     for auth in sources.named(name).auth:
         if auth["scheme"] == "link":
             return str(auth["secret"])
@@ -79,6 +82,7 @@ def _link_secret(sources: Sources, name: str) -> str:
 
 
 def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
+    """Return the source's URL: by --url, else its `public_url`, else on this machine. Raises ValueError."""
     public_url = value_at(sources.all[options.source], "public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
@@ -96,6 +100,7 @@ def _source_url(url: str, source: str) -> str:
 
 
 def _validity(link: JsonObject) -> str:
+    """Return until when the link is valid and what an opening does, for a person."""
     expiry, length = link["expires_at"], len(str(link["url"]))
     until = f"expires at {expiry}" if expiry else "never expires: anyone who sees it can use it"
     times = "every opening is the same event, delivered once" if link["once"] else "each opening is an event"

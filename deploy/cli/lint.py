@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the faults, warnings and notes. Return 1 if there is a fault, or with --strict a warning."""
     try:
         environ = configured.checked_environ(options)
         chosen = checkout.checked_config(options.config, environ)
@@ -116,6 +117,7 @@ def secret_warnings(
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield a fault for each secret that is missing, and for each value that is too weak. No line: 0."""
     for name in names:
         text = values.secret_text(name, environ)
         if text is None:
@@ -138,6 +140,7 @@ def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str
 
 
 def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
+    """Yield a warning for each secret with a value that is short, but not so weak that it is a fault."""
     for name in compiler.secrets_needed(slices):
         values_ = split_values(values.secret_text(name, environ) or "")
         if any(is_short(value) and not weakness(value) for value in values_):
@@ -183,6 +186,7 @@ def _print(
 def lint_document(
     file: str, faults: Sequence[Fault] = (), warnings_: Sequence[Fault] = (), notes: Sequence[Fault] = ()
 ) -> JsonObject:
+    """Return what --json prints. A line of 0 stands for the whole file, or for something outside of it."""
     return {"file": file, "faults": _listed(faults), "warnings": _listed(warnings_), "notes": _listed(notes)}
 
 

@@ -67,6 +67,7 @@ def _chosen(options: argparse.Namespace) -> Iterator[Record]:
 
 
 def _records(options: argparse.Namespace) -> Iterator[Record | None]:
+    """Yield the records oldest first. With --follow, None separates those that exist from those that are new."""
     platform = open_platform(options, environ_of(options))
     wanted = LogQuery(options.function or ALL_FUNCTIONS, options.severity, options.event)
     # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
@@ -75,6 +76,7 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
 
 
 def _is_wanted(record: Record, options: argparse.Namespace) -> bool:
+    """Return whether the options choose the record, which the platform's own filter may do only in part."""
     if options.function and record.process not in options.function:
         return False
     if options.event and not str(record.document.get("event_id", "")).startswith(options.event):
@@ -83,5 +85,6 @@ def _is_wanted(record: Record, options: argparse.Namespace) -> bool:
 
 
 def _json_line(record: Record) -> str:
+    """Return the record with its time, process and severity, which replace fields of these names."""
     fields = {"time": log_time(record.at), "process": record.process, "severity": record.severity}
     return json.dumps({**record.document, **fields})

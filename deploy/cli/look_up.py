@@ -37,6 +37,7 @@ def providers(arguments: list[str]) -> int:
 
 
 def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    """Print how to set the provider up. Return 1 if there is no such provider."""
     key = key_of(options.name)
     if key not in catalogue:
         near = nearest(key, catalogue)
@@ -52,6 +53,7 @@ def _print_provider(options: argparse.Namespace, catalogue: Catalogue, screen: S
 
 
 def _print_listing(options: argparse.Namespace, catalogue: Catalogue, screen: Screen) -> int:
+    """Print the providers with the text of --find, or all. Return 1 if there is none."""
     found = catalogue_pages.matching(catalogue, options.find)
     if options.json:
         print_json({"providers": [catalogue_pages.entry_document(key, entry) for key, entry in found.items()]})
@@ -77,6 +79,7 @@ def steps(arguments: list[str]) -> int:
 
 
 def _run_steps(options: argparse.Namespace) -> int:
+    """Print one step or all, those of the configuration too. Return NOT_DONE if there is no such step."""
     own = _own_steps(options)
     known = {**step_classes(), **own}
     if options.name is not None and options.name not in known:
@@ -113,6 +116,7 @@ def destinations(arguments: list[str]) -> int:
 
 
 def _run_destinations(options: argparse.Namespace) -> int:
+    """Print one kind of destination or all, with the configuration's own. Return NOT_DONE if there is no such kind."""
     notify = optional_slices(options).get("notify", {})
     own = own_kinds_of(notify)
     known = reference.known_kinds(own)
@@ -143,6 +147,7 @@ def schema(arguments: list[str]) -> int:
 
 
 def _run_schema(options: argparse.Namespace) -> int:
+    """Print the schema, with the steps and kinds of the configuration if there is one. Return DONE."""
     slices = optional_slices(options)
     own_kinds = own_kinds_of(slices["notify"]) if slices else {}
     print_json(config_schema(read_program(slices["transform"]).own if slices else {}, own_kinds))

@@ -44,7 +44,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Session:
-    """One run of `hookchain mcp`, with its options. `plans` are the replays that were planned, by id."""
+    """One run of `hookchain mcp`, with its options. `plans` are the replays that were planned, by id.
+
+    The configuration and the secrets are read for each tool: an operator may change them during the session.
+    """
 
     options: argparse.Namespace
     plans: dict[str, Plan] = field(default_factory=dict)

@@ -43,9 +43,14 @@ TOOL: Final = "mcp"
 MAX_PLANNED: Final = 500
 """The events of a replay, which are sent within the time that clients wait for a tool."""
 PLAN_SECONDS: Final = 900
+"""How long a planned replay can be run."""
+
+
+# Tools that read. Each returns what mcp_tools.yaml describes, and raises ToolFault and what `_masked_result` expects.
 
 
 def list_destinations(session: Session, _: JsonObject) -> Json:
+    """Return the state of each destination, those first that need an operator, and what waits for them."""
     status_document = _status(session)
     lists = {name: objects_at(status_document, name) for name in ("destinations", "held", "retry_scheduled")}
     urgent_first = sorted(lists["destinations"], key=lambda each: each["state"] == "delivering" and not each["reason"])
@@ -55,6 +60,7 @@ def list_destinations(session: Session, _: JsonObject) -> Json:
 
 
 def list_sources(session: Session, arguments: JsonObject) -> Json:
+    """Return the health of the source `source`, or of all sources, those first that need an operator."""
     sources = {str(each["source"]): each for each in objects_at(_status(session), "sources")}
     if name := optional_text(arguments, "source"):
         if name not in sources:
@@ -85,6 +91,7 @@ def _status(session: Session) -> JsonObject:
 
 
 def list_providers(_: Session, arguments: JsonObject) -> Json:
+    """Return the provider `name`, or the names of those that have the text `find`, or of all."""
     catalogue = load_catalogue()
     if "name" in arguments:
         key = look_up.key_of(str(arguments["name"]))
@@ -159,6 +166,10 @@ def test_configuration(session: Session, arguments: JsonObject) -> Json:
 
 
 def _check(action: str, session: Session, arguments: JsonObject) -> Json:
+    """Return the result of `lint` or `test` for a text, as if it were the file of the configuration.
+
+    The text can name files beside that file, but no file that has secrets or events.
+    """
     options = session.options
     environ = environ_with(options.env_file)
     path = config_path(options, environ) or ROOT / OWN_CONFIG
@@ -217,6 +228,10 @@ def _replay_options(session: Session, arguments: JsonObject) -> argparse.Namespa
 
 
 def run_replay(session: Session, arguments: JsonObject) -> Json:
+    """Send the events of a plan, once. After an error, the plan has the events that were not sent.
+
+    Raises ToolFault without such a plan, and CommandError if only a part of the events was sent.
+    """
     plan_id = str(arguments["plan"])
     plan = session.plans.get(plan_id)
     if plan is None or plan.until < time.time():
@@ -258,6 +273,7 @@ def release_destination(session: Session, arguments: JsonObject) -> Json:
 
 
 def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, seconds: float | None = None) -> Json:
+    """Act on the destination as the command `name` does. `seconds` is how long a pause lasts; None is for ever."""
     destination = str(arguments["destination"])
     options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
     result = pause.act_on_destination(name, options, act, TOOL)
@@ -301,6 +317,7 @@ def tools_of(session: Session) -> dict[str, Tool]:
 
 
 def _tools(session: Session, part: str) -> dict[str, Tool]:
+    """Return the tools of a part of mcp_tools.yaml, `reading` or `writing`. A tool for writing may only plan."""
     tools: dict[str, Tool] = {}
     for name, document in mappings_at(load_data(_TOOLS), part).items():
         tools[name] = Tool(
@@ -314,7 +331,7 @@ def _tools(session: Session, part: str) -> dict[str, Tool]:
 
 
 def _masked_result(session: Session, run: Run, arguments: JsonObject) -> str:
-    """Return the result as JSON without credentials. Raises ToolFault."""
+    """Return the result as JSON without credentials. Raises ToolFault, whose text is masked too."""
     credentials: list[str] = []
     try:
         credentials = session.credentials()

@@ -22,8 +22,9 @@ CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
 
 
 class Subject:
-    """A destination of a deployment.
+    """A destination of a deployment, on which an action acts.
 
+    options  those of the action, which are its further arguments
     where    the options that another command needs to reach the same deployment, such as ` --platform gcp`
     noticed  the text that says when the running functions know of a change
     """
@@ -38,7 +39,7 @@ class Subject:
         self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
 
     def attempt_time(self, delay_seconds: float = 0.0) -> str:
-        """Return when deliveries are attempted that are due after `delay_seconds`."""
+        """Return when deliveries are attempted that are due after `delay_seconds`, as the end of a sentence."""
         if not self._is_running:
             return f"once `{running_dev.command_of(self.options.state)}` runs"
         return f"within {output.duration_text(self.traits.sweep_seconds + delay_seconds)}"
@@ -54,12 +55,13 @@ class Subject:
         return None
 
     def released_line(self, released: int) -> str:
+        """Return what happens to the deliveries that were released, whose number this is."""
         deliveries = output.count_of(released, "held delivery", "held deliveries")
         return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
 
 
 class Acted(NamedTuple):
-    """A result: the line to print, and how many deliveries were made due."""
+    """The result of an action: the line to print, and how many deliveries it made due."""
 
     text: str
     deliveries: int = 0
@@ -70,6 +72,7 @@ Act = Callable[[Subject], Awaitable[Acted]]
 
 
 def destination_parser(name: str, *, is_optional: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of an action on a destination. `is_optional`: the destination may be left out."""
     command = parser(name)
     name_help = "name the destination, as in the configuration"
     command.add_argument("destination", metavar="DESTINATION", nargs="?" if is_optional else None, help=name_help)
@@ -80,6 +83,7 @@ def destination_parser(name: str, *, is_optional: bool = False) -> argparse.Argu
 
 
 def run_on_destination(name: str, options: argparse.Namespace, act: Act) -> int:
+    """Act on the destination, print the result after its name, and return the exit code."""
     return run_command(name, lambda: _run(name, options, act))
 
 
@@ -91,7 +95,8 @@ def _run(name: str, options: argparse.Namespace, act: Act) -> int:
 def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
     """Act on a destination, and leave audit records. `name` is the action's name, and `tool` the operator's tool.
 
-    Raises CommandError, also for a destination that does not exist.
+    A destination that the configuration has lost can be acted on as long as the ledger has deliveries for it. Raises
+    HookchainError, and CommandError, also for a destination that does not exist.
     """
     seconds = getattr(options, "seconds", None)
     what = f"{name} {options.destination}" + (f" for {seconds:g} s" if seconds is not None else "")
@@ -117,7 +122,7 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
 
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    """Check the configuration only after the ledger, which may hold deliveries for a destination that was removed."""
+    """Raise CommandError unless the configuration has the destination, and ConfigFaults for a faulty configuration."""
     # Imported here, because it is slow to import and seldom needed.
     from deploy.config.compiler import read_config
 
@@ -129,7 +134,11 @@ def _require_configured(options: argparse.Namespace, environ: Mapping[str, str])
         )
 
 
+# Pause
+
+
 PAUSE_TIME: Final = duration_option("1s", "365d")
+"""The type of --for."""
 
 
 def pause(arguments: list[str]) -> int:
@@ -141,6 +150,10 @@ def pause(arguments: list[str]) -> int:
 
 
 async def pause_destination(subject: Subject) -> Acted:
+    """Pause the destination: for `seconds` of the options, or until it is resumed if they are None.
+
+    Raises CommandError if it is disabled or paused by an operator already.
+    """
     now = time.time()
     resume = f"to resume it: `hookchain resume {subject.name}{subject.where}`"
     state = await subject.ledger.destination_state(subject.name)
@@ -153,6 +166,9 @@ async def pause_destination(subject: Subject) -> Acted:
         return Acted(f"paused {subject.noticed}; {resume}")
     await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
     return Acted(f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}")
+
+
+# Resume
 
 
 def resume(arguments: list[str]) -> int:
@@ -169,6 +185,7 @@ def resume(arguments: list[str]) -> int:
 
 
 def _resume_all(options: argparse.Namespace) -> int:
+    """Let `hookchain serve` start the deliveries that a restore has paused. Raises CommandError and OSError."""
     state: Path = options.state
     if not running_dev.is_paused(state):
         raise command_line.CommandError(f"{state} is not paused by a restore. To resume a destination, name it")
@@ -180,6 +197,10 @@ def _resume_all(options: argparse.Namespace) -> int:
 
 
 async def resume_destination(subject: Subject) -> Acted:
+    """Resume the destination, and make due what waits for it. Raises CommandError if only held deliveries are left.
+
+    Deliveries that the destination may have accepted stay held: only `release` sends them.
+    """
     now = time.time()
     is_stopped = await subject.stopped_by(now) is not None
     if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
@@ -210,12 +231,19 @@ def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
     return f"{found} will be attempted {attempt_time}" if found else "no delivery was held or waiting"
 
 
+# Release
+
+
 def release(arguments: list[str]) -> int:
     command = destination_parser("release")
     return run_on_destination("release", command.parse_args(arguments), release_destination)
 
 
 async def release_destination(subject: Subject) -> Acted:
+    """Make due what is held for the destination, also what it may have accepted already.
+
+    Raises CommandError if the destination is paused or disabled, because its deliveries would be held again.
+    """
     now = time.time()
     if reason := await subject.stopped_by(now):
         resume = f"run `hookchain resume {subject.name}{subject.where}`"

@@ -23,6 +23,7 @@ from shared.did_you_mean import did_you_mean
 from shared.fetch import Fetch
 
 MAX_PRINTED: Final = 20
+"""The events that are printed before the question, the newest ones."""
 MAX_ANSWERS: Final = 200_000
 """A listing ends after so many answers: a provider that never ends its list would keep the command busy for ever.
 GitHub has one answer for each event."""
@@ -73,6 +74,10 @@ def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -
 async def _recover(
     options: argparse.Namespace, platform: Platform, settings: listings.RecoverySettings, token: str
 ) -> int:
+    """List the events, print them and ask, then list them again and publish them. Return the exit code.
+
+    The second listing reads each event, which the first one leaves out, because a provider may need a request for each.
+    """
     fetch = cloud_platform.fetch(keeps=False)
     with platform.state() as state:
 
@@ -154,10 +159,12 @@ async def _pause(seconds: float) -> None:
 
 
 def _is_incomplete(listing: listings.Listing) -> bool:
+    """Return whether the listing left something out: in a form that is not known, or in answers that were not read."""
     return listing.unreadable_count > 0 or listing.is_partial or bool(listing.requests)
 
 
 def _print(listing: listings.Listing, count: int, newest: Sequence[MissedEvent]) -> None:
+    """Print how many events can be recovered, the newest of them, and what the listing leaves out."""
     settings = listing.settings
     kind = settings.kind
     which = f"of {kind.title} that have not arrived" if kind.lists_all else f"that {kind.title} could not deliver"

@@ -22,6 +22,7 @@ from deploy.requests.command_lines import program
 from shared import errors, jsontext
 
 PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
+"""The code of a request to a source that gets messages from a bus: its push needs a token of Google."""
 
 OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
 """The options that authenticate a request without a source of the configuration."""
@@ -80,6 +81,7 @@ def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
 
 
 def _header(line: str) -> tuple[str, str]:
+    """Return the name and the value of `Name: value`. Raises ValueError."""
     name, colon, value = line.partition(":")
     if not colon:
         raise ValueError("--header: must be 'Name: value'")
@@ -163,4 +165,5 @@ def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
 
 
 def _own_receivers(port: int) -> set[tuple[str, int]]:
+    """Return the hosts and ports at which `hookchain dev` listens, as they stand in URLs."""
     return {(host, port) for host in ("localhost", "127.0.0.1")}

@@ -18,6 +18,7 @@ from deploy.terminal.command_line import CommandParser
 LONGEST_TIMEOUT_SECONDS: Final = 60
 """The longest `timeout` that a destination may have: deploy/config/sections/destination.py."""
 STOP_SECONDS: Final = LONGEST_TIMEOUT_SECONDS + int(setup.STOP_MARGIN_SECONDS)
+"""How long the functions may take to finish what is under way."""
 TIMEOUT_STOP_SECONDS: Final = STOP_SECONDS + 15
 """systemd kills what has not stopped by then. The bus and this process end a few seconds after the functions."""
 UNIT: Final = Path("/etc/systemd/system/hookchain.service")
@@ -78,6 +79,7 @@ def _parser(environ: Mapping[str, str]) -> CommandParser:
 
 
 def _address(text: str) -> tuple[str, int]:
+    """Return the address, without the brackets of IPv6, and the port. Raises ArgumentTypeError."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not (port.isascii() and port.isdecimal() and len(port) < 6 and 1 <= int(port) <= 65_535):
@@ -163,4 +165,5 @@ def _without_specifiers(text: str) -> str:
 
 
 def _option(name: str) -> str:
+    """Return the option on the command line of an attribute of the options."""
     return f"--{name.replace('_', '-')}"

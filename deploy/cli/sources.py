@@ -25,6 +25,7 @@ from shared import jsontext, secrets
 from shared.did_you_mean import did_you_mean
 
 _WIDTH: Final = 100
+"""The characters of a line of a provider's instruction."""
 
 
 def main(arguments: list[str]) -> int:
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the settings of one source or of all, or a program for one. Return DONE. Raises CommandError."""
     configuration = configured(options)
     known = requests_sources.compiled_sources(configuration.slices["receive"])
     if options.name is not None and options.name not in known:
@@ -76,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _reads(line: str, variable: str) -> bool:
+    """Return whether the shell replaces the variable in the line."""
     return re.search(rf"\${re.escape(variable)}\b", line) is not None
 
 
@@ -91,6 +94,7 @@ def _snippet(configuration: Configured, name: str, base: str, language: str) -> 
 
 
 def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Screen) -> Iterator[str]:
+    """Yield the lines about a source. `example` is a command that sends an event; empty if there is none."""
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, auth in enumerate(entry.schemes):
@@ -105,10 +109,12 @@ def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Scr
 
 
 def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return a row for each line, of which only the first has the title."""
     return [("" if place else title, line) for place, line in enumerate(lines)]
 
 
 def event_types_text(entry: requests_sources.SenderSettings) -> str:
+    """Return which event types to select at the provider, with the routes that take them, and which are not known."""
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
@@ -142,6 +148,7 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
 
 
 def _queue_line(configuration: Configured, name: str, base: str) -> str:
+    """Return the command that sends a message to the source's queue in the local AWS."""
     # Imported here, because it is seldom needed.
     from deploy.dev.aws.stack import sending_line
 

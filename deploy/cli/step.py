@@ -24,8 +24,10 @@ from shared.formats.parse import parse_as
 
 FORMATS: Final = ("json", "ndjson", "xml", "yaml", "form", "multipart", "plist", "csv", "text", "bytes")
 STOPPED: Final = 3
+"""The exit code if a step ended the event on purpose."""
 _CHAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NOWHERE: Final = re.compile(r"^route '[^']*': ")
+"""The beginning of a message of the chain. A step that is tried here belongs to no route."""
 
 
 def main(arguments: list[str]) -> int:
@@ -45,16 +47,17 @@ def main(arguments: list[str]) -> int:
             print("hookchain step: type the document, then press Ctrl-D", file=sys.stderr)
         content = sys.stdin.buffer.read()
         event = _event(options, content)
-        course = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
+        result = asyncio.run(chain.run(event, local_services(environ) if chain.asks else None))
     except (StepsFault, ValueError, ConfigFaults, CommandError) as fault:
         return _report(str(fault), USAGE)
     except errors.HookchainError as error:
+        # shared/secrets.py writes so of a secret that is missing on this machine.
         made = ". `hookchain dev` generates it into .env, if a configuration names it"
         return _report(f"{error.detail}{made if 'does not exist: set' in error.detail else ''}", NOT_DONE)
     is_text = options.format is None and isinstance(event.data, str)
-    if course.faults and is_text and not _json_fault(content):
+    if result.faults and is_text and not _json_fault(content):
         _report("standard input was read as text; `--as json` reads it as JSON", DONE)
-    return _print_result(course, options.json)
+    return _print_result(result, options.json)
 
 
 def _json_fault(content: bytes) -> str:
@@ -87,6 +90,7 @@ def _chain(options: argparse.Namespace) -> Chain:
 
 
 def _chain_of_configuration(options: argparse.Namespace) -> Chain:
+    """Return the chain, which may use the named chains and the steps of the configuration. Raises as `_chain`."""
     found = configured(options)
     program = read_program(found.slices["transform"])
     return chain_from_text(options.step, program.chains, program.own, found.path.parent if found.path else Path())
@@ -105,18 +109,18 @@ def _event(options: argparse.Namespace, content: bytes) -> Event:
     return event
 
 
-def _print_result(course: ChainResult, whole: bool) -> int:
-    for note in course.notes:
+def _print_result(result: ChainResult, whole: bool) -> int:
+    for note in result.notes:
         _report(note, DONE)
-    if course.faults:
-        return _report(fault_text(course.faults[0]), NOT_DONE)
-    if not course.events:
-        return _report("; ".join(course.stops), STOPPED)
+    if result.faults:
+        return _report(fault_text(result.faults[0]), NOT_DONE)
+    if not result.events:
+        return _report("; ".join(result.stops), STOPPED)
     if whole:
-        for event in course.events:
+        for event in result.events:
             print(json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False))
         return DONE
-    content = document_from(course.events).content
+    content = document_from(result.events).content
     sys.stdout.buffer.write(content)
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")
@@ -125,5 +129,6 @@ def _print_result(course: ChainResult, whole: bool) -> int:
 
 
 def _report(text: str, code: int) -> int:
+    """Print the text to standard error, and return the exit code."""
     report("step", _NOWHERE.sub("", text))
     return code

@@ -35,6 +35,7 @@ from shared.secrets import variable_name
 from shared.signatures.auth_scheme import AuthScheme
 
 TIMEOUT_SECONDS: Final = 10.0
+"""How long the receiver may take for its response."""
 IGNORED: Final = {
     "--list": ("--to", "--source", "--break", "--variant", "--make-key"),
     "--make-key": ("--to", "--break", "--variant", "--json"),
@@ -82,7 +83,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the command. Raises ValueError, OSError, HookchainError, and the faults of a configuration."""
+    """Return the exit code; NOT_DONE if only the provider can sign the sample, which is printed.
+
+    Raises ValueError, OSError, HookchainError, and the faults of a configuration.
+    """
     choice = _choose_provider(options)
     if options.list:
         _print_list(choice.provider, as_json=options.json)
@@ -95,7 +99,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _choose_provider(options: argparse.Namespace) -> Choice:
-    """Return the provider, and the source if the user chose one. Raises ValueError."""
+    """Return the provider, and the source if the user chose one. A provider goes before a source of its name.
+
+    Raises ValueError.
+    """
     catalogue = load_catalogue()
     key = look_up.key_of(options.provider)
     if key in catalogue:
@@ -118,7 +125,10 @@ def _print_list(provider: str, *, as_json: bool) -> None:
 
 
 def _send(choice: Choice, options: argparse.Namespace) -> int:
-    """Send the sample, or make the key to sign it with. Raises CannotSign and what _run does."""
+    """Send the sample and print the result, or make the key to sign it with. Return the exit code.
+
+    Raises CannotSign and what _run does.
+    """
     environ = environ_of(options)
     receive_port = local_ports(options.state, environ).receive
     target = trigger_target.trigger_target(
@@ -130,7 +140,7 @@ def _send(choice: Choice, options: argparse.Namespace) -> int:
         print("\n".join(_make_key(target, options.env_file, options.state)))
         return DONE
     keys = Keys(environ, options.state)
-    ten_digits = str(secrets.randbelow(9 * 10**9) + 10**9)  # without a zero at the beginning
+    ten_digits = str(secrets.randbelow(9 * 10**9) + 10**9)  # no zero at the beginning: an id may be a number
     fresh = Fresh(time.time(), secrets.token_hex(6), ten_digits)
     sample = chosen_sample(target, options.event, keys, fresh)
     request = signed_sample(target, sample, keys, fresh, options.broken_part, options.variant)
@@ -189,6 +199,7 @@ def _unsampled_text(source: str) -> str:
 
 
 def _cannot_sign_text(provider: str, reason: CannotSign) -> str:
+    """Return why the sample was not sent, how its verification was tested instead, and what can be sent."""
     entry = load_catalogue()[provider]
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [

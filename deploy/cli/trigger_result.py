@@ -22,10 +22,12 @@ from shared import jsontext, ledger, outcomes
 WAIT_SECONDS: Final = 5.0
 """The longest time that the command waits for the result of the sample, on this machine."""
 MAX_EVENTS: Final = 10
+"""The most events, or rejected requests, among which those of the sample are searched for."""
 _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
     {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
+"""The statuses of an event in which nothing more happens within WAIT_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ class SentSample:
 
     @property
     def is_as_expected(self) -> bool:
+        """Return whether a right sample was accepted, or a broken one rejected."""
         return self.is_rejected if self.broken_part else self.outcome.ok
 
 
 def print_result(sent: SentSample, *, as_json: bool) -> int:
-    """Print the result, and return the exit code."""
+    """Print the result, and return the exit code: DONE if it is as expected."""
     target, outcome = sent.target, sent.outcome
     if as_json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
@@ -83,6 +86,7 @@ def _print_text(sent: SentSample) -> None:
 
 
 def _result_text(sent: SentSample) -> str:
+    """Return the outcome; for a handshake that succeeded, the reply, which the provider would compare."""
     answer = sent.answer
     if sent.sample.is_handshake and sent.outcome.ok and isinstance(answer, http.Response):
         return f"answered ({answer.status}): {answer.body.decode('utf-8', 'replace')[:200]}"
@@ -124,7 +128,10 @@ def _why_rejected(sent: SentSample) -> list[str]:
 
 
 def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
-    """Return the lines once they are settled, or after WAIT_SECONDS; none if no `hookchain dev` runs."""
+    """Return the lines once they are settled, or after WAIT_SECONDS; none if no `hookchain dev` runs.
+
+    `look` returns the lines as they are now, and whether they are settled.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
     while running_ports(state) is not None:
         try:
@@ -139,6 +146,10 @@ def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> l
 
 
 def _events(sent: SentSample, local: State) -> tuple[list[str], bool]:
+    """Return the lines about the events of the sample, and whether all are settled.
+
+    Without an id in the reply, these are the source's events since the request was sent.
+    """
     if sent.outcome.event_id:
         ids = [sent.outcome.event_id]
     else:
@@ -167,6 +178,7 @@ def _event(event_id: str, local: State) -> Iterator[str]:
 
 
 def _state_text(row: ledger.LedgerRow) -> str:
+    """Return the state of a delivery with its reason. In a group, it waits until the group is sent."""
     if row.group and row.retry_at is not None:
         return f"waits until {clock(row.retry_at)}: {row.reason}"
     reason = f": {row.reason}" if row.reason and row.state != "delivered" else ""
@@ -180,6 +192,7 @@ def why_of(detail: str) -> str:
 
 
 def _rejection(sent: SentSample, local: State) -> tuple[list[str], bool]:
+    """Return the reason of the source's newest rejection since the request was sent, and whether there is one yet."""
     for request in local.reader.rejected(MAX_EVENTS):
         if request.source == sent.target.source.name and request.at >= sent.sent_at:
             return [f"why: {why_of(request.detail)}"], True

@@ -281,7 +281,7 @@ def _received_at(event: Event) -> float:
 
 
 class FilterFaults:
-    """What went wrong with the filters of endpoints, noted in their documents for the tenants to read."""
+    """The faults of endpoints' filters, noted in the endpoints' documents for the tenants to read."""
 
     def __init__(self, subscribers: Subscribers) -> None:
         self._subscribers = subscribers

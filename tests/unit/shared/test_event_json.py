@@ -1,4 +1,4 @@
-"""The JSON of an event, of which the data may be the sender's own text; and the ways Hookchain writes JSON."""
+"""The JSON of an event, of which the data may be the sender's own text; messages of deliveries, and of dead letters."""
 
 import json
 from dataclasses import replace
@@ -7,12 +7,17 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from shared.claim_check import read_stored, stored_json
+from shared.dead_letter_message import dead_letter_from, dead_letter_message
+from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from, delivery_message, delivery_messages
 from shared.errors import Permanent
 from shared.event import Event, attribute_text, event_json, from_cloudevent, to_cloudevent
 from shared.formats import json_body
 from shared.formats.parse import media_type
+from shared.journal import DeadLetter
 from shared.jsontext import Json, JsonObject, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
 from shared.limits import DEFAULT
+from shared.ports import BusMessage
+from shared.subscribers.names import EndpointName
 from tests.unit.shared.json_values import json_values, texts, values_of
 
 EVENT = Event("0" * 32, "/sources/shop", "order", "2026-03-01T12:00:00.000Z", "f" * 64, subject='"quoted" ü', hops=1)
@@ -142,3 +147,89 @@ def longest_string(value: Json) -> int:
 def test_a_text_with_a_long_string_may_hold_one(value: Json, length: int) -> None:
     if longest_string(value) > length:
         assert may_hold_string(json.dumps(value).encode(), length)
+
+
+NOW = "2026-03-01T12:00:00.000Z"
+message_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+names = message_texts | st.sampled_from([str(EndpointName("customers", "acme", "ep_" + "0" * 20)), "a:b", ":", '"'])
+message_events = st.builds(
+    Event,
+    message_texts,
+    message_texts,
+    message_texts,
+    message_texts,
+    message_texts,
+    st.dictionaries(message_texts, message_texts, max_size=3),
+)
+deliveries = st.builds(Delivery, message_events, names, names, merged=st.integers(0, 9), after=st.just("") | names)
+
+
+def written(delivery: Delivery, attributes: dict[str, str]) -> BusMessage:
+    """Return the message as it is documented."""
+    data: JsonObject = {"route": delivery.route, "destination": delivery.destination}
+    if delivery.merged:
+        data["merged"] = delivery.merged
+    if delivery.after:
+        data["after"] = delivery.after
+    source = f"/routes/{delivery.route}"
+    document: JsonObject = {"specversion": "1.0", "id": delivery.id, "time": NOW, "source": source}
+    document |= {"type": DELIVERY_TYPE, "datacontenttype": "application/json"}
+    document["data"] = {**data, "event": to_cloudevent(delivery.event)}
+    own = {"ce-id": delivery.id, "ce-type": DELIVERY_TYPE, "ce-source": source}
+    return BusMessage(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), {**own, **attributes})
+
+
+@given(message_events, names, st.lists(names, max_size=4), st.dictionaries(message_texts, message_texts, max_size=2))
+def test_each_message_is_that_of_its_delivery(
+    event: Event, route: str, destinations: list[str], attributes: dict[str, str]
+) -> None:
+    messages = delivery_messages(event.id, event_json(event), route, destinations, NOW, attributes)
+    assert messages == [written(Delivery(event, route, each), attributes) for each in destinations]
+
+
+@given(deliveries)
+def test_a_delivery_is_read_from_its_message(delivery: Delivery) -> None:
+    message = delivery_message(delivery, event_json(delivery.event), NOW, {})
+    assert message == written(delivery, {})
+    assert delivery_from(json.loads(message.data)) == delivery
+
+
+# Dead letters
+
+LETTER = DeadLetter(
+    "d1", "request_rejected", "it said no", 1_790_000_000.25, b'{"a":1}', "deliveries", "e1", "tell", "crm"
+)
+hostile_json: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["type", "data", "id", "time", "code"]), inner),
+)
+
+
+@given(message=st.binary(max_size=50))
+def test_a_dead_letter_is_read_back_as_it_was_written(message: bytes) -> None:
+    letter = DeadLetter(
+        "d1", "request_rejected", "it said no", 1_790_000_000.25, message, "deliveries", "e1", "tell", "crm"
+    )
+    assert dead_letter_from(json.loads(dead_letter_message(letter).data)) == letter
+
+
+def test_its_attributes_say_what_it_is_and_fit_what_pubsub_takes() -> None:
+    letter = DeadLetter("d1", "request_rejected", "\N{GRINNING FACE}" * 5_000, 1_790_000_000.0, b"", "deliveries")
+    attributes = dead_letter_message(letter).attributes
+    assert attributes["id"] == attributes["ce-id"] == "d1"
+    assert attributes["code"] == "request_rejected"
+    assert all(len(value.encode()) <= 1024 for value in attributes.values())
+
+
+@given(hostile_json)
+def test_what_is_not_a_dead_letter_is_permanent_and_nothing_else(document: Json) -> None:
+    with pytest.raises(Permanent):
+        dead_letter_from(document)
+
+
+@pytest.mark.parametrize("field", ["code", "reason", "topic", "message", "event_id"])
+def test_a_dead_letter_without_a_field_is_permanent(field: str) -> None:
+    document = json.loads(dead_letter_message(LETTER).data)
+    del document["data"][field]
+    with pytest.raises(Permanent, match=field):
+        dead_letter_from(document)

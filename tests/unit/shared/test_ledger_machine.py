@@ -2,19 +2,33 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from hypothesis import settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from shared.cloud.local.ledger import LocalLedger
+from shared.delivery import Delivery
 from shared.journal import AttemptEntry
 from shared.ledger import Busy, Claimed, Finished, Gathered, Ledger, LedgerRow, Settlement, Waiting
-from shared.ledger_rules import ATTEMPTED, DEAD_LETTERED, DELIVERED, FINAL, HELD, LEASED, MERGED, RETRY_SCHEDULED
+from shared.ledger_rules import (
+    ATTEMPTED,
+    DEAD_LETTERED,
+    DELIVERED,
+    FINAL,
+    HELD,
+    LEASED,
+    MAX_REPLAYS,
+    MERGED,
+    RETRY_SCHEDULED,
+    claim,
+    new_row,
+)
 from shared.outcomes import DeliveryState
+from tests.fakes.fan_out import PAID
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import a_delivery
 
@@ -334,3 +348,25 @@ TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestLocalLedgerMachine = LocalLedgerMachine.TestCase
 TestLocalLedgerMachine.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+
+
+@given(now=st.floats(0, 2e9), lease=st.floats(0, 1e4), fence=st.integers(1, 2**53), due=st.none() | st.integers(0))
+def test_the_first_claim_is_the_claim_of_a_new_row(now: float, lease: float, fence: int, due: int | None) -> None:
+    delivery = replace(a_delivery(1), merged=3)
+    row = new_row(delivery, delivery.id, now)
+    first_row = new_row(delivery, delivery.id, now, ATTEMPTED, fence, 1, lease)
+
+    claimed = claim(row, delivery.event.payloadhash, b"new", now, lease, due, fence)
+
+    assert claimed == (Claimed(first_row, b"new"), first_row)
+
+
+async def test_a_delivery_that_is_sent_again_for_ever_remembers_the_newest_replays() -> None:
+    ledger, delivery = FakeLedger(), Delivery(PAID, "all", "customers")
+    for number in range(MAX_REPLAYS + 50):
+        claim = await ledger.claim(delivery, b"{}", float(number), 60.0)
+        assert isinstance(claim, Claimed)
+        assert await ledger.settle(claim, Settlement(DELIVERED, float(number)))
+        assert await ledger.reopen(delivery.id, float(number), f"replay-{number}") is not None
+    (row,) = await ledger.rows(1)
+    assert (len(row.replays), row.replays[-1]) == (MAX_REPLAYS, f"replay-{MAX_REPLAYS + 49}")

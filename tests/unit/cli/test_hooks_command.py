@@ -213,43 +213,16 @@ def test_without_consent_nothing_changes(world: World, answer: Callable[[str], N
     assert len(world.github.hooks) == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"active": False}, "it is not active"),
-        ({"events": ["push"]}, "event types are missing: issues"),
-        ({"events": ["issues", "push", "star"]}, "event types that no route needs: star"),
-        ({"events": ["*"]}, "it has all event types, and the routes need some"),
-        ({"config": {"url": OWN, "content_type": "json"}}, "it has no secret"),
-        ({"config": {"url": OWN, "secret": "x", "insecure_ssl": "1"}}, "it does not verify the certificate of the URL"),
-        ({"config": {"url": OWN, "secret": "x", "content_type": "form"}}, "its content type is not JSON"),
-    ],
-)
-def test_what_somebody_changed_is_shown_and_repaired(world: World, change: JsonObject, reason: str) -> None:
-    world("apply", "github", "--yes")
-    id, hook = world.only_hook(world.github)
-    before = {**hook}
-    hook |= change
-    assert f"change: {reason}" in world("plan", "github", code=3)
-    world("apply", "github", "--yes")
-    assert world.only_hook(world.github) == (id, before)
-
-
-def test_a_change_of_anything_keeps_the_secret(world: World) -> None:
-    """GitHub removes a secret that a PATCH of `config` does not have."""
-    world("apply", "github", "--yes")
-    world("apply", "github", "--yes", "--url", MOVED)
-    id, hook = world.only_hook(world.github)
-    assert value_at(hook, "config", "url") == f"{MOVED}/github"
-    assert world.github.secret(id) == SECRET
-
-
-def test_a_hook_with_our_former_url_is_moved_and_not_doubled(world: World) -> None:
-    world("apply", "github", "--yes")
-    output = world("plan", "github", "--url", MOVED, code=3)
-    assert f"its URL is {OWN} (our former URL)" in output
-    world("apply", "github", "--yes", "--url", MOVED)
-    assert len(world.github.hooks) == 1
+@pytest.mark.parametrize("source", ["github", "gitlab"])
+def test_a_hook_with_our_former_url_is_moved_with_its_secret_and_not_doubled(world: World, source: str) -> None:
+    """GitHub removes a secret that a PATCH of `config` does not have; GitLab removes the token if the URL changes."""
+    world("apply", source, "--yes")
+    output = world("plan", source, "--url", MOVED, code=3)
+    assert f"its URL is {URL}/{source} (our former URL)" in output
+    world("apply", source, "--yes", "--url", MOVED)
+    _, hook = world.only_hook(world.provider(source))
+    settings = mapping_at(hook, "config") if source == "github" else hook
+    assert (settings["url"], settings["secret" if source == "github" else "token"]) == (f"{MOVED}/{source}", SECRET)
 
 
 def test_a_hook_of_somebody_else_at_our_former_url_is_changed_only_with_consent(world: World) -> None:
@@ -1209,6 +1182,17 @@ def test_a_list_in_an_unknown_form_is_no_empty_one(world: World, monkeypatch: py
 @pytest.mark.parametrize(
     ("source", "change", "reason"),
     [
+        ("github", {"active": False}, "it is not active"),
+        ("github", {"events": ["push"]}, "event types are missing: issues"),
+        ("github", {"events": ["issues", "push", "star"]}, "event types that no route needs: star"),
+        ("github", {"events": ["*"]}, "it has all event types, and the routes need some"),
+        ("github", {"config": {"url": OWN, "content_type": "json"}}, "it has no secret"),
+        (
+            "github",
+            {"config": {"url": OWN, "secret": "x", "insecure_ssl": "1"}},
+            "it does not verify the certificate of the URL",
+        ),
+        ("github", {"config": {"url": OWN, "secret": "x", "content_type": "form"}}, "its content type is not JSON"),
         ("gitlab", {"push_events": False}, "event types are missing: push_events"),
         ("gitlab", {"note_events": True}, "event types that no route needs: note_events"),
         ("gitlab", {"enable_ssl_verification": False}, "it does not verify the certificate of the URL"),
@@ -1227,7 +1211,9 @@ def test_a_list_in_an_unknown_form_is_no_empty_one(world: World, monkeypatch: py
         ("stripe", {"enabled_events": ["*"]}, "it has all event types, and the routes need some"),
     ],
 )
-def test_at_each_provider_a_change_is_repaired(world: World, source: str, change: JsonObject, reason: str) -> None:
+def test_at_each_provider_what_somebody_changed_is_shown_and_repaired(
+    world: World, source: str, change: JsonObject, reason: str
+) -> None:
     world("apply", source, "--yes")
     id, hook = world.only_hook(world.provider(source))
     before = {**hook}
@@ -1352,14 +1338,6 @@ def test_a_hook_whose_changes_are_recovered_is_deleted_after_a_sweep(
     assert "until the sweep has read the changes of the replaced hook" in world.error
     world.only_hook(world.airtable)
     assert requested_at["DELETE"] - requested_at["POST"] > 0.2
-
-
-def test_a_changed_url_at_gitlab_keeps_the_token(world: World) -> None:
-    """GitLab removes the token of a hook whose URL changes."""
-    world("apply", "gitlab", "--yes")
-    world("apply", "gitlab", "--yes", "--url", MOVED)
-    _, hook = world.only_hook(world.gitlab)
-    assert (hook["url"], hook["token"]) == (f"{MOVED}/gitlab", SECRET)
 
 
 def test_gitlab_says_which_event_type_its_api_cannot_select(world: World) -> None:

@@ -46,6 +46,11 @@ def plan_aws(arguments: list[str]) -> int:
 
 
 def _run_plan(options: argparse.Namespace) -> int:
+    """Write the bundles and the template, and print the template or how it differs from the last plan's. Return DONE.
+
+    With --live, print how it differs from the deployed stack instead. Nothing is changed on AWS. Raises CommandError,
+    AwsFault and ConfigFaults.
+    """
     environ = configured.environ_of(options)
     config = checkout.deployed_config(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", file=sys.stderr)
@@ -78,6 +83,10 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 
 def _print_live(api: AwsApi, target: StackTarget, prepared: Prepared) -> int:
+    """Print what a deployment would change, and what was changed by hand since the last one. Return DONE.
+
+    Raises CommandError for a stack that is not of this deployment, and AwsFault.
+    """
     where = f"stack {target.stack} in {target.region}"
     stack = DeployedStack(target, api).description()
     if stack is not None:
@@ -134,6 +143,11 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
+    """Deploy the configuration once its tests pass, and print what comes next. Return NOT_DONE if SAM fails.
+
+    What can be verified is verified before the first change: the tools, the stack's state and owner, and the limits of
+    AWS. Raises CommandError, AwsFault and ConfigFaults.
+    """
     environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
@@ -182,6 +196,10 @@ def _deploy(
     ask: Questions,
     memory: aws_deployment.Memory,
 ) -> int:
+    """Store the missing secrets and the settings of .env, then build and deploy. Return NOT_DONE if SAM fails.
+
+    Each step keeps what an earlier run has done, so a second run continues. Raises CommandError and AwsFault.
+    """
     began = time.monotonic()
     random = _store_secrets(deployed, prepared, ask, memory)
     for line in memory.keep():
@@ -255,6 +273,10 @@ def rollback_aws(arguments: list[str]) -> int:
 
 
 def _run_rollback(options: argparse.Namespace) -> int:
+    """Deploy the stack's own template with the code that the last deployment replaced. Its parameters stay as they are.
+
+    Return NOT_DONE if a chosen function has no earlier code, or none has. Raises CommandError and AwsFault.
+    """
     environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
@@ -295,6 +317,10 @@ def destroy_aws(arguments: list[str]) -> int:
 
 
 def _run_destroy(options: argparse.Namespace) -> int:
+    """Print what is removed, ask, and remove it; with --all also what outlives the stack. Return NOT_DONE if SAM fails.
+
+    Raises CommandError, also if the removal is not confirmed, and AwsFault.
+    """
     environ = configured.environ_of(options)
     tool("sam")
     target = find_target(options, environ, configured_region)
@@ -334,6 +360,7 @@ def _removal_lines(
     remaining: removal.Remaining,
     is_all: bool,
 ) -> Iterator[str]:
+    """Yield the lines before the question. `resources` are those of the stack by kind; None without a stack."""
     yield f"This removes from account {account}, region {target.region}:"
     if resources is not None:
         yield f"  stack {target.stack}"

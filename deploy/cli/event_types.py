@@ -138,6 +138,7 @@ def _parsed(path: Path) -> Json:
 
 
 def _print_import(call: subscribers.Call, outcomes: dict[str, list[Json]]) -> None:
+    """Print what was imported, or without --yes would be. `outcomes` are the names by outcome."""
     if call.options.json:
         print_json({"dry_run": not call.options.yes, **outcomes})
         return

@@ -42,6 +42,10 @@ def plan_gcp(arguments: list[str]) -> int:
 
 
 def _run_plan(options: argparse.Namespace) -> int:
+    """Write the bundles, and print the plan as a script; with --live only what differs from what is deployed.
+
+    Nothing is changed on Google Cloud. Return DONE. Raises CommandError, GcloudFault and ConfigFaults.
+    """
     environ = environ_of(options)
     config = checkout.deployed_config(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", flush=True)
@@ -86,6 +90,11 @@ def deploy_gcp(arguments: list[str]) -> int:
 
 
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
+    """Deploy the configuration once its tests pass, and print what comes next. Return NOT_DONE if a step fails.
+
+    What can be verified is verified before the first change, except that the API for policies may be enabled for it.
+    Raises CommandError, GcloudFault and ConfigFaults.
+    """
     environ = environ_of(options)
     target = _target(options, environ, ask)
     runner = Gcloud(target.project)
@@ -157,6 +166,7 @@ def _target(options: argparse.Namespace, environ: dict[str, str], ask: Questions
 
 
 def _report_failure(failure: apply.Failure) -> None:
+    """Print the step that failed, gcloud's message, what is known about it, and the command to try by hand."""
     print(f"\nStopped: {failure.action.verb} {failure.action.kind} {failure.action.name}", file=sys.stderr)
     print(failure.message or "gcloud failed without a message", file=sys.stderr)
     if organization_policies.PUBLIC in failure.message:
@@ -196,6 +206,11 @@ def rollback_gcp(arguments: list[str]) -> int:
 
 
 def _run_rollback(options: argparse.Namespace) -> int:
+    """Send all requests of the chosen functions to their previous revisions, by default of the last deployment's.
+
+    Return NOT_DONE if one of them has none. Raises CommandError and GcloudFault, after which the functions before the
+    failed one are rolled back.
+    """
     target = target_of(options, environ_of(options))
     runner = Gcloud(target.project)
     found = [read_rollback(runner, target, each) for each in options.function or _deployed(runner, target)]
@@ -286,6 +301,10 @@ def destroy_gcp(arguments: list[str]) -> int:
 
 
 def _run_destroy(options: argparse.Namespace) -> int:
+    """Print what is removed, ask, and remove it; with --all also what holds data. Return NOT_DONE if a step fails.
+
+    Raises CommandError, also if the removal is not confirmed, and GcloudFault.
+    """
     environ = environ_of(options)
     target = target_of(options, environ)
     runner = Gcloud(target.project)

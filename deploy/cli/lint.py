@@ -170,6 +170,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 def _print(
     file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], notes: Sequence[Fault], as_json: bool
 ) -> None:
+    """Print all of them to standard error, the faults last; with --json one document to standard output."""
     if as_json:
         print_json(lint_document(file, faults, warnings_, notes))
         return

@@ -240,6 +240,7 @@ class StoredSourceSecret:
     platform: Platform
 
     def values(self) -> Sequence[str]:
+        """Return the values. Raises CommandError if they cannot be read, or if .env and another place disagree."""
         stored = self._find()
         if stored is None:
             return ()

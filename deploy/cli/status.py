@@ -164,6 +164,7 @@ class StatusText:
     where: str = ""
 
     def lines(self, status: history_status.Status) -> Iterator[str]:
+        """Yield the tables and the lines. A part that has nothing is left out, except the dead letters."""
         yield self._table(_VERSIONS, map(_version_row, status.versions))
         if status.sources:
             yield "\n" + self._sources_table(status.sources)

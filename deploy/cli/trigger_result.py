@@ -27,7 +27,7 @@ _POLL_SECONDS: Final = 0.1
 _SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
     {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
-"""The statuses of an event in which nothing more happens within WAIT_SECONDS."""
+"""The statuses of an event at which the command stops waiting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,7 @@ def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
 
 
 def _settings(resource: Resource) -> Iterator[Setting]:
+    """Yield the settings that FLAGS can read back, then those of NOT_SET and of ALWAYS."""
     known, flags = FLAGS.get(resource.kind, {}), planned_flags(resource)
     for flag, value in flags.items():
         live = known.get(flag, "")

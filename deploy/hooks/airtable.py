@@ -10,6 +10,7 @@ DATA_TYPE: Final = "tableData"
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return the body. A hook that is replaced hands its specification on; no change can set another one."""
     if operation == "create":
         kept = wanted.existing.kept if wanted.existing else {}
         filters: jsontext.Json = {"dataTypes": [DATA_TYPE]}

@@ -20,6 +20,7 @@ _QUERIES: Final[Mapping[Operation, str]] = {
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return the query with its variables. All operations, the list too, are a POST to one URL."""
     fields: JsonObject = {"url": wanted.url, "secret": wanted.secret, "enabled": True}
     fields |= {"resourceTypes": list(wanted.events or ())}
     hook_id: JsonObject = {"id": wanted.existing.id} if wanted.existing else {}

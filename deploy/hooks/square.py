@@ -7,6 +7,7 @@ from shared.jsontext import JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return the subscription. A change does not send its name and its API version."""
     subscription: JsonObject = {}
     if operation == "create":
         kept = wanted.existing.kept if wanted.existing else {}

@@ -7,6 +7,7 @@ from shared.jsontext import JsonObject, list_at, value_at
 
 
 def body(operation: Operation, wanted: Wanted) -> Body | None:
+    """Return the form. The API version and the kind of events can be set only when an endpoint is created."""
     fields: JsonObject = {"url": wanted.url, "enabled_events[]": list(wanted.events or ("*",))}
     if operation == "create":
         kept = wanted.existing.kept if wanted.existing else {}

@@ -36,6 +36,7 @@ class Subscribers(Calls):
     def put_tenant(
         self, tenant: str, *, name: str = "", email: str = "", metadata: Mapping[str, str] | None = None
     ) -> api_types.Tenant:
+        """Create the tenant, or replace all of its settings. What is left out becomes empty."""
         body = {"name": name, "email": email, "metadata": metadata}
         return cast(api_types.Tenant, self._request("PUT", ("tenants", tenant), body=body).value)
 
@@ -88,6 +89,7 @@ class Subscribers(Calls):
         secret: str | None = None,
         idempotency_key: str | None = None,
     ) -> api_types.EndpointCreated:
+        """Create an endpoint and return it with its secret. Without `types`, it gets all events of the tenant."""
         body = {
             "url": url,
             "description": description,
@@ -182,6 +184,7 @@ class Subscribers(Calls):
         limit: int = 100,
         cursor: str = "",
     ) -> Listing[api_types.Delivery]:
+        """Return the deliveries to the endpoint that match. `since` and `until` are RFC 3339 times."""
         path = "tenants", tenant, "endpoints", endpoint, "deliveries"
         query = {"state": state, "type": type, "since": since, "until": until, "search": search}
         return self._listing(*path, query=query, limit=limit, cursor=cursor)

@@ -79,6 +79,7 @@ def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resourc
 
 
 def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Path) -> Resource:
+    """Return a metric, after the topic of dead letters, whose label proves to whom the metric belongs."""
     identity = target.name_of(name)
     file = File(folder / f"metric-{name}.json", json.dumps(content, indent=2) + "\n")
     read = f"--config-from-file={file.path}"

@@ -114,7 +114,15 @@ def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder
     text = template(topology, code, prefix)
     mail_warnings = (*mail_settings_warnings(environ), *recipients_as_senders(slices["notify"], environ))
     found = (*warnings(slices), *mail_warnings, *require_limits(measured(text, topology)))
-    return Prepared(slices, topology, code, text, parameter_defaults(topology, prefix), found, folder)
+    return Prepared(
+        slices=slices,
+        topology=topology,
+        code=code,
+        template=text,
+        defaults=parameter_defaults(topology, prefix),
+        warnings=found,
+        folder=folder,
+    )
 
 
 def _plural(word: str) -> str:

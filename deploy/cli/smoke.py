@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         recipients = possible_recipients(configuration.slices, source, event_type)
         if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
-        posting = Posting(url, source, settings, auth, platform.secret_value)
+        posting = Posting(url=url, source=source, settings=settings, auth=auth, read_secret=platform.secret_value)
         return _post_and_follow(options, platform, state, posting, request, mark)
 
 

@@ -87,8 +87,8 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
         METRIC,
         identity,
         why,
-        gcloud("logging metrics create", identity, read),
-        gcloud("logging metrics update", identity, read),
+        create=gcloud("logging metrics create", identity, read),
+        update=gcloud("logging metrics update", identity, read),
         needs=(key_of(project.API, "logging.googleapis.com"), topics.topic_key(target, DEAD_LETTERS)),
         files=(file,),
     )
@@ -227,12 +227,18 @@ def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs:
     }
     file = File(folder / f"alert-{alarm.name}.json", json.dumps(content, indent=2) + "\n")
     read = f"--policy-from-file={file.path}"
-    create = gcloud("monitoring policies create", read)
-    # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a plan
-    # adds the notification channels and the switch that the operator chose.
-    update = gcloud("monitoring policies update", ADDRESS, read)
-    needs = (key_of(project.API, "monitoring.googleapis.com"), *needs)
-    return Resource(ALERT, alert_name(target, alarm.name), alarm.why, create, update, digest, needs, (file,))
+    return Resource(
+        ALERT,
+        alert_name(target, alarm.name),
+        alarm.why,
+        create=gcloud("monitoring policies create", read),
+        # --fields supports only disabled and notificationChannels. Without it the file replaces the whole policy, so a
+        # plan adds the notification channels and the switch that the operator chose.
+        update=gcloud("monitoring policies update", ADDRESS, read),
+        digest=digest,
+        needs=(key_of(project.API, "monitoring.googleapis.com"), *needs),
+        files=(file,),
+    )
 
 
 def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
@@ -312,10 +318,17 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
     }
     file = File(folder / "dashboard.json", json.dumps(content, indent=2) + "\n")
     create = gcloud("monitoring dashboards create", f"--config-from-file={file.path}")
-    # An update would need the etag of the existing dashboard.
-    update = gcloud("monitoring dashboards delete", identity) + create
-    needs = (key_of(project.API, "monitoring.googleapis.com"),)
-    return Resource(DASHBOARD, identity, "what happens, at a glance", create, update, digest, needs, (file,))
+    return Resource(
+        DASHBOARD,
+        identity,
+        "what happens, at a glance",
+        create=create,
+        # An update would need the etag of the existing dashboard.
+        update=gcloud("monitoring dashboards delete", identity) + create,
+        digest=digest,
+        needs=(key_of(project.API, "monitoring.googleapis.com"),),
+        files=(file,),
+    )
 
 
 def _brought_tiles(target: Target, topology: Topology, row: int) -> list[Json]:

@@ -105,7 +105,7 @@ def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Re
         ACCOUNT,
         target.name_of(name),
         why,
-        gcloud("iam service-accounts create", target.name_of(name), shown),
-        gcloud("iam service-accounts update", email, shown) + gcloud("iam service-accounts enable", email),
+        create=gcloud("iam service-accounts create", target.name_of(name), shown),
+        update=gcloud("iam service-accounts update", email, shown) + gcloud("iam service-accounts enable", email),
         needs=(key_of(API, "iam.googleapis.com"), *before),
     )

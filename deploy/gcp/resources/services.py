@@ -86,7 +86,9 @@ def service(
     # After a rollback, the older revision has the traffic, and a new one would get none.
     latest = gcloud("run services update-traffic", target.name_of(name), "--to-latest", region)
     why = needed.function.does if needed.function.is_public else "private: called by Pub/Sub as the account push"
-    return Resource(SERVICE, target.name_of(name), why, deploy, (*deploy, *latest), digest, needs)
+    return Resource(
+        SERVICE, target.name_of(name), why, create=deploy, update=(*deploy, *latest), digest=digest, needs=needs
+    )
 
 
 def _invoker_flags(is_public: bool) -> tuple[str, ...]:
@@ -146,9 +148,9 @@ def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) ->
         JOB,
         name,
         schedule.why,
-        create,
-        update,
-        digest,
+        create=create,
+        update=update,
+        digest=digest,
         needs=(key_of(API, "cloudscheduler.googleapis.com"), *needs),
     )
 

@@ -46,8 +46,8 @@ def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
         DATABASE,
         name,
         "the ledger and the journal",
-        gcloud("firestore databases create", where, protected),
-        gcloud("firestore databases update", f"--database={name}", protected),
+        create=gcloud("firestore databases create", where, protected),
+        update=gcloud("firestore databases update", f"--database={name}", protected),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     unused = set() if "documents" in needed else {DOCUMENTS}
@@ -117,9 +117,9 @@ def bucket(target: Target, kept_days: int, folder: Path) -> Resource:
         BUCKET,
         gcp_names.bucket(target),
         "bodies that are too large for a bus",
-        gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + update,
-        update,
-        digest,
+        create=gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + update,
+        update=update,
+        digest=digest,
         needs=(key_of(API, "storage.googleapis.com"),),
         files=(file,),
     )
@@ -137,7 +137,9 @@ def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) ->
     file = File(folder / "sources-lifecycle.json", json.dumps(rules, indent=2) + "\n")
     update = gcloud("storage buckets update", f"gs://{name}", f"--lifecycle-file={file.path}")
     why = f"the sources of a build go after {SOURCES_DAYS} days"
-    return Resource(BUCKET, name, why, update, update, needs=tuple(services), files=(file,), is_shared=True)
+    return Resource(
+        BUCKET, name, why, create=update, update=update, needs=tuple(services), files=(file,), is_shared=True
+    )
 
 
 def image_repository(target: Target) -> Resource:

@@ -43,9 +43,9 @@ def topic(target: Target, needed: Topic) -> Resource:
         TOPIC,
         name,
         needed.does,
-        gcloud("pubsub topics create", name, regions, f"--labels={labels}"),
-        gcloud("pubsub topics update", name, regions, f"--update-labels={labels}"),
-        digest,
+        create=gcloud("pubsub topics create", name, regions, f"--labels={labels}"),
+        update=gcloud("pubsub topics update", name, regions, f"--update-labels={labels}"),
+        digest=digest,
         needs=(key_of(API, "pubsub.googleapis.com"),),
     )
 
@@ -112,9 +112,9 @@ def _subscription(
         SUBSCRIPTION,
         subscription,
         why,
-        gcloud("pubsub subscriptions create", subscription, f"--topic={of}", settings, f"--labels={labels}"),
-        gcloud("pubsub subscriptions update", subscription, settings, cleared, f"--update-labels={labels}"),
-        digest,
+        create=gcloud("pubsub subscriptions create", subscription, f"--topic={of}", settings, f"--labels={labels}"),
+        update=gcloud("pubsub subscriptions update", subscription, settings, cleared, f"--update-labels={labels}"),
+        digest=digest,
         needs=(*dict.fromkeys(topics), *needs),
     )
 
@@ -170,9 +170,9 @@ def notification(source: BusSource, target: Target, subscription: str) -> Resour
         NOTIFICATION,
         notification_name(bucket, topic_name),
         f"tells the source {source.source} of objects",
-        create,
-        gcloud("storage buckets notifications delete", ADDRESS) + create,
-        digest_of(sorted(types), prefix),
+        create=create,
+        update=gcloud("storage buckets notifications delete", ADDRESS) + create,
+        digest=digest_of(sorted(types), prefix),
         needs=(topic_key(target, source.name), subscription),
     )
 

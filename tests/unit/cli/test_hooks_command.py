@@ -2394,18 +2394,6 @@ def test_a_lost_stripe_secret_is_replaced_by_a_second_hook_and_the_first_is_dele
     assert world.values("STRIPE_SECRET") == [hook["secret"]]
 
 
-def test_a_stripe_hook_that_a_person_made_is_replaced_only_with_consent(world: World) -> None:
-    world("apply", "stripe", "--yes")
-    id, hook = world.only_hook(world.stripe)
-    world("remove", "stripe", "--yes")
-    world.stripe.hooks[id] = hook
-    world.env_file.write_text("", encoding="utf-8")
-    world("apply", "stripe", "--yes", code=1)
-    assert world.only_hook(world.stripe) == (id, hook)
-    world("apply", "stripe", "--yes", "--replace", f"{URL}/stripe")
-    assert world.only_hook(world.stripe)[0] != id
-
-
 @pytest.mark.parametrize("source", ["airtable", "square", "stripe"])
 def test_an_adopted_hook_is_not_equal_until_its_secret_is_known(world: World, source: str) -> None:
     provider = world.provider(source)
@@ -2448,12 +2436,16 @@ def test_a_new_hook_keeps_what_the_former_sent(world: World, source: str, kept: 
     assert {**hook, **kept} == hook
 
 
-def test_an_adopted_hook_whose_secret_is_not_stored_any_more_is_replaced_only_with_consent(world: World) -> None:
+@pytest.mark.parametrize("is_adopted", [False, True])
+def test_a_hook_that_a_person_made_and_whose_secret_is_not_stored_is_replaced_only_with_consent(
+    world: World, is_adopted: bool
+) -> None:
     world("apply", "stripe", "--yes")
     id, hook = world.only_hook(world.stripe)
     world("remove", "stripe", "--yes")
     world.stripe.hooks[id] = hook
-    world("apply", "stripe", "--yes")
+    if is_adopted:
+        world("apply", "stripe", "--yes")
     world.env_file.write_text("", encoding="utf-8")
     assert "shows its secret only once, and it is not stored" in world("plan", "stripe", code=3)
     world("apply", "stripe", "--yes", code=1)

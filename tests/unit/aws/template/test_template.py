@@ -140,8 +140,11 @@ def test_a_configuration_that_mails_by_smtp_alone_may_not_use_ses() -> None:
     assert not [action for action, _ in stack_of(template(topology(by_smtp))).rights("NotifyRole") if "ses:" in action]
 
 
-def test_no_role_reaches_everything_and_none_has_a_policy_of_awss(stack: Stack) -> None:
+def test_lambda_alone_assumes_the_roles_and_none_reaches_everything_or_has_a_policy_of_awss(stack: Stack) -> None:
     for role, found in stack.of_kind("IAM::Role").items():
+        [trust] = objects(inside(found, "AssumeRolePolicyDocument", "Statement"))
+        principal = {"Service": "lambda.amazonaws.com"}
+        assert trust == {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
         assert "ManagedPolicyArns" not in found
         for action, on in stack.rights(role):
             assert on not in {"*", ""}
@@ -149,19 +152,13 @@ def test_no_role_reaches_everything_and_none_has_a_policy_of_awss(stack: Stack) 
     assert not [each for each in stack.of_kind("Serverless::Function").values() if "Policies" in each]
 
 
-def test_lambda_alone_assumes_the_roles(stack: Stack) -> None:
-    for found in stack.of_kind("IAM::Role").values():
-        [trust] = objects(inside(found, "AssumeRolePolicyDocument", "Statement"))
-        principal = {"Service": "lambda.amazonaws.com"}
-        assert trust == {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
-
-
 def test_secrets_are_named_and_not_made_so_that_no_template_has_a_value(stack: Stack) -> None:
     assert not stack.of_kind("SecretsManager::Secret")
     assert "GetSecretValue" in text()
 
 
-def test_each_queue_gives_up_after_a_hundred_tries_into_a_queue_of_its_own(stack: Stack) -> None:
+def test_each_queue_gives_up_after_a_hundred_tries_of_sixteen_hours_into_a_queue_of_its_own(stack: Stack) -> None:
+    """Nobody postpones the messages of a function that cannot start: each try takes the visibility timeout."""
     found = stack.of_kind("SQS::Queue")
     assert len(found) == 6
     for name, properties in found.items():
@@ -169,19 +166,12 @@ def test_each_queue_gives_up_after_a_hundred_tries_into_a_queue_of_its_own(stack
         if name.endswith("Queue"):
             policy = properties["RedrivePolicy"]
             assert inside(policy, "maxReceiveCount") == 100
+            assert 100 * whole(properties["VisibilityTimeout"]) > 16 * 3_600
             assert named(inside(policy, "deadLetterTargetArn")) == f"{name.removesuffix('Queue')}Undelivered"
             assert properties["MessageRetentionPeriod"] == 7 * 86_400
         else:
             assert "RedrivePolicy" not in properties
             assert properties["MessageRetentionPeriod"] == 14 * 86_400
-
-
-def test_a_function_that_cannot_start_loses_no_message_for_sixteen_hours(stack: Stack) -> None:
-    """Nobody postpones its messages, so each try takes the queue's own visibility timeout."""
-    for name, properties in stack.of_kind("SQS::Queue").items():
-        if name.endswith("Queue"):
-            tries = whole(inside(properties, "RedrivePolicy", "maxReceiveCount"))
-            assert tries * whole(properties["VisibilityTimeout"]) > 16 * 3_600
 
 
 def test_each_queue_is_taken_by_one_function_whose_bad_messages_hold_no_other_back(stack: Stack) -> None:

@@ -331,7 +331,10 @@ def _verify_clock(version: str, now: float) -> None:
 
 
 async def verify_free_place(own: tap.Lease, leases: store_ports.Documents, now: float) -> None:
-    """Raise CommandError if too many others listen to the source: the first ones get its copies. Raises Temporary."""
+    """Raise CommandError if too many others listen to the source: the first ones get its copies. Raises Temporary.
+
+    Whether this lease would be served is computed as transform does it, as if the lease were open now.
+    """
     documents = await leases.page(tap.PARTITION, MAX_LEASES)
     stored = [lease for each in documents if (lease := tap.read_lease(each.id, each.text))]
     others = [each for each in stored if each.name != own.name and each.is_open(now)]

@@ -24,6 +24,10 @@ from shared import errors, jsontext
 PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
 """The code of a request to a source that gets messages from a bus: its push needs a token of Google."""
 
+DUPLICATE: Final = " (duplicate: its id had already arrived; with the same body, it is delivered once)"
+CLOCK_STEP_SECONDS: Final = 0.002
+"""How much earlier than its request a new event may be dated: its time is stored in milliseconds."""
+
 OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
 """The options that authenticate a request without a source of the configuration."""
 
@@ -58,26 +62,26 @@ def main(arguments: list[str]) -> int:
 def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
     """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
     environ = configured.environ_of(options)
-    body, form = send_options.read_body(options, sys.stdin)
-    proof = send_options.choose_credentials(options, environ, sys.stdin)
+    body, format = send_options.read_body(options, sys.stdin)
+    credentials = send_options.choose_credentials(options, environ, sys.stdin)
     extra = None if isinstance(body, bytes) else send_options.parse_fields(options.extra)
     headers = dict(_header(line) for line in options.header)
     delivery_id = options.id or f"evt_{uuid.uuid4().hex}"
 
     def send_once() -> Outcome:
         return send(
-            proof.url,
+            credentials.url,
             body,
-            secret=proof.secret,
-            auth=proof.auth,
-            format=form,
+            secret=credentials.secret,
+            auth=credentials.auth,
+            format=format,
             extra=extra,
             headers=headers,
             delivery_id=delivery_id,
             timeout_seconds=options.timeout,
         )
 
-    return posting.send_until_confirmed(send_once, lambda outcome: outcome), proof.note
+    return posting.send_until_confirmed(send_once, lambda outcome: outcome), credentials.note
 
 
 def _header(line: str) -> tuple[str, str]:
@@ -126,11 +130,6 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--json", action="store_true", help="print one JSON object: ok, status, event_id, code, message, duplicate"
     )
-
-
-DUPLICATE: Final = " (duplicate: its id had already arrived; with the same body, it is delivered once)"
-CLOCK_STEP_SECONDS: Final = 0.002
-"""An event's time is stored in milliseconds."""
 
 
 def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:

@@ -118,6 +118,10 @@ def _config_text(text: str) -> str:
 
 
 def _sql_event(type_path: tuple[str, ...]) -> str:
+    """Return the SQL of an event with the changed row as `record`, and its type, the trigger's argument, at the path.
+
+    An empty path leaves the type out: it is in a header or in the URL.
+    """
     if not type_path:
         return "jsonb_build_object('record', to_jsonb(NEW))"
     inner = "TG_ARGV[0]"

@@ -66,6 +66,8 @@ class EndpointCreated(Endpoint):
 
 
 class PreviousSecret(TypedDict):
+    """A former secret of an endpoint, with which requests are signed too until then."""
+
     valid_until: str
 
 
@@ -105,6 +107,8 @@ class RequestView(TypedDict):
 
 
 class Attempt(TypedDict):
+    """An attempt of a delivery. `answer` is the beginning of the endpoint's response."""
+
     number: int
     started_at: str
     duration_ms: int
@@ -162,6 +166,8 @@ class Replayed(TypedDict):
 
 
 class Resent(TypedDict):
+    """The delivery that is sent again, and the replay that sends it."""
+
     id: str
     replay_id: str
 
@@ -184,6 +190,8 @@ class PortalToken(TypedDict):
 
 
 class PortalLimits(TypedDict):
+    """The most endpoints of a tenant, and the most of each other thing that one endpoint may have."""
+
     endpoints: int
     headers: int
     fields: int
@@ -192,6 +200,8 @@ class PortalLimits(TypedDict):
 
 
 class PortalInfo(TypedDict):
+    """The facts that the portal's page shows, and what its token allows."""
+
     name: str
     logo: str
     capabilities: list[Capability]

@@ -166,10 +166,10 @@ async def _plan(registrar: Registrar, _: argparse.Namespace, registration: Regis
 
 
 async def _apply(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
-    """Print the plan, ask, and make the changes that are allowed. Return DONE only if no difference is left.
+    """Print the plan, ask, and make the changes that are allowed.
 
-    What is changed is exactly what was printed: after the answer, the hooks are compared again. Raises CommandError
-    and Temporary.
+    Return DONE only if each change was allowed and made, and each place could be compared. What is changed is exactly
+    what was printed: after the answer, the hooks are compared again. Raises CommandError and Temporary.
     """
     name = registration.session.source
     differences = await _print_plan(registrar, registration)

@@ -210,7 +210,7 @@ class ListedSecret:
 def list_secrets(options: argparse.Namespace, platform: Platform) -> int:
     """Print each needed secret, and below the table, to standard error, what to do about each.
 
-    Returns NOT_DONE if a needed secret is missing, too weak or cannot be read.
+    Returns NOT_DONE if one of them `is_fault`: missing, too weak or not readable.
     """
     backend = platform.secrets()
     listed = _listed_secrets(options, platform, backend)

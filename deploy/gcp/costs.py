@@ -80,7 +80,7 @@ class Stream:
 
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
-    """Return the estimate of a month, a row for each price. `usage` is what one event was measured to use, by name."""
+    """Return the rows of the estimate of a month. `usage` is what one event was measured to use, by name."""
     events, sweeps = traffic.events, _count(plan, JOB) * MONTH_MINUTES
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)

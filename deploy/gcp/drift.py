@@ -73,7 +73,7 @@ def _with_plain_truth(value: Json) -> Json:
 
 
 def _matches(setting: Setting, found: Json) -> bool:
-    """Return whether the normalised live value is as planned. Nothing matches an empty planned value too."""
+    """Return whether the normalised live value is as planned. A planned value that is empty also means: not set."""
     planned = _normalized(setting.form, setting.planned)
     if planned == "":
         return found in (None, "", [])

@@ -1,8 +1,6 @@
 """npm's @firestore-emulator/server as a store. It speaks gRPC alone, so JSON is transcoded by Google's own protobuf
 types, as Google's front end does it; it knows no isolation, which FirestoreServer brings."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from shared.jsontext import JsonObject
 from tests.gcp.firestore_memory import found_by
 from tests.gcp.firestore_server import Rejection
-from tests.running.ports import free_port
+from tests.running.npm_server import npm_server
 
 if TYPE_CHECKING:
     import grpc
@@ -22,25 +20,14 @@ SERVICE: Final = "/google.firestore.v1.Firestore/"
 SCRIPT: Final = """
 const { FirestoreServer } = require(process.argv[1]);
 new FirestoreServer().start(Number(process.argv[2])).then(() => console.log("ready"));
-process.stdin.resume().on("end", () => process.exit(0));
 """
 
 
 @contextmanager
 def npm_store(package: Path) -> Iterator["NpmStore"]:
     grpc = pytest.importorskip("grpc", reason="pip install grpcio: the npm emulator speaks gRPC")
-    if shutil.which("node") is None:
-        pytest.skip("node is not here: install nodejs, which runs npm's Firestore emulator")
-    port = free_port()
-    command = ["node", "-e", SCRIPT, str(package), str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield NpmStore(channel)
-        finally:
-            process.kill()
+    with npm_server(SCRIPT, package) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield NpmStore(channel)
 
 
 class NpmStore:

@@ -12,7 +12,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.records import ids_note
 from deploy.config import checkout, running_dev
 from deploy.dev import backup as backups
-from deploy.dev.supervisor.state_folder import StateFault, locked
+from deploy.dev.supervisor.state_folder import locked
 from deploy.history import forget, forget_tenant, local
 from deploy.platforms.choice import add_state
 from deploy.terminal.command_line import CommandError
@@ -54,7 +54,7 @@ def restore(arguments: list[str]) -> int:
     command.add_argument("file", metavar="FILE", type=Path, help="read the backup from this file")
     add_state(command)
     options = command.parse_args(arguments)
-    return run_command("restore", lambda: _restore(options), StateFault, sqlite3.Error)
+    return run_command("restore", lambda: _restore(options), sqlite3.Error)
 
 
 def _restore(options: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from deploy.dev.pubsub.routes import PubSubApi
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
 from deploy.history.local import read_slice
+from deploy.terminal.command_line import CommandError
 from shared import logs, settings
 from shared.cloud.gcp.push_identity import EMULATED_KEYS_PATH
 
@@ -33,12 +34,8 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 SHUTDOWN_SECONDS: Final = 0.5
 
 
-class CannotStart(Exception):
-    """The process cannot start; the text says why and what to do."""
-
-
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until a signal arrives. Raises CannotStart."""
+    """Serve until a signal arrives. Raises CommandError."""
     stopped = local_server.stopped_by_signal()
     state: Path = options.state
     resources: Sequence[topology.Resource] = ()
@@ -52,7 +49,7 @@ async def serve(options: argparse.Namespace) -> None:
             if not options.bus_only:
                 _add_catching_services(app, pubsub, state, stack)
         except (sqlite3.Error, OSError) as error:
-            raise CannotStart(f"the state in {state} cannot be used: {error}") from error
+            raise CommandError(f"the state in {state} cannot be used: {error}") from error
         what = "the bus answers" if options.bus_only else "the emulated Pub/Sub, SendGrid and Google Sheets answer"
         await _serve_app(app, pubsub, options.port, stopped, options.paused, what)
 
@@ -79,7 +76,7 @@ def _app(pubsub: PubSub) -> web.Application:
 async def _serve_app(
     app: web.Application, pubsub: PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
 ) -> None:
-    """Raises CannotStart."""
+    """Raises CommandError."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(pubsub.stop)
         try:
@@ -90,7 +87,7 @@ async def _serve_app(
                 rule = (
                     f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
                 )
-            raise CannotStart(rule) from error
+            raise CommandError(rule) from error
         pubsub.plan.is_paused = is_paused
         pending_count = pubsub.start()
         logs.log("INFO", f"{message} on http://{HOST}:{port}", count=pending_count or None)
@@ -129,7 +126,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         uvloop.run(serve(options))  # measured, a request takes half the CPU time of one on asyncio's own loop
-    except CannotStart as fault:
+    except CommandError as fault:
         sys.stderr.write(f"cloud_apis: {fault}\n")
         return 1
     return 0

@@ -18,10 +18,6 @@ from shared import jsontext, times
 FILE_NAME: Final = "audit.jsonl"
 
 
-class NotRecorded(CommandError):
-    """An error: the record could not be written, so nothing was done."""
-
-
 @dataclass(slots=True)
 class Action:
     """An action that is under way. `count` is how many events or deliveries it sends or makes due; None if unknown."""
@@ -36,7 +32,7 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
     If the first cannot be written, nothing is done. A process that is killed leaves only the first.
 
     `where` names the deployment, `tool` what the operator uses, `what` the action with its subject, and `planned` how
-    many events or deliveries it chose, if that is known. Raises NotRecorded.
+    many events or deliveries it chose, if that is known. Raises CommandError.
     """
     begun: jsontext.JsonObject = {
         "at": times.rfc3339(time.time()),
@@ -53,7 +49,7 @@ def audited(state: Path, where: str, tool: str, what: str, planned: int | None =
         append_line(state / FILE_NAME, {**begun, "outcome": "begun"})
     except OSError as error:
         rule = f"{state / FILE_NAME} cannot be written ({error.strerror})"
-        raise NotRecorded(f"{rule}, so nothing was changed") from error
+        raise CommandError(f"{rule}, so nothing was changed") from error
     action, outcome = Action(), "failed"
     try:
         yield action

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools
+from deploy.dev.aws.environments import AwsTools, find_tools
+from deploy.terminal.command_line import CommandError
 from tests.bench.configurations import configuration, everything, order, signed, small_order
 from tests.bench.events import GOOGLE_EVENTS
 from tests.bench.folders import new_folder
@@ -85,7 +86,7 @@ class Packages:
 def measure_lambda(run: Run) -> None:
     try:
         tools = find_tools()
-    except ToolsMissing as missing:
+    except CommandError as missing:
         raise RuntimeError(str(missing)) from missing
     with contextlib.ExitStack() as stack:
         measured: dict[str, tuple[Packages, Invoked]] = {}

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy.dev.aws.environments import ToolsMissing, find_tools
+from deploy.dev.aws.environments import find_tools
+from deploy.terminal.command_line import CommandError
 
 
 def require_tools() -> None:
     """Skip the test where AWS's tools are not installed."""
     try:
         find_tools()
-    except ToolsMissing as missing:
+    except CommandError as missing:
         pytest.skip(str(missing))
 
 

@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from deploy.config.running_dev import HOST
 from deploy.dev.aws import runtime
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import json_or_none, mapping_at
 from shared.outgoing.http_client import Answer, HttpClient
 
@@ -65,23 +66,19 @@ class Handler:
     timeout_seconds: int
 
 
-class ToolsMissing(Exception):
-    """A tool is not there; the text says which, and what to do."""
-
-
 def find_tools() -> AwsTools:
-    """Raises ToolsMissing."""
+    """Raises CommandError."""
     machine = _MACHINES.get(platform.machine().lower())
     if sys.platform != "linux" or machine is None:
         found = f"{platform.system()} on {platform.machine()}"
-        raise ToolsMissing(f"Lambda's runtime emulator: runs on Linux on x86_64 and arm64; got {found}. Omit PLATFORM.")
+        raise CommandError(f"Lambda's runtime emulator: runs on Linux on x86_64 and arm64; got {found}. Omit PLATFORM.")
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
     tools = AwsTools(
         packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}", packages, FOLDER / "bin" / "ministack"
     )
     for path in (tools.emulator, packages / "awslambdaric", tools.local_aws):
         if not path.exists():
-            raise ToolsMissing(f"{path}: must exist; it does not. Run `make dev PLATFORM=aws`, which installs it.")
+            raise CommandError(f"{path}: must exist; it does not. Run `make dev PLATFORM=aws`, which installs it.")
     return tools
 
 

@@ -27,9 +27,10 @@ from multidict import CIMultiDict
 from deploy.config import checkout, probe
 from deploy.dev import local_server
 from deploy.dev.aws import stack
-from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, ToolsMissing, find_tools
+from deploy.dev.aws.environments import MAX_PAYLOAD_BYTES, Handler, InvocationFailed, Pool, find_tools
 from deploy.dev.aws.poller import Poller
 from deploy.dev.faults import PATH as FAULTS_PATH, FaultPlan, FaultRoutes
+from deploy.terminal.command_line import CommandError
 from deploy.topology.functions import FUNCTIONS
 from shared import logs, ports, settings
 from shared.cloud.aws.client import AwsPlace
@@ -131,7 +132,7 @@ def _too_large() -> web.Response:
 
 
 async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
-    """Serve until `stopped` is set. Raises ToolsMissing, SliceFault and OSError."""
+    """Serve until `stopped` is set. Raises CommandError, SliceFault and OSError."""
     name = str(options.function)
     place = stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
@@ -304,7 +305,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
     try:
         asyncio.run(_run(parser.parse_args(arguments)))
-    except (ToolsMissing, settings.SliceFault, OSError) as fault:
+    except (CommandError, settings.SliceFault, OSError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 1
     return 0

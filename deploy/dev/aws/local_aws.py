@@ -28,6 +28,7 @@ from deploy.dev import caught, faults, local_server
 from deploy.dev.aws import environments, ses, stack
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
+from deploy.terminal.command_line import CommandError
 from shared import jsontext, logs, settings
 from shared.cloud.aws.tables import TABLES, create_request
 
@@ -45,10 +46,6 @@ SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"
 _OF_A_CONNECTION: Final = frozenset(
     {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
 )
-
-
-class NotStarted(Exception):
-    """The local AWS does not start."""
 
 
 def shortened(receive_request: bytes) -> bytes:
@@ -81,7 +78,7 @@ class Proxy:
 
 @asynccontextmanager
 async def ministack(tools: environments.AwsTools, state: Path) -> AsyncIterator[int]:
-    """Run ministack while the block runs; yield its port. Raises NotStarted."""
+    """Run ministack while the block runs; yield its port. Raises CommandError."""
     [port] = environments.free_ports(1)
     folder = state / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,11 +122,11 @@ async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) ->
                 async with session.get(f"http://{HOST}:{port}{HEALTH}"):
                     return
             await asyncio.sleep(POLL_SECONDS)
-    raise NotStarted("ministack does not start")
+    raise CommandError("ministack does not start")
 
 
 async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[jsontext.JsonObject]) -> None:
-    """Serve until `stopped` is set. Raises ToolsMissing, NotStarted, TopologyFault and OSError."""
+    """Serve until `stopped` is set. Raises CommandError, TopologyFault and OSError."""
     tools = environments.find_tools()
     with (
         contextlib.closing(caught.Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
@@ -161,7 +158,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
-    except (NotStarted, environments.ToolsMissing, stack.TopologyFault, OSError) as fault:
+    except (CommandError, stack.TopologyFault, OSError) as fault:
         sys.stderr.write(f"local_aws: {fault}\n")
         return 1
     return 0

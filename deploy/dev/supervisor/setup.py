@@ -1,7 +1,7 @@
 """The setup of `hookchain dev` and `hookchain serve`: the configuration that is served, its files, and its secrets.
 
 `set_up` is called at the start and after each change of the configuration. On a developer's machine it generates what
-is missing; in production it raises NotReady instead.
+is missing; in production it raises CommandError instead, with a line for each reason.
 """
 
 import secrets
@@ -23,6 +23,7 @@ from deploy.requests.signing import KEY_BYTES, generate_value
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets import values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs, token_names
+from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
 from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, to_json, value_at, values_in
@@ -140,15 +141,7 @@ CAUGHT_FROM: Final = "sender@example.com"
 """The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
 
 
-class MailNotConfigured(Exception):
-    """--send-mail is given, and no mail service is configured."""
-
-
-class NotReady(Exception):
-    """`hookchain serve` cannot use the configuration with these secrets. The text has one line for each reason."""
-
-
-SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, values.WeakSecret, MailNotConfigured, NotReady)
+SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, values.WeakSecret, CommandError)
 """The faults that `set_up` raises. Each has a text for the operator."""
 
 
@@ -240,7 +233,7 @@ class Setup:
 def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folders) -> Setup:
     """Return the setup of the configuration as it is on disk now.
 
-    Raises ConfigFaults, DotenvFault and WeakSecret; in production NotReady, else MailNotConfigured.
+    Raises ConfigFaults, DotenvFault, WeakSecret and CommandError.
     """
     env_version = running_dev.env_version(options.env_file)  # before the file is read, so that no change is missed
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
@@ -263,7 +256,7 @@ def _set_up_development(
     if not options.send_mail and not environ.get("EMAIL_FROM"):
         _set_caught_senders(slices["notify"])
     if options.send_mail and not environ.get("SENDGRID_API_KEY") and not environ.get("SMTP_URL"):
-        raise MailNotConfigured(
+        raise CommandError(
             "--send-mail: needs a mail service; got neither SENDGRID_API_KEY nor SMTP_URL. Set one of them, here or in "
             ".env."
         )
@@ -316,11 +309,11 @@ def _set_caught_senders(notify: JsonObject) -> None:
 def _set_up_production(
     options: Options, shell: Mapping[str, str], environ: Mapping[str, str], folders: processes.Folders
 ) -> Setup:
-    """Generate and write nothing. Raises ConfigFaults, WeakSecret and NotReady."""
+    """Generate and write nothing. Raises ConfigFaults, WeakSecret and CommandError."""
     config_environ = options.with_config(environ)
     if checkout.choose_config(config_environ, folders.root) == folders.root / checkout.EXAMPLE_CONFIG:
         rule = "must be your own; only the example was found"
-        raise NotReady(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
+        raise CommandError(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
     configuration = load_configuration(config_environ, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
@@ -329,7 +322,7 @@ def _set_up_production(
     unset = [need for need in needed if need.name in found.missing]
     doubts = values.secret_doubts(options.env_file, names, environ, tokens=configuration.tokens)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
-        raise NotReady("\n".join(faults))
+        raise CommandError("\n".join(faults))
     if processes.PAGE_PASSWORD in found.short:
         raise values.WeakSecret(
             f"Secret {processes.PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters."

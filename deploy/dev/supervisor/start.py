@@ -24,20 +24,14 @@ from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.reloader import Reloader
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
-from deploy.dev.supervisor.supervisor import FindWarnings, StartFailed, Supervisor, Work
+from deploy.dev.supervisor.supervisor import FindWarnings, Supervisor, Work
 from deploy.history.local_journal import needed_blobs, newest_at, purge_journal
 from shared import errors, jsontext, settings
 from shared.cloud.local import blobs, database, documents, journal, ledger
 from shared.delivery import REMEMBERED_SECONDS
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
-START_FAULTS: Final = (
-    *SETUP_FAULTS,
-    running_dev.PortsTaken,
-    state_folder.StateFault,
-    StartFailed,
-    environments.ToolsMissing,
-)
+START_FAULTS: Final = (*SETUP_FAULTS, running_dev.PortsTaken)
 """The faults that end a start with their text, and without a traceback."""
 SWEEP_SECONDS: Final = 1.0
 SWEEP_TIMEOUT_SECONDS: Final = 60.0
@@ -72,7 +66,7 @@ def start(read_options: Callable[[], Options], find_warnings: FindWarnings) -> i
 
 def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
-        environments.find_tools()  # raises ToolsMissing
+        environments.find_tools()  # raises CommandError
     running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
     state_warnings: Sequence[str] = ()
     if options.production:
@@ -129,7 +123,7 @@ async def sweep(supervisor: Supervisor) -> None:
 async def watch_state(supervisor: Supervisor) -> None:
     """Check every second that the state folder and the reaper exist, and resume after `hookchain resume --all`.
 
-    Raises StateFault if the folder was removed.
+    Raises CommandError if the folder was removed.
     """
     while True:
         supervisor.link.require_reaper()

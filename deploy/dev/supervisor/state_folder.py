@@ -20,6 +20,7 @@ from deploy.config.running_dev import PRODUCTION_FILE, is_production
 from deploy.dev.pubsub.store import read_waiting
 from deploy.dev.supervisor.processes import Production
 from deploy.history.local_search import FILE_NAME as SEARCH
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
@@ -32,23 +33,19 @@ LEAST_FREE_BYTES: Final = 4 * MIB
 """A start writes less than one MiB, and a running pipe answers 503 while its disk is full."""
 
 
-class StateFault(Exception):
-    """The folder or a file in it cannot be used; the text says which, why, and what to do."""
-
-
 def _another(command: str) -> str:
     return f"To use another folder: HOOKCHAIN_STATE=FOLDER {command}"
 
 
 def require_state_folder(state: Path) -> None:
-    """Raises StateFault if the folder was removed: processes keep their open files, and all they write is lost."""
+    """Raises CommandError if the folder was removed: processes keep their open files, and all they write is lost."""
     if not (state / FILE_NAME).exists():
         advice = "Start it again, and stop it before you remove the folder"
-        raise StateFault(f"{state}: must exist while Hookchain runs; it was removed. {advice}.")
+        raise CommandError(f"{state}: must exist while Hookchain runs; it was removed. {advice}.")
 
 
 def make_private(state: Path) -> None:
-    """Create the folder if it is missing, and make it and all that it holds private. Raises StateFault.
+    """Create the folder if it is missing, and make it and all that it holds private. Raises CommandError.
 
     A folder that is not Hookchain's own, such as /tmp or a home folder, stays as it is.
     """
@@ -60,7 +57,7 @@ def make_private(state: Path) -> None:
     is_used = any((state / name).exists() for name in OURS)
     if mode & stat.S_ISVTX or not (is_used or next(state.iterdir(), None) is None):
         advice = "Name another folder with --state, or set its mode to 700"
-        raise StateFault(f"{found}, and files that are not Hookchain's. {advice}.")
+        raise CommandError(f"{found}, and files that are not Hookchain's. {advice}.")
     try:
         state.chmod(database.PRIVATE_FOLDER)
         for path in state.rglob("*"):
@@ -68,32 +65,32 @@ def make_private(state: Path) -> None:
                 path.chmod(database.PRIVATE_FOLDER if path.is_dir() else database.PRIVATE_FILE)
     except OSError as error:
         advice = "Name a folder of your own with --state"
-        raise StateFault(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
+        raise CommandError(f"{found}, and it cannot be changed ({error.strerror}). {advice}.") from error
     if state.stat().st_mode & database.OTHERS:
         advice = "Name a folder on another file system with --state"
-        raise StateFault(f"{found}, and this file system does not keep modes. {advice}.")
+        raise CommandError(f"{found}, and this file system does not keep modes. {advice}.")
 
 
 def _require_room(state: Path, command: str) -> None:
-    """Raises StateFault if the disk has no room for the files that a start creates."""
+    """Raises CommandError if the disk has no room for the files that a start creates."""
     free = shutil.disk_usage(state).free
     if free < LEAST_FREE_BYTES:
         rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
-        raise StateFault(f"{state}: {rule}. Free some space. {_another(command)}.")
+        raise CommandError(f"{state}: {rule}. Free some space. {_another(command)}.")
 
 
 @contextmanager
 def locked(state: Path, command: str = "make dev") -> Iterator[None]:
     """Hold the folder's lock; the system releases it when the process ends.
 
-    Raises StateFault.
+    Raises CommandError.
     """
     try:
         make_private(state)
         file = (state / FILE_NAME).open("a+")
     except OSError as error:
         found = f"{error.strerror}: {error.filename}"
-        raise StateFault(
+        raise CommandError(
             f"{state}: must be a folder that you can write to; got {found!r}. {_another(command)}."
         ) from error
     with file:
@@ -105,7 +102,7 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
             owner = file.read().strip() or "unknown"
             advice = f"Stop that one, or use another folder: HOOKCHAIN_STATE=FOLDER {command}"
             user = "`hookchain serve`" if is_production(state) else "another `make dev`"
-            raise StateFault(f"{state}: is in use by {user} (process {owner}). {advice}") from error
+            raise CommandError(f"{state}: is in use by {user} (process {owner}). {advice}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -141,7 +138,7 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 
 def require_known_files(state: Path, command: str = "make dev") -> None:
-    """Raises StateFault, and sqlite3.Error."""
+    """Raises CommandError, and sqlite3.Error."""
     for path in (state / name for name in database.VERSIONS):
         if path.is_file():
             with closing(sqlite3.connect(path)) as connection:
@@ -149,15 +146,15 @@ def require_known_files(state: Path, command: str = "make dev") -> None:
                     database.require_known_version(connection, path.name)
                 except database.NewerFile as error:
                     advice = "Start that version again"
-                    raise StateFault(f"{path}: {error}. {advice}. {_another(command)}.") from error
+                    raise CommandError(f"{path}: {error}. {advice}. {_another(command)}.") from error
 
 
 def set_aside_damaged(state: Path, now: float) -> list[str]:
-    """Set damaged files aside; return a warning for each. Raises StateFault, sqlite3.Error and OSError."""
+    """Set damaged files aside; return a warning for each. Raises CommandError, sqlite3.Error and OSError."""
     for name, loss in NEEDED.items():
         if damage := damage_of(state / name) or _emptied(state, name):
             advice = f"Restore it from a copy, or move it away; then {loss}"
-            raise StateFault(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
+            raise CommandError(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
     return [
         _set_aside(state / name, damage, effect, now)
         for name, effect in REBUILT.items()
@@ -166,31 +163,31 @@ def set_aside_damaged(state: Path, now: float) -> list[str]:
 
 
 def require_undamaged(state: Path) -> None:
-    """Raises StateFault for a damaged file, sqlite3.Error and OSError. Nothing is set aside."""
+    """Raises CommandError for a damaged file, sqlite3.Error and OSError. Nothing is set aside."""
     for name, loss in {**NEEDED, **REBUILT}.items():
         if damage := damage_of(state / name) or _emptied(state, name):
             effect = loss[0].lower() + loss[1:]
             advice = f"Restore a backup: hookchain restore FILE --state {state}. Or move the file away; then {effect}"
-            raise StateFault(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
+            raise CommandError(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
 
 
 def require_development(state: Path) -> None:
-    """Raises StateFault for the state of `hookchain serve`."""
+    """Raises CommandError for the state of `hookchain serve`."""
     if is_production(state):
         rule = "is the state of `hookchain serve`, whose mails `hookchain dev` would keep to itself"
-        raise StateFault(f"{state}: {rule}. {_another('make dev')}.")
+        raise CommandError(f"{state}: {rule}. {_another('make dev')}.")
 
 
 def require_production(state: Path, options: Production) -> None:
-    """Mark a new state folder as one of `hookchain serve`, or one that it may take over. Raises StateFault."""
+    """Mark a new state folder as one of `hookchain serve`, or one that it may take over. Raises CommandError."""
     if not is_production(state):
         if any((state / name).exists() for name in OURS if name != FILE_NAME) and not options.is_confirmed:
             found = f"{state}: was made by `hookchain dev`"
             if not options.is_adopted:
-                raise StateFault(f"{found}. To list what would be sent for real: hookchain serve --adopt.")
+                raise CommandError(f"{found}. To list what would be sent for real: hookchain serve --adopt.")
             would = "\n".join(f"  {line}" for line in waiting_lines(state))
             advice = "To take it over: hookchain serve --adopt --yes"
-            raise StateFault(f"{found}. This would be sent for real:\n{would}\n{advice}")
+            raise CommandError(f"{found}. This would be sent for real:\n{would}\n{advice}")
         (state / PRODUCTION_FILE).touch(mode=database.PRIVATE_FILE)
 
 

@@ -21,6 +21,7 @@ from deploy.dev.supervisor.processes import TLS_RECEIVE, Child, affected
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, write_slices
 from deploy.requests.sources import compiled_sources
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.log_view import LogView
 from shared import jsontext
 
@@ -34,10 +35,6 @@ FindWarnings: TypeAlias = Callable[[config_file.ConfigFile, Mapping[str, str], P
 """Takes the operator's file, the environment and the env file; returns the warnings that `hookchain lint` prints."""
 Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
 """Does something beside the processes until it is cancelled."""
-
-
-class StartFailed(Exception):
-    """A process does not start. Its own message is in the log."""
 
 
 class Supervisor:
@@ -69,7 +66,7 @@ class Supervisor:
     async def run(self, works: Sequence[Work]) -> None:
         """Run until a signal arrives. Once all processes answer, do the works too.
 
-        Raises StartFailed, and what a work raises.
+        Raises CommandError, and what a work raises.
         """
         self._handle_signals()
         write_slices(self.setup.configuration.slices, self.setup.folders)
@@ -232,14 +229,14 @@ class Supervisor:
                 await wait_until_answering(runner.child.port, runner.child.ready_path)
 
     async def _fail_if_not_up(self) -> None:
-        """Raise StartFailed once a process has ended too often, or the time is over."""
+        """Raise CommandError once a process has ended too often, or the time is over."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for name, runner in self._runners.items():
                 if runner.failures >= START_FAILURES:
-                    raise StartFailed(f"{name} does not start. See its messages above.")
+                    raise CommandError(f"{name} does not start. See its messages above.")
             await asyncio.sleep(POLL_SECONDS)
-        raise StartFailed(f"Not every process answered within {START_SECONDS:.0f} s. See their messages above.")
+        raise CommandError(f"Not every process answered within {START_SECONDS:.0f} s. See their messages above.")
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

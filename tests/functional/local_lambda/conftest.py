@@ -2,12 +2,13 @@
 
 import pytest
 
-from deploy.dev.aws.environments import AwsTools, ToolsMissing, find_tools
+from deploy.dev.aws.environments import AwsTools, find_tools
+from deploy.terminal.command_line import CommandError
 
 
 @pytest.fixture
 def tools() -> AwsTools:
     try:
         return find_tools()
-    except ToolsMissing as missing:
+    except CommandError as missing:
         pytest.skip(str(missing))

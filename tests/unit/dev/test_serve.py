@@ -37,6 +37,7 @@ from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.platforms.local import local_version
 from deploy.secrets.values import WeakSecret
+from deploy.terminal.command_line import CommandError
 from shared.cloud.gcp import http_server, serving
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger_rows import open_ledger
@@ -112,7 +113,7 @@ def test_each_reason_not_to_start_is_a_line(
     tmp_path: Path, changed: Mapping[str, str | None], config: str, lines: list[str]
 ) -> None:
     environ = {name: value for name, value in {**SECRETS, **changed}.items() if value is not None}
-    with pytest.raises(setup.NotReady) as fault:
+    with pytest.raises(CommandError) as fault:
         set_up(tmp_path, environ, config)
     found = str(fault.value).split("\n")
     assert [line[: len(begun)] for line, begun in zip(found, lines, strict=True)] == lines
@@ -151,12 +152,12 @@ def test_the_log_names_the_public_url_of_a_source_and_a_command_for_any_folder(t
 def test_the_example_is_never_served(tmp_path: Path) -> None:
     named = set_up(tmp_path, SECRETS)
     unnamed = replace(named.options, config=None)
-    with pytest.raises(setup.NotReady, match="must be your own"):
+    with pytest.raises(CommandError, match="must be your own"):
         setup.set_up(unnamed, SECRETS, named.folders)
 
 
 def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(setup.NotReady, match=r"TLS: .*must be a certificate and its key"):
+    with pytest.raises(CommandError, match=r"TLS: .*must be a certificate and its key"):
         set_up(tmp_path, SECRETS, listen=("0.0.0.0", 443), certificate=tmp_path / "none", key=tmp_path / "none")
 
 
@@ -166,7 +167,7 @@ def test_a_key_with_a_password_ends_the_start_without_a_question(tmp_path: Path)
     certificate.write_text(issued.certificate)
     private = load_pem_private_key(issued.key.encode(), None)
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"of the test")))
-    with pytest.raises(setup.NotReady, match=r"without a password and .* got \[SSL"):
+    with pytest.raises(CommandError, match=r"without a password and .* got \[SSL"):
         set_up(tmp_path, SECRETS, listen=("0.0.0.0", 443), certificate=certificate, key=key)
 
 
@@ -258,14 +259,14 @@ def test_state_of_dev_is_taken_over_only_after_what_would_be_sent_was_listed(tmp
         values = (f"k{number}", "e", "r", "crm", state, 1, 1, 1, "", "", 0, 0, "", 0, 0, "[]")
         ledger.execute(f"INSERT INTO deliveries ({columns}, {more}) VALUES ({', '.join('?' * 16)})", values)
     ledger.close()
-    with pytest.raises(state_folder.StateFault, match=r"made by `hookchain dev`.*--adopt"):
+    with pytest.raises(CommandError, match=r"made by `hookchain dev`.*--adopt"):
         state_folder.require_production(tmp_path, Production())
-    with pytest.raises(state_folder.StateFault, match=r"(?s)sent for real:\n  2 deliveries to crm\n.*--adopt --yes"):
+    with pytest.raises(CommandError, match=r"(?s)sent for real:\n  2 deliveries to crm\n.*--adopt --yes"):
         state_folder.require_production(tmp_path, Production(is_adopted=True))
     state_folder.require_development(tmp_path)
     state_folder.require_production(tmp_path, Production(is_adopted=True, is_confirmed=True))
     state_folder.require_production(tmp_path, Production())
-    with pytest.raises(state_folder.StateFault, match="is the state of `hookchain serve`"):
+    with pytest.raises(CommandError, match="is the state of `hookchain serve`"):
         state_folder.require_development(tmp_path)
 
 
@@ -279,7 +280,7 @@ def test_a_new_folder_needs_nobodys_permission_and_is_named_by_the_commands(tmp_
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db", "journal.db", "search.db"])
 def test_a_damaged_file_ends_the_start_and_is_not_set_aside(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a database, not a database")
-    with pytest.raises(state_folder.StateFault, match="hookchain restore FILE"):
+    with pytest.raises(CommandError, match="hookchain restore FILE"):
         state_folder.require_undamaged(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -22,11 +22,12 @@ from deploy.dev.supervisor.output import ROUTINE_LINES, Output
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_aws_children, plan_children
 from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.runner import ReaperLink, Runner
-from deploy.dev.supervisor.state_folder import StateFault, locked
+from deploy.dev.supervisor.state_folder import locked
 from deploy.history.local_journal import JournalReader
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
 from deploy.requests.sources import source_lines
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json
 from shared.settings import read_settings
@@ -282,7 +283,7 @@ def test_changes_are_seen_and_other_files_are_not(tmp_path: Path) -> None:
 
 def test_a_state_folder_serves_one_at_a_time(tmp_path: Path) -> None:
     message = r"in use by another `make dev` \(process \d+\)"
-    with locked(tmp_path / "state"), pytest.raises(StateFault, match=message), locked(tmp_path / "state"):
+    with locked(tmp_path / "state"), pytest.raises(CommandError, match=message), locked(tmp_path / "state"):
         pass
     with locked(tmp_path / "state"):
         pass

@@ -17,9 +17,10 @@ from deploy.dev.mail import MailRequest
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.setup import write_slices
 from deploy.dev.supervisor.start import purge_state
-from deploy.dev.supervisor.state_folder import StateFault, locked, require_known_files, set_aside_damaged
+from deploy.dev.supervisor.state_folder import locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader, newest_at
 from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.terminal.command_line import CommandError
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import VERSIONS, transaction
 from shared.cloud.local.journal import open_journal, write_entries
@@ -62,7 +63,7 @@ def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_hol
 def test_a_folder_with_other_files_is_rejected_and_unchanged(tmp_path: Path, mode: int, file: str) -> None:
     (tmp_path / file).touch()
     tmp_path.chmod(mode)
-    with pytest.raises(StateFault, match="not Hookchain's"), locked(tmp_path):
+    with pytest.raises(CommandError, match="not Hookchain's"), locked(tmp_path):
         pass
     assert tmp_path.stat().st_mode & 0o7777 == mode
 
@@ -72,7 +73,7 @@ def test_a_state_folder_that_cannot_be_written_is_named_with_the_systems_reason(
     (tmp_path / "file").touch()
     state = tmp_path / place
     rule = r"must be a folder that you can write to; got .*HOOKCHAIN_STATE="
-    with pytest.raises(StateFault, match=rule), locked(state):
+    with pytest.raises(CommandError, match=rule), locked(state):
         pass
 
 
@@ -80,7 +81,7 @@ def test_nothing_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monke
     usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     rule = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
-    with pytest.raises(StateFault, match=rule), locked(tmp_path):
+    with pytest.raises(CommandError, match=rule), locked(tmp_path):
         pass
 
 
@@ -97,7 +98,8 @@ def a_journal(state: Path, events: int) -> None:
 def test_a_file_of_a_newer_version_ends_the_start_with_one_line(tmp_path: Path, name: str) -> None:
     with closing(sqlite3.connect(tmp_path / name)) as database:
         database.execute(f"PRAGMA user_version = {VERSIONS[name] + 1}")
-    with pytest.raises(StateFault, match=rf"^\S+/{name}: a newer Hookchain wrote it: .*Start that version again\. .*$"):
+    newer = rf"^\S+/{name}: a newer Hookchain wrote it: .*Start that version again\. .*$"
+    with pytest.raises(CommandError, match=newer):
         require_known_files(tmp_path)
     with closing(sqlite3.connect(tmp_path / name)) as database:
         database.execute(f"PRAGMA user_version = {VERSIONS[name]}")
@@ -119,7 +121,7 @@ def test_a_damaged_file_that_no_delivery_needs_is_set_aside_with_one_line(tmp_pa
 @pytest.mark.parametrize("name", ["bus.db", "ledger.db", "owners.db", "records.db"])
 def test_a_damaged_file_that_deliveries_need_is_named_with_what_is_lost(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is no database" * 1_000)
-    with pytest.raises(StateFault, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
+    with pytest.raises(CommandError, match=rf"{name}: must be a readable SQLite file; got: .* move it away; then"):
         set_aside_damaged(tmp_path, NOW)
     assert (tmp_path / name).exists()
 
@@ -133,7 +135,7 @@ def test_a_needed_file_that_was_emptied_is_damaged_and_a_new_one_is_not(tmp_path
     with closing(open_journal(tmp_path / "journal.db")) as journal, transaction(journal):
         journal.execute("UPDATE events SET routed_at = received_at")
         write_entries(journal, [AttemptEntry("d1", "e0", "all", "inbox", 1, NOW, NOW, "delivered", "", "202")])
-    with pytest.raises(StateFault, match=rf"{name}: .* got: an empty file, and the journal shows"):
+    with pytest.raises(CommandError, match=rf"{name}: .* got: an empty file, and the journal shows"):
         set_aside_damaged(tmp_path, NOW)
 
 

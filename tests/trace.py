@@ -139,7 +139,9 @@ class Pipe:
 
     async def take(self, number: int) -> None:
         """Post one push and carry it through. Raises RuntimeError where a function does not take it."""
-        body = json.dumps({"after": f"{number:040x}", "repository": {"name": "orchard"}, "secret": "x"}).encode()
+        body = json.dumps(
+            {"after": hashlib.sha1(b"%d" % number).hexdigest(), "repository": {"name": "orchard"}, "secret": "x"}
+        ).encode()
         signature = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex()
         head = Request(
             "POST",

@@ -10,9 +10,8 @@ from typing import Final
 
 import pytest
 
-from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
+from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
-from shared.delivery import Delivery
 from shared.outgoing.gate import ProcessGate
 from shared.outgoing.instance_leases import InstanceLeases
 from shared.push import Push
@@ -65,16 +64,6 @@ def test_a_seed_gives_the_same_run_whatever_the_order_of_sets() -> None:
         for seed in (1, 2)
     )
     assert first == second
-
-
-@pytest.mark.slow
-def test_it_would_see_copies_of_messages_that_are_nacked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nack(_: Notifier, __: Push, delivery: Delivery, ___: FirstMessage) -> Result:
-        return Nacked("busy", delivery)
-
-    monkeypatch.setattr("functions.notify.notify.BUSY_WAITS_SECONDS", ())
-    monkeypatch.setattr("functions.notify.notify._result_beside", nack)
-    assert faults(*simulate_neighbours(8, "gcp", "hostile"))
 
 
 @pytest.mark.slow

@@ -4,7 +4,20 @@ from datetime import UTC
 from typing import NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
+from shared.errors import Permanent
+
 _MAX_ORIGIN = 100
+
+
+class NameBlocked(Permanent):
+    """`address_blocked`, because the host's name has an address to which nothing is sent.
+
+    A later lookup may give others: a filter of DNS, a login page for a network or a network's own DNS answer so for a
+    time. An address in the URL itself does not change.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("address_blocked", detail)
 
 
 class Fetched(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Final
 from functions.notify.http_kind import SecretValues, unusable_secret
 from shared import errors, ports
 from shared.delivery import Disabled, Failed, Outcome, RetryLater
+from shared.fetch import NameBlocked
 from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
 
 DENIED_PAUSE_SECONDS: Final = 300.0
@@ -33,8 +34,10 @@ def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
     return Disabled(error.detail)
 
 
-def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled:
+def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled | RetryLater:
     """Return the outcome for an error about the URL in a secret, to which nothing may be sent. Raise any other."""
+    if isinstance(error, NameBlocked):
+        return RetryLater(f"{error.code}: {error.detail}")
     if error.code not in URL_CODES:
         raise error
     return Disabled(unusable_secret(name, f"holds a URL that gets no requests ({error.detail})").detail)

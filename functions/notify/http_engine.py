@@ -154,7 +154,7 @@ class HttpDestination:
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
     ) -> Response | RetryLater | Unknown:
-        """Send the request and return the response, or the outcome if none came. Raises as `_sent` does."""
+        """Send the request and return the response, or the outcome if none came. Raises Permanent."""
         try:
             return await self._sender.send(
                 request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes
@@ -163,6 +163,8 @@ class HttpDestination:
             return Unknown(error.detail)
         except errors.Temporary as error:
             return outcome_of_network_fault(error)
+        except fetch.NameBlocked as error:
+            return RetryLater(f"{error.code}: {error.detail}")
 
     def _outcome(self, response: Response) -> Outcome:
         """Return the outcome of a response: by the receiver's own header, then `success_when`, then the kind."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from shared.errors import Permanent, Temporary, Unanswered
-from shared.fetch import Fetched, Outgoing, Tls
+from shared.fetch import Fetched, NameBlocked, Outgoing, Tls
 from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
 from shared.outgoing.http_client import IDLE_SECONDS, Connection, ConnectionLost, TlsAnswer
 from shared.outgoing.tls_contexts import TlsContexts
@@ -200,7 +200,7 @@ class GuardedFetch:
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
         """Look up the name and verify each address.
 
-        Raises Permanent if one of them is blocked, and OSError if the name has none.
+        Raises NameBlocked if one of them is blocked, and OSError if the name has none.
         """
         if target.address:  # the URL has an address instead of a name, and it is verified already
             return [str(target.address)]
@@ -209,7 +209,7 @@ class GuardedFetch:
             address = address_of(text)
             kind = blocked_kind(address, allow_private) if address else "in no form that is known"
             if kind:
-                raise Permanent("address_blocked", f"{target.host} has an address that is {kind}; nothing was sent")
+                raise NameBlocked(f"{target.host} has an address that is {kind}; nothing was sent")
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return addresses[:MAX_ADDRESSES]

@@ -1,7 +1,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
-from shared.errors import Permanent, Temporary, Unanswered
-from shared.fetch import Fetched, Outgoing
+from shared.errors import Temporary, Unanswered
+from shared.fetch import Fetched, NameBlocked, Outgoing
 from shared.outgoing.allowed_requests import address_of, blocked_kind
 from shared.outgoing.guarded_fetch import verified_target
 
@@ -29,7 +29,7 @@ class FakeFetch:
         for text in self.names.get(target.host, ()):
             address = address_of(text)
             if address is None or blocked_kind(address, request.allow_private):
-                raise Permanent("address_blocked", f"{target.host} has an address that is not public")
+                raise NameBlocked(f"{target.host} has an address that is not public")
         self.asked.append(request)
         if request.url in self.mute:
             raise Unanswered("host_unreachable", f"{target.host} did not answer within {request.timeout_seconds:g} s")

@@ -91,13 +91,21 @@ async def test_an_attempt_ends_with_its_time_although_a_service_still_waits() ->
     assert isinstance(await attempt(Waiting(), timeout_seconds=0.5), Unknown)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "2130706433", "inner.example.com"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "2130706433"])
 async def test_an_address_that_is_not_public_gets_nothing(host: str) -> None:
-    fetch = FakeFetch(names={"inner.example.com": ["10.0.0.1"]})
+    fetch = FakeFetch()
     outcome = await attempt(fetch, f"gotifys://{host}/Atoken123")
 
     assert isinstance(outcome, Disabled)
     assert "hookchain secrets set" in outcome.reason
+    assert not fetch.asked
+
+
+async def test_a_name_with_an_address_that_is_not_public_gets_nothing_and_is_tried_again() -> None:
+    fetch = FakeFetch(names={"inner.example.com": ["10.0.0.1"]})
+    outcome = await attempt(fetch, "gotifys://inner.example.com/Atoken123")
+
+    assert isinstance(outcome, RetryLater)
     assert not fetch.asked
 
 

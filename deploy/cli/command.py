@@ -124,10 +124,12 @@ def whole_number_option(least: int, most: int) -> Callable[[str], int]:
     """Return the type of an option that is a whole number. Its type raises ArgumentTypeError."""
 
     def read(text: str) -> int:
-        # Only ten digits are compared, as many as any `most` has: int() raises ValueError for thousands of digits.
-        if not (text.isascii() and text.isdecimal() and least <= int(text[:10]) <= most):
+        is_number = text.isascii() and text.isdecimal()
+        digits = text.lstrip("0") or "0"
+        is_short = len(digits) <= len(str(most))  # int() raises ValueError for thousands of digits
+        if not (is_number and is_short and least <= int(digits) <= most):
             raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}; got {text!r}")
-        return int(text)
+        return int(digits)
 
     return read
 

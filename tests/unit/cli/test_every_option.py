@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from deploy.cli.command import whole_number_option
 from deploy.cli.main import COMMANDS
 from deploy.terminal.command_line import CommandParser
 from tests.fakes.command import exit_code
@@ -195,3 +196,10 @@ def test_a_value_that_is_impossible_is_a_usage_error_in_plain_words(
             error = capsys.readouterr().err
             assert code == 2, (name, value, error)
             assert not PYTHON.search(error), (name, value, error)
+
+
+@pytest.mark.parametrize("text", ["6", "-1", "", "٣", "0000000001999", "1" * 5_000])
+def test_a_number_that_an_option_does_not_take_is_refused_however_it_is_written(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a whole number from 0 to 5"):
+        whole_number_option(0, 5)(text)
+    assert whole_number_option(0, 5)("0" * 5_000 + "5") == 5

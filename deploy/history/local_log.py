@@ -33,7 +33,7 @@ class LogFile:
         self._say = say
         self._max_bytes = max_bytes
         self._file: TextIO | None = None
-        self._characters = 0
+        self._size = 0
         self._is_broken = False
 
     def append(self, name: str, lines: Sequence[str]) -> None:
@@ -64,19 +64,19 @@ class LogFile:
 
     def _write_text(self, text: str) -> None:
         file = self._file or self._open()
-        if self._characters > self._max_bytes:
+        if self._size > self._max_bytes:
             self.close()
             self._path.replace(self._old)
             file = self._open()
         file.write(text)
         file.flush()
-        self._characters += len(text)
+        self._size += len(text)  # in characters, which is near enough for a limit
 
     def _open(self) -> TextIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.fchmod(descriptor, 0o600)  # it may be there already
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-        self._characters = os.fstat(descriptor).st_size
+        self._size = os.fstat(descriptor).st_size
         return self._file
 
 
@@ -97,7 +97,8 @@ def with_process(name: str, line: str, now: float) -> str:
 def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:
     """Yield the records since a time, oldest first.
 
-    A log that is followed yields None at the end of what was there, and then new records without end.
+    A log that is followed goes on without end. Whenever it has been read to its end, None is yielded, so that the
+    caller can show what it has; then the log is read again after POLL_SECONDS.
 
     Raises CommandError.
     """
@@ -127,7 +128,7 @@ def _since(file: TextIO, since: float) -> Iterator[Record]:
 
 
 class _GrowingFile:
-    """The complete lines of a file that grows, and that is replaced when it is full."""
+    """A log file that grows, and that is replaced by a new one when it is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,6 +136,7 @@ class _GrowingFile:
         self._rest = ""
 
     def records(self) -> Iterator[Record]:
+        """Yield the records of the complete lines since the last call, also those of a new file."""
         yield from self._read()
         if self._is_replaced():
             yield from self._read()  # what was written since the last read

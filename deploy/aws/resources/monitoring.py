@@ -84,18 +84,21 @@ def _oldest_brought(topology: Topology, alarm: Alarm) -> list[Series]:
 
 
 def _oldest_of(queues: Sequence[str], alarm: Alarm) -> Series:
-    """Take the age of the oldest message. SQS leaves out messages that were received three times, so a queue of which
-    some are worked on and none was done for as long as the bound counts as older than it.
+    """Return the age of the oldest message of the queues, in seconds.
+
+    SQS leaves messages that were received three times or more out of the age. So a queue in which nothing gets done
+    also alarms: messages were being worked on during the whole of the alarm's bound, and none was deleted.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     """
     metrics: list[Metric] = []
     terms: list[str] = []
     for queue in queues:
+        first = len(metrics) + 1  # the metrics are named m1, m2 …; FILL gives 0 for a time without a value
+        age, busy, done = f"FILL(m{first}, 0)", f"FILL(m{first + 1}, 0)", f"FILL(m{first + 2}, 0)"
         metrics.append(Metric("SQS", "ApproximateAgeOfOldestMessage", queue, "Maximum"))
         metrics.append(Metric("SQS", "ApproximateNumberOfMessagesNotVisible", queue, "Minimum"))
         metrics.append(Metric("SQS", "NumberOfMessagesDeleted", queue))
-        age, busy, done = (f"FILL(m{len(metrics) - 2 + number}, 0)" for number in range(3))
         terms += [age, f"IF({busy} > 0 AND {done} < 1, {alarm.bound + 1}, 0)"]  # one more than the bound: it alarms
     return Series(f"MAX([{', '.join(terms)}])", tuple(metrics), alarm.bound)
 

@@ -126,7 +126,10 @@ class Row:
 
 
 def rows_of(routing: Routing, *, is_grouped: bool = False, opened: Iterable[str] = ()) -> list[Row]:
-    """Return the rows of the map in the order of their sources. If grouped, only the groups in `opened` are listed."""
+    """Return the rows of the map in the order of their sources.
+
+    If grouped, the routes of the same sources are one row, unless their group's key is in `opened`.
+    """
     position = {name: number for number, name in enumerate(routing.sources)}
     by_sources: dict[str, list[RouteInfo]] = {}
     for route in routing.routes:

@@ -16,7 +16,7 @@ class Value(NamedTuple):
     """A value that is set at a path.
 
     expression   computes the value from the event; None for a constant
-    constant     the value if there is no expression
+    constant     the value as it is configured, which is used if there is no expression
     source       the path that the expression reads, if it does nothing else; else None
     """
 
@@ -177,13 +177,17 @@ class Count(paths.PathSettings, Step):
 
     def _count(self, value: Json, place: str) -> Json:
         """Return the number of what `of` names. Raises Permanent (`not_countable`)."""
-        if self.of == "all_fields" and isinstance(value, dict | list):
-            return _count_fields(value)
-        if self.of == "bytes" and (content := documents.content_of(value)) is not None:
-            return len(content)
-        kind = {"fields": dict, "items": list, "characters": str}.get(self.of, ())
-        if isinstance(value, kind) and isinstance(value, dict | list | str):
-            return len(value)
+        match self.of:
+            case "all_fields" if isinstance(value, dict | list):
+                return _count_fields(value)
+            case "fields" if isinstance(value, dict):
+                return len(value)
+            case "items" if isinstance(value, list):
+                return len(value)
+            case "characters" if isinstance(value, str):
+                return len(value)
+            case "bytes" if (content := documents.content_of(value)) is not None:
+                return len(content)
         raise errors.Permanent(
             "not_countable", f"{place} is {kind_of(value)}, which has no {self.of.removeprefix('all_')}"
         )

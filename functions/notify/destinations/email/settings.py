@@ -25,6 +25,10 @@ _EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
 def _recipient(text: str) -> str:
+    """Return the text if it is an address, a template of addresses, or an expression that finds a person.
+
+    Raises ValueError with the reason that fits what the text looks like: an address, or an expression.
+    """
     if is_template(text):
         one_line_template("to", text)
         return text
@@ -45,6 +49,8 @@ def _recipient(text: str) -> str:
 Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(listed)]
 Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
 
+# `{person: NAME}`, or a text or a list. By the tags, pydantic reports the faults of the form that was written, and not
+# those of both.
 To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(to_person.tag_of)]
 
 
@@ -122,6 +128,7 @@ class Settings(KindSettings):
     @property
     def recipient(self) -> JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
+        # A person is written alone, so a list of several entries has addresses only: `_recipients_fit` verifies that.
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
         recipient = None if _is_address(to) else to_person.written_recipient(to, self.person_address)
         return (

@@ -154,7 +154,7 @@ class HttpDestination:
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
     ) -> Response | RetryLater | Unknown:
-        """Send the request and return the response, or the outcome if none came. Raises Permanent."""
+        """Send the request and return the response, or the outcome if none came. Raises as `_sent` does."""
         try:
             return await self._sender.send(
                 request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes

@@ -189,7 +189,7 @@ class Failures:
 
     in_run_before  those that failed in the run before, and are left
     in_this_run    those that failed in this run, and are left
-    in_row         how many requests failed since one succeeded
+    in_row         how many requests failed since one succeeded, without those whose fault is of one place
     is_stopped     nothing more is sent in this run: the provider wants a pause, or MAX_FAULTS requests failed in a row
     """
 

@@ -28,6 +28,7 @@ SOON_SECONDS: Final = 2.0 * retention.DAY_SECONDS
 ALERTS_RECORD: Final = "alerts:hooks"
 """The name of the record that has, by hook, the expiry about which an alert was published."""
 KEPT_SECONDS: Final = 60.0 * retention.DAY_SECONDS
+"""Once this record has expired, it no longer prevents a second alert about the same expiry."""
 
 
 class _ExpiringHook(NamedTuple):
@@ -141,9 +142,9 @@ class HookExpiry:
         token = (await self._secrets.values(str(renewal["secret"])))[0]
         headers = [(name, str(text).format(token=token)) for name, text in mapping_at(renewal, "headers").items()]
         request = Outgoing(
-            str(renewal["method"]),
-            url.format(id=quote(hook_id, safe="")),
-            tuple(headers),
+            method=str(renewal["method"]),
+            url=url.format(id=quote(hook_id, safe="")),
+            headers=tuple(headers),
             may_repeat=True,
             allow_private=renewal["allow_private"] is True,
         )
@@ -173,6 +174,7 @@ class HookExpiry:
 
 
 def _alert(hook: _ExpiringHook, now: float, where: str) -> Alert:
+    """Return the alert about a hook. `where` has the options by which its command finds this deployment."""
     expiry = times.rfc3339(hook.expires_at)
     return Alert(
         kind="hook_expires",

@@ -56,6 +56,7 @@ class Monitor:
             raise faults[0]
 
     async def _check_source(self, name: str) -> None:
+        """Publish the alert that the source's silence calls for, then mark it as published. Raises Temporary."""
         record, settings = seen_record(name), self._alerts.settings.silences[name]
         now = self._clock.now()
         pending, kept = quiet_sources.decide(await self._records().read(record), settings, now)
@@ -67,6 +68,10 @@ class Monitor:
             await self._records().change(record, now, lambda text: quiet_sources.mark_published(text, pending, now))
 
     async def _check_destinations(self) -> None:
+        """Publish the alerts that changes of the destinations' health call for, then mark them as published.
+
+        Raises Temporary; for a destination whose state could not be read, only after the alerts about the others.
+        """
         text = await self._records().read(DESTINATIONS)
         paused = paused_destinations.open_pauses(text)
         checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]

@@ -33,7 +33,9 @@ class Silence(NamedTuple):
 
 
 class AlertSettings(NamedTuple):
-    """to       the destinations that get alerts; none if there are only alerts of silence
+    """The destinations that get alerts, and what about.
+
+    to          the destinations that get alerts; none if there are only alerts of silence
     silences    by the source's name
     excluded    for each destination in `to`, those that it gets no alerts about
     """
@@ -104,6 +106,7 @@ def alert_of_letter(letter: journal.DeadLetter, hops: int, where: str) -> Alert:
 
 
 def _shown_by(letter: journal.DeadLetter) -> str:
+    """Return the command that shows the event or the dead letter; the listing if no id of them is safe in a shell."""
     for command, found in (("events show", letter.event_id), ("dead-letters show", letter.id)):
         if _PLAIN.fullmatch(found[:SHOWN_ID]):
             return f"{command} {found[:SHOWN_ID]}"

@@ -12,12 +12,14 @@ from shared import fetch, recovered, times
 from shared.jsontext import Json, JsonObject, from_json, list_at, objects_at, to_json, value_at
 
 PAGE_SIZE: Final = 50
+"""The most that Airtable lists in one answer."""
 TYPE: Final = "payload"
 """The type of the events, which tells them from Airtable's requests."""
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
+    """Yield the request for the webhooks of each place."""
     for place in window.places:
         yield kind.ApiRequest(place, "webhooks", {"place": place})
 

@@ -19,10 +19,18 @@ HEADERS: Final = {
     "X-GitHub-Api-Version": "2022-11-28",
 }
 PAGE_SIZE: Final = 100
+"""The most that GitHub lists in one answer."""
 _NEXT_CURSOR: Final = re.compile(r'<[^>]*[?&]cursor=([^&>]+)[^>]*>; *rel="next"')
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+    """Yield what follows from an answer, by its kind. Raises UnknownHook, and errors of UNKNOWN_FORM.
+
+    hooks       the requests for the deliveries of the source's webhooks
+    deliveries  the missed events, and the request for the next page
+    attempt     the event that GitHub was asked to deliver again
+    delivery    the event with its webhook request
+    """
     match request.answer_kind:
         case "hooks":
             yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
@@ -55,15 +63,16 @@ class _Attempt(NamedTuple):
 
 
 def _read_attempt(listed: Json) -> _Attempt:
+    """Return an entry of the list. Raises errors of UNKNOWN_FORM."""
     action = value_at(listed, "action")
     return _Attempt(
-        int(str(value_at(listed, "id"))),
-        kind.text_at(listed, "guid"),
-        int(str(value_at(listed, "status_code"))),
-        times.unix_seconds(kind.text_at(listed, "delivered_at")),
-        value_at(listed, "redelivery") is True,
-        kind.text_at(listed, "event"),
-        action if isinstance(action, str) else None,
+        id=int(str(value_at(listed, "id"))),
+        guid=kind.text_at(listed, "guid"),
+        status=int(str(value_at(listed, "status_code"))),
+        attempted_at=times.unix_seconds(kind.text_at(listed, "delivered_at")),
+        is_redelivery=value_at(listed, "redelivery") is True,
+        event_type=kind.text_at(listed, "event"),
+        action=action if isinstance(action, str) else None,
     )
 
 
@@ -99,10 +108,10 @@ def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: ki
         if is_wanted and attempt.attempted_at <= window.until and not is_delivered and guid not in settled:
             redelivery_id, newest_status = repeated.get(guid, ("", status))
             missed_event = kind.MissedEvent(
-                f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
-                attempt.event_type,
-                attempt.attempted_at,
-                kind.rejected_status(int(str(newest_status))),
+                id=f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
+                type=attempt.event_type,
+                happened_at=attempt.attempted_at,
+                rejected_status=kind.rejected_status(int(str(newest_status))),
             )
             delivery_path = f"{path}/{attempt.id}"
             yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))

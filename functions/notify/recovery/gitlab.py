@@ -19,6 +19,10 @@ _CREDENTIALS: Final = frozenset({"x-gitlab-token", "webhook-signature"})
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+    """Yield the missed events of a page and the request for the next one, or each webhook's request for its first page.
+
+    Raises UnknownHook, and errors of UNKNOWN_FORM.
+    """
     document = from_json(answer.body)
     if request.answer_kind == "events":
         yield from _read_events(request, list_at(document), window)
@@ -59,11 +63,11 @@ def _missed_event(event: Json, window: kind.Window) -> kind.MissedEvent:
     sent_headers = tuple((name, str(value)) for name, value in headers.items() if name not in _CREDENTIALS)
     status = kind.text_at(event, "response_status")
     return kind.MissedEvent(
-        kind.text_at(headers, "idempotency-key"),
-        kind.text_at(headers, "x-gitlab-event"),
-        times.unix_seconds(kind.text_at(event, "created_at")),
-        kind.rejected_status(int(status)) if status.isdecimal() else None,
-        recovered.RecoveredRequest(window.source, sent_headers, to_json(data)),
+        id=kind.text_at(headers, "idempotency-key"),
+        type=kind.text_at(headers, "x-gitlab-event"),
+        happened_at=times.unix_seconds(kind.text_at(event, "created_at")),
+        rejected_status=kind.rejected_status(int(status)) if status.isdecimal() else None,
+        webhook_request=recovered.RecoveredRequest(window.source, sent_headers, to_json(data)),
     )
 
 

@@ -41,6 +41,7 @@ class Window(NamedTuple):
     redelivers: bool = False
 
     def wants(self, event_type: str, action: str | None = None) -> bool:
+        """Return whether the type is wanted, alone or as `type.action`."""
         if self.types is None or self.types.match(event_type):
             return True
         return action is not None and self.types.match(f"{event_type}.{action}") is not None
@@ -58,6 +59,7 @@ def is_same_url(url: str, other: str) -> bool:
 
 
 def _normal_url(url: str) -> str:
+    """Return the form that is the same for URLs that `is_same_url`; the text itself if it is no HTTP or HTTPS URL."""
     parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
     if parts is None:
         return url
@@ -106,6 +108,7 @@ class ApiRequest(NamedTuple):
 
     @property
     def identity(self) -> str:
+        """Return the same text for two requests that ask the provider for the same."""
         return f"{self.path} {to_json(self.body)}"
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS: Final = 300.0
 CONTINUED_SECONDS: Final = 30.0
-"""Less than the minute from one sweep to the next."""
+"""The next run may begin so soon if requests are left. Less than the minute between two sweeps."""
 RUN_SECONDS: Final = LIMIT_SECONDS - 5.0
 """The rest of the time is for the publication and the record. A run that is cut off would be repeated."""
 MAX_REQUESTS: Final = 100
@@ -58,7 +58,7 @@ MAX_LISTING_SECONDS: Final = 36 * 3_600.0
 twice as long, allows 180,000 requests in it. A new listing begins at the newest event, so a shorter time would never
 reach the older ones of a long outage."""
 KEPT_SECONDS: Final = 400 * 86_400.0
-
+"""Each run stores its record again. Once it has expired, the next run counts as the first one of the source."""
 
 Fault: TypeAlias = ProviderFault | errors.Temporary
 
@@ -277,6 +277,7 @@ def _start_run(text: str | None, now: float) -> tuple[_RunStart, Kept | None]:
 
 
 def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fault], now: float) -> Kept:
+    """Return the record that the run leaves. Ids that no later listing reaches are dropped once no request is left."""
     is_complete = not listing.requests and not listing.is_partial
     complete_at = listing.window.until if is_complete else time_in(record, "complete_at")
     newest = sorted(listing.handled.items(), key=lambda id_and_time: id_and_time[1])[-MAX_HANDLED:]
@@ -295,7 +296,7 @@ def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fau
 
 
 def _stored_request(stored: Json) -> ApiRequest:
-    """Return the request of a record, where it is a list of the fields."""
+    """Return the request of a record, where `_record_after_run` stored it as the list of its fields, in their order."""
     assert isinstance(stored, list)
     path, answer_kind, context, is_for_event, stored_body = stored
     body = stored_body if isinstance(stored_body, dict) else None

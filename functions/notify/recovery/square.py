@@ -11,10 +11,12 @@ from shared import fetch, jsontext, recovered, times
 
 PATH: Final = "/v2/events"
 PAGE_SIZE: Final = 100
+"""The most that Square lists in one answer."""
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
+    """Yield the request for the first page. The requests for the next pages repeat its body, with a cursor."""
     created_at: jsontext.JsonObject = {"start_at": times.rfc3339(window.since), "end_at": times.rfc3339(window.until)}
     yield _page_request({"limit": PAGE_SIZE, "query": {"filter": {"created_at": created_at}}})
 
@@ -24,6 +26,7 @@ def _page_request(body: jsontext.JsonObject) -> kind.ApiRequest:
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+    """Yield the wanted events of a page, and the request for the next page. Raises errors of UNKNOWN_FORM."""
     document = jsontext.from_json(answer.body)
     for event in kind.read_each(jsontext.list_at(document, "events"), lambda each: _missed_event(each, window.source)):
         if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
@@ -37,7 +40,10 @@ def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:
     created_at = times.unix_seconds(kind.text_at(event, "created_at"))
     webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(event))
     return kind.MissedEvent(
-        kind.text_at(event, "event_id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
+        id=kind.text_at(event, "event_id"),
+        type=kind.text_at(event, "type"),
+        happened_at=created_at,
+        webhook_request=webhook_request,
     )
 
 

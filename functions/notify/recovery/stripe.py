@@ -11,16 +11,19 @@ from functions.notify.recovery import kind
 from shared import fetch, jsontext, recovered, times
 
 PAGE_SIZE: Final = 100
+"""The most that Stripe lists in one answer."""
 _WEBHOOK_HEADERS: Final = (("content-type", "application/json; charset=utf-8"),)
 
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
+    """Yield the request for the first page. The requests for the next pages repeat its path, with the last id."""
     created = f"created[gte]={int(window.since)}&created[lte]={int(window.until)}"
     first_page = f"/v1/events?limit={PAGE_SIZE}&delivery_success=false&{created}"
     yield kind.ApiRequest(first_page, "events", {"path": first_page})
 
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
+    """Yield the wanted events of a page, and the request for the next page. Raises errors of UNKNOWN_FORM."""
     document = jsontext.from_json(answer.body)
     events = jsontext.list_at(document, "data")
     for event in kind.read_each(events, lambda each: _missed_event(each, window.source)):
@@ -42,7 +45,10 @@ def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:
     created_at = times.unix_seconds(times.rfc3339(created))  # raises for a number that is not a time
     webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(event))
     return kind.MissedEvent(
-        kind.text_at(event, "id"), kind.text_at(event, "type"), created_at, webhook_request=webhook_request
+        id=kind.text_at(event, "id"),
+        type=kind.text_at(event, "type"),
+        happened_at=created_at,
+        webhook_request=webhook_request,
     )
 
 

@@ -214,7 +214,7 @@ class BoundedProtocol(HttpToolsProtocol):
         left_seconds = HEAD_SECONDS
         if self.waiting_since is not None and not unread_bytes:
             left_seconds += self.waiting_since - self.loop.time()
-        if left_seconds > 0.001:
+        if left_seconds > 0.001:  # uvloop's timers have whole milliseconds, so one may fire slightly early
             self._head_timer = self.loop.call_later(left_seconds, self._close_if_late)
             return
         if self._is_in_head:

@@ -135,13 +135,13 @@ async def test_a_delivery_is_not_reopened_for_a_purged_one_whose_row_it_has(tmp_
     await local.close()
 
 
-async def test_a_large_purge_is_whole(tmp_path: Path) -> None:
+async def test_a_large_purge_goes_on_until_nothing_is_left(tmp_path: Path) -> None:
     local = LocalLedger(tmp_path / "ledger.db")
 
     async def fail(number: int) -> None:
         await claims.settled(local, claims.delivery(number), claims.failed())
 
     await asyncio.gather(*(fail(number) for number in range(1_500)))
-    assert purge_deliveries(tmp_path / "ledger.db", claims.T + 1) == 1_500
+    assert [purge_deliveries(tmp_path / "ledger.db", claims.T + 1) for _ in range(4)] == [500, 500, 500, 0]
     assert await local.rows(10) == []
     await local.close()

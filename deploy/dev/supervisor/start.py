@@ -147,10 +147,23 @@ async def purge_hourly(supervisor: Supervisor) -> None:
                 years = f"{clock.ahead_seconds / 365 / DAY_SECONDS:.1f} years"
                 supervisor.output.say("WARNING", f"The clock is {years} ahead; nothing is deleted because of its age")
             await asyncio.to_thread(purge_state, state, notify, clock.now())
+            await purge_deliveries(state, clock.now())
         except (sqlite3.Error, OSError, errors.Temporary) as error:  # busy, or the disk is full: the next hour will do
             reason = error.detail if isinstance(error, errors.Temporary) else database.reason_of(error)
             supervisor.output.say("WARNING", f"{state} still has what is past its retention: {reason}")
         await asyncio.sleep(PURGE_SECONDS)
+
+
+async def purge_deliveries(state: Path, now: float) -> None:
+    """Delete the deliveries that need not be remembered any more, a few at a time: a stop waits for no more of them.
+
+    Raises sqlite3.Error and OSError.
+    """
+    purge = partial(ledger.purge_deliveries, state / ledger.FILE_NAME, now - REMEMBERED_SECONDS)
+    deleted = await asyncio.to_thread(purge)
+    while deleted:
+        await asyncio.sleep(ledger.PURGE_PAUSE_SECONDS)
+        deleted = await asyncio.to_thread(purge)
 
 
 def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
@@ -166,7 +179,6 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
     with open_caught(state) as caught:
         caught.purge(now - retention.bodies_seconds)
     purge_journal(state / journal.FILE_NAME, now, retention)
-    ledger.purge_deliveries(state / ledger.FILE_NAME, now - REMEMBERED_SECONDS)
     if (document_file := state / documents.FILE_NAME).is_file():
         documents.purge_documents(document_file, now)
     kept_seconds = slices.blobs_seconds(retention, notify)

@@ -16,7 +16,7 @@ from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.setup import write_slices
-from deploy.dev.supervisor.start import purge_state
+from deploy.dev.supervisor.start import purge_deliveries, purge_state
 from deploy.dev.supervisor.state_folder import locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader, newest_at
 from deploy.history.local_requests import RequestEntry, write_requests
@@ -210,7 +210,7 @@ async def _forget(folder: Path, delivery: Delivery) -> None:
 def test_a_final_delivery_is_known_for_45_days(tmp_path: Path) -> None:
     asyncio.run(_settled(tmp_path, _large_delivery("e1-body"), "delivered"))
     for now, count in ((NOW + 45 * DAY_SECONDS, 1), (NOW + 45 * DAY_SECONDS + 1, 0)):
-        purge_state(tmp_path, {"destinations": {}}, now)
+        asyncio.run(purge_deliveries(tmp_path, now))
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
             assert ledger.execute("SELECT count(*) FROM deliveries").fetchone() == (count,)
 

@@ -13,6 +13,7 @@ from deploy.cli.registrar import Registrar, StoredSourceSecret, stored_source
 from deploy.hooks.registration import Registration
 from deploy.hooks.row import NamedHook, Row, UnreadableRow, read_rows
 from deploy.requests.wanted_hooks import HookedSource
+from deploy.secrets.needs import Use
 from deploy.terminal.command_line import CommandError
 from shared import errors, jsontext
 
@@ -29,7 +30,7 @@ class Rotation(NamedTuple):
 
 
 async def rotate(
-    registrar: Registrar, secret: str, uses: Sequence[str], store_new_value: Callable[[], Awaitable[object]]
+    registrar: Registrar, secret: str, uses: Sequence[Use], store_new_value: Callable[[], Awaitable[object]]
 ) -> Rotation:
     """Rotate the secret in its store and at the provider, if a registered hook signs with it.
 
@@ -45,9 +46,8 @@ async def rotate(
         return Rotation()
     async with registrar.platform.subscriber_stores() as stores:
         registrations = _registrations(registrar, sources, await read_rows(stores.documents))
-        # As deploy/secrets/needs.py writes the uses of a source's secret and of its hook's token.
-        hooked_uses = {use for name in registrations for use in (f"source {name}", f"hook of {name}")}
-        other_uses = [use for use in uses if use not in hooked_uses]
+        hooked_uses = {Use(kind, name) for name in registrations for kind in ("source", "hook of")}
+        other_uses = [str(use) for use in uses if use not in hooked_uses]
         if registrations and other_uses:
             rule = "without a registered hook: give the other side the new value before you drop the old one"
             print(f"{secret} is also the secret of {', '.join(other_uses)}, {rule}", file=sys.stderr)

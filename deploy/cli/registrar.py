@@ -23,7 +23,7 @@ from deploy.platforms.platform import INSTANCE_SECONDS, Platform
 from deploy.requests import send_options, wanted_hooks
 from deploy.requests.wanted_hooks import HookedSource
 from deploy.secrets.backend import StoredSecret
-from deploy.secrets.needs import needs
+from deploy.secrets.needs import Use, needs
 from deploy.secrets.values import joined
 from deploy.terminal import output, progress
 from deploy.terminal.command_line import CommandError, UsageError
@@ -178,7 +178,7 @@ class Registrar:
             return
         all_needs = needs(self.configuration.slices, self.configuration.environ)
         uses = [use for need in all_needs if need.name == source.secret for use in need.uses]
-        if others := [use for use in uses if use != f"source {source.name}"]:
+        if others := [str(use) for use in uses if use != Use("source", source.name)]:
             rule = f"{source.kind.title} makes the secret of {source.name}, which is also that of {', '.join(others)}"
             raise CommandError(f"{rule}; name another `secret` in one of them")
 

@@ -126,19 +126,18 @@ class ListedSecret:
     @property
     def state(self) -> str:
         """Return NOT_NEEDED, or the state as `hookchain doctor` names it."""
-        if self.stored is None and self.is_dev and self.need.is_unneeded_locally:
+        if self.stored is None and self.is_dev and self.need.origin == "mail service":
             return NOT_NEEDED
         state = state_of(self.need, self.stored)
         # A token that only `hookchain hooks` uses was issued by the provider, which decides on its length.
-        is_only_for_hooks = not self.need.readers
-        return PRESENT if state == SHORT and is_only_for_hooks else state
+        return PRESENT if state == SHORT and self.need.origin == "hook token" else state
 
     @property
     def is_fault(self) -> bool:
         """Return whether the secret's state makes `list` end with NOT_DONE."""
         if self.state != MISSING:
             return self.state in (WEAK, UNREADABLE)
-        is_generated = self.is_dev and not self.need.is_credential  # by `hookchain dev`, when it starts
+        is_generated = self.is_dev and self.need.origin != "issued"  # by `hookchain dev`, when it starts
         return not (is_generated or self.need.is_optional)
 
     @property
@@ -156,7 +155,7 @@ class ListedSecret:
         return (
             self.need.name,
             ", ".join(self.need.readers) or "hookchain hooks",
-            ", ".join(self.need.uses),
+            self.need.uses_text,
             self.state,
             "" if self.count is None else str(self.count),
             "" if self.set_at is None else age_text(now - self.set_at),
@@ -167,7 +166,7 @@ class ListedSecret:
         return {
             "name": self.need.name,
             "readers": list(self.need.readers),
-            "uses": list(self.need.uses),
+            "uses": list(map(str, self.need.uses)),
             "state": self.state,
             "values": self.count,
             "set_at": times.time_text(self.set_at),
@@ -189,20 +188,20 @@ class ListedSecret:
             texts.append(f"{self._missing_text()}{set_command}")
         elif need.is_signing_key:
             read = backend.how_to_read(need.name)
-            texts.append(f"the receiver of {', '.join(need.uses)} needs it. To read it: {read}")
+            texts.append(f"the receiver of {need.uses_text} needs it. To read it: {read}")
         if stored and stored.shadow:
             texts.append(f"it is also in .env; {stored.shadow} takes precedence")
         return [f"{need.name}: {text}" for text in texts]
 
     def _missing_text(self) -> str:
         """Return the consequence if it is missing, as the beginning of a text that ends with the command to set it."""
-        if not self.need.readers:
+        if self.need.origin == "hook token":
             return "`hookchain hooks` needs it: "
         if self.need.is_optional:
             return "optional, SES sends the mail; or: "
         if not self.is_dev:
             return ""
-        if self.need.is_credential:
+        if self.need.origin == "issued":
             return f"{missing_effect([self.need])} until you set it: "
         return "`hookchain dev` generates it, or: "
 
@@ -392,12 +391,12 @@ def _need(options: argparse.Namespace) -> Need:
         function_needs = needs(configuration.slices, configuration.environ)
     except config_file.ConfigFaults as faults:
         print(f"warning: the configuration has faults, see `hookchain lint`: {faults.file}", file=sys.stderr)
-        return Need(name, (), ())
+        return Need(name, "chosen")
     need_by_name = {need.name: need for need in (*token_needs(configuration.document), *function_needs)}
     if name not in need_by_name:
         hint = did_you_mean(name, need_by_name)
         print(f"warning: the configuration needs no secret {name!r}{hint}", file=sys.stderr)
-    return need_by_name.get(name) or Need(name, (), ())
+    return need_by_name.get(name) or Need(name, "chosen")
 
 
 def _new_text(is_random: bool, need: Need) -> str:
@@ -405,8 +404,8 @@ def _new_text(is_random: bool, need: Need) -> str:
 
     Raises CommandError and InvalidValue.
     """
-    if is_random and need.is_credential:
-        rule = f"{need.name}: {', '.join(need.uses)} needs the value that the other system issued"
+    if is_random and need.origin == "issued":
+        rule = f"{need.name}: {need.uses_text} needs the value that the other system issued"
         raise CommandError(f"{rule}; leave --random out and you are asked for it")
     if is_random:
         return secret_values.random_text(need.schemes)
@@ -427,9 +426,9 @@ def _print_notes(options: argparse.Namespace, backend: SecretBackend, need: Need
     if secret_values.count_short(values) and (need.readers or not need.uses):
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     for use in need.uses:
-        kind, _, name = use.partition(" ")  # `Need.uses` are texts such as `destination crm`
-        if kind == "destination" and need.is_credential:
-            print(f"If deliveries to {name} are held, send them now: hookchain resume {name}{same_platform(options)}")
+        if use.kind == "destination" and need.origin == "issued":
+            resume = f"hookchain resume {use.name}{same_platform(options)}"
+            print(f"If deliveries to {use.name} are held, send them now: {resume}")
     if options.random:
         print(f"{need.name}: to read the generated value: {backend.how_to_read(need.name)}")
 

@@ -97,7 +97,9 @@ def needed_secrets(state: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     if not {"receive", "transform", "notify"} <= slices.keys():
         return ()
     has_caught_mails = not is_production(state) and not is_sending_mail(state)
-    return tuple(need.name for need in needs(slices, environ) if not (has_caught_mails and need.is_unneeded_locally))
+    return tuple(
+        need.name for need in needs(slices, environ) if not (has_caught_mails and need.origin == "mail service")
+    )
 
 
 def copy_databases(state: Path, target: Path) -> dict[str, Path]:

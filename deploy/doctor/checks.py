@@ -107,7 +107,7 @@ def secrets_finding(
     found = place.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
     is_dev = not subject.where and not is_server
-    is_unneeded = {need.name: need.is_optional or (is_dev and need.is_unneeded_locally) for need in needed}
+    is_unneeded = {need.name: need.is_optional or (is_dev and need.origin == "mail service") for need in needed}
     missing = [need for need in needed if states[need.name] == MISSING and not is_unneeded[need.name]]
     weak = [need for need in needed if states[need.name] == WEAK]
     if weak:
@@ -153,7 +153,7 @@ def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
     names = ", ".join(need.name for need in missing)
     if subject.where:
         return ok(f"the deployment generates: {names}")
-    credentials = [need for need in missing if need.is_credential]
+    credentials = [need for need in missing if need.origin == "issued"]
     if not credentials:
         return ok(f"not set: {names}; `make dev` generates them")
     credential_names = ", ".join(need.name for need in credentials)

@@ -308,7 +308,7 @@ def first_values(
 def is_generated(need: Need, receive: JsonObject) -> bool:
     """Return whether a first deployment generates the secret without a question."""
     is_free = need.readers == ("receive",) and need.name in _free_choices(receive)
-    return need.is_signing_key or need.is_internal or is_free
+    return need.is_signing_key or need.origin == "internal" or is_free
 
 
 def _free_choices(receive: JsonObject) -> frozenset[str]:
@@ -320,7 +320,7 @@ def _free_choices(receive: JsonObject) -> frozenset[str]:
 def _ask_value(need: Need, ask: Questions, where: str) -> str:
     """Return the typed text; empty for a random value, if that can serve."""
     hint = "; press Enter for a random value" if need.can_be_random else ""
-    prompt = f"Secret {need.name}, for {', '.join(need.uses)} (not shown while you type{hint})"
+    prompt = f"Secret {need.name}, for {need.uses_text} (not shown while you type{hint})"
     text = ask.ask_secret(prompt, _how_to_set([need], where))
     if not text and need.can_be_random:
         return ""
@@ -336,7 +336,7 @@ def _checked(need: Need, text: str) -> str:
 
 def _how_to_set(missing: Sequence[Need], where: str) -> str:
     """Return the commands that set the secrets, and their variables, which a shell or a CI may have already."""
-    lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {', '.join(need.uses)}" for need in missing]
+    lines = [f"  .venv/bin/hookchain secrets set {need.name} {where}  # {need.uses_text}" for need in missing]
     variables = ", ".join(variable_name(need.name) for need in missing)
     is_one = len(missing) == 1
     count = "a secret is missing. Set it" if is_one else f"{len(missing)} secrets are missing. Set them"

@@ -161,7 +161,7 @@ def _unset(setup: Setup) -> list[str]:
     destinations: list[str] = []
     others: list[str] = []
     for need in setup.unset:
-        line = f"{program()} secrets set {need.name.ljust(width)}  # {', '.join(need.uses)}"
+        line = f"{program()} secrets set {need.name.ljust(width)}  # {need.uses_text}"
         (destinations if need.holds_deliveries else others).append(line)
     held = [
         f"These destinations need a secret in {where}. Until you set it, their deliveries are held:",

@@ -263,7 +263,7 @@ def _set_up_development(
     names = compiler.secrets_needed(slices)
     found = values.find_missing(names, environ)
     missing = [need for need in needs(slices, environ) if need.name in found.missing]
-    generated = _generate([need for need in missing if not need.is_credential], slices, folders.state)
+    generated = _generate([need for need in missing if need.origin != "issued"], slices, folders.state)
     variables = values.as_variables(generated)
     if variables:
         dotenv.add_to_dotenv(options.env_file, variables, values.COMMENT)
@@ -277,7 +277,7 @@ def _set_up_development(
         short_secrets=found.short,
         doubts=values.secret_doubts(options.env_file, names, new_environ, generated, configuration.tokens),
         generated=tuple(generated),
-        unset=tuple(need for need in missing if need.is_credential),
+        unset=tuple(need for need in missing if need.origin == "issued"),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
         is_paused=running_dev.is_paused(folders.state),
@@ -350,7 +350,7 @@ def _production_faults(
     notify = slices["notify"]
     yield from _tls_faults(options)
     for need in unset:
-        uses = f" ({', '.join(need.uses)})" if need.uses else ""
+        uses = f" ({need.uses_text})" if need.uses else ""
         advice = doubts.get(need.name) or f"Set {variable_name(need.name)} in {options.env_file}"
         yield f"secret {need.name!r}{uses}: must be set; got nothing. {advice}"
     if fault := mail_settings.mail_settings_fault(environ):

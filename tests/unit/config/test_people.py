@@ -162,6 +162,6 @@ def test_a_list_at_a_url_is_named_with_its_secret() -> None:
     assert "people-token" in secrets_needed({"notify": slice_})
     assert "zones" in features("notify", slice_)
     [need] = [each for each in needs({"receive": {"sources": {}}, "notify": slice_}, {}) if each.name == "people-token"]
-    assert (need.uses, need.readers, need.is_made_locally) == (("the list of people",), ("notify",), False)
+    assert (need.uses_text, need.readers, need.origin) == ("the list of people", ("notify",), "issued")
     inside = slice_of("{url: 'http://hr.internal/p', allow_private: true}", "email: {to: actor}")
     assert inside["people"] == {"url": "http://hr.internal/p", "allow_private": True, "providers": {"github": "github"}}

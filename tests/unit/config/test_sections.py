@@ -249,7 +249,7 @@ def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> Non
     assert slices["receive"]["sources"]["a"]["recover"] == "signature"  # type: ignore[index, call-overload]
     assert "crypto" in features("receive", slices["receive"])
     [token] = [each for each in needs(slices, {}) if each.name == "token"]
-    assert (token.readers, token.uses, token.can_be_random) == (("notify",), ("recovery of a",), False)
+    assert (token.readers, token.uses_text, token.can_be_random) == (("notify",), "recovery of a", False)
     assert missing_effect([token]) == "lost events of a are not recovered"
 
 
@@ -303,7 +303,7 @@ def test_a_cloud_s_own_endpoint_needs_no_more_than_its_name(cloud: str) -> None:
 def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
     slices = compile_text(f"{TRACED_SOURCES}telemetry: {{otlp: '{OTLP}', headers_secret: collector-headers}}")
     [need] = [each for each in needs(slices, {}) if each.name == "collector-headers"]
-    assert (need.is_credential, need.can_be_random) == (True, False)
+    assert (need.origin, need.can_be_random) == ("issued", False)
     assert missing_effect([need]) == "no spans are sent"
 
 

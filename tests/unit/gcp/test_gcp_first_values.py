@@ -157,9 +157,9 @@ def test_the_end_says_where_users_manage_their_endpoints() -> None:
 
 def test_the_key_of_subscribers_is_generated_and_must_be_long() -> None:
     config = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
-    found = [need for need in needs(deployment(f"{config}subscribers: {{}}\n").slices, {}) if need.is_internal]
-    assert [(need.name, need.readers, need.uses) for need in found] == [
-        ("subscribers-key", ("notify", "subscribe"), ("subscribers",))
+    found = [need for need in needs(deployment(f"{config}subscribers: {{}}\n").slices, {}) if need.origin == "internal"]
+    assert [(need.name, need.readers, need.uses_text) for need in found] == [
+        ("subscribers-key", ("notify", "subscribe"), "subscribers")
     ]
     texts, random = first_values(found, {"sources": {}}, {}, Typed(), "")
     assert random == ["subscribers-key"]

@@ -5,7 +5,8 @@ state_folder.py   the state folder: locked, private, without damaged files
 setup.py          the configuration that is served and its files, and all settings of the processes, with the secrets
 processes.py      the processes to run, as data
 start.py          checks all this, then starts a supervisor and the background work: the sweep, the retention
-supervisor.py     starts, restarts and stops the processes
+supervisor.py     runs until a signal arrives, with the setup that is in use
+children.py       starts, replaces and stops the processes
 runner.py         keeps one process running; reaper.py ends all of them if the supervisor is killed
 reloader.py       applies changes of the files while the processes run
 output.py         shows, logs and journals what they print; banner.py is the text once all are up

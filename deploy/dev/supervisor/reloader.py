@@ -74,12 +74,13 @@ class Reloader:
 
     def _snapshot(self) -> Snapshot:
         supervisor = self._supervisor
-        return snapshot([*supervisor.code_folders(), *supervisor.setup.settings_files, *self._rejected_files])
+        code_folders = [folder for child in supervisor.children for folder in child.code]
+        return snapshot([*code_folders, *supervisor.setup.settings_files, *self._rejected_files])
 
     async def _apply(self, changed: tuple[Path, ...]) -> None:
         more = " …" if len(changed) > 3 else ""
         cause = f"{', '.join(path.name for path in changed[:3])}{more} changed"
-        restarted_names = self._supervisor.affected(changed)
+        restarted_names = self._supervisor.children.affected(changed)
         setup = self._supervisor.setup
         # If the configuration was rejected, any file may fix it, such as the module of a destination.
         if self._rejected_files or set(changed) & set(setup.settings_files):

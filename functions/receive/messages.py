@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing, receive
 from functions.receive.bus import read_push, rejected_letter
-from functions.receive.events import SignedRequest, build_events, note_on
+from functions.receive.events import build_events, note_on
+from functions.receive.identity import SignedRequest
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import errors, jsontext, ports
 from shared.event import Event

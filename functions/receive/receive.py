@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
-from functions.receive.events import SignedRequest, build_events, note_on
+from functions.receive.events import build_events, note_on
+from functions.receive.identity import SignedRequest
 from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
 from shared.event import Event, event_json

@@ -1,7 +1,9 @@
 """Make the ports of a function: the bus, the stores, the secrets and the others that it uses on its platform.
 
-Each function below returns one port: on AWS, on Google Cloud or on this machine, as the settings say. The module of a
-port is imported when the port is made, so a process imports nothing of another platform.
+Each function below returns one port. The platform is AWS if the settings have its region: `aws_place` then returns
+where it is. Otherwise it is this machine if the settings name an emulated Pub/Sub (`is_local`), whose stores are files
+unless the settings name an emulated store too. Otherwise it is Google Cloud. The module of a port is imported when the
+port is made, so a process imports nothing of another platform.
 """
 
 import os
@@ -105,16 +107,16 @@ def blobs(settings: Settings) -> ports.Blobs | None:
         from shared.cloud.aws.s3 import S3Blobs
 
         return S3Blobs(place, settings.bucket) if settings.bucket else None
-    if settings.bucket and (settings.storage_host or not settings.is_local):
-        from shared.cloud.gcp.storage import BucketBlobs
+    if settings.is_local and not (settings.storage_host and settings.bucket):
+        from shared.cloud.local.blobs import LocalBlobs
 
-        host = settings.storage_host
-        return BucketBlobs(endpoint(host, STORAGE_ENDPOINT), settings.bucket, _authorization(settings, host))
-    if not settings.is_local:
+        return LocalBlobs(settings.state_folder / "blobs")
+    if not settings.bucket:
         return None
-    from shared.cloud.local.blobs import LocalBlobs
+    from shared.cloud.gcp.storage import BucketBlobs
 
-    return LocalBlobs(settings.state_folder / "blobs")
+    host = settings.storage_host
+    return BucketBlobs(endpoint(host, STORAGE_ENDPOINT), settings.bucket, _authorization(settings, host))
 
 
 def fetch(*, keeps: bool = True) -> "Fetch":
@@ -165,7 +167,10 @@ def ledger(settings: Settings) -> "Ledger":
 
 
 def owners(settings: Settings) -> ports.Owners:
-    """Return the owners. If the settings name no database, it is their `owner` that raises Temporary."""
+    """Return the owners. If the settings name no database, it is their `owner` that raises Temporary.
+
+    Only an event that is signed in part needs them, so that a function without a database serves all other events.
+    """
     from shared.cloud.kept_by_key import DocumentOwners
 
     has_database = settings.is_aws or settings.is_local or settings.firestore
@@ -211,6 +216,7 @@ def tap_topic(settings: Settings) -> "Callable[[str], str]":
 
 
 def _open_documents(settings: Settings, store: "DocumentStore") -> "ClosableDocuments":
+    """Return one of the stores of documents. Raises Temporary if the settings name no database."""
     from shared.cloud.kept_by_key import UNAVAILABLE
 
     if place := aws_place(settings):
@@ -283,16 +289,16 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     section = mapping_at(slice_, TELEMETRY)
     resources = _telemetry_resources(settings, function, mapping_at(section, "resource"))
     if "cloud" in section:
-        return otlp.Exporter(_cloud_post(settings, str(section["cloud"]), otlp.SEND_SECONDS), otlp.Spans(resources))
+        post = _cloud_post(settings, str(section["cloud"]), otlp.SEND_SECONDS)
+        return otlp.Exporter(post, otlp.Spans(resources))
     secret = section.get("headers_secret")
     try:
-        post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
+        otlp_post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
     except Exception as error:  # what is wrong with the collector must not stop a function
         logs.log("WARNING", "telemetry not sent", detail=f"its URL cannot be used: {type(error).__name__}")
         return None
-    measured = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
-    waiting = otlp.Spans(resources, str(section.get("traces_path", otlp.TRACES)))
-    return otlp.Exporter(post, waiting, measured)
+    own_metrics = metrics.Metrics(resources[function], SystemClock.now) if section.get("metrics", True) else None
+    return otlp.Exporter(otlp_post, otlp.Spans(resources, str(section.get("traces_path", otlp.TRACES))), own_metrics)
 
 
 def _telemetry_resources(settings: Settings, function: str, configured: JsonObject) -> dict[str, JsonObject]:
@@ -336,7 +342,7 @@ def messaging_system(settings: Settings) -> str:
 
 
 def ses(settings: Settings) -> "AwsClient | None":
-    """Return Amazon SES, which sends mail; None on another platform."""
+    """Return Amazon SES, which sends mail; None on another platform, where mails go another way."""
     place = aws_place(settings)
     if place is None:
         return None
@@ -377,7 +383,10 @@ def _aws_credentials() -> "Credentials":
 
 
 def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
-    """Return None if the settings name no database. With an emulated Pub/Sub, Google's Firestore is never used."""
+    """Return the database, whose calls raise Temporary with the code; None if the settings name none.
+
+    On this machine, only an emulated Firestore is used, and never Google's.
+    """
     if not settings.firestore or (settings.is_local and not settings.firestore_host):
         return None
     from shared.cloud.gcp.firestore import Firestore
@@ -388,7 +397,7 @@ def _firestore(settings: Settings, code: TemporaryCode) -> "Firestore | None":
 
 
 def _authorization(settings: Settings, emulated_host: str | None) -> "Authorization":
-    """Return no authorization for an emulator, which asks for none."""
+    """Return what authorizes calls to Google Cloud: nothing for an emulator, else this function's service account."""
     from shared.cloud.gcp.tokens import no_authorization
 
     return no_authorization if emulated_host else _google_authorization(settings.metadata_host)

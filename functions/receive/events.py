@@ -212,7 +212,7 @@ def _raw_parts(
     body = request.body if with_body else None
     headers: bytes | None = None
     if source.keep_raw == "all":
-        headers = texts_json([[name, value] for name, value in request.headers if name not in source.secret_headers])
+        headers = texts_json([[name, value] for name, value in request.headers if name not in source.left_out_headers])
     if source.password_headers:
         # Imported here, because a source whose schemes are all signatures has no credentials to remove.
         from functions.receive.credential_removal import remove_credentials

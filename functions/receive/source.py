@@ -17,17 +17,15 @@ from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
 from shared.limits import Limits
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
-from shared.signatures.locations import Choices, Conditions, Location, first_value_at, parse_choices, read_conditions
+from shared.signatures.locations import Conditions, Location, first_value_at, read_conditions
 
 if TYPE_CHECKING:
     from functions.receive.browser_form import BrowserForm
     from functions.receive.bus import BusInput
     from functions.receive.handshakes import Handshake
 
-_PASSWORDS: Final = frozenset({"authorization", "proxy-authorization", "x-webhook-password"})
+_PASSWORD_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "x-webhook-password"})
 """Headers of passwords and tokens that a request may have whatever its source's schemes are."""
-_CREDENTIALS: Final = _PASSWORDS | {"cookie"}
-"""Headers that an event never keeps."""
 _ADDED_HEADERS: Final = frozenset({"function-execution-id"})
 """Headers that no sender sends: functions-framework adds them."""
 # Proxies write `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:443`.
@@ -44,7 +42,8 @@ DataStep = Callable[[Json, Limits], Json]
 """A change of the parsed data that a source's settings ask for. Raises Rejected."""
 
 DataCheck = Callable[[Json], Json]
-"""A check of an authenticated request's data; returns the data that goes on. Raises Rejected."""
+"""A check of an authenticated request's data. Returns the data, or without what serves the checks alone, such as a
+token: no event keeps that. Raises Rejected."""
 
 
 class AllowList:
@@ -101,7 +100,10 @@ def _without_port(hop: str) -> str:
 class Source:
     """A source, as its settings define it.
 
+    name                its name in the configuration, which is the path of its URL
     auth                its schemes, of which any one must authenticate a request
+    methods             the methods of requests that make events
+    max_body_bytes      the largest body, or the largest message of its bus
     unwrap              the data is the content of the one element of an XML document
     body                the format of every body; empty if the content type decides it
     formats             the formats that its provider sends, of which a body's first bytes show one; empty if unknown
@@ -111,15 +113,19 @@ class Source:
     keep_raw            how much of a request an event keeps as it was sent: `no`, `body` or `all`
     dedupe              by which of `body`, `signed` and `delivery_id` an event is identified; empty for the usual rules
     fact_locations      where a request has the facts of an event
-    unpacked            the field of a form that has the real body as JSON; empty if there is none
+    unpacked_field      the field of a form that has the real body as JSON; empty if there is none
     content_types       the content types it accepts, such as `application/json`, `text/*` or `*+json`; empty for any
     trusted_proxies     the number of last addresses in X-Forwarded-For that our own proxies wrote
     public_url          the URL that its sender uses, as configured, without a query; empty if the request shows it
-    handshake_methods   the methods of its provider's handshakes
     type_words          the most words that a log may show of an event's type that comes from a header
-    data_steps          the changes that its settings make to the parsed data, in order
+    allow               the addresses that may send; None for all
+    respond             its own reply to an accepted request; None for the usual one
+    form                what browsers need that post a form to it; None if it takes no browser's form
+    handshakes          the handshakes of its provider
+    data_steps          the changes that `unpack` and `cast` make to the parsed data, in order
     data_checks         the checks of the data once its sender is authenticated, in order
-    bus                 the bus that brings its messages; None if it takes requests
+    bus                 the bus that brings its messages, some by a push, which is a request of the platform; None if
+                        its senders post to it themselves
     recover             how its recovered events are authenticated: `signature` or `listed`; empty if it has none
 
     The fields from `answered_methods` on follow from these.
@@ -137,11 +143,10 @@ class Source:
     keep_raw: str = "no"
     dedupe: str = ""
     fact_locations: FactLocations = field(default_factory=FactLocations)
-    unpacked: str = ""
+    unpacked_field: str = ""
     content_types: tuple[str, ...] = ()
     trusted_proxies: int = 0
     public_url: str = ""
-    handshake_methods: tuple[str, ...] = ()
     type_words: int = 1
     allow: AllowList | None = None
     respond: Respond | None = None
@@ -155,12 +160,12 @@ class Source:
     answered_methods: tuple[str, ...] = field(init=False)
     """Its methods, and the methods of preflights and handshakes, which make no event."""
     max_request_bytes: int = field(init=False)
-    """The largest body of a request. A push of the bus has more in it than the message."""
+    """The largest body of a request. A push of its bus has more in it than the message."""
     secret_names: tuple[str, ...] = field(init=False)
     password_headers: frozenset[str] = field(init=False)
     """The headers of passwords and tokens; empty where every scheme is a signature."""
-    secret_headers: frozenset[str] = field(init=False)
-    """The headers that `keep_raw` leaves out."""
+    left_out_headers: frozenset[str] = field(init=False)
+    """The headers that `keep_raw` leaves out: all that may have a credential, the signature, and added ones."""
     body_tokens: tuple[Location, ...] = field(init=False)
     """The locations in the body where its sender puts a token."""
     takes_links: bool = field(init=False)
@@ -182,14 +187,15 @@ class Source:
             answered.append("HEAD")
         if self.form:
             answered.append("OPTIONS")
-        answered.extend(self.handshake_methods)
+        answered.extend(handshake.method for handshake in self.handshakes)
         # The keys of a dict are these in their order, without repeats.
         self.answered_methods = tuple(dict.fromkeys(answered))
         self.secret_names = tuple(dict.fromkeys(auth.secret for auth in self.auth if auth.secret))
         passwords = [auth for auth in self.auth if not auth.signs_content and (auth.secret or auth.credentials)]
-        self.password_headers = _PASSWORDS | _header_names(passwords) if passwords else frozenset()
+        self.password_headers = _PASSWORD_HEADERS | _header_names(passwords) if passwords else frozenset()
         signature_headers = {header for auth in self.auth for header in auth.signature_headers}
-        self.secret_headers = _CREDENTIALS | _ADDED_HEADERS | _header_names(self.auth) | signature_headers
+        scheme_headers = _header_names(self.auth) | signature_headers
+        self.left_out_headers = _PASSWORD_HEADERS | {"cookie"} | _ADDED_HEADERS | scheme_headers
         self.body_tokens = body_tokens(self.auth)
         self.takes_links = "link" in schemes
         self.takes_path_token = "path" in schemes
@@ -207,7 +213,7 @@ class Source:
 
     def facts_signed_by(self, auth: AuthScheme, request: http.Request) -> SignedFacts:
         """Return which facts a signature of the scheme covers in this request."""
-        return self.fact_locations.signed_by(auth.coverage(self.unpacked, request))
+        return self.fact_locations.signed_by(auth.coverage(self.unpacked_field, request))
 
 
 def body_tokens(schemes: Sequence[AuthScheme]) -> tuple[Location, ...]:
@@ -290,9 +296,10 @@ def _read_source(name: str, settings: Json) -> Source:
     allow = settings.get("allow")
     respond = settings.get("respond")
     form = _form(settings.get("form"))
-    unpacked = parse_choices(settings.get("unpack"))
+    packed = settings.get("unpack")
+    packed_path = path_in_data(packed) if isinstance(packed, str) else ()
     cast = settings.get("cast")
-    data_steps = [unpack(unpacked)] if unpacked else []
+    data_steps = [unpack(packed_path)] if packed_path else []
     if isinstance(cast, dict):
         data_steps.append(cast_values(cast))
     return Source(
@@ -304,15 +311,14 @@ def _read_source(name: str, settings: Json) -> Source:
         body=str(settings.get("body", "")),
         formats=_texts(settings.get("formats", [])),
         repeats=_repeats(settings.get("repeats", [])),
-        batch=tuple(batch.split(".")[1:]) if isinstance(batch, str) else (),
+        batch=path_in_data(batch) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "")),
         fact_locations=read_fact_locations(settings),
-        unpacked=unpacked[0][0].path[-1] if unpacked else "",
+        unpacked_field=packed_path[0] if len(packed_path) == 1 else "",  # a form has no fields in fields
         content_types=_texts(settings.get("content_types", [])),
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),
         public_url=str(settings.get("public_url", "")),
-        handshake_methods=tuple(str(each.get("method", "POST")) for each in handshakes if isinstance(each, dict)),
         type_words=_integer(settings.get("type_words", 1)),
         allow=None if allow is None else AllowList(_texts(allow)),
         respond=read_respond(respond) if isinstance(respond, dict) else None,
@@ -325,21 +331,25 @@ def _read_source(name: str, settings: Json) -> Source:
     )
 
 
-def unpack(choices: Choices) -> DataStep:
-    """Return the step that replaces the data by the object or list that one of its fields contains as JSON.
+def path_in_data(text: str) -> tuple[str, ...]:
+    """Return the names that lead to a place in the data, without the first one, which is always `data`."""
+    return tuple(text.split(".")[1:])
 
-    A field whose text only begins like JSON is data like any other.
+
+def unpack(path: Sequence[str]) -> DataStep:
+    """Return the step that replaces the data by the object or list that the text at the path contains as JSON.
+
+    A text that only begins like JSON is data like any other.
     """
 
     def apply(data: Json, limits: Limits) -> Json:
-        for [location] in choices:
-            packed = first_value_at(location.path, data)
-            if isinstance(packed, str) and packed.lstrip()[:1] in {"{", "["}:
-                try:
-                    return parse_as("json", packed.encode(), None, limits).data
-                except errors.Rejected as error:
-                    if error.code != "malformed_body":  # JSON that passes a limit
-                        raise
+        packed = first_value_at(path, data)
+        if isinstance(packed, str) and packed.lstrip()[:1] in {"{", "["}:
+            try:
+                return parse_as("json", packed.encode(), None, limits).data
+            except errors.Rejected as error:
+                if error.code != "malformed_body":  # JSON that passes a limit
+                    raise
         return data
 
     return apply
@@ -354,7 +364,7 @@ def cast_values(settings: JsonObject) -> DataStep:
     from shared.casting import CASTS
 
     conversions = {str(kind): convert for kind, convert in CASTS.items()}
-    casts = [(tuple(path.split(".")[1:]), str(kind)) for path, kind in settings.items()]
+    casts = [(path_in_data(path), str(kind)) for path, kind in settings.items()]
 
     def apply(data: Json, _: Limits) -> Json:
         for path, kind in casts:
@@ -366,8 +376,9 @@ def cast_values(settings: JsonObject) -> DataStep:
 
 def _converted(value: Json, path: Sequence[str], convert: Callable[[Json], Json], *, to_list: bool) -> Json:
     """Return the value with the values at the path converted. `to_list` says that `convert` makes lists."""
-    is_already_list = to_list and not path
-    if isinstance(value, list) and not is_already_list:
+    # A list along the path, or at its end, stands for its items, unless the value there is to be a list itself.
+    is_list_wanted_here = to_list and not path
+    if isinstance(value, list) and not is_list_wanted_here:
         return [_converted(item, path, convert, to_list=to_list) for item in value]
     if path:
         key, *rest = path

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from shared.jsontext import Json, JsonObject, kind_of, to_json
-from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
+from shared.writers.writing import BoundedText, FormatFault, Location, scalar_text
 
 # A cell with one of these is quoted: any delimiter that a reader may look for, a quotation mark, a line break, a byte
 # order mark, which a reader would drop at the start of a file, and a space at an end.
@@ -19,15 +19,15 @@ def write_csv(value: Json, delimiter: str, *, keeps_formulas: bool = False) -> s
     """Return a header and a row for each object of a list. The columns are the keys of all objects, in their order.
 
     Unless `keeps_formulas`, a text that a spreadsheet would run as a formula gets an apostrophe before it. Raises
-    Unwritable, and Permanent (`output_too_large`).
+    FormatFault, and Permanent (`output_too_large`).
     """
     if not isinstance(value, list):
-        raise Unwritable(None, f"is {kind_of(value)}, and CSV is a list of objects")
+        raise FormatFault(None, f"is {kind_of(value)}, and CSV is a list of objects")
     rows = [_row(item, (None, number)) for number, item in enumerate(value)]
     names = dict.fromkeys(name for row in rows for name in row)
     for name in names:
         if "\n" in name or "\r" in name:
-            raise Unwritable(None, "has a key with a line break in it, which cannot name a CSV column")
+            raise FormatFault(None, "has a key with a line break in it, which cannot name a CSV column")
     csv = BoundedText()
     csv.verify(len(names) * len(rows))  # each cell has at least one character, its delimiter
     if names:
@@ -49,9 +49,9 @@ def _line(cells: list[str], delimiter: str) -> str:
 
 
 def _row(item: Json, location: Location) -> JsonObject:
-    """Return the item, which must be an object. Raises Unwritable."""
+    """Return the item, which must be an object. Raises FormatFault."""
     if not isinstance(item, dict):
-        raise Unwritable(location, f"is {kind_of(item)}, and a CSV row is an object")
+        raise FormatFault(location, f"is {kind_of(item)}, and a CSV row is an object")
     return item
 
 
@@ -66,19 +66,19 @@ def _quoted(text: str) -> str:
 
 
 def write_ndjson(value: Json) -> str:
-    """Return a line of JSON for each item of a list. Raises Unwritable."""
+    """Return a line of JSON for each item of a list. Raises FormatFault."""
     if not isinstance(value, list):
-        raise Unwritable(None, f"is {kind_of(value)}, and NDJSON is a list, a line an item")
+        raise FormatFault(None, f"is {kind_of(value)}, and NDJSON is a list, a line an item")
     return "".join(f"{to_json(item)}\n" for item in value)
 
 
 def write_form(value: Json) -> str:
     """Write an object as a form, in which a list is a field that is repeated.
 
-    Raises Unwritable, and Permanent (`output_too_large`).
+    Raises FormatFault, and Permanent (`output_too_large`).
     """
     if not isinstance(value, dict):
-        raise Unwritable(None, f"is {kind_of(value)}, and a form is an object")
+        raise FormatFault(None, f"is {kind_of(value)}, and a form is an object")
     text = BoundedText()
     separator = ""
     for name, field in value.items():

@@ -40,8 +40,11 @@ def place_of_senders_key(place: str, key: str) -> str:
     return f'{place}["{key}"]' if is_shown else f"{place}.*"
 
 
-class Unwritable(ValueError):
-    """A value that the format cannot represent. `reason` is the end of a sentence about it: `is null, which …`."""
+class FormatFault(ValueError):
+    """A value that a format cannot represent, or a document that is not of the format.
+
+    `reason` is the end of a sentence about it: `is null, which …`.
+    """
 
     def __init__(self, location: Location, reason: str) -> None:
         super().__init__(reason)
@@ -99,11 +102,11 @@ class BoundedText(Room):
 
 
 def scalar_text(value: jsontext.Json, location: Location) -> str:
-    """Return the value as text, for formats that have nothing else; null is an empty text. Raises Unwritable."""
+    """Return the value as text, for formats that have nothing else; null is an empty text. Raises FormatFault."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
-        raise Unwritable(location, f"is {jsontext.kind_of(value)} where only text fits")
+        raise FormatFault(location, f"is {jsontext.kind_of(value)} where only text fits")
     if isinstance(value, bool):
         return "true" if value else "false"
     # The value is a number here, written as in JSON.
@@ -111,14 +114,14 @@ def scalar_text(value: jsontext.Json, location: Location) -> str:
 
 
 def verify_json(value: jsontext.Json, location: Location = None) -> None:
-    """Raise Unwritable for a value that is not JSON. A step that the operator wrote in Python can return one."""
+    """Raise FormatFault for a value that is not JSON. A step that the operator wrote in Python can return one."""
     if isinstance(value, str):
         if not value.isascii():
             _verify_text(value, location)
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):  # the type says so, but nothing checks it at run time
-                raise Unwritable(location, f"has a key that is not text but {type(key).__name__}")
+                raise FormatFault(location, f"has a key that is not text but {type(key).__name__}")
             if not key.isascii():
                 _verify_text(key, location)
             verify_json(item, (location, key))
@@ -126,11 +129,11 @@ def verify_json(value: jsontext.Json, location: Location = None) -> None:
         for number, item in enumerate(value):
             verify_json(item, (location, number))
     elif isinstance(value, float) and not math.isfinite(value):
-        raise Unwritable(location, "is a number that JSON lacks (infinity, or not a number)")
+        raise FormatFault(location, "is a number that JSON lacks (infinity, or not a number)")
 
 
 def _verify_text(text: str, location: Location) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Unwritable(location, "holds half of a surrogate pair, which UTF-8 cannot encode") from None
+        raise FormatFault(location, "holds half of a surrogate pair, which UTF-8 cannot encode") from None

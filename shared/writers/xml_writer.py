@@ -13,7 +13,7 @@ from typing import Final
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from shared.jsontext import Json, JsonObject, kind_of
-from shared.writers.writing import BoundedText, Location, Unwritable, scalar_text
+from shared.writers.writing import BoundedText, FormatFault, Location, scalar_text
 
 NAME_RULE: Final = "a letter, then letters, digits, `_`, `-` and `.`"
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -37,7 +37,7 @@ _IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
 def write_xml(value: Json, root: str | None) -> str:
     """Return the value as an XML document. Its element is named `root`, or as the only key of the value.
 
-    Raises Unwritable, and Permanent (`output_too_large`).
+    Raises FormatFault, and Permanent (`output_too_large`).
     """
     location: Location = None
     if root is None:
@@ -49,28 +49,28 @@ def write_xml(value: Json, root: str | None) -> str:
 
 
 def _only_entry(value: Json) -> tuple[str, Json, Location]:
-    """Return the only key of an object, its value and the value's place. Raises Unwritable."""
+    """Return the only key of an object, its value and the value's place. Raises FormatFault."""
     if not isinstance(value, dict) or len(value) != 1:
         kind = f"an object with {len(value)} keys" if isinstance(value, dict) else kind_of(value)
-        raise Unwritable(None, f"is {kind}, and XML has one element around all: name it, such as `root: event`")
+        raise FormatFault(None, f"is {kind}, and XML has one element around all: name it, such as `root: event`")
     [(name, inner)] = value.items()
     if isinstance(inner, list):
-        raise Unwritable((None, name), "is a list, and XML has one element around all: name it, such as `root: event`")
+        raise FormatFault((None, name), "is a list, and XML has one element around all: name it, such as `root: event`")
     return name, inner, (None, name)
 
 
 def _write_element(
     name: str, value: Json, location: Location, prefixes: Mapping[str, str], document: BoundedText
 ) -> None:
-    """Write an element, and the elements in it. Raises Unwritable.
+    """Write an element, and the elements in it. Raises FormatFault.
 
     `location` is the place of the value, for messages. `prefixes` has the namespace of each prefix that the elements
     around this one declare.
     """
     if isinstance(value, list):
-        raise Unwritable(location, "is a list in a list, and XML has no name for what is in it")
+        raise FormatFault(location, "is a list in a list, and XML has no name for what is in it")
     if name.startswith("xmlns:"):
-        raise Unwritable(location, "has the prefix `xmlns`, which no element may have")
+        raise FormatFault(location, "has the prefix `xmlns`, which no element may have")
     if not isinstance(value, dict):
         _verify_name(name, location, prefixes)
         text = _escaped(value, location)
@@ -101,12 +101,12 @@ def _write_element(
 
 
 def _attribute(name: str, value: Json, location: Location, prefixes: Mapping[str, str]) -> str:
-    """Return an attribute with a space before it. Raises Unwritable."""
+    """Return an attribute with a space before it. Raises FormatFault."""
     _verify_name(name, location, prefixes)
     text = _text(value, location)
     is_declaration = name == "xmlns" or name.startswith("xmlns:")
     if is_declaration and not _may_declare(name, text):
-        raise Unwritable(location, "declares a prefix in a way that namespaces do not allow")
+        raise FormatFault(location, "declares a prefix in a way that namespaces do not allow")
     escaped = _IN_ATTRIBUTE.sub(lambda character: _ATTRIBUTE_ESCAPES[character[0]], text)
     return f' {name}="{escaped}"'
 
@@ -140,10 +140,10 @@ def _escaped(value: Json, location: Location) -> str:
 
 
 def _text(value: Json, location: Location) -> str:
-    """Return the value as text that XML can hold. Raises Unwritable."""
+    """Return the value as text that XML can hold. Raises FormatFault."""
     text = scalar_text(value, location)
     if _NOT_XML.search(text):
-        raise Unwritable(location, "holds a control character, which XML cannot hold")
+        raise FormatFault(location, "holds a control character, which XML cannot hold")
     return text
 
 
@@ -152,18 +152,18 @@ def _verify_attributes(value: JsonObject, location: Location, prefixes: Mapping[
     names = [key[1:].partition(":") for key in value if key.startswith("@") and ":" in key]
     expanded_names = {(prefixes.get(prefix, prefix), local_name) for prefix, _, local_name in names}
     if len(expanded_names) < len(names):
-        raise Unwritable(location, "has the same attribute twice, under two prefixes of one namespace")
+        raise FormatFault(location, "has the same attribute twice, under two prefixes of one namespace")
 
 
 def _verify_name(name: str, location: Location, prefixes: Mapping[str, str]) -> None:
-    """Raise Unwritable for a text that is not a name, or has a prefix that is not declared."""
+    """Raise FormatFault for a text that is not a name, or has a prefix that is not declared."""
     if _PLAIN_NAME.fullmatch(name):
         return
     if not is_xml_name(name):
-        raise Unwritable(location, f"is not a name for an XML element: {NAME_RULE}")
+        raise FormatFault(location, f"is not a name for an XML element: {NAME_RULE}")
     prefix, colon, _ = name.partition(":")
     if colon and prefix not in prefixes:
-        raise Unwritable(
+        raise FormatFault(
             location,
             f"has the prefix `{prefix}`, which no element around it declares: add `@xmlns:{prefix}`, or rename it",
         )

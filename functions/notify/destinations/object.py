@@ -432,7 +432,7 @@ def content_of(event: Event, settings: Settings) -> Content:
     """
     try:
         plain, type_ = _written(event, settings)
-    except writing.Unwritable as fault:
+    except writing.FormatFault as fault:
         rule = f"the object as {settings.format}: {fault.message('value')}"
         raise errors.Permanent("conversion_failed", rule) from None
     except (ValueError, RecursionError) as error:

@@ -1,17 +1,23 @@
-"""Requests: ask another function or system for new data."""
+"""The steps `call` and `fetch`, which ask another system for data, and how they ask it.
+
+Both get their answer from `answer_once`. It looks in three places, of which the first one that has an answer counts:
+
+1. the answer that is stored for this event, so that an event that comes again is transformed as before
+2. with `cached`, the answer that this process keeps for the URL
+3. the system itself, by `request_answer`, once its host has a place for the request (functions/transform/hosts.py)
+"""
 
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from functions.transform import step
 from functions.transform.paths import DataPath, find_value, parse_path, put
 from functions.transform.steps.compose import merge
-from shared import errors, fetch, ports
+from shared import errors, fetch
 from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
 from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.formats.parse import parse_body
@@ -33,6 +39,8 @@ MAX_CACHED_BYTES: Final = 8 * 1_048_576
 """The most bytes of answers that this process keeps for `cached`."""
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 """Statuses below 500 by which a server says that the same request may succeed later."""
+_CACHE: Final[TimedCache[bytes]] = TimedCache(MAX_CACHED_BYTES, weight=len)
+"""The answers that this process keeps for `cached`, as JSON."""
 
 
 class _AuthSchemes:
@@ -60,7 +68,7 @@ class AskingSettings(step.Settings):
     secret: SecretName | None = None
     auth: Annotated[Sequence[JsonObject], _AuthSchemes(), LISTED] = ()
     timeout: Annotated[Seconds, limits(ge=1, le=30)] = 10.0
-    retry: Annotated[Sequence[Seconds], limits(max_length=50)] | None = None
+    retry: Annotated[Sequence[Seconds], limits(max_length=50)] | None = None  # chain.py reads it
     allow_private: bool = False
 
     def prepare(self) -> None:
@@ -86,7 +94,58 @@ class Question:
         return re.split("[/?]", after_scheme, maxsplit=1)[0]
 
 
-async def ask(settings: AskingSettings, question: Question, event: Event, services: step.Services) -> Json:
+async def answer_once(
+    settings: AskingSettings,
+    question: Question,
+    event: Event,
+    services: step.Services,
+    cached_seconds: float | None = None,
+) -> Json:
+    """Return the answer that is stored for this event and question. If there is none, get one and store it.
+
+    An answer that this process got less than `cached_seconds` ago serves other events too; None means that each event
+    asks. Without blobs, nothing is stored for the event. Raises as `request_answer` does.
+    """
+    if services.blobs is None:
+        return await _reused_answer(settings, question, event, services, cached_seconds)
+    name = _answer_name(settings, question, event)
+    stored = await services.blobs.get(name)
+    if stored is not None:
+        stored_answer: Json = json.loads(stored)
+        return stored_answer
+    answer = await _reused_answer(settings, question, event, services, cached_seconds)
+    await services.blobs.put(name, to_json(answer).encode())
+    return answer
+
+
+def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
+    """Return the name of the blob of an answer. It is another one after a change of the step's settings."""
+    body_hash = hashlib.sha256(question.body).hexdigest()
+    facts: list[Json] = [settings.given(), question.method, question.url, body_hash]
+    facts_hash = hashlib.sha256(canonical(facts)).hexdigest()
+    return f"answers/{event.id}/{facts_hash[:32]}"
+
+
+async def _reused_answer(
+    settings: AskingSettings,
+    question: Question,
+    event: Event,
+    services: step.Services,
+    cached_seconds: float | None,
+) -> Json:
+    """Return the answer that this process keeps for the URL, or request one and keep it for `cached_seconds`."""
+    if cached_seconds is None:
+        return await request_answer(settings, question, event, services)
+    key = hashlib.sha256(canonical([settings.given(), question.url])).hexdigest()
+    content = _CACHE.get(key, services.now())
+    if content is None:
+        content = to_json(await request_answer(settings, question, event, services)).encode()
+        _CACHE.put(key, content, services.now(), cached_seconds)
+    answer: Json = json.loads(content)
+    return answer
+
+
+async def request_answer(settings: AskingSettings, question: Question, event: Event, services: step.Services) -> Json:
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
     Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked` or
@@ -96,9 +155,9 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
     request = await _request(settings, question, event, services)
     if services.hosts is None:
         answer = await services.authenticator.send(settings.schemes, request)
-        _verify_answer(answer, question)
     else:
-        answer = await _ask_in_turn(services.hosts, settings, question, event, services, request)
+        answer = await _send_in_turn(services.hosts, settings, question, event, services, request)
+    _verify_answer(answer, question)
     if not answer.body.strip():
         return None
     try:
@@ -109,7 +168,7 @@ async def ask(settings: AskingSettings, question: Question, event: Event, servic
         ) from error
 
 
-async def _ask_in_turn(
+async def _send_in_turn(
     hosts: "StepHosts",
     settings: AskingSettings,
     question: Question,
@@ -117,56 +176,31 @@ async def _ask_in_turn(
     services: step.Services,
     request: fetch.Outgoing,
 ) -> fetch.Fetched:
-    """Ask once the host has a place for the request. Raises as `ask` does."""
-    place = await hosts.enter(id(settings), question.host, event)
-    if not isinstance(place, str):
-        raise step.SystemUnavailable("host_unavailable", place.reason, until=place.until)
+    """Send the request once the host has a place for it, and tell `hosts` whether the host failed.
+
+    Return any answer. Raises as `request_answer` does, if there is none.
+    """
+    step_id = id(settings)  # each step of the configuration has a settings object of its own
+    key = await hosts.enter(step_id, question.host, event)
+    if not isinstance(key, str):  # Closed, with the reason
+        raise step.SystemUnavailable("host_unavailable", key.reason, until=key.until)
     has_failed: bool | None = None  # None is neither: the outcome says nothing about the host
     reason = ""
     try:
         answer = await services.authenticator.send(settings.schemes, request)
-        has_failed = False
-        _verify_answer(answer, question)
+        has_failed = _is_unavailable(answer)
+        reason = _status_text(answer, question)
     except errors.Temporary as error:
         # Trouble of a part of ours, such as the store of secrets, says nothing about the host.
         has_failed = True if error.code in step.UNAVAILABLE_CODES else None
         reason = error.detail
         raise
     finally:
-        hosts.leave(place, has_failed=has_failed, reason=reason)
-    await hosts.give_back(question.host)
+        hosts.leave(key, has_failed=has_failed, reason=reason)
+    # After a failure, the other instances do not ask the host until the lease of this one ends.
+    if not has_failed:
+        await hosts.give_back(question.host)
     return answer
-
-
-async def ask_once(
-    asking: Callable[[], Awaitable[Json]],
-    settings: AskingSettings,
-    question: Question,
-    event: Event,
-    blobs: ports.Blobs | None,
-) -> Json:
-    """Return the answer that is stored for this event and question. If there is none, call `asking`, and store it.
-
-    So an event that comes again is transformed as before. Without `blobs`, nothing is stored.
-    """
-    if blobs is None:
-        return await asking()
-    name = _answer_name(settings, question, event)
-    stored = await blobs.get(name)
-    if stored is not None:
-        stored_answer: Json = json.loads(stored)
-        return stored_answer
-    answer = await asking()
-    await blobs.put(name, to_json(answer).encode())
-    return answer
-
-
-def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
-    """Return the name of the blob of an answer. It is another one after a change of the step's settings."""
-    body_hash = hashlib.sha256(question.body).hexdigest()
-    facts: list[Json] = [settings.given(), question.method, question.url, body_hash]
-    facts_hash = hashlib.sha256(canonical(facts)).hexdigest()
-    return f"answers/{event.id}/{facts_hash[:32]}"
 
 
 async def _request(
@@ -205,14 +239,22 @@ async def _signature(secret: str, body: bytes, event: Event, services: step.Serv
 
 def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     """Raise Temporary for an answer after which the route runs again later, and Permanent for any other bad one."""
-    status = answer.status
-    if status in _RETRIED_STATUSES or status >= 500:
-        raise errors.Temporary("host_unavailable", f"{question.host} answered {status}")
-    if not 200 <= status < 300:
+    if _is_unavailable(answer):
+        raise errors.Temporary("host_unavailable", _status_text(answer, question))
+    if not 200 <= answer.status < 300:
         hint = _redirect_hint(answer, question)
-        raise errors.Permanent("request_rejected", f"{question.host} answered {status}{hint}")
+        raise errors.Permanent("request_rejected", f"{_status_text(answer, question)}{hint}")
     if answer.is_cut:
         raise errors.Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
+
+
+def _is_unavailable(answer: fetch.Fetched) -> bool:
+    """Return whether the answer means that the host may accept the same request later."""
+    return answer.status in _RETRIED_STATUSES or answer.status >= 500
+
+
+def _status_text(answer: fetch.Fetched, question: Question) -> str:
+    return f"{question.host} answered {answer.status}"
 
 
 def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
@@ -223,10 +265,12 @@ def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
     return f"; redirects are not followed: {advice}"
 
 
+# The steps
+
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
-"""The scheme and host of a URL, which have no placeholder of a template."""
+"""The scheme and host of a URL, which have no placeholder of a template. `_verify_url` rejects plain http, unless
+`allow_private` is set."""
 _HTML: Final = re.compile(r"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
-_CACHE: Final[TimedCache[bytes]] = TimedCache(MAX_CACHED_BYTES, weight=len)
 
 
 def _verify_host(url: str) -> str:
@@ -290,7 +334,7 @@ class Call(AskingSettings, step.AskingStep):
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         body = to_json(to_cloudevent(event)).encode()
         question = Question("POST", self.url, body, "application/cloudevents+json")
-        answer = await ask_once(partial(ask, self, question, event, services), self, question, event, services.blobs)
+        answer = await answer_once(self, question, event, services)
         return event if answer is None else _with_note(put(event, self._into, answer), answer)
 
 
@@ -338,22 +382,9 @@ class Fetch(AskingSettings, step.AskingStep):
 
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         question = Question("GET", self._url.render(view_of(event)))
-        asking = partial(self._ask_or_reuse, question, event, services)
-        answer = await ask_once(asking, self, question, event, services.blobs)
+        answer = await answer_once(self, question, event, services, self.cached)
         if answer is None:
             return event
         before = find_value(event.data, self._into.parts)
         after = merge(before, answer) if isinstance(before, dict) and isinstance(answer, dict) else answer
         return _with_note(put(event, self._into, after), answer)
-
-    async def _ask_or_reuse(self, question: Question, event: Event, services: step.Services) -> Json:
-        """Return the answer that this process keeps for the URL, or ask. Raises as `ask` does."""
-        if self.cached is None:
-            return await ask(self, question, event, services)
-        key = hashlib.sha256(canonical([self.given(), question.url])).hexdigest()
-        content = _CACHE.get(key, services.now())
-        if content is None:
-            content = to_json(await ask(self, question, event, services)).encode()
-            _CACHE.put(key, content, services.now(), self.cached)
-        answer: Json = json.loads(content)
-        return answer

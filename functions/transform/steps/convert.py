@@ -1,7 +1,8 @@
 """The step `convert`, which turns documents from one format into another.
 
 A document is a text, bytes as an event holds them (`{"type": …, "size": …, "base64": …}`), or parsed JSON. `Convert`
-finds out the format of the document, reads it with `read_document` and writes the value with `write_document`.
+finds out the format of the document, reads it with `read_document` and writes the value with `write_document`. Both
+raise FormatFault, whose sentence `Convert` completes with the place of the document.
 """
 
 from base64 import b64decode
@@ -15,7 +16,7 @@ from shared.event import Event
 from shared.formats import parse
 from shared.formats.text_body import binary
 from shared.jsontext import Json
-from shared.writers.writing import Location, Unwritable, verify_json
+from shared.writers.writing import FormatFault, Location, verify_json
 
 if TYPE_CHECKING:
     from functions.transform.writers.protobuf import MessageKind
@@ -69,7 +70,7 @@ def format_of_type(type_name: str | None) -> Format | None:
 
 
 def read_document(document: Json, format_name: Format, message: "MessageKind | None") -> Json:
-    """Return the value of a document that is a text or bytes. `message` is needed for Protobuf. Raises Unwritable."""
+    """Return the value of a document that is a text or bytes. `message` is needed for Protobuf. Raises FormatFault."""
     content = documents.content_of(document)
     assert content is not None
     if format_name == "protobuf":
@@ -81,11 +82,14 @@ def read_document(document: Json, format_name: Format, message: "MessageKind | N
     try:
         return parse.parse_as(parser_name, content, content_type or "").data
     except Rejected as error:
-        raise Unwritable(None, f"cannot be read as {format_name}: {error.detail}") from None
+        raise FormatFault(None, f"cannot be read as {format_name}: {error.detail}") from None
 
 
 def write_document(value: Json, format_name: Format, options: WriteOptions) -> Json:
-    """Return the value as a document in this format: text, bytes, or for `json` the value itself. Raises Unwritable."""
+    """Return the value as a document in this format: text, bytes, or for `json` the value itself.
+
+    Raises FormatFault.
+    """
     verify_json(value)
     written = _written(value, format_name, options)
     if isinstance(written, bytes):
@@ -94,7 +98,7 @@ def write_document(value: Json, format_name: Format, options: WriteOptions) -> J
 
 
 def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json | bytes":
-    """Return the value as a text or bytes, or for `json` as it is. Raises Unwritable."""
+    """Return the value as a text or bytes, or for `json` as it is. Raises FormatFault."""
     # Each writer is imported with its first document, because most deployments use one or none.
     match format_name:
         case "json":
@@ -208,11 +212,14 @@ class Convert(paths.PathSettings, step.Step):
         return None
 
     def needs(self) -> tuple[str, ...]:
-        # Without `from`, the type of a document can turn out to be YAML.
-        is_needed = {"yaml": self.from_ in (None, "yaml") or self.exact, "protobuf": self._message is not None}
+        # Only reading YAML needs a library. Without `from`, a document can turn out to be YAML; with `exact`, what was
+        # written is read again.
+        reads_yaml = self.from_ in (None, "yaml") or (self.exact and self.to == "yaml")
+        is_needed = {"yaml": reads_yaml, "protobuf": self._message is not None}
         return tuple(extra for extra in self.extras if is_needed[extra])
 
     def removes(self) -> tuple[str, ...]:
+        # Where a text or bytes are written, the fields of the value are not there any more.
         return (self.into or self.path,)
 
     def apply(self, event: Event, _: step.StepContext) -> Event | step.Noted:
@@ -224,7 +231,7 @@ class Convert(paths.PathSettings, step.Step):
         def convert_value(value: Json, place: str) -> Json:
             try:
                 return self._convert(value, datatype)
-            except Unwritable as fault:
+            except FormatFault as fault:
                 raise Permanent("conversion_failed", fault.message(place)) from None
 
         converted = self.change(event, convert_value, CONTENT_TYPES[self.to])
@@ -233,7 +240,7 @@ class Convert(paths.PathSettings, step.Step):
         if self.to == "json" and is_all_of_data and isinstance(converted.data, str):
             # This text is a JSON value. Its type tells later steps and destinations not to parse it again.
             return converted.with_data(converted.data, documents.JSON_TYPE)
-        if converted is event and self.from_ is not None:
+        if converted is event and self.from_ is not None:  # `change` returns the event itself if nothing changes
             return step.Noted(event, f"{self.path} is not a text to read as {self.from_}, and stays as it is")
         return converted
 
@@ -255,27 +262,27 @@ class Convert(paths.PathSettings, step.Step):
         return self.to == "text" or datatype == documents.JSON_TYPE
 
     def _read(self, document: Json, datatype: str | None) -> Json:
-        """Return the value of a document that is a text or bytes. Raises Unwritable."""
+        """Return the value of a document that is a text or bytes. Raises FormatFault."""
         format_name = self.from_ or format_of_type(documents.type_of(document) or datatype)
         if format_name is None:
             kind = "text" if isinstance(document, str) else "bytes whose type names no format"
-            raise Unwritable(None, f"is {kind}: state its format, such as `from: yaml` or `from: text`")
+            raise FormatFault(None, f"is {kind}: state its format, such as `from: yaml` or `from: text`")
         if format_name == "protobuf" and self._message is None:
-            raise Unwritable(None, "is Protobuf: set `from: protobuf`")
+            raise FormatFault(None, "is Protobuf: set `from: protobuf`")
         start = document.lstrip()[:1] if isinstance(document, str) else ""
         if format_name in ("json", "xml") and start in _FORMAT_OF_START:
             likely_format, its_name = _FORMAT_OF_START[start]
             if likely_format != format_name:
-                raise Unwritable(None, f"cannot be read as {format_name}: it begins as {its_name} does")
+                raise FormatFault(None, f"cannot be read as {format_name}: it begins as {its_name} does")
         return read_document(document, format_name, self._message)
 
     def _verify_converts_back(self, value: Json, converted: Json) -> None:
-        """Raise Unwritable, with the place of the first difference, if the converted document has another value."""
+        """Raise FormatFault, with the place of the first difference, if the converted document has another value."""
         value_read_back = read_document(converted, self.to, self._message)
         try:
             _verify_equal(value, value_read_back)
         except _Difference as difference:
-            raise Unwritable(difference.location, f"would not convert back from {self.to} to an equal value") from None
+            raise FormatFault(difference.location, f"would not convert back from {self.to} to an equal value") from None
 
 
 def _descriptors(settings: Json) -> bytes | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from shared.jsontext import Json
-from shared.writers.writing import Location, Unwritable
+from shared.writers.writing import FormatFault, Location
 
 Plist: TypeAlias = "bool | int | float | str | datetime | list[Plist] | dict[str, Plist]"
 
@@ -22,7 +22,7 @@ class _NegativeZero(float):
 
 
 def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
-    """Return the value as a binary property list. Raises Unwritable."""
+    """Return the value as a binary property list. Raises FormatFault."""
     # Imported here, because it imports an XML parser, which is seldom needed.
     import plistlib
 
@@ -30,7 +30,7 @@ def write_binary_plist(value: Json, *, dates: bool, omit_nulls: bool) -> bytes:
 
 
 def write_xml_plist(value: Json, *, dates: bool, omit_nulls: bool) -> str:
-    """Return the value as a property list in XML. Raises Unwritable."""
+    """Return the value as a property list in XML. Raises FormatFault."""
     import plistlib
 
     written = plistlib.dumps(_for_xml(_plist(value, None, dates, omit_nulls), None), sort_keys=False)
@@ -47,11 +47,11 @@ def _plist(value: Json, location: Location, dates: bool, omit_nulls: bool) -> Pl
     if isinstance(value, list):
         return [_plist(item, (location, number), dates, omit_nulls) for number, item in enumerate(value)]
     if value is None:
-        raise Unwritable(location, "is null, which a property list lacks; drop it, or set `nulls: omit`")
+        raise FormatFault(location, "is null, which a property list lacks; drop it, or set `nulls: omit`")
     if isinstance(value, str) and dates and _TIME.fullmatch(value):
         return _date(value, location)
     if isinstance(value, int) and value not in _INTEGERS:
-        raise Unwritable(location, "is an integer of more than 64 bits, which a property list lacks")
+        raise FormatFault(location, "is an integer of more than 64 bits, which a property list lacks")
     return _NegativeZero(value) if value == 0 and str(value) == "-0.0" else value
 
 
@@ -59,7 +59,7 @@ def _date(text: str, location: Location) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise Unwritable(location, "looks like a time but is not one") from None
+        raise FormatFault(location, "looks like a time but is not one") from None
 
 
 def _for_xml(value: Plist, location: Location) -> Plist:
@@ -68,7 +68,7 @@ def _for_xml(value: Plist, location: Location) -> Plist:
     if isinstance(value, list):
         return [_for_xml(item, (location, number)) for number, item in enumerate(value)]
     if isinstance(value, datetime) and value.microsecond:
-        raise Unwritable(
+        raise FormatFault(
             location, "is a time with a part of a second, which XML property lists lack; binary ones have it"
         )
     return _xml_text(value, location) if isinstance(value, str) else value
@@ -76,7 +76,7 @@ def _for_xml(value: Plist, location: Location) -> Plist:
 
 def _xml_text(text: str, location: Location) -> str:
     if _NOT_XML.search(text):
-        raise Unwritable(
+        raise FormatFault(
             location, "holds a control character, which an XML property list cannot hold; a binary one can"
         )
     return text.replace("\r", _CARRIAGE_RETURN)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from shared.jsontext import Json, kind_of
-from shared.writers.writing import Location, Unwritable
+from shared.writers.writing import FormatFault, Location
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -34,22 +34,22 @@ class MessageKind:
         self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)
 
     def write(self, value: Json) -> bytes:
-        """Return the same bytes for the same value. Raises Unwritable."""
+        """Return the same bytes for the same value. Raises FormatFault."""
         from google.protobuf.json_format import ParseDict, ParseError
 
         if not isinstance(value, dict):
-            raise Unwritable(None, f"is {kind_of(value)}, and {self.name} is an object")
+            raise FormatFault(None, f"is {kind_of(value)}, and {self.name} is an object")
         if self.name == STRUCT:
             _verify_struct(value, None, 1)
         message = self._type()
         try:
             ParseDict(value, message, descriptor_pool=self._pool)
         except (ParseError, ValueError, TypeError, RecursionError) as error:  # its text may quote the value
-            raise Unwritable(None, f"does not fit the message {self.name}{_place(error)}") from None
+            raise FormatFault(None, f"does not fit the message {self.name}{_place(error)}") from None
         return message.SerializeToString(deterministic=True)
 
     def read(self, content: bytes) -> Json:
-        """Return the same JSON for the same bytes. Raises Unwritable for other bytes, or if there is no JSON."""
+        """Return the same JSON for the same bytes. Raises FormatFault for other bytes, or if there is no JSON."""
         from google.protobuf.json_format import Error, MessageToDict
         from google.protobuf.message import DecodeError
 
@@ -60,9 +60,9 @@ class MessageKind:
                 message, preserving_proto_field_name=self._keeps_names, descriptor_pool=self._pool
             )
         except DecodeError:
-            raise Unwritable(None, f"is not a message {self.name}") from None
+            raise FormatFault(None, f"is not a message {self.name}") from None
         except (Error, ValueError, TypeError, RecursionError):
-            raise Unwritable(None, f"is a message {self.name} with a value that JSON cannot hold") from None
+            raise FormatFault(None, f"is a message {self.name} with a value that JSON cannot hold") from None
         return _in_order(value, self._descriptor, keeps_names=self._keeps_names)
 
 
@@ -102,7 +102,7 @@ def _pool(descriptors: bytes) -> "DescriptorPool":
 def _verify_struct(value: Json, location: Location, depth: int) -> None:
     """Reject what a Struct cannot hold: its numbers are 64-bit floats."""
     if depth > MAX_STRUCT_DEPTH:
-        raise Unwritable(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf reject")
+        raise FormatFault(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf reject")
     if isinstance(value, dict):
         for key, item in value.items():
             _verify_struct(item, (location, key), depth + 1)
@@ -110,7 +110,7 @@ def _verify_struct(value: Json, location: Location, depth: int) -> None:
         for number, item in enumerate(value):
             _verify_struct(item, (location, number), depth + 1)
     elif isinstance(value, int) and not _is_exact(value):
-        raise Unwritable(
+        raise FormatFault(
             location,
             f"is an integer that {STRUCT} would round to a 64-bit float; set `message` to one with an integer field",
         )

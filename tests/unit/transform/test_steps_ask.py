@@ -332,3 +332,17 @@ async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the
     await hosts.give_back(API)
     other = InstanceLeases(lambda: grants, step_hosts()[0].gate, clock, "other")
     assert await other.enter(API, 10.0) is ADMITTED, "it answers, so all may ask it"
+
+
+@pytest.mark.parametrize(("status", "may_ask"), [(200, True), (404, True), (503, False)])
+async def test_on_lambda_a_host_is_open_for_all_instances_once_it_answers_even_if_it_rejects_the_request(
+    status: int, may_ask: bool
+) -> None:
+    asked, grants = Hosts({API: status}), FakeGrants()
+    asked.gate = StepHosts(ProcessGate(asked.clock.now, PLACES, PLACES), asked.clock)
+    asked.gate.instances = InstanceLeases(lambda: grants, asked.gate.gate, asked.clock, "me")
+    bench = Bench([asking_route("asks", API)], services=asked.services)
+    await bench.push(push_of(to_json(to_cloudevent(HOST_EVENT)).encode()))
+    assert asked.asked == [API]
+    other = InstanceLeases(lambda: grants, step_hosts()[0].gate, asked.clock, "other")
+    assert (await other.enter(API, 10.0) is ADMITTED) == may_ask

@@ -289,3 +289,10 @@ def test_a_value_deeper_than_protobufs_readers_go_is_rejected() -> None:
         deep = {"x": deep}
     assert there_and_back({"to": "protobuf"}, {"from": "protobuf", "to": "json"}, deep) == deep
     assert "deeper than 30 levels" in rejection({"to": "protobuf"}, {"x": {"x": deep}})
+
+
+def test_only_a_step_that_may_read_yaml_needs_its_library() -> None:
+    assert Convert(to="yaml", from_="json").needs() == ()
+    assert Convert(to="csv", from_="json", exact=True).needs() == ()
+    assert Convert(to="yaml", from_="json", exact=True).needs() == ("yaml",)
+    assert Convert(to="json").needs() == ("yaml",)

@@ -49,7 +49,7 @@ def body_of(event: Event, settings: BodySettings, view: JsonObject) -> tuple[byt
         if settings["format"] == "text":
             return _text_body(event)
         return _data_body(event, settings, view)
-    except writing.Unwritable as fault:
+    except writing.FormatFault as fault:
         raise Permanent("conversion_failed", f"the body as {settings['format']}: {fault.message('data')}") from None
 
 

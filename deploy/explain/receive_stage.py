@@ -17,7 +17,7 @@ from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
-from functions.receive.diagnosis.signatures import time_description
+from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.source import Source, read_sources, sender_address
 from shared.did_you_mean import did_you_mean

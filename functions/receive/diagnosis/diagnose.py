@@ -107,7 +107,7 @@ def rejection_cause(
 
         assert isinstance(auth, JwtScheme)
         return tokens.token_cause(Case(request, auth, secrets, url), auth, now)
-    if auth.scheme not in signatures.SIGNED and auth.scheme not in passwords.PASSWORDS:
+    if auth.scheme not in signatures.EXPLAINED_SCHEMES and auth.scheme not in passwords.PASSWORDS:
         return None
     if auth.looks_in_body and len(request.body) > signatures.MAX_PARSED_BYTES:
         return signatures.TOO_LARGE

@@ -1,4 +1,7 @@
-"""The guesses about a wrong signature, the likeliest and cheapest first."""
+"""The guesses about a wrong signature, the likeliest and cheapest first.
+
+`spelled_otherwise` also serves the diagnosis of passwords and of tokens.
+"""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +24,7 @@ from shared.signatures.signing import ALGORITHMS, ENCODINGS, encode_bytes
 
 MAX_PLACES: Final = 2
 """The most headers that look like a time, and that look like an id. Each is tried with several templates."""
-SHARED: Final = (HmacScheme, DigestScheme)
+SHARED_KEY_SCHEMES: Final = (HmacScheme, DigestScheme)
 """The classes of the schemes whose key the sender has too."""
 _NOT_DECODED: Final = (
     "the sender uses the text of the secret as its key, and this source decodes it: decode it at the sender, or set"
@@ -30,7 +33,7 @@ _NOT_DECODED: Final = (
 DECODED: Final = (
     "the sender decodes the secret from {} before it signs, and this source does not: use the text itself at the sender"
 )
-_KEYS: Final = {
+_KEY_CAUSES: Final = {
     "utf8": _NOT_DECODED,
     "base64": DECODED.format("base64") + ", or set `key: base64` where the source has an `auth` of its own",
     "hex": DECODED.format("hex") + ", or set `key: hex` where the source has an `auth` of its own",
@@ -67,13 +70,13 @@ _LIKE_A_TIME: Final = re.compile(
 
 def guesses(case: Case) -> Iterator[Guess]:
     """Yield the guesses that are possible for the scheme, the likeliest and cheapest first."""
-    if isinstance(case.auth, SHARED):
+    if isinstance(case.auth, SHARED_KEY_SCHEMES):
         yield from spelled_otherwise(case)
         yield from _mistaken_secrets(case)
     if isinstance(case.auth, HmacScheme):
         yield from _keys(case, case.auth)
     yield from _bodies(case)
-    if isinstance(case.auth, SHARED):
+    if isinstance(case.auth, SHARED_KEY_SCHEMES):
         yield from _algorithms(case, case.auth)
     if isinstance(case, SignedCase):
         yield from _encodings(case)
@@ -82,14 +85,21 @@ def guesses(case: Case) -> Iterator[Guess]:
 
 
 def spelled_otherwise(case: Case) -> Iterator[Guess]:
-    """Yield the secrets with what may surround them on one side only, such as white space or quotation marks."""
+    """Yield the secrets as the sender may have them: with something around them that is missing here, such as quotation
+    marks, or without something that is around them here."""
     for cause, change in (
         ("the secret here has white space around it, and the sender's does not", str.strip),
         ("the secret here is in quotation marks, and the sender's is not", lambda text: text.strip(QUOTES)),
         # `echo` and editors write a newline at the end, which the sender has kept.
-        ("the sender's secret ends in a newline, and this one does not. Set it at the sender again", "{}\n".format),
+        (
+            "the sender's secret ends in a newline, and this one does not. Set it at the sender again",
+            lambda text: f"{text}\n",
+        ),
         ("the secret here begins with `whsec_`, and the sender's does not", lambda text: text.removeprefix(WHSEC)),
-        ("the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix", f"{WHSEC}{{}}".format),
+        (
+            "the secret here lacks the `whsec_` that the sender's begins with. Keep that prefix",
+            lambda text: WHSEC + text,
+        ),
         ("the sender's secret has quotation marks around it. Remove them there", lambda text: f'"{text}"'),
         ("the sender's secret has quotation marks around it. Remove them there", lambda text: f"'{text}'"),
     ):
@@ -119,15 +129,15 @@ def _keys(case: Case, auth: HmacScheme) -> Iterator[Guess]:
         in_base64 = tuple(encode_bytes(text.encode(), "base64") for text in case.secrets)
         cause = "the sender uses base64 of the secret as its key: use the text itself there"
         yield Guess(cause, replace(case, secrets=in_base64))
-    for key, cause in _KEYS.items():
+    for key, cause in _KEY_CAUSES.items():
         if key != auth.key_encoding:
             yield Guess(cause, replace(case, auth=replace(auth, key_encoding=key)))
     if auth.key_prefix:
         as_text = replace(auth, key_encoding="utf8", key_prefix="")
-        yield Guess(f"{_KEYS['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
+        yield Guess(f"{_KEY_CAUSES['utf8']}, with the {auth.key_prefix} at its beginning", replace(case, auth=as_text))
     elif any(text.startswith(WHSEC) for text in case.secrets):
         decoded = replace(auth, key_encoding="base64", key_prefix=WHSEC)
-        yield Guess(f"{_KEYS['base64']}, without the whsec_ at its beginning", replace(case, auth=decoded))
+        yield Guess(f"{_KEY_CAUSES['base64']}, without the whsec_ at its beginning", replace(case, auth=decoded))
 
 
 def _bodies(case: Case) -> Iterator[Guess]:
@@ -207,42 +217,53 @@ def _contents(case: SignedCase) -> Iterator[Guess]:
     time_headers = [name for name, value in headers.items() if _LIKE_A_TIME.fullmatch(value)][:MAX_PLACES]
     id_headers = [name for name in headers if _LIKE_AN_ID.fullmatch(name)][:MAX_PLACES]
     for template in _CONTENTS:
-        content = parse_content(template)
         # The headers to try. An empty text is the location that the scheme has, or none.
         tried_for_time = time_headers if "{timestamp}" in template and auth.timestamp is None else [""]
         tried_for_id = [""]
         if "{id}" in template:
             tried_for_id = id_headers if auth.id is None else ["", *id_headers]
+        is_own_template = parse_content(template) == auth.content
         for time_header, id_header in product(tried_for_time, tried_for_id):
-            is_scheme_itself = not time_header and not id_header and content == auth.content
-            if is_scheme_itself:
-                continue
-            id_location = parse_location(f"header.{id_header}") if id_header else auth.id
-            if id_header and content == auth.content and not time_header:
-                assert auth.id
-                cause = f"the signature is over the id in the header {id_header}"
-                fault = f"{described(auth.id)} has another one: it was changed on its way"
-                yield Guess(f"{cause}, and {fault}", replace(case, auth=replace(auth, id=id_location)))
-                continue
-            settings: list[str] = []
-            changed = replace(auth, content=content, id=id_location)
-            if id_header:
-                settings.append(f"`id: header.{id_header}`")
-            if time_header:
-                time_match = _LIKE_A_TIME.fullmatch(headers[time_header])
-                unit = (time_match and time_match.lastgroup) or "s"
-                settings.append(f"`timestamp: header.{time_header}`")
-                if unit != "s":
-                    settings.append(f"`unit: {unit}`")
-                changed = replace(changed, timestamp=parse_location(f"header.{time_header}"), unit=unit)
-            if case.is_fixed:
-                wanted = f"the sender must sign {_template(auth.content)} instead"
-                cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
-                yield Guess(cause, replace(case, auth=changed))
-                continue
-            settings.append(f'`content: "{template}"`')
-            cause = f"the signature is over {template}, and this source expects it over something else (`content`)"
-            yield Guess(f"{cause}: write {', '.join(settings)}", replace(case, auth=changed))
+            if time_header or not is_own_template:
+                yield _other_template(case, template, time_header, headers.get(time_header, ""), id_header)
+            elif id_header:
+                yield _other_id(case, id_header)
+
+
+def _other_template(case: SignedCase, template: str, time_header: str, time_text: str, id_header: str) -> Guess:
+    """Return the guess that the signature is over the template, with a time and an id from these headers.
+
+    `time_text` is the time in the header. The name of a header is empty if the scheme's own location is meant.
+    """
+    settings: list[str] = []
+    changed = replace(case.auth, content=parse_content(template))
+    if id_header:
+        settings.append(f"`id: header.{id_header}`")
+        changed = replace(changed, id=parse_location(f"header.{id_header}"))
+    if time_header:
+        time_match = _LIKE_A_TIME.fullmatch(time_text)
+        unit = (time_match and time_match.lastgroup) or "s"
+        settings.append(f"`timestamp: header.{time_header}`")
+        if unit != "s":
+            settings.append(f"`unit: {unit}`")
+        changed = replace(changed, timestamp=parse_location(f"header.{time_header}"), unit=unit)
+    if case.is_fixed:
+        wanted = f"the sender must sign {_template(case.auth.content)} instead"
+        cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
+    else:
+        settings.append(f'`content: "{template}"`')
+        rule = f"the signature is over {template}, and this source expects it over something else (`content`)"
+        cause = f"{rule}: write {', '.join(settings)}"
+    return Guess(cause, replace(case, auth=changed))
+
+
+def _other_id(case: SignedCase, header: str) -> Guess:
+    """Return the guess that the signature is over the id in this header, and not in the scheme's own."""
+    assert case.auth.id
+    cause = f"the signature is over the id in the header {header}"
+    fault = f"{described(case.auth.id)} has another one: it was changed on its way"
+    auth = replace(case.auth, id=parse_location(f"header.{header}"))
+    return Guess(f"{cause}, and {fault}", replace(case, auth=auth))
 
 
 def _template(content: Content) -> str:

@@ -13,7 +13,18 @@ from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, spelled_othe
 from shared.http import Request
 from shared.logs import is_loggable_name
 from shared.secrets import variable_name
-from shared.signatures import auth_scheme, locations, passwords
+from shared.signatures import locations
+from shared.signatures.passwords import (
+    BasicScheme,
+    BearerScheme,
+    HeaderScheme,
+    PasswordScheme,
+    PathScheme,
+    QueryScheme,
+    TokenScheme,
+    basic_credentials,
+    bearer_token,
+)
 from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
@@ -40,51 +51,100 @@ def leaves_secret_open(cause: str) -> bool:
 
 
 def wrong_password(case: Case) -> str:
-    """Return the likely cause of a rejected password or token. The causes that can be shown come first."""
+    """Return the likely cause of a rejected password or token.
+
+    The causes that can be shown come first. Some of the later ones hold only because no earlier one does.
+    """
+    return (
+        _wrong_user(case)
+        or _other_spelling(case)
+        or _incomplete_token(case)
+        or _changed_value(case)
+        or _misplaced_credentials(case)
+        or _basic_fault(case)
+        or _other_place(case)
+        or _nothing_sent(case)
+        or _wrong_word(case)
+        or f"the value {expected_place(case)} is not this source's secret: {signatures.DIFFERENT_SECRET}."
+        " Set this source's secret at the sender"
+    )
+
+
+def _wrong_user(case: Case) -> str | None:
     auth = case.auth
-    if isinstance(auth, passwords.BasicScheme) and auth.username is not None and _holds_for_any_user(case, auth):
-        return "the password is right, but the user name is wrong"
-    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
-        return cause
-    if isinstance(auth, passwords.TokenScheme) and (cause := _incomplete_token(case, auth)):
-        return cause
+    if not isinstance(auth, BasicScheme) or auth.username is None:
+        return None
+    is_password_right = holds(replace(case, auth=replace(auth, username=None)))
+    return "the password is right, but the user name is wrong" if is_password_right else None
+
+
+def _other_spelling(case: Case) -> str | None:
+    return next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None)
+
+
+def _incomplete_token(case: Case) -> str | None:
+    """Return a cause if some items have no token, or a text does not begin with the scheme's prefix; else None."""
+    if not isinstance(case.auth, TokenScheme):
+        return None
+    texts = case.auth.texts(locations.RequestFields(case.request, case.url))
+    sent = [text for text in texts if text]
+    if not sent:
+        return None
+    if len(sent) < len(texts):
+        return f"the secret is expected {expected_place(case)} of each item, and not every one has it"
+    prefix = case.auth.prefix
+    if not all(text.startswith(prefix) for text in sent):
+        return f"the value {expected_place(case)} must begin with {prefix!r}, and this source's secret must follow"
+    return None
+
+
+def _changed_value(case: Case) -> str | None:
+    """Return a cause if the value that was sent is the secret in another form, or stands for it; else None."""
     received = _received(case)
-    if received is not None and (difference := _difference(received, case.secrets, case.auth.secret)):
-        return f"the value {expected_place(case)} {difference}"
-    if isinstance(auth, passwords.BasicScheme) and (
-        cause := tokens.misplaced(case, "authorization", "Basic ", "credentials")
-    ):
-        return cause
-    if isinstance(auth, passwords.BearerScheme) and (
-        cause := tokens.misplaced(case, "authorization", "Bearer ", "token")
-    ):
-        return cause
+    difference = None if received is None else _difference(received, case.secrets, case.auth.secret)
+    return f"the value {expected_place(case)} {difference}" if difference else None
+
+
+def _misplaced_credentials(case: Case) -> str | None:
+    """Return a cause if what belongs into the Authorization header is right, but elsewhere; else None."""
+    if isinstance(case.auth, BasicScheme):
+        return tokens.misplaced(case, "authorization", "Basic ", "credentials")
+    if isinstance(case.auth, BearerScheme):
+        return tokens.misplaced(case, "authorization", "Bearer ", "token")
+    return None
+
+
+def _basic_fault(case: Case) -> str | None:
+    """Return the fault of the credentials of basic authentication; None if they have a user name and a password."""
+    if not isinstance(case.auth, BasicScheme):
+        return None
     authorization = case.request.header("authorization") or ""
-    user, password = passwords.basic_credentials(authorization)
-    if isinstance(auth, passwords.BasicScheme) and user is None and authorization.lower().startswith("basic "):
+    user, password = basic_credentials(authorization)
+    if user is None and authorization.lower().startswith("basic "):
         is_unencoded = any(f":{text}" in authorization for text in case.secrets)
         fault = "they stand in it as they are" if is_unencoded else "what it has is no base64, or has no colon"
         return f"`Authorization: Basic` must have base64 of the user name, a colon and the password; {fault}"
-    if isinstance(auth, passwords.BasicScheme) and matches_any([user or ""], case.secrets):
+    if matches_any([user or ""], case.secrets):
         return "the secret was sent as the user name; send it as the password"
-    if isinstance(auth, passwords.BasicScheme) and password == "":
-        return "the password is empty"
-    if place := _found_at(case.request, case.secrets):
-        return f"the right secret stands in {place}; this source expects it {expected_place(case)}"
-    if not has_any(case):
-        return f"this source takes it {expected_place(case)}{_lost(case)}"
-    if cause := _wrong_word(auth, authorization):
-        return cause
-    rule = f"the value {expected_place(case)} is not this source's secret: {signatures.DIFFERENT_SECRET}"
-    return f"{rule}. Set this source's secret at the sender"
+    return "the password is empty" if password == "" else None
 
 
-def _wrong_word(auth: auth_scheme.AuthScheme, authorization: str) -> str | None:
+def _other_place(case: Case) -> str | None:
+    place = _found_at(case.request, case.secrets)
+    return f"the right secret stands in {place}; this source expects it {expected_place(case)}" if place else None
+
+
+def _nothing_sent(case: Case) -> str | None:
+    return None if has_any(case) else f"this source takes it {expected_place(case)}: {_absence_reason(case)}"
+
+
+def _wrong_word(case: Case) -> str | None:
     """Return a cause if the Authorization header has nothing of the kind that the source compares; else None."""
+    authorization = case.request.header("authorization") or ""
     word = authorization.partition(" ")[0].lower()
-    if isinstance(auth, passwords.BasicScheme) and passwords.basic_credentials(authorization)[0] is None:
+    if isinstance(case.auth, BasicScheme) and basic_credentials(authorization)[0] is None:
         wanted, expected = "Basic", "basic authentication"
-    elif isinstance(auth, passwords.BearerScheme) and not passwords.bearer_token(authorization):
+    elif isinstance(case.auth, BearerScheme) and not bearer_token(authorization):
         wanted, expected = "Bearer", "`Authorization: Bearer`"
     else:
         return None
@@ -95,23 +155,6 @@ def _wrong_word(auth: auth_scheme.AuthScheme, authorization: str) -> str | None:
     return f"`Authorization` does not begin with the word `{wanted}` and a space: this source expects {expected}"
 
 
-def _holds_for_any_user(case: Case, auth: passwords.BasicScheme) -> bool:
-    return holds(replace(case, auth=replace(auth, username=None)))
-
-
-def _incomplete_token(case: Case, auth: passwords.TokenScheme) -> str | None:
-    """Return a cause if some items have no token, or a text does not begin with the scheme's prefix; else None."""
-    texts = auth.texts(locations.RequestFields(case.request, case.url))
-    sent = [text for text in texts if text]
-    if not sent:
-        return None
-    if len(sent) < len(texts):
-        return f"the secret is expected {expected_place(case)} of each item, and not every one has it"
-    if not all(text.startswith(auth.prefix) for text in sent):
-        return f"the value {expected_place(case)} must begin with {auth.prefix!r}, and this source's secret must follow"
-    return None
-
-
 def _received(case: Case) -> str | None:
     """Return the password or token that was sent; None if there is none in its place.
 
@@ -119,10 +162,10 @@ def _received(case: Case) -> str | None:
     """
     fields = locations.RequestFields(case.request, case.url)
     match case.auth:
-        case passwords.TokenScheme():
+        case TokenScheme():
             sent = [case.auth.token(text) or "" for text in case.auth.texts(fields)]
             return next((token for token in sent if token and not matches_any([token], case.secrets)), None)
-        case passwords.PasswordScheme():
+        case PasswordScheme():
             return case.auth.password_in(fields)
     return None
 
@@ -132,7 +175,7 @@ def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
 
     `name` is the name of the secret.
     """
-    for difference, change in _CHANGES:
+    for difference, change in _CHANGED_SECRETS:
         if matches_any(change(received), secrets):
             return difference
     if matches_any([received.lower()], [text.lower() for text in secrets]):
@@ -169,7 +212,7 @@ def _decoded_hex(text: str) -> list[str]:
         return []
 
 
-_CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
+_CHANGED_SECRETS: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
     ("is right, except for white space around it", lambda text: [text.strip()]),
     (
         "has quotation marks around this source's secret. Send it without them",
@@ -188,15 +231,16 @@ _CHANGES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
         lambda text: text.splitlines() if "\n" in text else [],
     ),
 )
-"""The ways in which a sender may have changed the secret, each with a function that returns what the secret may be."""
+"""For each way in which a sender may have changed the secret: the end of the sentence `the value …`, and a function
+that returns what the secret may be."""
 
 
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     """Return a place where senders put secrets, other than the expected one, that holds the right secret."""
     authorization = request.header("authorization") or ""
-    if matches_any([passwords.basic_credentials(authorization)[1] or ""], secrets):
+    if matches_any([basic_credentials(authorization)[1] or ""], secrets):
         return "basic authentication, as the password"
-    if matches_any([passwords.bearer_token(authorization) or ""], secrets):
+    if matches_any([bearer_token(authorization) or ""], secrets):
         return "`Authorization: Bearer`"
     for name, value in request.headers:
         if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
@@ -217,9 +261,9 @@ def has_any(case: Case) -> bool:
     """Return whether the request has any password or token in the place where the source expects it."""
     auth, request = case.auth, case.request
     match auth:
-        case passwords.BasicScheme() | passwords.BearerScheme():
+        case BasicScheme() | BearerScheme():
             return bool(request.header("authorization"))
-        case passwords.PathScheme():
+        case PathScheme():
             return len(request.path.split("/")) > 2
     return any(locations.RequestFields(request, case.url).text(each) for each in auth.credentials)
 
@@ -227,26 +271,26 @@ def has_any(case: Case) -> bool:
 def expected_place(case: Case) -> str:
     """Return the words for the place in a request where the source expects the password or token."""
     match case.auth:
-        case passwords.BasicScheme():
+        case BasicScheme():
             return "as the password of basic authentication"
-        case passwords.BearerScheme():
+        case BearerScheme():
             return "in `Authorization: Bearer`"
-        case passwords.HeaderScheme(header=header):
+        case HeaderScheme(header=header):
             return f"in the header {header}"
-        case passwords.QueryScheme(parameter=parameter):
+        case QueryScheme(parameter=parameter):
             return f"in the query parameter {parameter}"
-        case passwords.PathScheme():
+        case PathScheme():
             return "in the path, after the source's name"
-        case passwords.TokenScheme(at=at):
+        case TokenScheme(at=at):
             return f"at {at}"
     return "in the request"
 
 
-def _lost(case: Case) -> str:
+def _absence_reason(case: Case) -> str:
     """Return why a request may have no password or token where it is expected."""
-    if isinstance(case.auth, passwords.HeaderScheme | passwords.BearerScheme):
+    if isinstance(case.auth, HeaderScheme | BearerScheme):
         # The body of such a source is not read before this, so a token may be in it.
-        return f": the sender sent none there{signatures.DROPPED}; a token in the body does not count"
-    if not isinstance(case.auth, passwords.BasicScheme):
-        return ": the sender sent none there"
-    return ": some senders drop user and password from a URL; give them where the sender has fields for them"
+        return f"the sender sent none there{signatures.DROPPED}; a token in the body does not count"
+    if not isinstance(case.auth, BasicScheme):
+        return "the sender sent none there"
+    return "some senders drop user and password from a URL; give them where the sender has fields for them"

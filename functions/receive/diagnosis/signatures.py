@@ -2,6 +2,9 @@
 
 A guess is the request, the scheme or the secrets with one thing changed. It is right if the changed request passes the
 same verification. The likeliest and cheapest guesses come first.
+
+Most signatures are over a template, so their case is a SignedCase, and all of this applies. The case of any other
+signature, such as that of Standard Webhooks with a pair of keys, has guesses only.
 """
 
 import hashlib
@@ -13,14 +16,14 @@ from itertools import islice
 from typing import Final
 
 from functions.receive.diagnosis.bodies import BROKEN, is_broken
-from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, Guess, SignedCase, holds
-from functions.receive.diagnosis.guesses import QUOTES, SHARED, guesses
+from functions.receive.diagnosis.cases import Case, Guess, SignedCase, holds
+from functions.receive.diagnosis.guesses import QUOTES, SHARED_KEY_SCHEMES, guesses
+from functions.receive.diagnosis.signing_times import time_fault
 from shared import errors, http
 from shared.logs import is_loggable_name
 from shared.signatures.auth_scheme import AuthScheme, described
 from shared.signatures.locations import Location, RequestFields, values_at
 from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
-from shared.signatures.signed_times import verify_timestamp
 from shared.signatures.signing import ALGORITHMS, encode_bytes, matches_any
 
 MAX_TRIES: Final = 100
@@ -28,23 +31,28 @@ MAX_TRIES: Final = 100
 MAX_SIGNED_BYTES: Final = 4 * 1024 * 1024
 """The most bytes that all guesses of one diagnosis sign. So for a large body few are tried, and for a huge one none."""
 MAX_PARSED_BYTES: Final = 65_536
-"""The largest body that is parsed again with each guess."""
-SIGNED: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
+"""The largest body of a diagnosis in which each guess parses the body again."""
+MAX_PARSED_BYTES_IN_ALL: Final = 8 * MAX_PARSED_BYTES
+"""The most bytes that all guesses of one diagnosis parse."""
+EXPLAINED_SCHEMES: Final = frozenset({"hmac", "digest", "ed25519", "ecdsa", "rsa", "standard-webhooks"})
 """The schemes whose rejections are explained here."""
 _ASYMMETRIC: Final = frozenset({"ed25519", "ecdsa", "rsa"})
 DIFFERENT_SECRET: Final = "the sender may use a different secret"  # noqa: S105 a sentence
 """A part of each cause that has no proof. `leaves_secret_open` finds those causes by it."""
 DROPPED: Final = ", or a proxy drops the header"
-_NOTHING: Final = (
+"""The end of a cause that no credentials are in a header."""
+_NO_GUESS_HOLDS: Final = (
     f"none of the usual encodings, algorithms and contents gives this signature: {DIFFERENT_SECRET}, such as its"
-    " test-mode secret, or {} was changed on the way, perhaps more than once{}. Compare the secret with the sender's"
-    " settings first"
+    " test-mode secret, or {changed} was changed on the way, perhaps more than once{other_content}. Compare the secret"
+    " with the sender's settings first"
 )
-_OTHER_KEY: Final = (
+_OTHER_PUBLIC_KEY: Final = (
     f"none of the usual encodings and contents gives this signature: {DIFFERENT_SECRET}, a private key that the public"
-    " key here does not belong to, or {} was changed on the way. Copy the public key from the sender's settings again"
+    " key here does not belong to, or {changed} was changed on the way. Copy the public key from the sender's settings"
+    " again"
 )
 TOO_LARGE: Final = "the body is too large to try other forms of it; compare the secret first"
+"""The cause if not all guesses could be tried: the body is signed once for each guess and each secret."""
 _OTHER_CONTENT: Final = ", or the sender signs something else than this source's `content`"
 _NO_URL: Final = (
     "the signature covers the URL, and no spelling of the URL here makes it right. Set `public_url` to the URL as the"
@@ -75,20 +83,26 @@ _VERSION: Final = re.compile(r"\b(v[0-9][a-z]?)=")
 
 def signature_cause(case: Case, now: float) -> str | None:
     """Return the cause if it can be shown; None if the signature is right, or if no guess makes it right."""
-    if isinstance(case, SignedCase) and (cause := missing(case) or list_fault(case) or mistimed(case, now)):
+    if isinstance(case, SignedCase):
+        return _signed_case_cause(case, now)
+    return None if holds(case) else _first_guess(case)
+
+
+def _signed_case_cause(case: SignedCase, now: float) -> str | None:
+    """Return the cause as `signature_cause` does."""
+    if cause := missing_cause(case) or list_fault(case) or time_fault(case, now):
         return cause
     if holds(case):  # the signature is right, so another check rejected the request
         return None
-    if isinstance(case, SignedCase) and is_secret_itself(case):
+    if is_secret_itself(case):
         return _SENT_ITSELF
-    if isinstance(case, SignedCase) and (other_prefix := prefixed(case)):
+    if other_prefix := prefix_fault(case):
         with_prefix, fault = other_prefix
         if holds(with_prefix):
             return fault
-        return f"{fault}; {cause}" if (cause := _first_guess(with_prefix)) else None
-    if cause := _first_guess(case):
-        return cause
-    return _wrong_use(case) if isinstance(case, SignedCase) else None
+        second_cause = _first_guess(with_prefix)
+        return f"{fault}; {second_cause}" if second_cause else None
+    return _first_guess(case) or _wrong_use(case)
 
 
 def _first_guess(case: Case) -> str | None:
@@ -97,7 +111,7 @@ def _first_guess(case: Case) -> str | None:
 
 def _tries(case: Case) -> int:
     """Return how many guesses may be tried: fewer if each one parses the body, which takes longer than signing it."""
-    most_bytes = 8 * MAX_PARSED_BYTES if case.auth.looks_in_body else MAX_SIGNED_BYTES
+    most_bytes = MAX_PARSED_BYTES_IN_ALL if case.auth.looks_in_body else MAX_SIGNED_BYTES
     tries_with_one_secret = most_bytes // (len(case.request.body) + 1)
     return min(MAX_TRIES, tries_with_one_secret // max(1, len(case.secrets)))
 
@@ -118,8 +132,8 @@ def unknown_signature(case: Case, auth: AuthScheme) -> str:
     places = (case.auth.id, case.auth.timestamp) if isinstance(case, SignedCase) else ()
     changed = " or ".join([*(described(place) for place in places if place), "the body"])
     if auth.scheme in _ASYMMETRIC:
-        return _OTHER_KEY.format(changed)
-    return _NOTHING.format(changed, "" if case.is_fixed else _OTHER_CONTENT)
+        return _OTHER_PUBLIC_KEY.format(changed=changed)
+    return _NO_GUESS_HOLDS.format(changed=changed, other_content="" if case.is_fixed else _OTHER_CONTENT)
 
 
 def api_key_prefix(secrets: Sequence[str]) -> str | None:
@@ -132,15 +146,15 @@ def _is_digest_right(case: Case, location: Location) -> bool:
     return text.lower() == hashlib.sha256(case.request.body).hexdigest()
 
 
-def missing(case: SignedCase) -> str | None:
-    """Return the cause of a missing signature; None if there is one."""
+def missing_cause(case: SignedCase) -> str | None:
+    """Return why no signature is where the source expects it, such as that it is elsewhere; None if one is there."""
     auth, request = case.auth, case.request
     location = auth.at
-    if auth.layout == "numbered":
+    if auth.layout == "numbered":  # a header for each signature, with a number in its name
         location = location._replace(path=(location.name.replace("{n}", "1"),))
     if all(fields.text(location) for fields in _signed_items(case)):
         return None
-    where = described(auth.at).replace("{n}", "1")
+    where = described(location)
     if auth.each:
         return (
             f"the signature is expected in {where} of each item, and not every one has it: set the secret at the sender"
@@ -211,7 +225,7 @@ def header_text(name: str) -> str:
 def _elsewhere(case: SignedCase) -> Iterator[Guess]:
     """Yield signatures in other headers, by each algorithm: some senders have a second one, such as X-Hub-Signature."""
     expected = case.auth
-    if not isinstance(expected, SHARED):
+    if not isinstance(expected, SHARED_KEY_SCHEMES):
         return
     for name in _alike(case.request, case.auth):
         prefix_match = _PREFIX.match(case.request.header(name) or "")
@@ -226,7 +240,7 @@ def _elsewhere(case: SignedCase) -> Iterator[Guess]:
             yield Guess(f"{cause}; {wanted}", replace(case, auth=auth))
 
 
-def prefixed(case: SignedCase) -> tuple[SignedCase, str] | None:
+def prefix_fault(case: SignedCase) -> tuple[SignedCase, str] | None:
     """Return the case with the prefix that its signature has, and the fault; None if it has the expected prefix."""
     auth = case.auth
     text = RequestFields(case.request, case.url).text(auth.at)
@@ -275,104 +289,3 @@ def is_secret_itself(case: SignedCase) -> bool:
     """Return whether the secret stands in the place of the signature."""
     text = RequestFields(case.request, case.url).text(case.auth.at) or ""
     return matches_any([text.strip(QUOTES)], case.secrets)
-
-
-# The time of signing: whether it is the fault, and how its age is described
-
-_UNIT_NAMES: Final = {
-    "s": "seconds",
-    "ms": "milliseconds",
-    "rfc3339": "text such as 2026-03-01T12:00:00Z",
-    "http-date": "text such as Sun, 01 Mar 2026 12:00:00 GMT",
-}
-"""The words for each unit of a time of signing."""
-_A_YEAR: Final = 86_400 * 365
-"""The seconds of a year. A time of signing that is further away is probably in another unit."""
-_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60))
-"""The units of an age, in seconds."""
-
-
-def span(seconds: float) -> str:
-    """Return a time such as `7 minutes`, in the largest unit of which there are at least two, rounded down."""
-    for name, size in _UNITS:
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {name}s"
-    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
-
-
-def mistimed(case: SignedCase, now: float) -> str | None:
-    """Return the cause if the time is at fault; else None."""
-    text = timestamp_of(case)
-    if case.auth.timestamp is None:
-        return None
-    if not text:
-        return f"the request has no time of signing where this source expects one: {described(case.auth.timestamp)}"
-    signed_at = _seconds(text, case.auth.unit, now)
-    is_in_another_year = signed_at is None or abs(now - signed_at) > _A_YEAR
-    if is_in_another_year and (cause := _in_another_unit(text, case, now)):
-        return cause
-    if signed_at is None:
-        return "the time of signing is not written as this source expects it (`unit`)"
-    age, limit = now - signed_at, case.auth.tolerance_seconds
-    if abs(age) <= limit:
-        return None
-    age_text = f"signed {_span_beside(age, limit)}, the limit is {span(limit)}"
-    if not holds(case):
-        return f"{age_text}; and the signature is wrong too"
-    if age < 0:
-        return f"{age_text}: the signature is right, so the sender's clock or this machine's is wrong"
-    return f"{age_text}: the signature is right, so an old request was sent again, or a clock is wrong"
-
-
-def time_description(case: Case, now: float) -> str:
-    """Describe the age of a valid signature; empty if it has no time."""
-    if not isinstance(case, SignedCase):
-        return ""
-    text = timestamp_of(case)
-    signed_at = _seconds(text, case.auth.unit, now) if text and case.auth.timestamp else None
-    if signed_at is None:
-        return ""
-    limit = case.auth.tolerance_seconds
-    return f"signed {_span_beside(now - signed_at, limit)}, the limit is {span(limit)}"
-
-
-def _span_beside(age: float, limit: float) -> str:
-    """Describe an age. It is in seconds if the text would otherwise be that of the limit."""
-    size = abs(age)
-    text = span(size) if span(size) != span(limit) else f"{size:.0f} seconds"
-    return f"{text} ago" if age > 0 else f"{text} in the future"
-
-
-def timestamp_of(case: SignedCase) -> str | None:
-    """Return the time of signing as the sender wrote it; None if there is none."""
-    location = case.auth.timestamp
-    fields = RequestFields(case.request, case.url)
-    if location is None or location.kind != "signature":
-        return fields.text(location) if location else None
-    try:
-        return case.auth.signatures(fields).items.get(location.name)
-    except errors.Rejected:
-        return None
-
-
-def _seconds(text: str, unit: str, now: float) -> float | None:
-    """Return the time in Unix seconds; None for a text that is no time in this unit."""
-    try:
-        return verify_timestamp(text, now, ANY_TIME_SECONDS, unit)
-    except errors.Rejected:
-        return None
-
-
-def _in_another_unit(text: str, case: SignedCase, now: float) -> str | None:
-    """Return the cause if the text is a time of this year in another unit; else None."""
-    for other, name in _UNIT_NAMES.items():
-        signed_at = _seconds(text, other, now)
-        if other == case.auth.unit or signed_at is None or abs(now - signed_at) >= _A_YEAR:
-            continue
-        expected_name = _UNIT_NAMES[case.auth.unit]
-        rule = f"is in {name} where this source expects {expected_name}"
-        is_right = holds(replace(case, auth=replace(case.auth, unit=other)))
-        right = ", and the signature is right" if is_right else ""
-        act = f"send it in {expected_name}, or set `unit: {other}` where the source has `scheme: hmac`"
-        return f"the time of signing {rule}{right}: {act}"
-    return None

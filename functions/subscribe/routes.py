@@ -3,7 +3,7 @@
 from typing import Final
 
 from functions.subscribe.access import REVEAL, Access
-from functions.subscribe.handlers import deliveries, endpoints, event_types, sending_again, tenants
+from functions.subscribe.handlers import deliveries, endpoints, event_types, messages, sending_again, tenants
 from functions.subscribe.route import MAX_IMPORT_BYTES, Route
 
 OPERATOR_READS: Final = Access("read", None)
@@ -49,8 +49,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", f"{TENANT}/deliveries", VIEW, deliveries.list_tenant_deliveries),
     Route("GET", DELIVERY, VIEW, deliveries.get_delivery),
     Route("POST", f"{DELIVERY}/resend", RESEND, sending_again.resend_delivery, status=202, is_limited=True),
-    Route("GET", MESSAGES, VIEW, deliveries.list_messages),
-    Route("GET", f"{MESSAGES}/{{message}}", VIEW, deliveries.get_message),
+    Route("GET", MESSAGES, VIEW, messages.list_messages),
+    Route("GET", f"{MESSAGES}/{{message}}", VIEW, messages.get_message),
     Route("POST", f"{TENANT}/portal-tokens", PORTAL_LINKS, tenants.create_token, status=201),
     Route("DELETE", SESSIONS, PORTAL_LINKS, tenants.revoke_sessions),
     Route("DELETE", f"{SESSIONS}/{{session}}", PORTAL_LINKS, tenants.revoke_session),

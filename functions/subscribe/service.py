@@ -1,11 +1,12 @@
 """The parts that handlers need: the settings of the slice, the keys, the rate of requests, and the platform's ports."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from math import ceil
 from time import monotonic
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 from functions.subscribe import credentials, problems
 from shared import ports, store_ports
@@ -28,6 +29,9 @@ AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
 """A request takes the next free slot, at most so far ahead, and does not wait for it. Without one, it is rejected."""
 CURSOR: Final = "cursor"
 """The purpose of the keys that sign cursors."""
+AT_ONCE: Final = 20
+"""The most reads of a request that run at the same time."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,3 +227,14 @@ class Service:
     @property
     def documents(self) -> store_ports.Documents:
         return self.directory.documents
+
+
+async def await_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Await all of them, AT_ONCE at a time, and return their results in the same order. Raises what one raises."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(awaitable: Awaitable[Result]) -> Result:
+        async with turns:
+            return await awaitable
+
+    return await asyncio.gather(*map(in_turn, awaitables))

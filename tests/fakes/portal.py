@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from functions.subscribe import api
-from functions.subscribe.handlers.deliveries import delivery_id_of
+from functions.subscribe.handlers.deliveries import public_id_of_row
 from functions.subscribe.service import SubscribeSettings, read_settings
 from shared.delivery import Delivery
 from shared.event import from_cloudevent
@@ -151,7 +151,7 @@ class FakePortal:
         retry_at = now + 300 if state == "retry_scheduled" else None
         await ledger.settle(claim, Settlement(state, now, reason, attempt, retry_at))
         self.clock.advance(0.001)
-        return delivery_id_of(row)
+        return public_id_of_row(row)
 
     def posted(self, method: str, end: str) -> list[JsonObject]:
         """Return what was posted with that method to paths that end so."""

@@ -1,29 +1,30 @@
-"""The log of a tenant's deliveries, from the ledger's rows, and its messages.
+"""The log of a tenant's deliveries, from the ledger's rows.
 
-A delivery's id in the API identifies its row but not its tenant. The tenant is always the one in the path.
+A row knows its event but not the message of that event. `message_entry_of` finds the message's entry, which has the
+message's id, type and mark of a test. messages.py reads messages.
+
+A delivery's id in the API (PublicId) identifies its row but not its tenant. The tenant is always the one in the path.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from heapq import merge
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from functions.subscribe import credentials, cursors, problems, route
+from functions.subscribe.handlers import messages
 from functions.subscribe.handlers.endpoints import endpoint_of
+from functions.subscribe.handlers.messages import AFTER_HYPHEN, MAX_LOOKED_THROUGH
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models import deliveries as models, values
-from functions.subscribe.service import Service
-from shared import claim_check, delivery, errors, ledger, outcomes, times
-from shared.event import Event, from_cloudevent
-from shared.jsontext import Json, from_json, to_json
+from functions.subscribe.service import Service, await_all
+from shared import delivery, ledger, outcomes, times
+from shared.jsontext import Json
 from shared.subscribers import directory, payload
-from shared.subscribers.model import Endpoint, Message, MessageEntry, Tenant
+from shared.subscribers.model import Endpoint, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
 
 MAX_ENDPOINTS: Final = 100
 """The most endpoints of a tenant whose deliveries are listed together."""
-MAX_LOOKED_THROUGH: Final = 500
-"""The most rows or messages that are read for one answer. If few of them match, it has fewer items and a cursor."""
 MAX_BODY_CHARACTERS: Final = 262_144
 """The most characters of a request's body that are shown."""
 STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
@@ -33,28 +34,23 @@ STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
     "failed": ("dead_lettered",),
 }
 """The states of the ledger's rows, by the state that the API shows for them."""
-_SHOWN: Final[Mapping[str, models.State]] = {
+_SHOWN_STATES: Final[Mapping[str, models.State]] = {
     row_state: state for state, row_states in STATES.items() for row_state in row_states
 }
-AT_ONCE: Final = 20
-"""The most reads that run at the same time."""
 _KEY_BYTES: Final = 32
 """The bytes of an idempotency key, which is a SHA-256 hash in hexadecimal digits."""
-Position = tuple[float, str]
-"""`created_at` and key of the last row that was seen."""
-Result = TypeVar("Result")
-PAGE: Final = 100
-"""The number of messages that are read at a time."""
 PARTS_AT_ONCE: Final = 1_000
 """The parts of a split event that are read at a time, to find the part that a delivery has."""
-MAX_SHOWN_BYTES: Final = 1_048_576
-"""The most bytes of an event's data that are shown. Lambda answers at most 6 MB."""
-_AFTER_HYPHEN: Final = "."
-"""The character after `-`, so that `x.` is behind all ids that begin with `x-`."""
+
+Position = tuple[float, str]
+"""`created_at` and key of the last row that was seen."""
 
 
-class Address(NamedTuple):
-    """The parts of a delivery's id in the API, which `address_text` makes. `key` is the idempotency key."""
+class PublicId(NamedTuple):
+    """The parts of a delivery's id in the API, whose text `public_id_text` makes.
+
+    `key` is the idempotency key, which is the delivery's id everywhere else and the `webhook-id` of its requests.
+    """
 
     name: EndpointName
     event_id: str
@@ -79,9 +75,9 @@ async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) 
 
 async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDetail:
     """Return a delivery with its request and its attempts."""
-    address = read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await row_at(call.service, address, tenant_of(call))
-    entry = await message_of_row(call.service, call.tenant, row)
+    public_id = read_public_id(call.service, call.tenant, call.params["delivery"])
+    row = await row_of(call.service, public_id, tenant_of(call))
+    entry = await message_entry_of(call.service, call.tenant, row)
     attempts = [
         models.AttemptView(
             number=attempt.attempt_number,
@@ -94,7 +90,7 @@ async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDe
         )
         for attempt in row.attempts
     ]
-    request = await _request_of(call, row, entry, address.name)
+    request = await _request_of(call, row, entry, public_id.name)
     return models.DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
 
 
@@ -102,9 +98,9 @@ async def _request_of(
     call: route.Call, row: ledger.LedgerRow, entry: MessageEntry | None, name: EndpointName
 ) -> models.RequestView | None:
     """Return the request as it would be made now; None if the message or the endpoint is gone."""
-    message = await kept_message(call.service, tenant_of(call), entry.id) if entry else None
+    message = await messages.kept_message(call.service, tenant_of(call), entry.id) if entry else None
     endpoint = await call.service.directory.read(Endpoint, directory.endpoints_of(call.tenant), name.endpoint)
-    event = await whole_event(call.service, message) if message else None
+    event = await messages.whole_event(call.service, message) if message else None
     if endpoint is None or event is None:
         return None
     style = call.service.settings.destinations[name.destination].payload
@@ -117,41 +113,53 @@ async def _request_of(
     )
 
 
+def endpoint_names(service: Service, tenant: str, endpoint: str) -> list[EndpointName]:
+    """Return the names by which the ledger may know the endpoint: one for each configured destination."""
+    return [EndpointName(name, tenant, endpoint) for name in service.settings.destinations]
+
+
 async def _delivery_page(
     call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
 ) -> values.Page[models.DeliveryView]:
     """Return the deliveries to these destinations that the query selects, newest first.
 
-    `endpoint` is the endpoint of the list, or empty for the list of the tenant: a cursor is only for the same one. It
-    reads pages of rows until it has `limit` items or has read MAX_LOOKED_THROUGH rows.
+    `endpoint` is the endpoint of the list, or empty for the list of the tenant: a cursor is only for the same one.
     """
     filters = query.model_dump(mode="json", exclude={"limit", "cursor"})
     list_key: Json = ["deliveries", call.tenant, endpoint, filters]
-    since = times.unix_seconds(query.since) if query.since else 0.0
     before = _position(await cursors.read_cursor(call.service, list_key, query.cursor))
     if before is None and query.until:
         before = (times.unix_seconds(query.until), "")
+    items, last_seen = await _matching_deliveries(call, query, names, before)
+    next_cursor = await cursors.make_cursor(call.service, list_key, list(last_seen)) if last_seen else None
+    return values.Page[models.DeliveryView](items=items, next=next_cursor)
+
+
+async def _matching_deliveries(
+    call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], before: Position | None
+) -> tuple[list[models.DeliveryView], Position | None]:
+    """Return the next deliveries that the query selects, and the position of the last row that was seen.
+
+    The position is None if no later row can match. Reads pages of `limit` rows until `limit` deliveries match or
+    MAX_LOOKED_THROUGH rows are read.
+    """
+    since = times.unix_seconds(query.since) if query.since else 0.0
     items: list[models.DeliveryView] = []
     for _ in range(0, MAX_LOOKED_THROUGH, query.limit):
         rows = await newest_rows(call.service, names, query.state, before, query.limit)
         recent = [row for row in rows if row.created_at >= since]
-        entries = await await_all(message_of_row(call.service, call.tenant, row) for row in recent)
+        entries = await await_all(message_entry_of(call.service, call.tenant, row) for row in recent)
         for row, entry in zip(recent, entries, strict=True):
+            before = (row.created_at, row.key)
             view = delivery_view(row, entry)
             if _is_wanted(view, query):
                 items.append(view)
-            before = (row.created_at, row.key)
             if len(items) == query.limit:
-                break
-        if len(items) == query.limit:
-            break
-        # Fewer rows than asked for, or a row from before `since`: no further one can match.
-        is_last_read = len(rows) < query.limit or len(recent) < len(rows)
-        if is_last_read:
-            return values.Page[models.DeliveryView](items=items)
-    assert before
-    next_cursor = await cursors.make_cursor(call.service, list_key, list(before))
-    return values.Page[models.DeliveryView](items=items, next=next_cursor)
+                return items, before
+        is_last_page = len(rows) < query.limit
+        if is_last_page or len(recent) < len(rows):  # rows from before `since` are followed by older ones only
+            return items, None
+    return items, before
 
 
 def _position(cursor_position: list[Json]) -> Position | None:
@@ -168,58 +176,6 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
         return False
     searched = (view.event_id, view.message_id or "", view.type, view.webhook_id, view.id)
     return not query.search or any(text.startswith(query.search) for text in searched)
-
-
-async def list_messages(call: route.Call, query: models.MessageQuery) -> values.Page[models.MessageView]:
-    """List the messages of a tenant, newest first."""
-    list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
-    position = await cursors.read_cursor(call.service, list_key, query.cursor)
-    last_id = str(position[0]) if position else ""
-    since = times.unix_seconds(query.since) if query.since else None
-    until = times.unix_seconds(query.until) if query.until else None
-    items: list[models.MessageView] = []
-    next_: str | None = None
-    looked_through = 0
-    async for message in messages_between(call.service, tenant_of(call), since, until, last_id):
-        if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
-            next_ = await cursors.make_cursor(call.service, list_key, [last_id])
-            break
-        last_id = message.id
-        looked_through += 1
-        if query.type in (None, message.type):
-            items.append(message_view(message))
-    return values.Page[models.MessageView](items=items, next=next_)
-
-
-async def get_message(call: route.Call, _: values.NoQuery) -> models.MessageView:
-    """Return a message with its data."""
-    message = await kept_message(call.service, tenant_of(call), call.params["message"])
-    if message is None:
-        raise problems.not_found("message")
-    event = await whole_event(call.service, message)
-    data, is_whole = (None, False) if event is None else presentable(event.data)
-    return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
-
-
-def message_view(message: Message) -> models.MessageView:
-    return models.MessageView(
-        id=message.id,
-        event_id=message.event_id,
-        type=message.type,
-        received_at=times.rfc3339(message.received_at),
-        test=message.is_test,
-    )
-
-
-async def await_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Await all of them, AT_ONCE at a time, and return their results in the same order. Raises what one raises."""
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def in_turn(awaitable: Awaitable[Result]) -> Result:
-        async with turns:
-            return await awaitable
-
-    return await asyncio.gather(*map(in_turn, awaitables))
 
 
 async def newest_rows(
@@ -243,20 +199,20 @@ def _newest_first(row: ledger.LedgerRow) -> tuple[float, tuple[int, ...]]:
     return -row.created_at, tuple(-ord(character) for character in row.key)
 
 
-def delivery_id_of(row: ledger.LedgerRow) -> str:
+def public_id_of_row(row: ledger.LedgerRow) -> str:
     """Return the id in the API of a row's delivery."""
-    return address_text(EndpointName(*row.destination.split(SEPARATOR)), row.event_id, row.key)
+    return public_id_text(EndpointName(*row.destination.split(SEPARATOR)), row.event_id, row.key)
 
 
-def address_text(name: EndpointName, event_id: str, key: str) -> str:
+def public_id_text(name: EndpointName, event_id: str, key: str) -> str:
     """Return the id in the API of the delivery with that idempotency key: base64url of the bytes of the key, and
-    `<destination>:<endpoint>:<event>`. `read_delivery_id` reads it.
+    `<destination>:<endpoint>:<event>`. `read_public_id` reads it.
     """
     text = SEPARATOR.join([name.destination, name.endpoint, event_id])
     return credentials.base64url(bytes.fromhex(key) + text.encode())
 
 
-def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
+def read_public_id(service: Service, tenant: str, id_: str) -> PublicId:
     """Return the parts of a delivery's id. Raises ApiProblem (`not_found`)."""
     try:
         content = credentials.from_base64url(id_)
@@ -266,29 +222,29 @@ def read_delivery_id(service: Service, tenant: str, id_: str) -> Address:
     name = endpoint_name(SEPARATOR.join([destination, tenant, endpoint]))
     if destination not in service.settings.destinations or name is None or not event_id:
         raise problems.not_found("delivery")
-    return Address(name, event_id, content[:_KEY_BYTES].hex())
+    return PublicId(name, event_id, content[:_KEY_BYTES].hex())
 
 
-async def row_at(service: Service, address: Address, tenant: Tenant) -> ledger.LedgerRow:
+async def row_of(service: Service, public_id: PublicId, tenant: Tenant) -> ledger.LedgerRow:
     """Return the row with its attempts. Raises ApiProblem (`not_found`).
 
     A row that is older than the tenant is of another, which had the same id and was deleted.
     """
-    row = await service.ledger.row(address.event_id, address.key)
-    if row is None or row.destination != str(address.name) or row.created_at < tenant.created_at:
+    row = await service.ledger.row(public_id.event_id, public_id.key)
+    if row is None or row.destination != str(public_id.name) or row.created_at < tenant.created_at:
         raise problems.not_found("delivery")
     return row
 
 
 def shown_state(row: ledger.LedgerRow) -> models.State:
-    return _SHOWN.get(row.state, "pending")
+    return _SHOWN_STATES.get(row.state, "pending")  # a later version, before a rollback, may have stored another state
 
 
 def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
     """Return the delivery as the API shows it. `entry` is that of its message; None if it is no longer kept."""
     state = shown_state(row)
     return models.DeliveryView(
-        id=delivery_id_of(row),
+        id=public_id_of_row(row),
         message_id=entry.id if entry else None,
         webhook_id=row.key,
         event_id=row.event_id,
@@ -304,7 +260,7 @@ def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.D
     )
 
 
-async def message_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
+async def message_entry_of(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """Return the entry of the message that the delivery is of; None if it is no longer kept."""
     id_ = directory.entry_id(row.event_id, row.route, configured_name(row))
     stored = await service.directory.read(MessageEntry, directory.message_entries_of(tenant), id_)
@@ -322,7 +278,7 @@ async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> 
     suffix = f"-{directory.route_mark(row.route, configured_name(row))}"
     after = f"{row.event_id}-"
     while True:
-        parts = await service.documents.page(partition, PARTS_AT_ONCE, after, row.event_id + _AFTER_HYPHEN)
+        parts = await service.documents.page(partition, PARTS_AT_ONCE, after, row.event_id + AFTER_HYPHEN)
         for part in parts:
             if part.id.endswith(suffix):
                 event_id = part.id.removesuffix(suffix)
@@ -336,59 +292,3 @@ async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> 
 def configured_name(row: ledger.LedgerRow) -> str:
     """Return the name of the configured destination that the row's endpoint is at."""
     return row.destination.partition(SEPARATOR)[0]
-
-
-async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
-    """Return the tenant's message; None if it is no longer kept."""
-    stored = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
-    return stored[0] if stored and stored[0].is_of(tenant) else None
-
-
-async def messages_between(
-    service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
-) -> AsyncIterator[Message]:
-    """Yield the tenant's messages that were received from `since` to `until`, newest first.
-
-    `after` is the id of the last message that was seen; it takes the place of `until`. An id begins with a mark of the
-    time that sorts the newest first (`directory.time_mark`), so both bounds are ids.
-    """
-    begin = after or ("" if until is None else directory.time_mark(until))
-    end = "" if since is None else directory.time_mark(since) + _AFTER_HYPHEN
-    while True:
-        page = await service.directory.page(Message, directory.messages_of(tenant.id), PAGE, begin, end)
-        for message in page:
-            if message.is_of(tenant):
-                yield message
-        if len(page) < PAGE:
-            return
-        begin = page[-1].id
-
-
-def event_in(message: Message) -> Event:
-    """Return the event as it travels, perhaps without its data."""
-    return from_cloudevent(from_json(message.event.encode("utf-8", "surrogatepass")))
-
-
-async def whole_event(service: Service, message: Message) -> Event | None:
-    """Return the event with its data; None if the data is no longer kept."""
-    try:
-        return await claim_check.checked_out(event_in(message), service.blobs)
-    except errors.Permanent:
-        return None
-
-
-def presentable(data: Json) -> tuple[Json, bool]:
-    """Return the data in a form that can be shown, and True; or null and False if it is too large. Lone surrogates are
-    replaced."""
-    text = to_json(data)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:
-        content = text.encode("utf-8", "replace")
-        data = from_json(content)
-    return (data, True) if len(content) <= MAX_SHOWN_BYTES else (None, False)
-
-
-def endpoint_names(service: Service, tenant: str, endpoint: str) -> list[EndpointName]:
-    """Return the names by which the ledger may know the endpoint: one for each configured destination."""
-    return [EndpointName(name, tenant, endpoint) for name in service.settings.destinations]

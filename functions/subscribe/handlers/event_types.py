@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, NamedTuple
 
 from functions.subscribe import cursors, problems, route
-from functions.subscribe.handlers.deliveries import await_all
 from functions.subscribe.models import event_types as models, values
-from functions.subscribe.service import Service
+from functions.subscribe.service import Service, await_all
 from shared.jsontext import Json, texts_json
 from shared.subscribers import directory, event_types, model, standalone_schema
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.subscribe import cursors
-from functions.subscribe.handlers import deliveries, endpoints, event_types, tenants
+from functions.subscribe.handlers import deliveries, endpoints, event_types, messages, tenants
 from functions.subscribe.models import deliveries as models, values
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
-from functions.subscribe.service import Service, SubscribeSettings
+from functions.subscribe.service import Service, SubscribeSettings, await_all
 from shared import claim_check, jsontext, ledger, ledger_rules, ports, store_ports, times
 from shared.delivery import Delivery, delivery_id, delivery_message
 from shared.event import Event, event_json
@@ -30,7 +30,11 @@ ROUTE: Final = "test"
 """The name that a test event has in place of a route's."""
 _NOTHING_KNOWN: Final = "This is a test event."
 Force: TypeAlias = Literal["failed", "true"]
-"""The deliveries that are sent again. failed: those that have failed or were never made. true: delivered ones too."""
+"""The attribute `force` of the messages, by which notify knows which deliveries to send again.
+
+failed  those that have failed or were never made
+true    delivered ones too
+"""
 ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 """The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
@@ -44,21 +48,21 @@ class MessageToSend(NamedTuple):
 
 async def recover_endpoint(call: Call, body: models.RecoverInput) -> models.Replayed:
     """Send again what failed or was never sent since a time."""
-    return await _send_again(call, body, [], "failed")
+    return await _send_again(call, body, types=[], state=None, force="failed")
 
 
 async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replayed:
     """Send again what was received in a period."""
-    return await _send_again(call, body, body.types, _force(body.state))
+    return await _send_again(call, body, types=body.types, state=body.state, force=_force(body.state))
 
 
 async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
     """Send a delivery again."""
-    address = deliveries.read_delivery_id(call.service, call.tenant, call.params["delivery"])
-    row = await deliveries.row_at(call.service, address, tenants.tenant_of(call))
-    entry = await deliveries.message_of_row(call.service, call.tenant, row)
-    endpoint = await endpoints.endpoint_of(call, address.name.endpoint)
-    message = await deliveries.kept_message(call.service, tenants.tenant_of(call), entry.id) if entry else None
+    public_id = deliveries.read_public_id(call.service, call.tenant, call.params["delivery"])
+    row = await deliveries.row_of(call.service, public_id, tenants.tenant_of(call))
+    entry = await deliveries.message_entry_of(call.service, call.tenant, row)
+    endpoint = await endpoints.endpoint_of(call, public_id.name.endpoint)
+    message = await messages.kept_message(call.service, tenants.tenant_of(call), entry.id) if entry else None
     if message is None:
         raise ApiProblem("not_found", "the message of this delivery is no longer kept, so it cannot be sent again")
     verify_active(endpoint, call.service.settings)
@@ -71,9 +75,9 @@ async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
 
 
 def _force(state: models.State | None) -> Force:
-    """Return the force for deliveries that were in that state when the caller saw them.
+    """Return the force for deliveries that were in that state when the caller saw them; None is any state.
 
-    One that was not delivered then, but is by now, is not sent again.
+    It is `failed` for any state but `delivered`, so that what is delivered by now is not sent again.
     """
     return "true" if state in (None, "delivered") else "failed"
 
@@ -83,9 +87,12 @@ def _due(row: ledger.LedgerRow | None) -> int | None:
     return row.fence if row is not None and row.state == ledger_rules.RETRY_SCHEDULED else None
 
 
-async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str], force: Force) -> models.Replayed:
+async def _send_again(
+    call: Call, body: models.RecoverInput, *, types: Sequence[str], state: models.State | None, force: Force
+) -> models.Replayed:
     """Publish the deliveries of a period page by page, for SECONDS at most, and return how far it came.
 
+    `types` are globs of event types; an empty list matches every type. `state` and `force` are as in `_chosen`.
     The cursor has the id of the whole replay, by which each delivery is sent once, and that of the last message. Raises
     ApiProblem and Temporary.
     """
@@ -103,8 +110,8 @@ async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str
     replay, after = (str(position[0]), str(position[1])) if position else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
-    async for page in _pages(deliveries.messages_between(service, tenants.tenant_of(call), since, until, after)):
-        chosen = await _chosen(call, endpoint, page, types, force, getattr(body, "state", None))
+    async for page in _pages(messages.messages_between(service, tenants.tenant_of(call), since, until, after)):
+        chosen = await _chosen(call, endpoint, page, types=types, state=state, force=force)
         if chosen and not body.dry_run:
             await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
         count += len(chosen)
@@ -117,10 +124,10 @@ async def _send_again(call: Call, body: models.RecoverInput, types: Sequence[str
     return models.Replayed(count=count, is_more=False, id=replay)
 
 
-async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
+async def _pages(newest_messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
     """Yield the messages in lists of PAGE. Only the last list may be shorter."""
     page: list[Message] = []
-    async for message in messages:
+    async for message in newest_messages:
         page.append(message)
         if len(page) == PAGE:
             yield page
@@ -130,9 +137,22 @@ async def _pages(messages: AsyncIterator[Message]) -> AsyncIterator[list[Message
 
 
 async def _chosen(
-    call: Call, endpoint: Endpoint, page: Sequence[Message], types: Sequence[str], force: Force, state: str | None
+    call: Call,
+    endpoint: Endpoint,
+    page: Sequence[Message],
+    *,
+    types: Sequence[str],
+    state: models.State | None,
+    force: Force,
 ) -> list[MessageToSend]:
-    """Return the messages of a page to send: those for this endpoint whose deliveries are in the given state."""
+    """Return the messages of a page to send: those for this endpoint whose deliveries `state` and `force` select.
+
+    a state            the deliveries in this state
+    None and `failed`  the failed deliveries, and those that were never made
+    None and `true`    all deliveries
+
+    What is held is never selected, because only the operator sends it again.
+    """
     # Imported here, because it imports jmespath, which few requests need.
     from shared.subscribers.matching import type_matches
 
@@ -141,24 +161,23 @@ async def _chosen(
         for message in page
         if type_matches(types, message.type) and type_matches(endpoint.types, message.type) and not message.is_test
     ]
-    are_for_endpoint = await deliveries.await_all(_is_for(call, endpoint, message) for message in candidates)
+    are_for_endpoint = await await_all(_is_for(call, endpoint, message) for message in candidates)
     matching = [message for message, is_for in zip(candidates, are_for_endpoint, strict=True) if is_for]
-    rows = await deliveries.await_all(_row_of(call, endpoint, message) for message in matching)
-    # Only the operator sends again what is held.
+    rows = await await_all(_row_of(call, endpoint, message) for message in matching)
     not_held = [
         (message, row)
         for message, row in zip(matching, rows, strict=True)
         if row is None or row.state != ledger_rules.HELD
     ]
-    if force == "true" and state is None:
+    if force == "true" and state is None:  # a delivery that waits for a retry goes on waiting
         return [MessageToSend(message) for message, _ in not_held]
-    wanted_states = {None, "failed"} if state is None else {state}  # None: the delivery was never made
-    chosen: list[MessageToSend] = []
-    for message, row in not_held:
-        row_state = None if row is None else deliveries.shown_state(row)
-        if row_state in wanted_states:
-            chosen.append(MessageToSend(message, _due(row)))
-    return chosen
+
+    def is_selected(row: ledger.LedgerRow | None) -> bool:
+        if row is None:  # the delivery was never made
+            return state is None
+        return deliveries.shown_state(row) == (state or "failed")
+
+    return [MessageToSend(message, _due(row)) for message, row in not_held if is_selected(row)]
 
 
 async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
@@ -171,7 +190,7 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
     from shared.subscribers.matching import FilterFailed, filter_view, matches
     from shared.subscribers.payload import event_timestamp
 
-    event = await deliveries.whole_event(call.service, message)
+    event = await messages.whole_event(call.service, message)
     if event is None:
         return False
     try:
@@ -183,9 +202,48 @@ async def _is_for(call: Call, endpoint: Endpoint, message: Message) -> bool:
 async def _row_of(call: Call, endpoint: Endpoint, message: Message) -> ledger.LedgerRow | None:
     """Return the row of the message's delivery to the endpoint; None if none was ever made."""
     name = str(names.EndpointName(message.destination, call.tenant, endpoint.id))
-    event = deliveries.event_in(message)
+    event = messages.event_in(message)
     key = delivery_id(event.id, message.route, name)
     return await call.service.ledger.row(event.origin, key)
+
+
+def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raise ApiProblem (`endpoint_inactive`) if the endpoint gets no deliveries."""
+    if not endpoint.is_enabled:
+        raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
+    verify_proven(endpoint, settings)
+
+
+def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
+    """Raise ApiProblem (`endpoint_inactive`) if the endpoint has not yet proved that it wants events."""
+    if settings.verify != "none" and not endpoint.is_verified:
+        raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
+
+
+async def publish_again(
+    service: Service, chosen: Sequence[MessageToSend], tenant: str, endpoint: str, replay: str, force: Force
+) -> None:
+    """Publish a delivery of each message to the endpoint. A replay delivers each at most once. Raises Temporary.
+
+    Only the first delivery ends the pause of an endpoint that kept failing. If its attempt fails too, the pause begins
+    again, and the others wait for its end.
+    """
+    now = times.rfc3339(service.clock.now())
+    bus_messages = []
+    for number, (message, due) in enumerate(chosen):
+        name = names.EndpointName(message.destination, tenant, endpoint)
+        delivery = Delivery(messages.event_in(message), message.route, str(name))
+        content = message.event.encode("utf-8", "surrogatepass")
+        attributes = {"replay": replay, "force": force}
+        if due is not None:
+            attributes["due"] = str(due)
+        if number == 0:
+            attributes |= ATTEMPT_NOW
+        bus_messages.append(delivery_message(delivery, content, now, attributes))
+    await service.bus.publish(ports.DELIVERIES, bus_messages)
+
+
+# Test events
 
 
 async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
@@ -225,7 +283,7 @@ async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
     name = names.EndpointName(destination, call.tenant, endpoint.id)
     delivery = Delivery(event, ROUTE, str(name))
     await service.bus.publish(ports.DELIVERIES, [delivery_message(delivery, content, times.rfc3339(now), ATTEMPT_NOW)])
-    id_ = deliveries.address_text(name, event.origin, delivery.id)
+    id_ = deliveries.public_id_text(name, event.origin, delivery.id)
     return models.TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
 
 
@@ -243,39 +301,3 @@ def _sample_of(event_type: EventType | None) -> jsontext.Json:
     if event_type is not None and event_type.schema_:
         return schema_example.example_of(event_type.schema_)
     return {"message": _NOTHING_KNOWN}
-
-
-def verify_active(endpoint: Endpoint, settings: SubscribeSettings) -> None:
-    """Raise ApiProblem (`endpoint_inactive`) if the endpoint gets no deliveries."""
-    if not endpoint.is_enabled:
-        raise ApiProblem("endpoint_inactive", "the endpoint is disabled; enable it first")
-    verify_proven(endpoint, settings)
-
-
-def verify_proven(endpoint: Endpoint, settings: SubscribeSettings) -> None:
-    """Raise ApiProblem (`endpoint_inactive`) if the endpoint has not yet proved that it wants events."""
-    if settings.verify != "none" and not endpoint.is_verified:
-        raise ApiProblem("endpoint_inactive", "the endpoint is not verified; verify it first")
-
-
-async def publish_again(
-    service: Service, chosen: Sequence[MessageToSend], tenant: str, endpoint: str, replay: str, force: Force
-) -> None:
-    """Publish a delivery of each message to the endpoint. A replay delivers each at most once. Raises Temporary.
-
-    Only the first delivery ends the pause of an endpoint that kept failing. If its attempt fails too, the pause begins
-    again, and the others wait for its end.
-    """
-    now = times.rfc3339(service.clock.now())
-    bus_messages = []
-    for number, (message, due) in enumerate(chosen):
-        name = names.EndpointName(message.destination, tenant, endpoint)
-        delivery = Delivery(deliveries.event_in(message), message.route, str(name))
-        content = message.event.encode("utf-8", "surrogatepass")
-        attributes = {"replay": replay, "force": force}
-        if due is not None:
-            attributes["due"] = str(due)
-        if number == 0:
-            attributes |= ATTEMPT_NOW
-        bus_messages.append(delivery_message(delivery, content, now, attributes))
-    await service.bus.publish(ports.DELIVERIES, bus_messages)

@@ -1,0 +1,116 @@
+"""The messages of a tenant: its events, kept so that they can be sent again."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from functions.subscribe import cursors, problems, route
+from functions.subscribe.handlers.tenants import tenant_of
+from functions.subscribe.models import deliveries as models, values
+from functions.subscribe.service import Service
+from shared import claim_check, errors, times
+from shared.event import Event, from_cloudevent
+from shared.jsontext import Json, from_json, to_json
+from shared.subscribers import directory
+from shared.subscribers.model import Message, Tenant
+
+MAX_LOOKED_THROUGH: Final = 500
+"""The most messages, or rows of deliveries, that are read for one answer. If few of them match, it has fewer items and
+a cursor."""
+PAGE: Final = 100
+"""The number of messages that are read at a time."""
+MAX_SHOWN_BYTES: Final = 1_048_576
+"""The most bytes of an event's data that are shown. Lambda answers at most 6 MB."""
+AFTER_HYPHEN: Final = "."
+"""The character after `-`, so that `x.` is behind all ids that begin with `x-`."""
+
+
+async def list_messages(call: route.Call, query: models.MessageQuery) -> values.Page[models.MessageView]:
+    """List the messages of a tenant, newest first."""
+    list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
+    position = await cursors.read_cursor(call.service, list_key, query.cursor)
+    last_id = str(position[0]) if position else ""
+    since = times.unix_seconds(query.since) if query.since else None
+    until = times.unix_seconds(query.until) if query.until else None
+    items: list[models.MessageView] = []
+    next_: str | None = None
+    looked_through = 0
+    async for message in messages_between(call.service, tenant_of(call), since, until, last_id):
+        if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
+            next_ = await cursors.make_cursor(call.service, list_key, [last_id])
+            break
+        last_id = message.id
+        looked_through += 1
+        if query.type in (None, message.type):
+            items.append(message_view(message))
+    return values.Page[models.MessageView](items=items, next=next_)
+
+
+async def get_message(call: route.Call, _: values.NoQuery) -> models.MessageView:
+    """Return a message with its data."""
+    message = await kept_message(call.service, tenant_of(call), call.params["message"])
+    if message is None:
+        raise problems.not_found("message")
+    event = await whole_event(call.service, message)
+    data, is_whole = (None, False) if event is None else presentable(event.data)
+    return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
+
+
+def message_view(message: Message) -> models.MessageView:
+    return models.MessageView(
+        id=message.id,
+        event_id=message.event_id,
+        type=message.type,
+        received_at=times.rfc3339(message.received_at),
+        test=message.is_test,
+    )
+
+
+async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
+    """Return the tenant's message; None if it is no longer kept."""
+    stored = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
+    return stored[0] if stored and stored[0].is_of(tenant) else None
+
+
+async def messages_between(
+    service: Service, tenant: Tenant, since: float | None, until: float | None, after: str = ""
+) -> AsyncIterator[Message]:
+    """Yield the tenant's messages that were received from `since` to `until`, newest first.
+
+    `after` is the id of the last message that was seen; it takes the place of `until`. An id begins with a mark of the
+    time that sorts the newest first (`directory.time_mark`), so both bounds are ids.
+    """
+    begin = after or ("" if until is None else directory.time_mark(until))
+    end = "" if since is None else directory.time_mark(since) + AFTER_HYPHEN
+    while True:
+        page = await service.directory.page(Message, directory.messages_of(tenant.id), PAGE, begin, end)
+        for message in page:
+            if message.is_of(tenant):
+                yield message
+        if len(page) < PAGE:
+            return
+        begin = page[-1].id
+
+
+def event_in(message: Message) -> Event:
+    """Return the event as it travels, perhaps without its data."""
+    return from_cloudevent(from_json(message.event.encode("utf-8", "surrogatepass")))
+
+
+async def whole_event(service: Service, message: Message) -> Event | None:
+    """Return the event with its data; None if the data is no longer kept."""
+    try:
+        return await claim_check.checked_out(event_in(message), service.blobs)
+    except errors.Permanent:
+        return None
+
+
+def presentable(data: Json) -> tuple[Json, bool]:
+    """Return the data in a form that can be shown, and True; or null and False if it is too large. Lone surrogates are
+    replaced."""
+    text = to_json(data)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "replace")
+        data = from_json(content)
+    return (data, True) if len(content) <= MAX_SHOWN_BYTES else (None, False)

@@ -4,7 +4,8 @@ from operator import itemgetter
 from shared import ledger_rules as rules
 from shared.errors import Temporary
 from shared.ledger import Claim, DestinationState, LedgerRow, Place
-from shared.ledger_rules import DecideClaim, LedgerWrites, Rule, destination_state_of, newest_of
+from shared.ledger_rules import Rule
+from shared.ledger_writes import DecideClaim, LedgerWrites, destination_state_of, newest_of
 
 
 class FakeLedger(LedgerWrites):

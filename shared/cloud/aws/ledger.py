@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
 from typing import Final, NamedTuple, TypeVar
 
-from shared import batching, errors, ledger_rules as rules, outcomes
+from shared import batching, errors, ledger_rules as rules, ledger_writes, outcomes
 from shared.cloud.aws import client, tables
 from shared.cloud.aws.dynamo import TRIES, Condition, Dynamo, is_expired, read_shards
 from shared.cloud.aws.dynamo_values import Fields
@@ -48,7 +48,7 @@ Decide = Callable[[LedgerRow | None], tuple[Answer, LedgerRow | None]]
 """Takes the stored row, or None. Returns an answer, and the row to write, or None to write nothing."""
 
 
-class DynamoLedger(rules.LedgerWrites):
+class DynamoLedger(ledger_writes.LedgerWrites):
     """The ledger of a stack. Its methods run on the event loop.
 
     A write is one conditional call, which is decided again if another write was faster. It is stored when the method
@@ -63,7 +63,7 @@ class DynamoLedger(rules.LedgerWrites):
         self._lists = LedgerLists(self._store)
 
     async def _insert_or_change(
-        self, first_row: LedgerRow, first_answer: Claim, decide: rules.DecideClaim, *, is_new: bool = True
+        self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
         def decide_stored(stored: LedgerRow | None) -> tuple[Claim, LedgerRow | None]:
             if stored is None:
@@ -144,7 +144,7 @@ class DynamoLedger(rules.LedgerWrites):
         return count
 
     async def destination_state(self, destination: str) -> DestinationState:
-        return rules.destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
+        return ledger_writes.destination_state_of(await self._store.get(tables.DESTINATIONS, destination) or {})
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""

@@ -18,7 +18,7 @@ from math import ceil
 from secrets import token_hex
 from typing import Final, cast
 
-from shared import ledger_rules as rules
+from shared import ledger_rules as rules, ledger_writes
 from shared.cloud import shards
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import state_shard
@@ -90,7 +90,7 @@ def row_of(fields: Fields) -> LedgerRow:
     stored |= {name: float(value) for name in _TIMES if isinstance(value := stored.get(name), int)}
     row = LedgerRow(**{**_DEFAULTS, **stored})  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
-    return rules.with_attempts(row, attempts) if isinstance(attempts, str) else row
+    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
@@ -115,7 +115,7 @@ def merged_fields(fence: int, now: float, digest_id: str) -> Fields:
 def _newest_attempts(row: LedgerRow) -> str:
     """Return the newest attempts that fit, as JSON. It drops a quarter at a time, because each try writes all of them
     again."""
-    while len((text := rules.attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
+    while len((text := ledger_writes.attempts_text(row)).encode()) > MAX_ATTEMPTS_BYTES:
         row = row._replace(attempts=row.attempts[len(row.attempts) // 4 + 1 :])
     return text
 

@@ -10,6 +10,7 @@ from shared.cloud.aws.dynamo import Dynamo, read_shards
 from shared.cloud.aws.dynamo_values import Fields
 from shared.cloud.aws.ledger_items import FOUND, LISTED, endpoint_at, row_of
 from shared.ledger import LedgerRow, Place
+from shared.ledger_writes import newest_of
 from shared.subscribers.names import endpoint_name
 
 ROWS_AT_ONCE: Final = 18
@@ -46,7 +47,7 @@ class LedgerLists:
             entries = await self._store.query(
                 tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
             )
-            return rules.newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
+            return newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
         # An endpoint's rows that wait or are held are few among all that do, and many are in the endpoint's own index.
         if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
             return await self._endpoint_rows(limit, destination, state, before)
@@ -56,7 +57,7 @@ class LedgerLists:
         rows: list[LedgerRow] = []
         high = inf if before is None else before[0]
         async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
-            rows += rules.newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
+            rows += newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
             if len(rows) >= limit:
                 break
         return rows
@@ -81,7 +82,7 @@ class LedgerLists:
             entries = await self._store.query_newest(
                 tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
-            rows += rules.newest_of(await self.read(keys_of(entries), LISTED), limit - len(rows), destination, state)
+            rows += newest_of(await self.read(keys_of(entries), LISTED), limit - len(rows), destination, state)
             if len(entries) < chunk:
                 break
             at = str(entries[-1][tables.ENDPOINT_AT])

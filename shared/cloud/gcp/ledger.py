@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from shared import batching, ledger_rules as rules
+from shared import batching, ledger_rules as rules, ledger_writes
 from shared.cloud.gcp import firestore, ledger_documents as stored
 from shared.cloud.gcp.collections import DESTINATIONS, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Write
@@ -39,7 +39,7 @@ MoveRow: TypeAlias = Callable[[LedgerRow, int], LedgerRow | None]
 """Takes a row and the fence that it should have. Returns the moved row, or None if it may not be moved."""
 
 
-class FirestoreLedger(rules.LedgerWrites):
+class FirestoreLedger(ledger_writes.LedgerWrites):
     """The ledger of a deployment. Its methods run on the event loop.
 
     A write is one commit, or one transaction that is tried again if another one was faster. It is stored when the
@@ -51,7 +51,7 @@ class FirestoreLedger(rules.LedgerWrites):
         self._store = store
 
     async def _insert_or_change(
-        self, first_row: LedgerRow, first_answer: Claim, decide: rules.DecideClaim, *, is_new: bool = True
+        self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
         # A transaction takes two calls. So a row that is probably new is created without one, and the transaction runs
         # only if there is a row already.
@@ -172,7 +172,7 @@ class FirestoreLedger(rules.LedgerWrites):
 
     async def destination_state(self, destination: str) -> DestinationState:
         fields_by_name = await self._store.get(DESTINATIONS, [destination])
-        return rules.destination_state_of(fields_by_name.get(destination, {}))
+        return ledger_writes.destination_state_of(fields_by_name.get(destination, {}))
 
     async def row(self, event_id: str, key: str) -> LedgerRow | None:
         """Return the delivery's row with its message and attempts; None if the event has no such delivery."""
@@ -197,7 +197,7 @@ class FirestoreLedger(rules.LedgerWrites):
         If there is no index for the state, the search ends after MAX_LOOKED_THROUGH rows.
         """
         if event_id is not None:
-            rows = rules.newest_of(await self._event_rows(event_id), limit, destination, state, before)
+            rows = ledger_writes.newest_of(await self._event_rows(event_id), limit, destination, state, before)
         elif destination is not None and endpoint_name(destination):
             rows = await self._rows(stored.endpoint_query(destination, state, limit, before))
         else:
@@ -231,7 +231,7 @@ class FirestoreLedger(rules.LedgerWrites):
                 self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
             )
             rows = [stored.row_of(document.fields) for document in documents]
-            newest += rules.newest_of(rows, limit - len(newest), destination, state, before)
+            newest += ledger_writes.newest_of(rows, limit - len(newest), destination, state, before)
             if len(documents) < chunk:
                 break
             looked_through += chunk

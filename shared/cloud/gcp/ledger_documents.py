@@ -20,7 +20,7 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from shared import ledger_rules as rules
+from shared import ledger_rules as rules, ledger_writes
 from shared.cloud import earlier_words, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
@@ -93,7 +93,7 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
     """
     fields, mask = _fields(row), [*_CHANGING]
     if before is not None and row.attempts != before.attempts:
-        fields["attempts"] = rules.attempts_text(row)
+        fields["attempts"] = ledger_writes.attempts_text(row)
         fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
         mask += "attempts", "ended"
     if row.state in rules.FINAL or (before is not None and row.message != before.message):
@@ -177,7 +177,7 @@ def row_of(fields: Fields) -> LedgerRow:
         }
     row = LedgerRow(**values, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
-    return rules.with_attempts(row, attempts) if isinstance(attempts, str) else row
+    return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
 
 
 def microseconds(seconds: float) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 from shared import ledger_rules as rules
 from shared.cloud.local import database, ledger_rows
 from shared.ledger import Claim, Claimed, DestinationState, LedgerRow, Place, Settlement
-from shared.ledger_rules import DecideClaim, LedgerWrites
+from shared.ledger_writes import DecideClaim, LedgerWrites
 
 FILE_NAME: Final = "ledger.db"
 SETTLE_SECONDS: Final = 0.002

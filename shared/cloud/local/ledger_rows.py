@@ -11,7 +11,7 @@ from shared import jsontext, ledger_rules as rules
 from shared.cloud.earlier_words import current_reason
 from shared.cloud.local.database import open_database, read_statements, sync_commits
 from shared.ledger import LedgerRow, Place
-from shared.ledger_rules import attempts_text, with_attempts
+from shared.ledger_writes import attempts_text, with_attempts
 
 _SCHEMA: Final = Path(__file__).with_name("ledger.sql")
 _UPGRADES: Final = Path(__file__).with_name("ledger_upgrades")

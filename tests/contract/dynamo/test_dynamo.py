@@ -337,7 +337,15 @@ async def test_each_entry_of_the_journal_says_when_it_expires(dynamo: DynamoTabl
 
 def row_in(state: str) -> LedgerRow:
     row = rules.new_row(DELIVERY, KEY, T)
-    claim, attempted = rules.claim(row, EVENT.payloadhash, MESSAGE, T, LEASE, None, 2**53 - 1)
+    claim, attempted = rules.claim(
+        row,
+        payload_hash=EVENT.payloadhash,
+        message=MESSAGE,
+        now=T,
+        lease_seconds=LEASE,
+        due_fence=None,
+        fence=2**53 - 1,
+    )
     assert isinstance(claim, Claimed)
     settled = {
         "claimed": row,

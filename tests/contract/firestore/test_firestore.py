@@ -120,7 +120,7 @@ async def test_a_row_that_others_keep_writing_holds_up_no_other_row_of_its_trans
 async def test_an_outcome_without_a_read_writes_what_a_transaction_writes(
     ledger: FirestoreLedger, documents: MemoryStore, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.ledger_rules.randbits", lambda bits: 7)
+    monkeypatch.setattr("shared.ledger_writes.randbits", lambda bits: 7)
     written = []
     for is_read in (False, True):
         claim = await claimed(ledger)

@@ -56,9 +56,17 @@ if os.environ.get("DISTURBED_REMOVED") == "deduplication":
     from shared.ledger import Claim, Claimed, LedgerRow
 
     def claim_for_everyone(
-        row: LedgerRow, payload_hash: str, message: bytes, now: float, lease: float, due_fence: int | None, fence: int
+        row: LedgerRow,
+        *,
+        payload_hash: str,
+        message: bytes,
+        now: float,
+        lease_seconds: float,
+        due_fence: int | None,
+        fence: int,
     ) -> tuple[Claim, LedgerRow]:
-        claimed = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=now + lease)
+        lease_until = now + lease_seconds
+        claimed = row._replace(state=ledger_rules.ATTEMPTED, fence=fence, updated_at=now, lease_until=lease_until)
         return Claimed(claimed, message), claimed
 
     vars(ledger_rules)["claim"] = claim_for_everyone

@@ -356,7 +356,15 @@ def test_the_first_claim_is_the_claim_of_a_new_row(now: float, lease: float, fen
     row = new_row(delivery, delivery.id, now)
     first_row = new_row(delivery, delivery.id, now, ATTEMPTED, fence, 1, lease)
 
-    claimed = claim(row, delivery.event.payloadhash, b"new", now, lease, due, fence)
+    claimed = claim(
+        row,
+        payload_hash=delivery.event.payloadhash,
+        message=b"new",
+        now=now,
+        lease_seconds=lease,
+        due_fence=due,
+        fence=fence,
+    )
 
     assert claimed == (Claimed(first_row, b"new"), first_row)
 

@@ -130,7 +130,7 @@ async def _verified_request(
         request = parsing.with_content_type_of_body(source, _request_with_body(sent, source, body))
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         try:
-            return request, await receiver.verify_signature(source, request, fields, secrets, now)
+            return request, await receiver.authenticate_body(source, request, fields, secrets, now)
         except errors.Rejected as error:
             if error.code != "signature_mismatch":
                 raise

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
 from functions.receive.events import build_events, note_on
+from functions.receive.flood_limits import TokenBucket, Unconfirmed
 from functions.receive.identity import SignedRequest
 from functions.receive.source import Source
 from shared import claim_check, errors, jsontext, ports, time_bound
@@ -33,78 +33,16 @@ RETRY_AFTER_SECONDS: Final = 5
 _CLOSE: Final = ("connection", "close")
 """The header by which a rejected sender's connection ends, since its body may not have been read."""
 
-
-# The bounds on the work for senders that flood this process
-MAX_TOKENS: Final = 5.0
-"""The number of rejections in a row that are explained at once, so that an operator who tries a new sender sees the
-cause of each."""
-SECONDS_A_TOKEN: Final = 2.0
-"""After those, the time from one explained rejection to the next."""
-
-
-class TokenBucket:
-    """A bound on work for requests that are not accepted, which anybody can send at any rate. Each takes a token."""
-
-    def __init__(self) -> None:
-        self._left = MAX_TOKENS
-        self._counted_at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Take a token; return False if none is left."""
-        # The difference can be negative if the clock was set back.
-        elapsed = max(0.0, now - self._counted_at)
-        self._left = min(MAX_TOKENS, self._left + elapsed / SECONDS_A_TOKEN)
-        self._counted_at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
-MAX_UNCONFIRMED: Final = 640
-"""The most requests of a process that may wait for the bus. A cloud gives an instance fewer at once. On one machine
-they add up when more arrives than the machine delivers. With more places, everybody would wait longer behind a flood.
-With fewer, a sender that opens many connections at once would be told to send again."""
-SHARE_OF_FREE: Final = 4
-"""A source may have this many times the places that are still free. So a source alone gets 4/5 of all places."""
-
-
-class Unconfirmed:
-    """Counts the requests whose events the bus has not confirmed yet, by source.
-
-    A source that floods the process fills its share of the places, and is told to send again later; there are places
-    left for every other source. shared/outgoing/gate.py explains the rule.
-    """
-
-    def __init__(self) -> None:
-        self._free = MAX_UNCONFIRMED
-        self._by_source: Counter[str] = Counter()
-
-    def verify_place(self, source_name: str) -> None:
-        """Raise Temporary (`queue_full`) if the source has its share of the places."""
-        count = self._by_source[source_name]
-        if count >= SHARE_OF_FREE * self._free:
-            rule = f"{count} requests of this source wait for the bus already: it sends more than is delivered"
-            raise errors.Temporary("queue_full", rule)
-
-    def add(self, source_name: str) -> None:
-        self._free -= 1
-        self._by_source[source_name] += 1
-
-    def remove(self, source_name: str) -> None:
-        self._free += 1
-        self._by_source[source_name] -= 1
-
-
 TimesAttribute = Callable[[float, float, str, int], Mapping[str, str]]
 """A function that returns an attribute of messages. Its arguments are the Unix times at which the request came and at
 which its events are published, the request's method and the reply's status."""
 
 
 class Accepted(NamedTuple):
-    """A request whose events the bus confirmed: one event, or one for each item of a batch.
+    """A request that passed every check, and its events: one, or one for each item of a batch.
 
-    A batch without items has no events. `note` is a hint for the log that the source's settings may miss something.
+    Once `Receiver.receive` returns it, the bus has confirmed the events. A batch without items has none. `note` is a
+    hint for the log that the source's settings may miss something.
     """
 
     source: Source
@@ -140,15 +78,18 @@ class Receiver:
     3. The signature with its id and timestamp (admission).
     4. Parsing within limits (parsing), and the source's schema (body_schema).
 
-    Then the events are made (events) and published. A handshake is answered once what it needs is verified
-    (handshakes). Messages of a bus are parsed and checked in the same way (messages).
+    Then the events are made (events) and published. Messages of a bus are parsed and checked in the same way
+    (messages).
+
+    A handshake is answered as soon as what it needs is there (handshakes): after 1 if the head is enough, after 2 if it
+    needs the body, and once the body is parsed if its sender must be authenticated.
 
     blobs             None on a platform without blobs: a large event then travels whole
     fetch             None offline: no provider's key is fetched, and no subscription confirmed
     take_push         takes a push of a bus (messages.py); None unless a source has a bus that pushes
     times_attribute   returns the attribute of messages in which receive's times travel; None if telemetry is off
-    explanations      bounds how many rejections are explained
-    queue_full_lines  bounds how many log lines say that a source has no place among the unconfirmed
+    explanations      bounds how many rejections entry.py explains
+    queue_full_lines  bounds how many log lines of entry.py say that a source has no place among the unconfirmed
     unconfirmed       the requests whose events the bus has not confirmed yet. A source may have a share of them
     """
 
@@ -191,7 +132,7 @@ class Receiver:
 
         checks_began_at = asyncio.get_running_loop().time()
         secrets = await self.secrets_of(source)
-        is_authenticated = admission.verify_head(request, source, secrets, self.clock.now())
+        is_head_authenticated = admission.verify_head(request, source, secrets, self.clock.now())
         reading_seconds = await _read_content(source, request, read_body)
         # The time in which the body arrives does not count, so that a slow sender leaves the bus its whole time.
         deadline = checks_began_at + reading_seconds + CONFIRM_SECONDS
@@ -202,15 +143,15 @@ class Receiver:
 
         now = self.clock.now()
         fields = locations.RequestFields(typed_request, url)
-        auth: auth_scheme.AuthScheme | None = None
-        if not is_authenticated:
-            auth = await self.verify_signature(source, request, fields, secrets, now)
-        parsed = parsing.read_data(source, typed_request, self.limits, auth)
+        body_auth: auth_scheme.AuthScheme | None = None
+        if not is_head_authenticated:
+            body_auth = await self.authenticate_body(source, request, fields, secrets, now)
+        parsed = parsing.read_data(source, typed_request, self.limits, body_auth)
         if handshakes and (handshake := await handshakes.answer_signed(typed_request, parsed.data)):
             return Answered(source, handshake.reply, handshake.reason)
 
         event_data = checked_data(source, parsed.data)
-        signed = signed_request(source, auth, fields, parsed)
+        signed = signed_request(source, body_auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
         accepted = Accepted(source, events, note_on(source, event_data, events))
         if source.form and source.form.is_trapped(parsed.data):
@@ -255,7 +196,7 @@ class Receiver:
 
         return Keys(self.fetch, self.clock) if self.fetch else None
 
-    async def verify_signature(
+    async def authenticate_body(
         self,
         source: Source,
         request: Request,
@@ -263,7 +204,10 @@ class Receiver:
         secrets: admission.SecretValues,
         now: float,
     ) -> auth_scheme.AuthScheme:
-        """Return the scheme that authenticates the request by its body. Raises Rejected and Temporary."""
+        """Return the scheme that authenticates the request: by a signature, or by a token in the body.
+
+        Raises Rejected and Temporary.
+        """
         keys = admission.NO_KEYS
         if source.needs_keys and self._keys:
             keys = await self._keys.at(admission.needed_keys(fields, source, now))
@@ -301,20 +245,30 @@ class Receiver:
             times = self.times_attribute(began_at, self.clock.now(), method, status)
         messages: list[ports.BusMessage] = []
         for event in accepted.events:
-            # If the data is the whole body, unchanged, the message has it as the sender wrote it.
-            text = parsed.text if event.data is parsed.data else None
-            if text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None:
-                content = claim_check.stored_json(event, text)
-            else:
-                content = event_json(event, text)
-            if len(content) > claim_check.MAX_INLINE_BYTES:
-                # Each request has its own blob, because another request with the same id and body can have other
-                # headers, another time or other settings of the source.
-                name = f"{event.id}-{self.random_id()}"
-                _, content = await claim_check.checked_in(event, self.blobs, name, content, is_new=True)
+            content = await self._content_of(event, parsed)
             attributes = {"ce-id": event.id, "ce-type": event.type, "ce-source": event.source, **times}
             messages.append(ports.BusMessage(content, attributes))
         await self.bus.publish(ports.EVENTS, messages)
+
+    async def _content_of(self, event: Event, parsed: parsing.ReadData) -> bytes:
+        """Return the content of the event's message. An event that is too large is stored as a blob. Raises Temporary.
+
+        If the data is the whole body, unchanged, the message or the blob has it as the sender wrote it.
+        """
+        text = parsed.text if event.data is parsed.data else None
+        if text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None:
+            whole_event = claim_check.stored_json(
+                event, text
+            )  # it goes into a blob, where its raw body may be left out
+        else:
+            whole_event = event_json(event, text)
+        if len(whole_event) <= claim_check.MAX_INLINE_BYTES:
+            return whole_event
+        # Each request has its own blob, because another request with the same id and body can have other headers,
+        # another time or other settings of the source.
+        name = f"{event.id}-{self.random_id()}"
+        _, content = await claim_check.checked_in(event, self.blobs, name, whole_event, is_new=True)
+        return content
 
 
 def signed_request(

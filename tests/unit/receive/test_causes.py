@@ -17,7 +17,7 @@ from deploy.explain.receive_stage import explain_receive
 from functions.receive.diagnosis.bodies import is_broken
 from functions.receive.diagnosis.diagnose import PROVIDER_HANDSHAKES
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
-from functions.receive.receive import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
+from functions.receive.flood_limits import MAX_TOKENS, SECONDS_A_TOKEN, TokenBucket
 from shared.formats import json_body
 from shared.formats.parse import MediaType
 from shared.http import Request

@@ -16,7 +16,7 @@ import jwt
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.receive.receive import MAX_TOKENS, MAX_UNCONFIRMED
+from functions.receive.flood_limits import MAX_TOKENS, MAX_UNCONFIRMED
 from shared.claim_check import checked_out
 from shared.errors import HookchainError, Temporary
 from shared.event import Event, event_id

@@ -113,9 +113,11 @@ def _failures(expected: str | None, decisions: Sequence[Decision], actual: Seque
     """Return a line for each failure of a chain or a template that is not expected, and for a missing one that is."""
     failures: list[tuple[str, str]] = []
     for decision in decisions:
-        unfinished = [decision.unfinished] if decision.unfinished else []
+        redelivery_errors = [decision.redelivery_error] if decision.redelivery_error else []
         failures += [(failed.code, failed.reason) for failed in decision.failed]
-        failures += [(fault.code, fault.detail) for fault in (*unfinished, *(fault for _, fault in decision.waiting))]
+        failures += [
+            (fault.code, fault.detail) for fault in (*redelivery_errors, *(fault for _, fault in decision.waiting))
+        ]
     failures += [(each.code, f"to {each.delivery.destination!r}: {each.fault}") for each in actual if each.code]
     lines = [f"failed: {code}: {reason}" for code, reason in failures if code != expected]
     if expected and all(code != expected for code, _ in failures):

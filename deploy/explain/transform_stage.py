@@ -67,7 +67,7 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
 
 
 def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
-    decision, unavailable = found.decision, found.unfinished or found.waiting
+    decision, unavailable = found.decision, found.redelivery_error or found.unavailable
     return RouteTrace(
         route=decision.route,
         matched=decision.matched,

@@ -43,19 +43,19 @@ class FailedRoute:
 class RouteResult(NamedTuple):
     """The outcome of one route for one event.
 
-    owed        the events for its destinations
-    failed      the failure of its chain
-    unfinished  the error after which the bus must deliver the event again, to all its routes
-    waiting     the error after which this route alone runs again later
-    records     the steps that ran, if they were recorded
-    reasons     why it owes nothing, without any text of the event
+    owed              the events for its destinations
+    failed            the failure of its chain
+    redelivery_error  the error after which the bus must deliver the event again, to all its routes
+    unavailable       the error after which this route alone runs again later
+    records           the steps that ran, if they were recorded
+    reasons           why it owes nothing, without any text of the event
     """
 
     decision: RouteDecision
     owed: tuple[OwedEvent, ...] = ()
     failed: FailedRoute | None = None
-    unfinished: Temporary | None = None
-    waiting: SystemUnavailable | None = None
+    redelivery_error: Temporary | None = None
+    unavailable: SystemUnavailable | None = None
     records: tuple[StepRecord, ...] = ()
     reasons: tuple[str, ...] = ()
 
@@ -67,25 +67,25 @@ Publish: TypeAlias = Callable[[Sequence[RouteResult]], Awaitable[None]]
 class Decision(NamedTuple):
     """The outcome of all routes for one event.
 
-    routes      the decisions of the routes that took it, and of others of its source
-    others      the number of the other routes, none of which took it
-    unfinished  the first error after which the bus must deliver the event again. The caller raises it, once what other
-                routes owe is published
-    waiting     the routes that run again later, each with its error
-    reason      why nothing is owed, without any text of the event; empty if something is, or if a route failed
+    routes            the decisions of the routes that took it, and of others of its source
+    others            the number of the other routes, none of which took it
+    redelivery_error  the first error after which the bus must deliver the event again. The caller raises it, once what
+                      other routes owe is published
+    waiting           the routes that run again later, each with its error
+    reason            why nothing is owed, without any text of the event; empty if something is, or if a route failed
     """
 
     routes: tuple[RouteDecision, ...]
     owed: tuple[OwedEvent, ...] = ()
     failed: tuple[FailedRoute, ...] = ()
-    unfinished: Temporary | None = None
+    redelivery_error: Temporary | None = None
     reason: str = ""
     others: int = 0
     waiting: tuple[tuple[str, SystemUnavailable], ...] = ()
 
     @property
     def outcome(self) -> outcomes.EventOutcome:
-        """Return the outcome for the log of an event that is not `unfinished`.
+        """Return the outcome for the log of an event without a `redelivery_error`.
 
         `filtered` means that a step ended the event on purpose.
         """
@@ -128,21 +128,21 @@ async def decide(
     results = await run_routes(event, routes.considered(event), services, options, publish)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
-    unfinished: Temporary | None = None
+    redelivery_error: Temporary | None = None
     waiting: list[tuple[str, SystemUnavailable]] = []
     for each in results:
         owed += each.owed
         if each.failed:
             failed.append(each.failed)
-        if each.waiting:
-            waiting.append((each.decision.route, each.waiting))
-        unfinished = unfinished or each.unfinished
-    is_over = not (owed or failed or unfinished or waiting)
+        if each.unavailable:
+            waiting.append((each.decision.route, each.unavailable))
+        redelivery_error = redelivery_error or each.redelivery_error
+    is_over = not (owed or failed or redelivery_error or waiting)
     return Decision(
         routes=tuple([each.decision for each in results]),
         owed=tuple(owed),
         failed=tuple(failed),
-        unfinished=unfinished,
+        redelivery_error=redelivery_error,
         reason=_why_nothing_is_owed(results, routes, event) if is_over else "",
         others=routes.count - len(results),
         waiting=tuple(waiting),
@@ -184,6 +184,7 @@ async def run_routes(
             result = RouteResult(RouteDecision(route.name, matched=False, reason=route_match.reason), reasons=reasons)
         elif route.chain.asks_others:
             asking.append(position)
+            # Empty until the route has run: `publish` finds nothing in it.
             result = RouteResult(RouteDecision(route.name, matched=True, reason=route_match.reason))
         else:
             result = await _run_route(route, event, route_match, services, options)
@@ -229,20 +230,20 @@ async def _run_route(
     destinations = route.destinations
     if options.only is not None:
         destinations = tuple(name for name in route.destinations if name == options.only)
-    if not destinations:
-        reason = f"{route_match.reason}; but this replay is for {options.only!r} only"
-        return RouteResult(RouteDecision(route.name, matched=False, reason=reason))
+        if not destinations:
+            reason = f"{route_match.reason}; but this replay is for {options.only!r} only"
+            return RouteResult(RouteDecision(route.name, matched=False, reason=reason))
     records: list[StepRecord] | None = [] if options.is_recorded else None
     try:
         result = await route.chain.run(event, services, records, options.characters)
     except SystemUnavailable as error:
         reason = f"{route_match.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
         decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations, is_waiting=True)
-        return RouteResult(decision, waiting=error, records=tuple(records or ()))
+        return RouteResult(decision, unavailable=error, records=tuple(records or ()))
     except Temporary as error:
         reason = f"{route_match.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations)
-        return RouteResult(decision, unfinished=error, records=tuple(records or ()))
+        return RouteResult(decision, redelivery_error=error, records=tuple(records or ()))
     owed = tuple([OwedEvent(route.name, each, destinations) for each in result.events])
     failed: FailedRoute | None = None
     reason = route_match.reason

@@ -192,6 +192,7 @@ class SystemUnavailable(Temporary):
 
     retry_seconds  the waits between tries; None for the default
     until          the time, in Unix seconds, before which the system is not asked; None if it was asked
+    was_asked      the system was asked, so that the attempt counts as a try
     """
 
     def __init__(
@@ -204,6 +205,7 @@ class SystemUnavailable(Temporary):
         super().__init__(code, detail)
         self.retry_seconds = retry_seconds
         self.until = until
+        self.was_asked = until is None
 
 
 UNAVAILABLE_CODES: Final[frozenset[TemporaryCode]] = frozenset({"host_unavailable", "host_unreachable", "step_timeout"})

@@ -2,6 +2,9 @@
 
 `Transformer.take` has the order of the steps. If the bus does not confirm what is published, it raises Temporary, and
 the bus brings the event again.
+
+The parts of the request that the routes do not get are removed at once from a message (`_without_raw_parts`), and from
+a blob once it is read (`Transformer._load`). Only `tap` sees the push as the bus brought it, since it copies requests.
 """
 
 import asyncio
@@ -105,7 +108,7 @@ class Transformer:
         runs it again. Raises Temporary if the bus must bring the whole event again, after it has confirmed what the
         other routes owe. Raises Permanent if the whole event is a dead letter, which the bus has confirmed.
         """
-        message = _without_request(push, self.kept_parts)
+        message = _without_raw_parts(push, self.kept_parts)
         try:
             event = from_cloudevent(message.document())
         except Permanent as error:
@@ -130,10 +133,16 @@ class Transformer:
             await self._make_dead_letter(event.id, error, loaded.message.data, loaded.event)
             raise
         await self._record(
-            EventEntry(loaded.event, decision.routes, self.clock.now(), decision.others, loaded.message.data)
+            EventEntry(
+                loaded.event,
+                decision.routes,
+                self.clock.now(),
+                others=decision.others,
+                document=loaded.message.data,
+            )
         )
-        if decision.unfinished:
-            raise decision.unfinished
+        if decision.redelivery_error:
+            raise decision.redelivery_error
         if self.tap is not None and not is_replay and self.tap.may_copy(loaded.event):
             await self.tap.copy(push, loaded.event)
         return Transformed(loaded.event, decision)
@@ -161,8 +170,8 @@ class Transformer:
         await self._record(
             EventEntry(loaded.event, decision.routes, self.clock.now(), document=loaded.message.data, is_partial=True)
         )
-        if decision.unfinished:
-            raise decision.unfinished
+        if decision.redelivery_error:
+            raise decision.redelivery_error
         return Transformed(loaded.event, decision)
 
     async def _load(self, message: Push, event: Event) -> Loaded:
@@ -189,7 +198,7 @@ class Transformer:
             self.services,
             RunOptions(
                 only=loaded.message.attributes.get("only"),
-                characters=output.MOST_COUNTED * loaded.size,
+                characters=output.MOST_COUNTED * loaded.size,  # `size` is in bytes, each of which may count so often
                 is_recorded=self.spans is not None,
             ),
             publish=partial(self._publish, loaded, self.clock.now()),
@@ -206,9 +215,9 @@ class Transformer:
         now = self.clock.now()
         letters = [_letter_of_route(event, each.failed, message.data, now) for each in results if each.failed]
         messages = [
-            _waiting_message(message, event, each.decision.route, each.waiting, began_at, now)
+            _waiting_message(message, event, each.decision.route, each.unavailable, began_at, now)
             for each in results
-            if each.waiting
+            if each.unavailable
         ]
         messages += await self._delivery_messages(loaded, [owed for each in results for owed in each.owed], now)
         if letters:
@@ -230,7 +239,8 @@ class Transformer:
                 content = jsontext.texts_json(to_cloudevent(event))
                 if self.blobs is not None and len(content) > claim_check.MAX_INLINE_BYTES:
                     # A message that comes again overwrites its blob; no other message does, even with the same event
-                    # id. A hash of the content would do the same, and would take a sixth of the time of a large event.
+                    # id. The message is hashed, and not the content: that would take a sixth of the time of a large
+                    # event.
                     made_by = _digest(jsontext.texts_json([owed.route, self.version]) + loaded.message.data)
                     _, content = await claim_check.checked_in(event, self.blobs, f"{event.id}-{made_by}", content)
             messages += delivery.delivery_messages(event.id, content, owed.route, owed.destinations, time, replay)
@@ -293,10 +303,10 @@ async def first_with_signed_bytes(event: Event, owners: Owners) -> str | None:
     return None if owner == own else owner.partition(".")[0]
 
 
-def _without_request(message: Push, kept_parts: Mapping[str, str]) -> Push:
-    """Return the message as the routes get it, in a tenth of the time of reading and writing it.
+def _without_raw_parts(message: Push, kept_parts: Mapping[str, str]) -> Push:
+    """Return the message without the parts of its request that the routes do not get.
 
-    It searches the bytes of the message. The raw parts of an event in a blob are removed later, by `_load`.
+    The bytes of the message are searched and cut. To read and write the event would take ten times as long.
     """
     source = message.attributes.get("ce-source")
     if source is None:
@@ -326,11 +336,10 @@ def _waiting_message(
     run = route_run(push.attributes)
     tries = run.tries if run else 0
     since = run.since if run else 0
-    was_system_asked = why.until is None
     waiting = WaitingRoute(
         reason=why.detail,
         run=run.run if run else 1,
-        tries=tries + 1 if was_system_asked else tries,
+        tries=tries + 1 if why.was_asked else tries,
         since=since or int(began_at),
         began_at=began_at,
         ended_at=now,

@@ -22,7 +22,8 @@ from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, own_kinds
 from functions.transform import chain, program, step_classes, verifying
-from functions.transform.step import AskingStep, Example, Settings, Step
+from functions.transform.step import AskingStep, Example, Step
+from functions.transform.step_settings import Settings
 from shared import errors, time_bound
 from shared.config import values
 from shared.did_you_mean import did_you_mean

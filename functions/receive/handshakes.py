@@ -25,12 +25,7 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _FUNCTION_CALL: Final = re.compile(r"([a-z0-9-]+)\((.*)\)")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 _SIGNED_WORD: Final = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
-"""The only content that the MAC of a reply may cover: a single word.
-
-A reply's MAC has the same key as the signatures of events. So anyone who asks for the MAC of a word has the signature
-of an event whose body is this word. `answer_unsigned` rejects such a body. It also rejects an empty body, because some
-providers sign a word, such as a timestamp, before the body: the signed content would be this word alone.
-"""
+"""The only content that the MAC of a reply may cover: a single word. `answer_unauthenticated` has the reason."""
 _SIGNED_WORD_OR_EMPTY: Final = re.compile(f"(?:{_SIGNED_WORD.pattern})?".encode())
 
 ENDPOINT: Final = Location("endpoint", ())
@@ -59,18 +54,21 @@ class Handshake:
     name     its name in the log
     method   the HTTP method of the request
     when     the conditions that the request must meet to be this handshake
-    signed   whether the sender is authenticated first, as it is for events
     checks   pairs of a location and the name of the secret that the request must have there
     secret   the name of the secret whose newest value is the key of the reply's MACs; empty for a reply without MACs
     confirm  the location of the URL that confirms an SNS subscription; None for any other handshake
-    status   the reply's status; `headers` are its headers
-    text     the reply's body as text; `json` is its body as a JSON object
+    status   the reply's status
+    headers  the reply's headers
+    text     the reply's body, if it is text
+    json     the reply's body, if it is a JSON object. A tuple in it is a template; any other value stays as it is
+
+    needs_authentication  whether the sender is authenticated first, as it is for events
     """
 
     name: str
     method: str
     when: Conditions
-    signed: bool
+    needs_authentication: bool
     checks: tuple[tuple[Location, str], ...]
     secret: str
     confirm: Location | None
@@ -83,6 +81,8 @@ class Handshake:
     def needs_body(self) -> bool:
         """Return whether the body is needed to recognise or to answer the handshake."""
         locations = [location for location, _ in (*self.when, *self.checks)]
+        if self.confirm:
+            locations.append(self.confirm)
         for placeholder in self._placeholders:
             locations += [part for part in placeholder.parts if isinstance(part, Location)]
         return any(location.kind in {"data", "form"} for location in locations)
@@ -97,7 +97,7 @@ class Handshake:
     def signs_for_anyone(self) -> bool:
         """Return whether an unauthenticated sender gets a MAC of a text that it chooses."""
         has_mac = any(placeholder.function.startswith("hmac-") for placeholder in self._placeholders)
-        return has_mac and not self.signed
+        return has_mac and not self.needs_authentication
 
     @property
     def _placeholders(self) -> list[Placeholder]:
@@ -143,10 +143,13 @@ class Handshakes:
         bodiless = [each for each in self.handshakes if not each.needs_body]
         return await self._answer(bodiless, head, is_authenticated=False)
 
-    async def answer_unsigned(self, request: Request) -> HandshakeReply | None:
+    async def answer_unauthenticated(self, request: Request) -> HandshakeReply | None:
         """Answer a handshake of an unauthenticated sender.
 
-        Also raises Rejected (`signature_mismatch`) for a body whose signature anyone can get from a handshake.
+        Also raises Rejected (`signature_mismatch`) for a body whose signature anyone can get from a handshake: the MAC
+        of a reply has the same key as the signatures of events. So whoever asks for the MAC of a word has the signature
+        of an event whose body is this word. An empty body is rejected too, because some providers sign a word, such as
+        a timestamp, before the body: the signed content would be this word alone.
         """
         signs_for_anyone = any(each.signs_for_anyone for each in self.handshakes)
         if signs_for_anyone and _SIGNED_WORD_OR_EMPTY.fullmatch(request.body):
@@ -155,7 +158,7 @@ class Handshakes:
             )
         return await self._answer(self.handshakes, request, is_authenticated=False)
 
-    async def answer_signed(self, request: Request, data: Json) -> HandshakeReply | None:
+    async def answer_authenticated(self, request: Request, data: Json) -> HandshakeReply | None:
         """Answer a handshake of an authenticated sender. `data` is the parsed body."""
         return await self._answer(self.handshakes, request, data, is_authenticated=True)
 
@@ -167,7 +170,9 @@ class Handshakes:
         matching = (
             each
             for each in handshakes
-            if each.signed is is_authenticated and each.method == request.method and _meets(fields, each.when)
+            if each.needs_authentication is is_authenticated
+            and each.method == request.method
+            and _meets(fields, each.when)
         )
         handshake = next(matching, None)
         if handshake is None:
@@ -279,7 +284,7 @@ def read_handshake(entry: Json) -> Handshake:
         name=str(entry.get("name", "")),
         method=str(entry.get("method", "POST")),
         when=read_conditions(entry.get("when")),
-        signed=entry.get("signed") is True,
+        needs_authentication=entry.get("signed") is True,
         checks=tuple(_read_check(check) for check in list_at(entry, "check")),
         secret=str(entry.get("secret", "")),
         confirm=parse_location(confirm) if isinstance(confirm, str) else None,

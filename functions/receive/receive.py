@@ -138,7 +138,7 @@ class Receiver:
         deadline = checks_began_at + reading_seconds + CONFIRM_SECONDS
         self.unconfirmed.verify_place(source.name)  # before the work of verifying and parsing
         typed_request = parsing.with_content_type_of_body(source, request)
-        if handshakes and (handshake := await handshakes.answer_unsigned(typed_request)):
+        if handshakes and (handshake := await handshakes.answer_unauthenticated(typed_request)):
             return Answered(source, handshake.reply, handshake.reason)
 
         now = self.clock.now()
@@ -147,7 +147,7 @@ class Receiver:
         if not is_head_authenticated:
             body_auth = await self.authenticate_body(source, request, fields, secrets, now)
         parsed = parsing.read_data(source, typed_request, self.limits, body_auth)
-        if handshakes and (handshake := await handshakes.answer_signed(typed_request, parsed.data)):
+        if handshakes and (handshake := await handshakes.answer_authenticated(typed_request, parsed.data)):
             return Answered(source, handshake.reply, handshake.reason)
 
         event_data = checked_data(source, parsed.data)

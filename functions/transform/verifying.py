@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Final, TypeVar, get_args, get_origin, ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from functions.transform.step import WHOLE, Settings, SettingsFault, Step, build
+from functions.transform.step import Step
+from functions.transform.step_settings import WHOLE, Settings, SettingsFault, build
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json

@@ -9,7 +9,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform import documents, paths, step
+from functions.transform import documents, paths, step, step_settings
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
@@ -179,7 +179,7 @@ class Convert(paths.PathSettings, step.Step):
     delimiter: Literal[",", ";", "\t"] = ","
     formulas: Literal["escape", "keep"] = "escape"
     message: Annotated[str, limits(min_length=1)] | None = None
-    descriptors: step.JsonSetting = None
+    descriptors: step_settings.JsonSetting = None
     proto_names: bool = False
 
     def prepare(self) -> None:

@@ -2,15 +2,15 @@
 
 import itertools
 import re
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, ClassVar, Final
 
+from functions.transform.card_numbers import find_cards, may_hold_card
 from functions.transform.missing_paths import MissingPaths
 from functions.transform.paths import DataPath, Every, MaybeJson, Missing, Path, parse_path, update, with_attribute
-from functions.transform.step import Example, Noted, Settings, Step, StepContext
+from functions.transform.step import Example, Noted, Step, StepContext
+from functions.transform.step_settings import Settings
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
 from shared.jsontext import Json, to_json
@@ -76,7 +76,7 @@ class Redact(Settings, Step):
             raise ValueError("set `paths`, `cards: true` or `emails: true`")
         paths = _outermost(parse_path(text) for text in self.paths)
         self._attributes = [path for path in paths if path.root != "data"]
-        self._changes = [(path, path, partial(_mask, self)) for path in paths if path.root == "data"]
+        self._changes = [(path, path, self._mask_whole) for path in paths if path.root == "data"]
         self._within = [parse_path(text) for text in self.within or ["data"]]
         self._missing = MissingPaths()
 
@@ -85,21 +85,21 @@ class Redact(Settings, Step):
             event = self._mask_attribute(event, path)
         masked = self._missing.updated(event, self._changes, "nothing is masked there")
         if isinstance(masked, Noted):
-            return Noted(self._cleaned(masked.event), masked.note)
-        return self._cleaned(masked)
+            return Noted(self._with_masked_texts(masked.event), masked.note)
+        return self._with_masked_texts(masked)
 
-    def _cleaned(self, event: Event) -> Event:
-        """Return the event without card numbers and mail addresses, as the settings say."""
+    def _with_masked_texts(self, event: Event) -> Event:
+        """Return the event with card numbers and mail addresses masked, as the settings say."""
         if not self.cards and not self.emails:
             return event
         for path in self._within:
-            event = update(event, path, self._clean_value)
+            event = update(event, path, self._mask_texts)
         if self.within is None:
             subject, actor = event.subject, event.actor
             event = replace(
                 event,
-                subject=None if subject is None else self._clean_text(subject),
-                actor=None if actor is None else self._clean_text(actor),
+                subject=None if subject is None else self._mask_text(subject),
+                actor=None if actor is None else self._mask_text(actor),
             )
         return event
 
@@ -109,17 +109,22 @@ class Redact(Settings, Step):
             return event
         return with_attribute(event, path, mask_value(value, self.mask, self.keep_last))
 
-    def _clean_value(self, value: MaybeJson, _: str) -> MaybeJson:
-        return value if isinstance(value, Missing) else clean_everywhere(value, self._clean_text)
+    def _mask_whole(self, value: MaybeJson, _: str) -> MaybeJson:
+        if value is None or isinstance(value, Missing):
+            return value
+        return mask_value(value, self.mask, self.keep_last)
 
-    def _clean_text(self, text: str) -> str:
-        """Return the text without card numbers and mail addresses; the same object if it has none.
+    def _mask_texts(self, value: MaybeJson, _: str) -> MaybeJson:
+        return value if isinstance(value, Missing) else mask_everywhere(value, self._mask_text)
 
-        `clean_everywhere` compares objects to find out that a value needs no copy.
+    def _mask_text(self, text: str) -> str:
+        """Return the text with card numbers and mail addresses masked; the same object if it has none.
+
+        `mask_everywhere` compares objects to find out that a value needs no copy.
         """
         without_cards = mask_cards(text, self.mask, self.keep_last) if self.cards else text
-        cleaned = mask_emails(without_cards, self.mask) if self.emails else without_cards
-        return text if cleaned == text else cleaned
+        masked = mask_emails(without_cards, self.mask) if self.emails else without_cards
+        return text if masked == text else masked
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
@@ -132,16 +137,11 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_within(path: Path, outer: Path) -> bool:
-    pairs = zip(outer.parts, path.parts, strict=False)  # `outer` has at most as many
+    """Return whether the path leads to the place of `outer` or into it. `outer` has at most as many parts."""
+    pairs = zip(outer.parts, path.parts, strict=False)
     return outer.root == path.root and all(
-        part == own or (isinstance(part, Every) and isinstance(own, int)) for part, own in pairs
+        outer_part == part or (isinstance(outer_part, Every) and isinstance(part, int)) for outer_part, part in pairs
     )
-
-
-def _mask(settings: Redact, value: MaybeJson, _: str) -> MaybeJson:
-    if value is None or isinstance(value, Missing):
-        return value
-    return mask_value(value, settings.mask, settings.keep_last)
 
 
 def mask_value(value: Json, mask: str, keep_last: int) -> str:
@@ -173,20 +173,20 @@ def mask_emails(text: str, mask: str) -> str:
     return _EMAIL.sub(lambda address: f"{mask}@{address['domain']}", text)
 
 
-def clean_everywhere(value: Json, clean: Callable[[str], str]) -> Json:
-    """Return the value with each text, number and name of a field cleaned; the same object if nothing changes."""
+def mask_everywhere(value: Json, mask_text: Callable[[str], str]) -> Json:
+    """Return the value with each text, number and name of a field masked; the same object if nothing changes."""
     if isinstance(value, str):
-        return clean(value)
+        return mask_text(value)
     if isinstance(value, dict):
-        return _clean_object(value, clean)
+        return _mask_object(value, mask_text)
     if isinstance(value, list):
-        items = [clean_everywhere(item, clean) for item in value]
-        is_unchanged = all(cleaned is item for cleaned, item in zip(items, value, strict=True))
+        items = [mask_everywhere(item, mask_text) for item in value]
+        is_unchanged = all(masked is item for masked, item in zip(items, value, strict=True))
         return value if is_unchanged else items
     if isinstance(value, int | float) and _is_as_long_as_a_card(value):
         text = str(int(value))
-        cleaned = clean(text)
-        return value if cleaned == text else cleaned
+        masked = mask_text(text)
+        return value if masked == text else masked
     return value
 
 
@@ -195,17 +195,17 @@ def _is_as_long_as_a_card(number: float) -> bool:
     return 10**12 <= number < 10**19 and number == int(number)
 
 
-def _clean_object(fields: dict[str, Json], clean: Callable[[str], str]) -> dict[str, Json]:
-    """Return the fields with names and values cleaned; the same object if nothing changes.
+def _mask_object(fields: dict[str, Json], mask_text: Callable[[str], str]) -> dict[str, Json]:
+    """Return the fields with names and values masked; the same object if nothing changes.
 
     Names that become equal get a number, so that no field is lost.
     """
-    names = [clean(name) for name in fields]
+    names = [mask_text(name) for name in fields]
     if names != list(fields):
         names = _number_equal_names(names)
-    cleaned = {name: clean_everywhere(item, clean) for name, item in zip(names, fields.values(), strict=True)}
-    is_unchanged = all(name in fields and cleaned[name] is fields[name] for name in names)
-    return fields if is_unchanged else cleaned
+    masked = {name: mask_everywhere(item, mask_text) for name, item in zip(names, fields.values(), strict=True)}
+    is_unchanged = all(name in fields and masked[name] is fields[name] for name in names)
+    return fields if is_unchanged else masked
 
 
 def _number_equal_names(names: list[str]) -> list[str]:
@@ -222,79 +222,3 @@ def _number_equal_names(names: list[str]) -> list[str]:
         used_names.add(new_name)
         different_names.append(new_name)
     return different_names
-
-
-# The numbers of payment cards. One has 13 to 19 digits, spaced or not, with a check digit (ISO/IEC 7812-1). Other
-# digits may be beside it, as in `2 4111 1111 1111 1111 12 28`, so each sequence of whole groups is checked.
-
-# Pages and word processors put non-breaking and narrow spaces, hyphens and dashes between the groups.
-_BETWEEN_DIGITS: Final = "[ \u00a0\u2009\u202f\u2010-\u2015-]"
-_FEWEST_DIGITS: Final = 13
-_MOST_DIGITS: Final = 19
-_RUN: Final = re.compile(f"[0-9](?:{_BETWEEN_DIGITS}?[0-9]){{{_FEWEST_DIGITS - 1},}}+")
-_GROUP: Final = re.compile("[0-9]+")
-_VALUES: Final = bytes.maketrans(b"0123456789", bytes(range(10)))
-_ALL_BUT_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
-_DOUBLED: Final = bytes.maketrans(bytes(range(10)), bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
-"""The sum of the digits of twice each digit."""
-
-Span = tuple[int, int]
-"""Start and end in the text."""
-
-
-def may_hold_card(text: str) -> bool:
-    """Return False for a text without as many digits in a row as a card has: this is faster than `find_cards`."""
-    return _RUN.search(text) is not None
-
-
-def find_cards(text: str) -> Iterator[Span]:
-    """Yield the span of each card; of cards that overlap, the span of all of them.
-
-    A date before the first groups of a card can look like the start of a card. It is better to mask a digit too many.
-    """
-    joined: Span | None = None
-    for run in _RUN.finditer(text):
-        for start, end in _cards(text, run.span()):
-            if joined and start < joined[1]:
-                joined = joined[0], max(end, joined[1])
-                continue
-            if joined:
-                yield joined
-            joined = start, end
-    if joined:
-        yield joined
-
-
-def _cards(text: str, run: Span) -> Iterator[Span]:
-    """Yield the longest card that begins with each group of digits.
-
-    Digits are added up once for the whole run, because a digit may be in many sequences: `1 1 1 …` of a megabyte has
-    3.5 million of them.
-    """
-    begin, end = run
-    digits = text[begin:end].encode("ascii", "replace").translate(_VALUES, _ALL_BUT_DIGITS)
-    sums = _luhn_sums(digits, 0), _luhn_sums(digits, 1)
-    # The number of digits in no group, in the first one, in the first two, …. Between two groups, there is one sign.
-    counts = array("I", itertools.accumulate((len(group[0]) for group in _GROUP.finditer(text, *run)), initial=0))
-    last = len(counts) - 1
-    reach = 0  # the number of groups that end within _MOST_DIGITS
-    for first, before in enumerate(counts):
-        while reach < last and counts[reach + 1] - before <= _MOST_DIGITS:
-            reach += 1
-        for groups in range(reach, first, -1):
-            count = counts[groups]
-            if count - before < _FEWEST_DIGITS:
-                break
-            sums_of_card = sums[count % 2]  # the last digit but one is doubled
-            if sums_of_card[count] == sums_of_card[before]:
-                yield begin + before + first, begin + count + groups - 1
-                break
-
-
-def _luhn_sums(digits: bytes, first: int) -> bytes:
-    """Return the last digits of the sums of no digits, of the first one, of two, …, with every second one from `first`
-    on doubled."""
-    values = bytearray(digits)
-    values[first::2] = digits[first::2].translate(_DOUBLED)
-    sums: Iterator[int] = itertools.accumulate(values, lambda total, value: (total + value) % 10, initial=0)
-    return bytes(sums)

@@ -12,7 +12,7 @@ before the members, so no member can be in a digest that was frozen in between. 
 deliveries wait: after an outage of days there is one more digest, and not one for each quarter of an hour.
 
 A pass looks for groups among the rows that are due. Reading rows that are long gone costs time, so a pass begins where
-the last one left its oldest due row (`Pass.left_at`). Each step that leaves rows due notes their time.
+the last one left its oldest due row (`Progress.left_at`). Each step that leaves rows due notes their time.
 """
 
 import asyncio
@@ -68,8 +68,8 @@ DIGEST_ROWS: Final = 20
 
 
 @dataclass(slots=True)
-class Pass:
-    """A pass over the groups: how far it is, and what the next pass has to know. Times are Unix seconds.
+class Progress:
+    """The progress of a pass over the groups, and what the next pass has to know. Times are Unix seconds.
 
     Fixed at its beginning:
 
@@ -78,16 +78,16 @@ class Pass:
 
     Changed on the way:
 
-    since      the time of the oldest row of the groups that are closed next
+    oldest_at  the time of the oldest row of the groups that are being closed
     left_at    the time of the oldest row that stays due; the time of the pass if none does
-    count      the number of deliveries that it has published
+    count      the number of digests, and of deliveries without one, that it has published
     line_time  the time that the templates of lines may still take
     faults     the errors of single groups, which do not keep the other groups from being closed
     """
 
     clock: ports.Clock
     now: float
-    since: float
+    oldest_at: float
     left_at: float
     end: float
     count: int = 0
@@ -115,7 +115,7 @@ class Pass:
         answers: dict[str, Answer] = {}
         for start in range(0, len(names), CLOSED_AT_ONCE):
             if start and self.is_over:
-                self.note_left_due(self.since)
+                self.note_left_due(self.oldest_at)
                 break
             some_names = names[start : start + CLOSED_AT_ONCE]
             answers_or_errors = await asyncio.gather(*[act(name) for name in some_names], return_exceptions=True)
@@ -153,7 +153,7 @@ class Closer:
         self._clock = clock
         self._recipients = recipients
         self._spans = spans
-        self._since = 0.0  # the next pass looks at the rows from this time on
+        self._first_at = 0.0  # the next pass looks at the rows from this time on
         self._look_back_at = 0.0  # the next pass after this time looks at all rows
 
     async def close(self, seconds: float) -> int:
@@ -166,15 +166,15 @@ class Closer:
         now = self._clock.now()
         if now >= self._look_back_at:
             self._look_back_at = now + LOOK_BACK_EVERY_SECONDS
-            self._since = 0.0
-        progress = Pass(self._clock, now, self._since, now, now + seconds)
+            self._first_at = 0.0
+        progress = Progress(self._clock, now, oldest_at=self._first_at, left_at=now, end=now + seconds)
         seen: set[str] = set()
         drafts: dict[str, Draft] = {}
-        async for row in due_rows(self._ledger, now, self._since):
+        async for row in due_rows(self._ledger, now, self._first_at):
             settings = gather_settings(row, self._destinations)
             if settings is not None and row.group not in seen:
-                if not drafts:  # rows come in the order of their times, so this one is the oldest of the next groups
-                    progress.since = row.retry_at or 0.0
+                if not drafts:  # rows come in the order of their times, so this one is the oldest of these groups
+                    progress.oldest_at = row.retry_at or 0.0
                 seen.add(row.group)
                 drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_time)
             if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
@@ -186,11 +186,11 @@ class Closer:
         await self._close_groups(drafts, progress)
         if progress.faults:
             raise progress.faults[0]
-        self._since = max(0.0, progress.left_at - BACK_SECONDS)
+        self._first_at = max(0.0, progress.left_at - BACK_SECONDS)
         return progress.count
 
     async def due_alone(self, now: float, limit: int, since: float = 0.0) -> Sequence[LedgerRow]:
-        """Return the first rows of `Ledger.due` that wait in no group. Raises Temporary.
+        """Return the first rows of `Ledger.due` that wait in no group, which the sweep publishes. Raises Temporary.
 
         It reads page after page, because thousands of rows in groups may come before the first other row.
         """
@@ -199,35 +199,36 @@ class Closer:
                 return alone[:limit]
         return []
 
-    async def _close_groups(self, drafts: Mapping[str, Draft], progress: Pass) -> None:
+    async def _close_groups(self, drafts: Mapping[str, Draft], progress: Progress) -> None:
         """Read the groups' records, then add their deliveries to the drafts, then close each. Raises Temporary."""
         texts = await progress.for_each(list(drafts), lambda name: self._records().read(record_name(name)))
         filled = await self._fill({name: drafts[name] for name in texts}, progress)
         await progress.for_each(list(filled), lambda name: self._close(filled[name], texts[name], progress))
 
-    async def _fill(self, drafts: dict[str, Draft], progress: Pass) -> dict[str, Draft]:
-        """Add the deliveries that wait in the groups to the drafts. Return the drafts without those that failed.
+    async def _fill(self, drafts: Mapping[str, Draft], progress: Progress) -> dict[str, Draft]:
+        """Add the deliveries that wait in the groups to the drafts. Return the drafts that could be filled.
 
         For a burst, deliveries that are not due yet are read as well. Deliveries for which there is no time stay due.
         Raises Temporary.
         """
+        filled = dict(drafts)
         if not drafts:
-            return drafts
+            return filled
         waits = [draft.settings.coalesce.wait_seconds for draft in drafts.values() if draft.settings.coalesce]
-        async for row in due_rows(self._ledger, progress.now + max(waits, default=0.0), progress.since):
-            draft = drafts.get(row.group)
+        async for row in due_rows(self._ledger, progress.now + max(waits, default=0.0), progress.oldest_at):
+            draft = filled.get(row.group)
             if draft is not None and row.destination == draft.destination:
                 try:
                     draft.add(row, is_due=(row.retry_at or 0.0) <= progress.now)
                 except Exception as error:
                     progress.note_fault(error)
-                    del drafts[row.group]
+                    del filled[row.group]
             if progress.is_over:
                 progress.note_left_due(row.retry_at or 0.0)
                 break
-        return drafts
+        return filled
 
-    async def _close(self, draft: Draft, text: str | None, progress: Pass) -> None:
+    async def _close(self, draft: Draft, text: str | None, progress: Progress) -> None:
         """Take the group's next step. `text` is the text of its record; None if it has none yet. Raises Temporary."""
         record = read_record(text)
         if record.digest is not None and not record.digest.is_merged:
@@ -235,24 +236,38 @@ class Closer:
             progress.note_left_due(draft.earliest_at)
             return
         if record.digest is not None:
-            row = await self._row_of(record.digest)
-            age = progress.now - record.digest.published_at
-            if row is None and POSTPONE_SECONDS < age <= FORGOTTEN_SECONDS:
-                # Its message was lost, because notify would have written its row by now. Publish it again, and note the
-                # time, so that it is not published in each pass.
-                await self._publish(record.digest)
-                await self._change_record(draft.group, text, record.merged(progress.now).text())
-            if not _is_final(row, age):
-                await self._postpone(draft, _next_look_at(row, age, progress.now), progress)
+            final_at = await self._final_at(record.digest, draft.group, record, text, progress.now)
+            if final_at is not None:
+                await self._postpone(draft, final_at, progress)
                 return
         if draft.unreadable:
-            await self._publish_alone(draft.unreadable)
+            await self._publish_alone(draft.unreadable, progress)
         if draft.is_ripe(progress.now):
             await self._freeze(draft, text, record, progress)
         else:
             await self._postpone(draft, draft.look_again_at(progress.now), progress)
 
-    async def _freeze(self, draft: Draft, text: str | None, record: GroupRecord, progress: Pass) -> None:
+    async def _final_at(
+        self, digest: Frozen, group: str, record: GroupRecord, text: str | None, now: float
+    ) -> float | None:
+        """Return None if the group's merged digest is final, else when it may be. Raises Temporary.
+
+        If the digest's message was lost, it is published again.
+        """
+        row = await self._row_of(digest)
+        age = now - digest.published_at
+        if row is not None:
+            return None if row.state in ledger_rules.FINAL else _next_look_at(row, age, now)
+        if age > FORGOTTEN_SECONDS:  # the row was final before the ledger forgot it
+            return None
+        if age > POSTPONE_SECONDS:
+            # Its message was lost, because notify would have written its row by now. Its time is noted, so that it is
+            # not published in each pass.
+            await self._publish(digest)
+            await self._change_record(group, text, record.published_again(now).text())
+        return now
+
+    async def _freeze(self, draft: Draft, text: str | None, record: GroupRecord, progress: Progress) -> None:
         """Freeze the draft as the group's next digest, then publish and merge it. Raises Temporary."""
         try:
             person = await self._person(draft)
@@ -295,7 +310,7 @@ class Closer:
         rows = await self._ledger.rows(DIGEST_ROWS, event_id=digest.event_id)
         return next((row for row in rows if row.key == digest.delivery_id), None)
 
-    async def _postpone(self, draft: Draft, until: float, progress: Pass) -> None:
+    async def _postpone(self, draft: Draft, until: float, progress: Progress) -> None:
         """Move the group's due rows to about `until`: each group to a slightly different time. Raises Temporary."""
         now = progress.now
         until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, draft.group)
@@ -324,28 +339,28 @@ class Closer:
         if self._spans is not None:
             self._spans.note_digest(digest.message, started_at)
 
-    async def _publish_group_alone(self, group: str, progress: Pass) -> None:
+    async def _publish_group_alone(self, group: str, progress: Progress) -> None:
         """Publish the group's due rows one by one, as long as there is time. Raises Temporary."""
         rows: list[LedgerRow] = []
-        async for row in due_rows(self._ledger, progress.now, progress.since):
+        async for row in due_rows(self._ledger, progress.now, progress.oldest_at):
             if row.group != group:
                 continue
             rows.append(row)
-            progress.count += 1
             if len(rows) == PAGE_ROWS:
-                await self._publish_alone(rows)
+                await self._publish_alone(rows, progress)
                 rows = []
                 if progress.is_over:
                     progress.note_left_due(row.retry_at or 0.0)
                     break
-        await self._publish_alone(rows)
+        await self._publish_alone(rows, progress)
 
-    async def _publish_alone(self, rows: Sequence[LedgerRow]) -> None:
+    async def _publish_alone(self, rows: Sequence[LedgerRow], progress: Progress) -> None:
         """Publish the rows one by one, as the sweep publishes rows outside groups. Raises Temporary."""
         now = self._clock.now()
         moved, faults = await move_rows(self._ledger, rows, now, now + POSTPONE_SECONDS)
         if moved:
             await self._bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+            progress.count += len(moved)
         _raise_fault(faults)
 
     async def _change_record(self, group: str, before: str | None, after: str) -> bool:
@@ -373,18 +388,8 @@ def gather_settings(row: LedgerRow, destinations: Mapping[str, Configured]) -> G
     return configured.gather
 
 
-def _is_final(row: LedgerRow | None, age: float) -> bool:
-    """Return whether the digest with this row, published `age` seconds ago, is delivered or a dead letter.
-
-    A row that the ledger has forgotten was final.
-    """
-    return age > FORGOTTEN_SECONDS if row is None else row.state in ledger_rules.FINAL
-
-
-def _next_look_at(row: LedgerRow | None, age: float, now: float) -> float:
-    """Return when to look again whether the digest is final."""
-    if row is None:  # notify has not written it yet, which takes a moment
-        return now
+def _next_look_at(row: LedgerRow, age: float, now: float) -> float:
+    """Return when to look again whether the digest with this row, published `age` seconds ago, is final."""
     if row.state == ledger_rules.HELD:
         return now + age * HELD_SHARE
     return max(now, row.retry_at or now)

@@ -65,6 +65,11 @@ class GroupRecord:
         assert self.digest is not None
         return replace(self, digest=replace(self.digest, published_at=published_at, is_merged=True))
 
+    def published_again(self, published_at: float) -> "GroupRecord":
+        """Return the record after its digest was published once more at this time."""
+        assert self.digest is not None
+        return replace(self, digest=replace(self.digest, published_at=published_at))
+
     def text(self) -> str:
         """Return the text that `read_record` reads."""
         if self.digest is None:

@@ -35,6 +35,8 @@ TELEMETRY: Final = "telemetry"
 class Settings(NamedTuple):
     """The settings of a process, each with the variable that it comes from.
 
+    `hookchain lint` reads the names of the variables here, to find variables in `.env` that nothing reads.
+
     project            GOOGLE_CLOUD_PROJECT: the project with the topics and secrets
     emulator_host      PUBSUB_EMULATOR_HOST: `host:port` of an emulated Pub/Sub. If it is set, Google gets no requests
     topic_prefix       HOOKCHAIN_PREFIX: the beginning of the names of topics and secrets, so that two bundles can be in

@@ -87,14 +87,14 @@ def _output(line: Sequence[str], text: str, environ: Mapping[str, str]) -> bytes
 
 def _lint(file: config_file.ConfigFile) -> JsonObject:
     try:
-        types = event_type_findings(file, compiler.compile_config(file))
+        slices = compiler.compile_config(file)
     except config_file.ConfigFaults as error:
         return lint.lint_document(error.file, error.faults)
+    types = event_type_findings(file, slices)
     if types.faults:
         return lint.lint_document(file.file, types.faults)
-    return lint.lint_document(
-        file.file, (), lint.all_warnings(file, os.environ, NOTHING), warnings.configuration_notes(file)
-    )
+    found = lint.all_warnings(file, slices, types, os.environ, NOTHING)
+    return lint.lint_document(file.file, (), found, warnings.configuration_notes(file))
 
 
 def _test(file: config_file.ConfigFile) -> JsonObject:

@@ -14,5 +14,8 @@ def main(arguments: list[str]) -> int:
 def find_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
     # Imported here, because it is slow to import, which is done while the processes start.
     from deploy.cli.lint import all_warnings
+    from deploy.config.compiler import compile_config
+    from deploy.explain.event_types import event_type_findings
 
-    return all_warnings(file, environ, env_file)
+    slices = compile_config(file)
+    return all_warnings(file, slices, event_type_findings(file, slices), environ, env_file)

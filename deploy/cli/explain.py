@@ -18,8 +18,8 @@ from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
 from deploy.requests.sources import compiled_sources
+from deploy.secrets.local_secrets import generated_causes, secret_doubts
 from deploy.secrets.needs import token_names
-from deploy.secrets.values import generated_secrets, secret_doubts
 from deploy.terminal.output import print_json, stdout_screen
 from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
 from shared import errors, http, jsontext, secrets
@@ -113,7 +113,7 @@ def _secret_causes(options: argparse.Namespace, found: Configured, source: str) 
     """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
     that was meant."""
     names = receive_stage.secret_names(compiled_sources(found.slices["receive"])[source])
-    causes = generated_secrets(options.env_file, names)
+    causes = generated_causes(options.env_file, names)
     needed = compiler.secrets_needed(found.slices)
     causes |= secret_doubts(options.env_file, needed, found.environ, tokens=token_names(found.document))
     variables = {secrets.variable_name(name): name for name in names}

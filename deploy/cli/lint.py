@@ -6,24 +6,29 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from deploy.aws.prepare import measured as limits_of_aws
 from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
-from deploy.config import checkout, compiler, configured, dotenv, mail_settings, warnings
+from deploy.config import checkout, compiler, configured, dotenv, mail_settings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.slices import aws_only, database_warnings, google_only, local_only
-from deploy.explain.event_types import event_type_findings
+from deploy.config.warnings import configuration_notes, configuration_warnings
+from deploy.explain.event_types import EventTypeFindings, event_type_findings
 from deploy.gcp.costs import resources
 from deploy.gcp.deployment import measured as limits_of_google
-from deploy.secrets import forms, needs, values
+from deploy.secrets import forms, local_secrets, needs
 from deploy.terminal.output import count_of, print_json
 from deploy.topology.buses import loop_warnings
 from deploy.topology.topology import find_topology, over_limits
-from shared.did_you_mean import did_you_mean
+from shared.did_you_mean import nearest
 from shared.jsontext import Json, JsonObject
 from shared.secrets import is_short, split_values, variable_name, weakness
+
+NO_LINE: Final = 0
+"""The line of a fault in the whole file, or in something outside of it, such as a secret."""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,7 +37,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Print the faults, warnings and notes. Return 1 if there is a fault, or with --strict a warning."""
+    """Print the faults, warnings and notes. Return 1 if there is a fault, or with --strict a warning.
+
+    Faults of the configuration, or of its examples of event types, are printed without warnings, which assume that
+    there are none. Faults of secrets are printed with them, because a warning may name the cause.
+    """
     try:
         environ = configured.checked_environ(options)
         chosen = checkout.checked_config(options.config, environ)
@@ -40,40 +49,46 @@ def _run(options: argparse.Namespace) -> int:
             print(chosen.line, flush=True)
         file = compiler.read_config(chosen.path, environ)
         slices = compiler.compile_config(file)
-        faults = list(secret_faults(compiler.secrets_needed(slices), environ)) if options.secrets else []
-        if faults and not options.env_file.exists() and options.env_file != checkout.own_env_file({}):
-            rule = "does not exist, although HOOKCHAIN_ENV_FILE names it"
-            faults.append(Fault(0, str(options.env_file), rule))
-        types = event_type_findings(file, slices)
-        if types.faults:
-            raise ConfigFaults(file.file, [*faults, *types.faults])
     except ConfigFaults as error:
         _print(error.file, error.faults, [], [], options.json)
         return 1
-    found = {*all_warnings(file, environ, options.env_file), *secret_warnings(options, file, slices, environ)}
-    variables = set(map(variable_name, compiler.secrets_needed(slices)))
-    found |= {Fault(0, "", warning.text) for warning in dotenv.dotenv_warnings(options.env_file, os.environ, variables)}
-    notes = warnings.configuration_notes(file)
-    _print(file.file, faults, sorted(found), notes, options.json)  # a warning may be the cause of a missing secret
+    faults = list(_checked_secrets(options, slices, environ)) if options.secrets else []
+    types = event_type_findings(file, slices)
+    if types.faults:
+        _print(file.file, sorted({*faults, *types.faults}), [], [], options.json)
+        return 1
+    warnings = {*all_warnings(file, slices, types, environ, options.env_file)}
+    warnings |= {*_variable_warnings(options.env_file, slices)}
+    if options.secrets:
+        warnings |= {*_secret_warnings(options.env_file, file, slices, environ)}
+    _print(file.file, faults, sorted(warnings), configuration_notes(file), options.json)
     if faults:
         return 1
     if not options.json:
         print(f"{file.file}: {_summary(slices)}; no faults")
-    return 1 if found and options.strict else 0
+    return 1 if warnings and options.strict else 0
 
 
-def all_warnings(file: ConfigFile, environ: Mapping[str, str], env_file: Path) -> list[Fault]:
-    """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, by line. `file` has no faults."""
-    slices = compiler.compile_config(file)
-    found = {*warnings.configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)}
+def all_warnings(
+    file: ConfigFile,
+    slices: Mapping[str, JsonObject],
+    types: EventTypeFindings,
+    environ: Mapping[str, str],
+    env_file: Path,
+) -> list[Fault]:
+    """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, by line.
+
+    `file` has no faults and compiles to `slices`; `types` are the findings about its event types.
+    """
+    found = {*configuration_warnings(file, slices), *own_step_warnings(file), *own_kind_warnings(file)}
     found |= {*_sender_warnings(file, slices["notify"], environ.get("EMAIL_FROM"))}
-    found |= {*event_type_findings(file, slices).warnings, *loop_warnings(file, slices)}
+    found |= {*types.warnings, *loop_warnings(file, slices)}
     found |= {*_database_warnings(file, slices["notify"]), *_local_only_warnings(file, slices)}
     found |= {*_limit_warnings(slices, environ)}
-    found |= {Fault(0, "", text) for text in mail_settings.mail_settings_warnings(environ)}
-    tokens = needs.token_names(file.document)
-    for name, text in values.secret_doubts(env_file, compiler.secrets_needed(slices), environ, tokens=tokens).items():
-        found.add(Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r} ")))
+    found |= {Fault(NO_LINE, "", text) for text in mail_settings.mail_settings_warnings(environ)}
+    names, tokens = compiler.secrets_needed(slices), needs.token_names(file.document)
+    doubts = local_secrets.secret_doubts(env_file, names, environ, tokens=tokens)
+    found |= {_secret_fault(name, sentence) for name, sentence in doubts.items()}
     return sorted(found)
 
 
@@ -100,51 +115,65 @@ def _limit_warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]
     topology = find_topology(slices, environ)
     text = template(topology, dict.fromkeys(slices, ""))
     for each in over_limits(limits_of_aws(text, topology)):
-        yield Fault(0, "on AWS", each.text)
+        yield Fault(NO_LINE, "on AWS", each.text)
     for each in over_limits(limits_of_google(resources(slices, environ), topology)):
-        yield Fault(0, "on Google Cloud", each.text)
+        yield Fault(NO_LINE, "on Google Cloud", each.text)
 
 
-def secret_warnings(
-    options: argparse.Namespace, file: ConfigFile, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
+# Secrets
+
+
+def _secret_fault(name: str, sentence: str) -> Fault:
+    """Return the fault, or the warning, that a sentence about the secret tells. Most sentences begin with its name."""
+    subject = f"secret {name!r}"
+    return Fault(NO_LINE, subject, sentence.removeprefix(subject).lstrip(": "))
+
+
+def _checked_secrets(
+    options: argparse.Namespace, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
 ) -> Iterator[Fault]:
-    """Yield the warnings that `--secrets` adds. `slices` are those of the file."""
-    if options.secrets:
-        yield from short_secrets(slices, environ)
-        yield from unusable_secrets(slices, environ)
-        used = [*compiler.secrets_needed(slices), *needs.token_names(file.document)]
-        yield from unused_secrets(str(options.env_file), dotenv.read_dotenv(options.env_file), used)
+    """Yield the missing and the weak secrets, and the file of secrets if it is missing and was named."""
+    faults = list(secret_faults(compiler.secrets_needed(slices), environ))
+    yield from faults
+    if faults and not options.env_file.exists() and options.env_file != checkout.own_env_file({}):
+        yield Fault(NO_LINE, str(options.env_file), "does not exist, although HOOKCHAIN_ENV_FILE names it")
 
 
 def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield a fault for each secret that is missing, and for each value that is too weak. No line: 0."""
+    """Yield a fault for each secret that is missing, and for each value that is too weak."""
     for name in names:
-        text = values.secret_text(name, environ)
+        text = local_secrets.secret_text(name, environ)
         if text is None:
-            yield Fault(0, f"secret {name!r}", f"is missing: set {variable_name(name)}, or create it in your cloud")
-        for value in split_values(text or ""):
-            if fault := weakness(value):
-                yield Fault(0, f"secret {name!r}", f"SECRET_WEAK: its value {fault}")
-        if text is not None and not split_values(text):
-            yield Fault(0, f"secret {name!r}", "SECRET_WEAK: its value is empty")
+            yield _secret_fault(name, f"is missing: set {variable_name(name)}, or create it in your cloud")
+            continue
+        values = split_values(text)
+        weak = [fault for value in values if (fault := weakness(value))] if values else ["is empty"]
+        yield from (_secret_fault(name, f"SECRET_WEAK: its value {fault}") for fault in weak)
 
 
-def unusable_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield the secrets that a destination or step cannot use, and API keys where a signing secret is needed."""
+def _variable_warnings(env_file: Path, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
+    """Yield the lines of .env that are seldom intended, and the secrets in it that the shell overrides."""
+    variables = set(map(variable_name, compiler.secrets_needed(slices)))
+    for warning in dotenv.dotenv_warnings(env_file, os.environ, variables):
+        yield Fault(NO_LINE, "", warning.text)
+
+
+def _secret_warnings(
+    env_file: Path, file: ConfigFile, slices: Mapping[str, JsonObject], environ: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Yield the secrets that are short or that their user cannot use, and the variables in .env that nothing reads."""
 
     def read_values(name: str) -> Sequence[str]:
-        return split_values(values.secret_text(name, environ) or "")
+        return split_values(local_secrets.secret_text(name, environ) or "")
 
-    for name, text in forms.unusable_secrets(slices, read_values):
-        yield Fault(0, f"secret {name!r}", text.removeprefix(f"secret {name!r}").lstrip(": "))
-
-
-def short_secrets(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield a warning for each secret with a value that is short, but not so weak that it is a fault."""
-    for name in compiler.secrets_needed(slices):
-        values_ = split_values(values.secret_text(name, environ) or "")
-        if any(is_short(value) and not weakness(value) for value in values_):
-            yield Fault(0, f"secret {name!r}", "has fewer than 16 characters: a long random value cannot be guessed")
+    names = compiler.secrets_needed(slices)
+    for name in names:
+        if any(is_short(value) and not weakness(value) for value in read_values(name)):
+            yield _secret_fault(name, "has fewer than 16 characters: a long random value cannot be guessed")
+    for name, sentence in forms.unusable_secrets(slices, read_values):
+        yield _secret_fault(name, sentence)
+    used = [*names, *needs.token_names(file.document)]
+    yield from unused_secrets(str(env_file), dotenv.read_dotenv(env_file), used)
 
 
 def unused_secrets(env_file: str, variables: Collection[str], secrets: Collection[str]) -> Iterator[Fault]:
@@ -152,10 +181,11 @@ def unused_secrets(env_file: str, variables: Collection[str], secrets: Collectio
 
     `variables` are those of the file, `secrets` the names of the secrets that are read.
     """
-    for variable in values.unused_variables(variables, secrets):
-        hint = did_you_mean(variable, map(variable_name, secrets))
-        near = hint if hint.startswith("; did") else ""
-        yield Fault(0, f"{env_file}: {variable}", f"no needed secret and no setting has this name{near}")
+    secret_variables = sorted(map(variable_name, secrets))
+    for variable in local_secrets.unused_variables(variables, secrets):
+        near = nearest(variable, secret_variables)
+        hint = f"; did you mean {near!r}?" if near else ""
+        yield Fault(NO_LINE, f"{env_file}: {variable}", f"no needed secret and no setting has this name{hint}")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -168,15 +198,15 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _print(
-    file: str, faults: Sequence[Fault], warnings_: Sequence[Fault], notes: Sequence[Fault], as_json: bool
+    file: str, faults: Sequence[Fault], warnings: Sequence[Fault], notes: Sequence[Fault], as_json: bool
 ) -> None:
     """Print all of them to standard error, the faults last; with --json one document to standard output."""
     if as_json:
-        print_json(lint_document(file, faults, warnings_, notes))
+        print_json(lint_document(file, faults, warnings, notes))
         return
     for note in notes:
         print(f"note: {note.text(file)}", file=sys.stderr)
-    for warning in warnings_:
+    for warning in warnings:
         print(f"warning: {warning.text(file)}", file=sys.stderr)
     for fault in faults:
         print(fault.text(file), file=sys.stderr)
@@ -185,10 +215,10 @@ def _print(
 
 
 def lint_document(
-    file: str, faults: Sequence[Fault] = (), warnings_: Sequence[Fault] = (), notes: Sequence[Fault] = ()
+    file: str, faults: Sequence[Fault] = (), warnings: Sequence[Fault] = (), notes: Sequence[Fault] = ()
 ) -> JsonObject:
-    """Return what --json prints. A line of 0 stands for the whole file, or for something outside of it."""
-    return {"file": file, "faults": _listed(faults), "warnings": _listed(warnings_), "notes": _listed(notes)}
+    """Return what --json prints."""
+    return {"file": file, "faults": _listed(faults), "warnings": _listed(warnings), "notes": _listed(notes)}
 
 
 def _listed(faults: Sequence[Fault]) -> list[Json]:

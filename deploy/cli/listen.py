@@ -34,8 +34,9 @@ from deploy.history.state import TapPorts
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.requests import send_options, signed_samples, signing
 from deploy.requests.sources import compiled_sources
+from deploy.secrets.local_secrets import COMMENT, secret_text
 from deploy.secrets.needs import needs
-from deploy.secrets.values import COMMENT, random_value, secret_text
+from deploy.secrets.values import random_value
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import clock, printable
 from functions.receive.source import Source, read_sources

@@ -18,8 +18,8 @@ from deploy.config.configured import configured
 from deploy.history.journal_view import EventSummary, search_words
 from deploy.platforms.choice import open_platform
 from deploy.platforms.platform import Platform
+from deploy.secrets.local_secrets import secret_text
 from deploy.secrets.needs import needs, token_needs
-from deploy.secrets.values import secret_text
 from shared import credential_masks, jsontext, mcp, secrets, settings
 
 LISTED: Final = 20

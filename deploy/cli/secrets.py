@@ -18,7 +18,7 @@ from deploy.config.configured import Configured, add_configuration, configured, 
 from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
-from deploy.secrets import values as secret_values
+from deploy.secrets import local_secrets, values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs, token_needs
 from deploy.terminal.command_line import CommandError, CommandParser
@@ -241,7 +241,7 @@ def _lines_below(options: argparse.Namespace, listed: Sequence[ListedSecret], ba
     """Return a line for each value that may not be the one that was meant, and the advice about each secret."""
     lines: list[str] = []
     if is_local(options):
-        doubts = secret_values.secret_doubts(options.env_file, [each.need.name for each in listed], environ_of(options))
+        doubts = local_secrets.secret_doubts(options.env_file, [each.need.name for each in listed], environ_of(options))
         lines += [f"warning: {text}" for text in doubts.values()]
     for each in listed:
         lines += each.advice(f"hookchain secrets set {each.need.name}{same_platform(options)}", backend)

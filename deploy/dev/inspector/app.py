@@ -25,7 +25,7 @@ from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
 from deploy.history.cloud_journal import closing as closing_port
-from deploy.secrets.values import secret_text
+from deploy.secrets.local_secrets import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, LocalDocuments

@@ -21,7 +21,7 @@ from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.reaper import GRACE_SECONDS
 from deploy.requests.signing import KEY_BYTES, generate_value
 from deploy.requests.sources import auth_entries, compiled_sources
-from deploy.secrets import values
+from deploy.secrets import local_secrets, values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs, token_names
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import find_topology
@@ -141,7 +141,7 @@ CAUGHT_FROM: Final = "sender@example.com"
 """The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
 
 
-SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, values.WeakSecret, CommandError)
+SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, local_secrets.WeakSecret, CommandError)
 """The faults that `set_up` raises. Each has a text for the operator."""
 
 
@@ -194,7 +194,7 @@ class Setup:
             timeouts = {each.name: each.timeout_seconds for each in needed.functions}
             mail_key = key if "sendgrid" in needed.mail else None
             return processes.plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
-        variables = {name: values.as_variables(texts) for name, texts in found.items()}
+        variables = {name: local_secrets.as_variables(texts) for name, texts in found.items()}
         production = self.options.production
         return processes.plan_children(
             self.folders, self.ports, inherited, variables, key, production, is_paused=self.is_paused
@@ -215,8 +215,8 @@ class Setup:
     def secret_texts(self) -> dict[str, str]:
         """The values of the secrets by their variables, from the place that the functions read first."""
         names = compiler.secrets_needed(self.configuration.slices)
-        found = {name: values.secret_text(name, self.environ) for name in names}
-        return values.as_variables({name: text for name, text in found.items() if text is not None})
+        found = {name: local_secrets.secret_text(name, self.environ) for name in names}
+        return local_secrets.as_variables({name: text for name, text in found.items() if text is not None})
 
     @property
     def is_env_file_exposed(self) -> bool:
@@ -261,12 +261,12 @@ def _set_up_development(
             ".env."
         )
     names = compiler.secrets_needed(slices)
-    found = values.find_missing(names, environ)
-    missing = [need for need in needs(slices, environ) if need.name in found.missing]
+    gaps = local_secrets.find_gaps(names, environ)
+    missing = [need for need in needs(slices, environ) if need.name in gaps.missing]
     generated = _generate([need for need in missing if need.origin != "issued"], slices, folders.state)
-    variables = values.as_variables(generated)
+    variables = local_secrets.as_variables(generated)
     if variables:
-        dotenv.add_to_dotenv(options.env_file, variables, values.COMMENT)
+        dotenv.add_to_dotenv(options.env_file, variables, local_secrets.COMMENT)
     new_environ = {**environ, **variables}
     return Setup(
         options=options,
@@ -274,8 +274,8 @@ def _set_up_development(
         folders=folders,
         configuration=configuration,
         environ=new_environ,
-        short_secrets=found.short,
-        doubts=values.secret_doubts(options.env_file, names, new_environ, generated, configuration.tokens),
+        short_secrets=gaps.short,
+        doubts=local_secrets.secret_doubts(options.env_file, names, new_environ, generated, configuration.tokens),
         generated=tuple(generated),
         unset=tuple(need for need in missing if need.origin == "issued"),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
@@ -317,14 +317,14 @@ def _set_up_production(
     configuration = load_configuration(config_environ, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
-    has_page = values.secret_text(processes.PAGE_PASSWORD, environ) is not None
-    found = values.find_missing([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
-    unset = [need for need in needed if need.name in found.missing]
-    doubts = values.secret_doubts(options.env_file, names, environ, tokens=configuration.tokens)
+    has_page = local_secrets.secret_text(processes.PAGE_PASSWORD, environ) is not None
+    gaps = local_secrets.find_gaps([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
+    unset = [need for need in needed if need.name in gaps.missing]
+    doubts = local_secrets.secret_doubts(options.env_file, names, environ, tokens=configuration.tokens)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
         raise CommandError("\n".join(faults))
-    if processes.PAGE_PASSWORD in found.short:
-        raise values.WeakSecret(
+    if processes.PAGE_PASSWORD in gaps.short:
+        raise local_secrets.WeakSecret(
             f"Secret {processes.PAGE_PASSWORD!r} is short enough to guess. Use at least 16 random characters."
         )
     return Setup(
@@ -333,7 +333,7 @@ def _set_up_production(
         folders=folders,
         configuration=configuration,
         environ=environ,
-        short_secrets=found.short,
+        short_secrets=gaps.short,
         doubts=doubts,
         is_paused=running_dev.is_paused(folders.state),
     )

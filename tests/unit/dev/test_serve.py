@@ -36,7 +36,7 @@ from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.output import JsonView
 from deploy.dev.supervisor.processes import Child, Folders, Production, plan_children
 from deploy.platforms.local import local_version
-from deploy.secrets.values import WeakSecret
+from deploy.secrets.local_secrets import WeakSecret
 from deploy.terminal.command_line import CommandError
 from shared.cloud.gcp import http_server, serving
 from shared.cloud.local.documents import LocalDocuments

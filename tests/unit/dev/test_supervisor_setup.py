@@ -27,7 +27,7 @@ from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import CAUGHT_FROM, Setup, generated_values, secret_notes, set_up
 from deploy.dev.supervisor.supervisor import Supervisor
 from deploy.history.local_requests import WHY
-from deploy.secrets.values import WeakSecret, find_missing
+from deploy.secrets.local_secrets import WeakSecret, find_gaps
 from deploy.terminal.log_view import LogView
 from functions.receive.diagnosis.signatures import TOO_LARGE
 from shared.jsontext import to_json
@@ -528,6 +528,6 @@ def test_a_shell_reads_from_dotenv_what_dev_reads(tmp_path: Path, value: str) ->
 def test_every_weak_secret_is_named_and_none_is_shown() -> None:
     environ = {"ONE": "changeme", "TWO": "", "THREE": "whsec_"}
     with pytest.raises(WeakSecret) as fault:
-        find_missing(["one", "two", "three"], environ)
+        find_gaps(["one", "two", "three"], environ)
     assert [line.split()[1] for line in str(fault.value).splitlines()] == ["'one'", "'two'", "'three'"]
     assert "changeme" not in str(fault.value)

@@ -1,7 +1,16 @@
 """`hookchain hooks plan|apply|remove`: the webhooks of the sources, at their providers.
 
-Each action first compares, asks, and then changes one source after the other. deploy/cli/registrar.py explains the
-words. A `difference` is what has to be changed at one place.
+Each action goes through the sources one after the other. `plan` compares a source's hooks with the configuration and
+prints what differs. `apply` does so too, asks, and makes the changes. `remove` deletes the hooks in the source's row.
+
+hook         a webhook that a provider calls: it has the URL of a source
+place        where the provider has the hook, such as a repository
+difference   the change that the hook at one place needs
+row          the stored document about the hooks of one source, which remembers each until it is removed or forgotten
+forget       drop a hook from the row and leave the provider as it is. `remove` forgets the hooks that Hookchain did not
+             make; `remove --forget` forgets those that the provider does not list any more
+
+deploy/cli/registrar.py explains more words.
 """
 
 import argparse
@@ -154,185 +163,6 @@ def _source_to_remove(registrar: Registrar, row: Row) -> HookedSource:
     return source
 
 
-# Actions
-
-
-async def _plan(registrar: Registrar, _: argparse.Namespace, registration: Registration) -> int:
-    """Print how the hooks differ. Return DIFFERENT if one does, and NOT_DONE if a place cannot be compared."""
-    differences = await _print_plan(registrar, registration)
-    if any(each.fault for each in differences):
-        return NOT_DONE
-    return DIFFERENT if any(each.is_different for each in differences) else DONE
-
-
-async def _apply(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
-    """Print the plan, ask, and make the changes that are allowed.
-
-    Return DONE only if each change was allowed and made, and each place could be compared. What is changed is exactly
-    what was printed: after the answer, the hooks are compared again. Raises CommandError and Temporary.
-    """
-    name = registration.session.source
-    differences = await _print_plan(registrar, registration)
-    changes = [each for each in differences if each.action != "none"]
-    allowed = [each for each in changes if _is_allowed(options, each)]
-    for each in changes:
-        if each not in allowed:
-            _print_blocked(registrar, name, each)
-    if registration.new_facts(differences) and not changes:  # they need no consent: nothing changes at the provider
-        async with registration.locked():
-            await registration.remember_facts(differences)
-    is_complete = len(allowed) == len(changes) and not any(each.fault for each in differences)
-    if not allowed:
-        return DONE if is_complete else NOT_DONE
-    if not _is_confirmed(registrar, options, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
-        return NOT_DONE
-    async with registration.locked():
-        current = await registration.plan()  # the answer to the question may have taken long
-        if _confirmed_parts(current) != _confirmed_parts(differences):
-            raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
-        await registration.remember_facts(current)
-        for each in allowed:
-            _print_overwritten(registration.session.kind, each)
-            try:
-                await registration.apply(each)
-            except CommandError as fault:  # the hooks at the other places are still changed
-                report("hooks", error_text(fault))
-                is_complete = False
-                await registration.session.row.save()  # raises if another command has changed the row
-    return DONE if is_complete else NOT_DONE
-
-
-def _is_allowed(options: argparse.Namespace, difference: Difference) -> bool:
-    """Return whether the change may be made once the operator has confirmed it.
-
-    A change that overwrites a hook needs --replace with its URL. For one of ours, a question at a terminal is enough.
-    """
-    if not difference.overwrites or difference.overwrites in options.replace:
-        return True
-    return not difference.is_foreign and not options.yes and sys.stdin.isatty()
-
-
-def _print_blocked(registrar: Registrar, name: str, difference: Difference) -> None:
-    """Print why the change needs --replace, and the command that makes it."""
-    why = "not changed, because somebody else may use it. To overwrite it:"
-    if difference.hook is None:
-        why = "not created, because the former one may still exist. To create another one:"
-    print(f"  {difference.at or name}: {why}", file=sys.stderr)
-    print(f"  {registrar.command_line('apply', name)}{_replace_option(difference.overwrites)}", file=sys.stderr)
-
-
-def _print_overwritten(kind: HookKind, difference: Difference) -> None:
-    """Print the settings of a hook that is overwritten, as far as they were listed."""
-    hook = difference.hook
-    if not difference.overwrites or not hook:
-        return
-    settings = [f"URL {hook.url}"]
-    if kind.selects_events:  # else the change leaves them as they are
-        settings.append(f"event types: {_event_types_text('all', hook.events)}")
-    if hook.inactive:
-        settings.append(hook.inactive)
-    text = "; ".join([*settings, *hook.faults])
-    rest = "Hookchain does not read its secret and its other settings"
-    print(printable(f"  to restore the overwritten hook: {text}. {rest}"))
-
-
-def _event_types_text(all_events: str, events: Sequence[str] | None) -> str:
-    """Return the event types for a person. None stands for all of them, which `all_events` describes."""
-    return all_events if events is None else ", ".join(events)
-
-
-def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
-    """Return the parts of the differences that the operator has seen and confirmed."""
-    return [(each.at, each.action, each.reasons, each.overwrites, each.hook and each.hook.id) for each in differences]
-
-
-async def _remove(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
-    """Ask, delete the hooks that Hookchain made, and forget the others. Return DONE if none is left.
-
-    The fault of one place is reported, and the other places are still done. Raises CommandError and Temporary.
-    """
-    if options.forget:
-        return await _forget(registrar, options, registration)
-    name = registration.session.source
-    hooks = registration.session.row.hooks
-    for at, remembered in hooks.items():
-        verb = "delete" if registration.place(at).removal_deletes() else "forget"
-        print(printable(f"{name} {_place_name(registration, at)}: {verb} {_urls_text(remembered)}"))
-    if not _is_confirmed(registrar, options, name, f"Remove {count_of(len(hooks), 'hook')} of {name}?"):
-        return NOT_DONE
-    is_complete = True
-    async with registration.locked():
-        for at in list(registration.session.row.hooks):
-            try:
-                if not await registration.place(at).remove():
-                    is_complete = False
-            except CommandError as fault:
-                report("hooks", error_text(fault))
-                is_complete = False
-        if any(isinstance(fault, Gone) for fault in (await registration.unlisted()).values()):
-            _print_forget_advice(registrar, name)
-    return DONE if is_complete else NOT_DONE
-
-
-async def _forget(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
-    """Forget the hooks that are gone. Leave the others, and those of places that could not be listed, as they are."""
-    name = registration.session.source
-    row = registration.session.row
-    faults = await registration.unlisted()
-    gone = [at for at, fault in faults.items() if isinstance(fault, Gone)]
-    for fault in faults.values():
-        report("hooks", error_text(fault))
-    for at in gone:
-        place = f"{name} {_place_name(registration, at)}"
-        print(printable(f"{place}: forget {_urls_text(row.hooks[at])}, which may still be registered there"))
-    if not faults:
-        print(f"{name}: the provider lists every hook, so there is nothing to forget")
-        return DONE
-    if not gone or not _is_confirmed(registrar, options, name, f"Forget {count_of(len(gone), 'hook')} of {name}?"):
-        return NOT_DONE
-    async with registration.locked():
-        for at in gone:
-            await registration.place(at).remember(None)
-    return DONE if len(gone) == len(faults) else NOT_DONE
-
-
-def _urls_text(remembered: Remembered) -> str:
-    """Return the URLs that the hook may have: a change whose answer is lost may have given it another one."""
-    return " or ".join(dict.fromkeys(remembered.urls))
-
-
-def _print_forget_advice(registrar: Registrar, name: str) -> None:
-    """Print the command for hooks that can neither be listed nor deleted."""
-    command = f"{registrar.command_line('remove', name)} --forget"
-    print(f"If the place or the hook does not exist any more: {command}", file=sys.stderr)
-
-
-ACTIONS: Final = {
-    "plan": (_plan, "print what differs at the providers"),
-    "apply": (_apply, "create and change hooks, after a question"),
-    "remove": (_remove, "delete the hooks that apply created"),
-}
-"""By action: the function that runs it for one source, and its help."""
-
-
-def _is_confirmed(registrar: Registrar, options: argparse.Namespace, name: str, question: str) -> bool:
-    """Ask the question, unless --yes answers it. Without a terminal, print the command that needs no answer."""
-    replace = "".join(map(_replace_option, options.replace))
-    forget = " --forget" if options.forget else ""
-    command = f"{registrar.command_line(options.action, name)}{replace}{forget} --yes"
-    return options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")
-
-
-def _replace_option(url: str) -> str:
-    """Return the option, quoted for a shell because the URL may be somebody else's text."""
-    return f" --replace {shlex.quote(printable(url))}"
-
-
-def _place_name(registration: Registration, at: str) -> str:
-    """Return the place for a person: the provider's name for the only place of an account, which is empty."""
-    return at or registration.session.kind.title
-
-
 # The plan
 
 
@@ -399,3 +229,188 @@ def _renewal_commands(registrar: Registrar, name: str, difference: Difference) -
     secret = registrar.source(name).secret
     rotate = f"    hookchain secrets rotate {secret} --random{registrar.platform_options}"
     return f"    {registrar.command_line('apply', name)}\n{rotate}" if difference.is_foreign else rotate
+
+
+# Actions
+
+
+async def _plan(registrar: Registrar, _: argparse.Namespace, registration: Registration) -> int:
+    """Print how the hooks differ. Return DIFFERENT if one does, and NOT_DONE if a place cannot be compared."""
+    differences = await _print_plan(registrar, registration)
+    if any(each.fault for each in differences):
+        return NOT_DONE
+    return DIFFERENT if any(each.is_different for each in differences) else DONE
+
+
+async def _apply(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
+    """Print the plan, ask, and make the changes that are allowed.
+
+    Return DONE only if each change was allowed and made, and each place could be compared. What is changed is exactly
+    what was printed: after the answer, the hooks are compared again, and the newer differences are applied. What the
+    provider shows about the other hooks is stored too; if there are no changes, without a question, because nothing
+    changes at the provider. Raises CommandError and Temporary.
+    """
+    name = registration.session.source
+    differences = await _print_plan(registrar, registration)
+    changes = [each for each in differences if each.action != "none"]
+    allowed = [each for each in changes if _is_allowed(options, each)]
+    for each in changes:
+        if each not in allowed:
+            _print_blocked(registrar, name, each)
+    if not changes and registration.outdated_hooks(differences):
+        async with registration.locked():
+            await registration.update_outdated_hooks(differences)
+    is_complete = len(allowed) == len(changes) and not any(each.fault for each in differences)
+    if not allowed:
+        return DONE if is_complete else NOT_DONE
+    if not _is_confirmed(registrar, options, name, f"Change {count_of(len(allowed), 'hook')} of {name}?"):
+        return NOT_DONE
+    async with registration.locked():
+        current = await registration.plan()  # the answer to the question may have taken long
+        if _confirmed_parts(current) != _confirmed_parts(differences):
+            raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
+        await registration.update_outdated_hooks(current)
+        allowed_places = {each.at for each in allowed}
+        for each in current:
+            if each.at not in allowed_places:
+                continue
+            _print_overwritten(registration.session.kind, each)
+            try:
+                await registration.apply(each)
+            except CommandError as fault:  # the hooks at the other places are still changed
+                report("hooks", error_text(fault))
+                is_complete = False
+                await registration.session.row.save()  # raises if another command has changed the row
+    return DONE if is_complete else NOT_DONE
+
+
+def _is_allowed(options: argparse.Namespace, difference: Difference) -> bool:
+    """Return whether the change may be made once the operator has confirmed it.
+
+    A change that overwrites a hook needs --replace with its URL. For one of ours, a question at a terminal is enough.
+    """
+    if not difference.consent_url or difference.consent_url in options.replace:
+        return True
+    return not difference.is_foreign and not options.yes and sys.stdin.isatty()
+
+
+def _print_blocked(registrar: Registrar, name: str, difference: Difference) -> None:
+    """Print why the change needs --replace, and the command that makes it."""
+    why = "not changed, because somebody else may use it. To overwrite it:"
+    if difference.hook is None:
+        why = "not created, because the former one may still exist. To create another one:"
+    print(f"  {difference.at or name}: {why}", file=sys.stderr)
+    print(f"  {registrar.command_line('apply', name)}{_replace_option(difference.consent_url)}", file=sys.stderr)
+
+
+def _print_overwritten(kind: HookKind, difference: Difference) -> None:
+    """Print the settings of a hook that is overwritten, as far as they were listed."""
+    hook = difference.hook
+    if not difference.consent_url or not hook:
+        return
+    settings = [f"URL {hook.url}"]
+    if kind.selects_events:  # else the change leaves them as they are
+        settings.append(f"event types: {_event_types_text('all', hook.events)}")
+    if hook.inactive:
+        settings.append(hook.inactive)
+    text = "; ".join([*settings, *hook.faults])
+    rest = "Hookchain does not read its secret and its other settings"
+    print(printable(f"  to restore the overwritten hook: {text}. {rest}"))
+
+
+def _event_types_text(all_events: str, events: Sequence[str] | None) -> str:
+    """Return the event types for a person. None stands for all of them, which `all_events` describes."""
+    return all_events if events is None else ", ".join(events)
+
+
+def _confirmed_parts(differences: Sequence[Difference]) -> list[tuple[object, ...]]:
+    """Return the parts of the differences that the operator has seen and confirmed."""
+    return [(each.at, each.action, each.reasons, each.consent_url, each.hook and each.hook.id) for each in differences]
+
+
+async def _remove(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
+    """Ask, delete the hooks that Hookchain made, and forget the others; with --forget, forget only those that are gone.
+
+    Return DONE if none is left. The fault of one place is reported, and the other places are still done. Raises
+    CommandError and Temporary.
+    """
+    if options.forget:
+        return await _forget(registrar, options, registration)
+    name = registration.session.source
+    hooks = registration.session.row.hooks
+    for at, remembered in hooks.items():
+        verb = "delete" if registration.place(at).removal_deletes() else "forget"
+        print(printable(f"{name} {_place_name(registration, at)}: {verb} {_urls_text(remembered)}"))
+    if not _is_confirmed(registrar, options, name, f"Remove {count_of(len(hooks), 'hook')} of {name}?"):
+        return NOT_DONE
+    is_complete = True
+    async with registration.locked():
+        for at in list(registration.session.row.hooks):
+            try:
+                if not await registration.place(at).remove():
+                    is_complete = False
+            except CommandError as fault:
+                report("hooks", error_text(fault))
+                is_complete = False
+        if any(isinstance(fault, Gone) for fault in (await registration.unlisted()).values()):
+            _print_forget_advice(registrar, name)
+    return DONE if is_complete else NOT_DONE
+
+
+async def _forget(registrar: Registrar, options: argparse.Namespace, registration: Registration) -> int:
+    """Forget the hooks that are gone. Leave the others, and those of places that could not be listed, as they are."""
+    name = registration.session.source
+    row = registration.session.row
+    faults = await registration.unlisted()
+    gone = [at for at, fault in faults.items() if isinstance(fault, Gone)]
+    for fault in faults.values():
+        report("hooks", error_text(fault))
+    for at in gone:
+        place = f"{name} {_place_name(registration, at)}"
+        print(printable(f"{place}: forget {_urls_text(row.hooks[at])}, which may still be registered there"))
+    if not faults:
+        print(f"{name}: the provider lists every hook, so there is nothing to forget")
+        return DONE
+    if not gone or not _is_confirmed(registrar, options, name, f"Forget {count_of(len(gone), 'hook')} of {name}?"):
+        return NOT_DONE
+    async with registration.locked():
+        for at in gone:
+            await registration.place(at).remember(None)
+    return DONE if len(gone) == len(faults) else NOT_DONE
+
+
+def _urls_text(remembered: Remembered) -> str:
+    """Return the URLs that the hook may have: a change whose answer is lost may have given it another one."""
+    return " or ".join(dict.fromkeys(remembered.urls))
+
+
+def _print_forget_advice(registrar: Registrar, name: str) -> None:
+    """Print the command for hooks that can neither be listed nor deleted."""
+    command = f"{registrar.command_line('remove', name)} --forget"
+    print(f"If the place or the hook does not exist any more: {command}", file=sys.stderr)
+
+
+def _is_confirmed(registrar: Registrar, options: argparse.Namespace, name: str, question: str) -> bool:
+    """Ask the question, unless --yes answers it. Without a terminal, print the command that needs no answer."""
+    replace = "".join(map(_replace_option, options.replace))
+    forget = " --forget" if options.forget else ""
+    command = f"{registrar.command_line(options.action, name)}{replace}{forget} --yes"
+    return options.yes or is_confirmed(f"{question} [y/N]", "Nothing was changed.", f"To do it:\n  {command}")
+
+
+def _replace_option(url: str) -> str:
+    """Return the option, quoted for a shell because the URL may be somebody else's text."""
+    return f" --replace {shlex.quote(printable(url))}"
+
+
+def _place_name(registration: Registration, at: str) -> str:
+    """Return the place for a person: the provider's name for the only place of an account, which is empty."""
+    return at or registration.session.kind.title
+
+
+ACTIONS: Final = {
+    "plan": (_plan, "print what differs at the providers"),
+    "apply": (_apply, "create and change hooks, after a question"),
+    "remove": (_remove, "delete the hooks that apply created"),
+}
+"""By action: the function that runs it for one source, and its help."""

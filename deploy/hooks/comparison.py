@@ -83,10 +83,11 @@ class Difference(NamedTuple):
     action      what `Registration.apply` does; `none` also if there is a fault
     reasons     why, each a clause such as "it is not active"; none for the action `none`
     hook        the provider's hook; None if there is none
-    overwrites  the URL of a hook that somebody else may use, or of a missing one that may still exist: the change needs
-                the operator's consent to this URL. Empty if it needs none
+    consent_url the URL of a hook that somebody else may use, or of a missing one that may still exist: the operator
+                must consent to the change, by `--replace` with this URL. Empty if the change needs no consent
     is_foreign  Hookchain did not make or adopt the hook
-    unknown     a fact that the provider does not show, so the hook may differ; empty if there is none
+    unknown     a clause such as "whether the stored secret is its secret" if the provider does not show this, so the
+                hook may differ; empty otherwise
     steps       what a person has to do at the provider, because its API cannot
     notes       facts for the operator that need no change
     fault       why the place cannot be compared or changed; empty if it can
@@ -97,7 +98,7 @@ class Difference(NamedTuple):
     action: Action
     reasons: tuple[str, ...] = ()
     hook: Hook | None = None
-    overwrites: str = ""
+    consent_url: str = ""
     is_foreign: bool = False
     unknown: str = ""
     steps: tuple[str, ...] = ()
@@ -152,7 +153,7 @@ def compare(
         return Difference(at, "finish", reasons, new or hook, missing_url)
     if hook is None:
         reason = "the hook has expired" if is_expired else missing or "there is no hook"
-        return Difference(at, "create", (reason,), overwrites=missing_url, steps=steps, notes=notes)
+        return Difference(at, "create", (reason,), consent_url=missing_url, steps=steps, notes=notes)
     if hook.step:
         steps = (*steps, hook.step)
     unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
@@ -197,7 +198,7 @@ def _compare_listed(
         unchanged = unchanged._replace(notes=(*unchanged.notes, note))
     if is_url_of_others and kind.is_single:
         owner = f"it belongs to {hook.url}"
-        return unchanged._replace(action="change", reasons=(owner,), overwrites=hook.url, is_foreign=True)
+        return unchanged._replace(action="change", reasons=(owner,), consent_url=hook.url, is_foreign=True)
     is_secret_unknown = kind.secret is not None and not (own and own.secret)
     is_secret_lost = is_secret_unknown and not fingerprints
     setting_reasons = [missing] if missing else []
@@ -227,7 +228,7 @@ def _compare_listed(
     return unchanged._replace(
         action=action,
         reasons=(*setting_reasons, *secret_reasons),
-        overwrites=hook.url if needs_consent else "",
+        consent_url=hook.url if needs_consent else "",
         is_foreign=own is None,
         unknown=unknown,
     )

@@ -190,7 +190,7 @@ async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
     former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
     await place.remember(former if former.id else None)
     difference = await place.compare(place.session.fingerprints())
-    if difference.action == "create" and not difference.overwrites:
+    if difference.action == "create" and not difference.consent_url:
         await create(place)
     elif difference.hook and difference.hook.id == remembered.id and place.has_our_url(difference.hook):
         await create(place, difference.hook)

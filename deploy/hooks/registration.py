@@ -103,9 +103,12 @@ class Registration:
             again = f"Run `{self.session.apply_command}` again: it lists the hooks first"
             raise CommandError(f"{error}. {again}") from error
 
-    def new_facts(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
-        """Return the hooks that need no change, but whose URL or expiry at the provider is not the remembered one."""
-        facts: dict[str, Remembered] = {}
+    def outdated_hooks(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
+        """Return the hooks to remember in place of outdated ones, by place.
+
+        They need no change at the provider, but their id, URL or expiry there is not the remembered one.
+        """
+        updated: dict[str, Remembered] = {}
         for each in differences:
             hook = each.hook
             remembered = self.place(each.at).remembered
@@ -115,14 +118,14 @@ class Registration:
                 expires_at = hook.expires_at or 0.0
                 current = replace(remembered, id=hook.id, url=hook.url, new_url="", expires_at=expires_at)
                 if current != remembered:
-                    facts[each.at] = current
-        return facts
+                    updated[each.at] = current
+        return updated
 
-    async def remember_facts(self, differences: Sequence[Difference]) -> None:
-        """Store the new facts, if there are any. Raises CommandError and Temporary."""
-        if facts := self.new_facts(differences):
+    async def update_outdated_hooks(self, differences: Sequence[Difference]) -> None:
+        """Store what the provider shows about outdated hooks, if there are any. Raises CommandError and Temporary."""
+        if updated := self.outdated_hooks(differences):
             row = self.session.row
-            row.hooks = row.hooks | facts
+            row.hooks = row.hooks | updated
             await row.save()
 
     async def unlisted(self) -> dict[str, CommandError]:
@@ -152,7 +155,7 @@ class Registration:
             each.action == "finish" or {*each.reasons} <= {comparison.IS_OLDER, comparison.IS_UNKNOWN}
             for each in _changes(differences)
         )
-        if not is_same_secret or any(each.overwrites for each in differences):
+        if not is_same_secret or any(each.consent_url for each in differences):
             rule = f"the hooks of {self.session.source} differ from the configuration"
             raise CommandError(f"{rule}. Run `{self.session.apply_command}` first")
         return differences

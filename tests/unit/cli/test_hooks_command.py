@@ -1065,6 +1065,14 @@ def run_meanwhile(provider: HookProvider, nth: int, run: Callable[[], object]) -
     provider.on_request = run_once
 
 
+def test_an_overwritten_hook_is_printed_as_it_was_after_the_question(world: World) -> None:
+    theirs: JsonObject = {"url": FOREIGN, "allowed_updates": ["message"], "secret_token": "theirs"}
+    world.telegram.hooks["webhook"] = theirs
+    run_meanwhile(world.telegram, 2, lambda: theirs.update(allowed_updates=["poll"]))
+    output = world("apply", "telegram", "--yes", "--replace", FOREIGN)
+    assert f"to restore the overwritten hook: URL {FOREIGN}; event types: poll." in output
+
+
 def test_a_command_does_not_change_what_another_one_registered_meanwhile(world: World) -> None:
     before = "{provider: stripe, secret: stripe-secret, hook: {token: stripe-token}}"
     after = f"{{provider: square, secret: new-secret, public_url: {URL}/stripe, hook: {{token: square-token}}}}"

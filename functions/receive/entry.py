@@ -48,16 +48,17 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
             return _ACKNOWLEDGED
         reply = outcome.reply if isinstance(outcome, receive.Answered) else receive.accepted_reply(outcome, head)
     except HookchainError as error:
-        source = receiver.sources.get(admission.source_name(head.path))
+        source = _readable_source(receiver, head)
         # Logging a request takes as long as accepting one. If each request of a flood were logged, no time would be
         # left for other sources.
         if error.code != "queue_full" or receiver.queue_full_lines.take(receiver.clock.now()):
-            _log_rejection(source, head, error, started, await _diagnosis(receiver, source, head, error))
+            diagnosis = await _diagnosis(receiver, source, head, error)
+            _log_failure(source, head, error, started, diagnosis)
         reply = receive.rejection_reply(error, source)
         return source.form.adapt_rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
         fault = fault_of(error)
-        _log_rejection(_readable_source(receiver, head), head, fault, started)
+        _log_failure(_readable_source(receiver, head), head, fault, started)
         return receive.rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
     return reply
@@ -67,12 +68,15 @@ def _readable_source(receiver: receive.Receiver, head: Request) -> Source | None
     """Return the request's source; None if it is unknown, or if the fault is that its settings cannot be read."""
     try:
         return receiver.sources.get(admission.source_name(head.path))
-    except Exception:  # this is the fault that is being logged
+    except Exception:  # this is the fault that `answer` logs
         return None
 
 
 async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, push: "Push") -> bool:
-    """Take a message of a queue. Return False if the queue must deliver it again."""
+    """Take a message of a queue. Return False if the queue must deliver it again.
+
+    The log line has the method and the status of a request, as for a message that Pub/Sub pushes.
+    """
     # Imported here, because few sources are connected to a bus.
     from functions.receive import messages
 
@@ -83,7 +87,7 @@ async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, 
         source = source_of(receiver.sources, queue_arn, prefix)
         outcome = await messages.take(receiver, source, push)
     except Exception as error:
-        _log_rejection(source, head, fault_of(error), started)
+        _log_failure(source, head, fault_of(error), started)
         return False
     if isinstance(outcome, receive.DeadLettered):
         _log_dead_letter(outcome, started)
@@ -134,7 +138,8 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
         )
         return
     event = outcome.events[0] if outcome.events else None
-    type_words = _type_words(source, head, event) if event and " " in event.type else 1
+    has_several_words = event is not None and " " in event.type
+    type_words = _type_words(source, head, event) if event and has_several_words else 1
     logs.log(
         "INFO",
         _ACCEPTED,
@@ -178,10 +183,13 @@ def _type_words(source: Source, head: Request, event: Event) -> int:
     return source.type_words if type_in_headers == event.type else 1
 
 
-def _log_rejection(
+def _log_failure(
     source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
-    """Log a rejection. The line names only a configured source, as any other path may have a token in it."""
+    """Log a rejection, or a failure of ours (503).
+
+    The line names only a configured source, as any other path may have a token in it.
+    """
     word: outcomes.RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
     logs.log(
         "WARNING" if isinstance(error, Rejected) else "ERROR",

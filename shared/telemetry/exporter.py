@@ -15,12 +15,11 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
-from urllib.parse import unquote, urlsplit
 
-from shared import errors, logs, ports
+from shared import errors, logs
 from shared.fetch import retry_after_seconds
 from shared.jsontext import JsonObject
-from shared.outgoing.http_client import Answer, HttpClient, NotSent
+from shared.outgoing.http_client import Answer, NotSent
 from shared.telemetry.metrics import METRICS, Metrics
 from shared.telemetry.spans import Span, spans_json
 
@@ -40,7 +39,6 @@ _NOT_SERVED: Final = frozenset({404, 405, 501})
 """The statuses of a path that a server does not have."""
 _REJECTED: Final = re.compile(rb'"rejected(?:Spans|DataPoints)"\s*:\s*"?([1-9][0-9]{0,9})')
 """How much of a request was rejected, in the answer of a collector that accepted the rest."""
-MAX_ANSWER_BYTES: Final = 65_536
 
 Result = TypeVar("Result")
 
@@ -97,9 +95,12 @@ class Spans:
 
 
 @dataclass(slots=True, eq=False)
-class _Progress:
+class _Export:
     """The export of a signal. One that fails or hangs delays no other.
 
+    sending   the flush that is under way
+    timer     begins the next flush, if no request does before
+    next_at   the time of the event loop before which no flush begins
     fault     what failed last; empty after a success
     failures  how many flushes in a row failed
     """
@@ -120,8 +121,8 @@ class Exporter:
         self._post = post
         self._spans = spans
         self.metrics = metrics
-        self._spans_export = _Progress(spans)
-        self._exports = [self._spans_export] if metrics is None else [self._spans_export, _Progress(metrics)]
+        self._spans_export = _Export(spans)
+        self._exports = [self._spans_export] if metrics is None else [self._spans_export, _Export(metrics)]
         self._under_way = 0
         self._connecting: asyncio.Task[None] | None = None
 
@@ -161,44 +162,46 @@ class Exporter:
         for export in self._exports:
             if export.sending is not None or not export.signal.is_waiting:
                 continue
-            wait_seconds = export.next_at - loop.time()
-            if self._under_way or wait_seconds > 0:
-                self._start_timer(export, max(wait_seconds, FLUSH_SECONDS if self._under_way else 0.0))
+            shortest_wait = FLUSH_SECONDS if self._under_way else 0.0
+            wait_seconds = max(export.next_at - loop.time(), shortest_wait)
+            if wait_seconds > 0:
+                self._start_timer(export, wait_seconds)
             else:
-                export.sending = self._flush(export)
-                begun.append(export.sending)
+                begun.append(self._begin_flush(export))
         if begun:
             await asyncio.wait(begun, timeout=WAIT_SECONDS)
 
-    def _start_timer(self, export: _Progress, seconds: float) -> None:
+    def _start_timer(self, export: _Export, seconds: float) -> None:
         if export.timer is None:
-            export.timer = asyncio.get_running_loop().call_later(seconds, self._begin_if_waiting, export)
+            export.timer = asyncio.get_running_loop().call_later(seconds, self._end_timer, export)
 
-    def _begin_if_waiting(self, export: _Progress) -> None:
+    def _end_timer(self, export: _Export) -> None:
         export.timer = None
         if export.sending is None and export.signal.is_waiting:
-            export.sending = self._flush(export)
+            _ = self._begin_flush(export)  # nobody waits for it
 
-    def _flush(self, export: _Progress) -> asyncio.Task[None]:
-        """Return a new task that sends the signal in the background."""
+    def _begin_flush(self, export: _Export) -> asyncio.Task[None]:
+        """Begin to send the signal in the background, and return the task."""
         if export.timer is not None:
             export.timer.cancel()
             export.timer = None
         loop = asyncio.get_running_loop()
         export.next_at = loop.time() + FLUSH_SECONDS
-        return loop.create_task(self._send(export))
+        export.sending = loop.create_task(self._flush(export))
+        return export.sending
 
-    async def _send(self, export: _Progress) -> None:
+    async def _flush(self, export: _Export) -> None:
         try:
             if self._connecting is not None:
                 await self._connecting
             await self._post_waiting(export)
         finally:
             export.sending = None
+        # The collector may have answered that it takes no metrics, whose export then ends.
         if export.signal.is_waiting and export in self._exports:
             self._start_timer(export, max(0.0, export.next_at - asyncio.get_running_loop().time()))
 
-    async def _post_waiting(self, export: _Progress) -> None:
+    async def _post_waiting(self, export: _Export) -> None:
         """Send what waits, and note what failed, without any text of the collector."""
         signal = export.signal
         try:
@@ -216,7 +219,7 @@ class Exporter:
         else:
             self._note_answer(export, answer)
 
-    def _note_answer(self, export: _Progress, answer: Answer) -> None:
+    def _note_answer(self, export: _Export, answer: Answer) -> None:
         signal, status = export.signal, answer.status
         if 200 <= status < 300:
             export.failures = 0
@@ -230,7 +233,7 @@ class Exporter:
         if status in _NOT_SERVED and signal is self.metrics:
             self._leave_out_metrics(status)
         else:
-            # A date, which is rare, counts as the longest pause: this has no clock.
+            # There is no clock here. So a date, which is rare, counts from 1970 on, and `_fail` bounds the pause.
             asked_seconds = retry_after_seconds(answer.headers.get("retry-after"), now=0.0)
             self._fail(export, f"the collector answered {status} at {signal.path}", asked_seconds)
 
@@ -241,7 +244,7 @@ class Exporter:
         self.metrics = None
         self._exports = [self._spans_export]
 
-    def _fail(self, export: _Progress, fault: str, asked_seconds: float | None = None) -> None:
+    def _fail(self, export: _Export, fault: str, asked_seconds: float | None = None) -> None:
         """Wait as long as the collector asks for, or else longer after each failure; at most MAX_PAUSE_SECONDS."""
         self._note_fault(export, fault)
         export.failures += 1
@@ -249,7 +252,7 @@ class Exporter:
         bounded_seconds = min(max(pause_seconds, FLUSH_SECONDS), MAX_PAUSE_SECONDS)
         export.next_at = asyncio.get_running_loop().time() + bounded_seconds
 
-    def _note_fault(self, export: _Progress, fault: str) -> None:
+    def _note_fault(self, export: _Export, fault: str) -> None:
         """Keep the fault, which is empty after a success, and warn once until then.
 
         Both signals often fail for the same reason, which is logged once too.
@@ -257,65 +260,3 @@ class Exporter:
         if fault and not export.fault and all(each.fault != fault for each in self._exports):
             logs.log("WARNING", "telemetry not sent", detail=fault)
         export.fault = fault
-
-
-class NoPost:
-    """Drops what is posted."""
-
-    async def connect(self) -> None: ...
-
-    async def __call__(self, path: str, body: bytes) -> Answer:  # noqa: ARG002 the interface
-        return Answer(200, b"")
-
-
-class OtlpPost:
-    """Posts to a collector, below the URL `base`. The secret has the headers of each request."""
-
-    def __init__(self, base: str, secrets: ports.Secrets, headers_secret: str | None) -> None:
-        self._client = HttpClient(base, MAX_ANSWER_BYTES, may_cut=True)
-        self._path = urlsplit(base).path.rstrip("/")
-        self._secrets = secrets
-        self._headers_secret = headers_secret
-
-    async def connect(self) -> None:
-        await self._client.connect(SEND_SECONDS)
-
-    async def __call__(self, path: str, body: bytes) -> Answer:
-        own_headers = {} if self._headers_secret is None else await self._read_secret(self._headers_secret)
-        headers = {"user-agent": "hookchain", **own_headers, "content-type": "application/json"}
-        return await self._client.call("POST", f"{self._path}{path}", headers, body, SEND_SECONDS, may_repeat=True)
-
-    async def _read_secret(self, name: str) -> dict[str, str]:
-        """Return the headers in the secret. Raises Temporary, also if a request cannot have them, or if the secret has
-        another form."""
-        # Imported here, because it takes 3 ms of a function's start.
-        from shared.outgoing.allowed_requests import verify_headers
-
-        text = (await self._secrets.values(name))[0]
-        try:
-            headers = read_headers(text)
-            verify_headers([*headers.items()])
-        except errors.Permanent as error:
-            raise errors.Temporary("secret_unusable", f"the secret {name!r}: {error.detail}") from error
-        return headers
-
-    def close(self) -> None:
-        self._client.close()
-
-
-def read_headers(text: str) -> dict[str, str]:
-    """Return the headers in `name=value,name=value`, in which values may be percent-encoded.
-
-    Names are returned in lower case, so that no header is sent twice. Raises Permanent (`invalid_header`) if a part has
-    no name or no `=`. The message has no part of the text, which may be a credential alone.
-
-    https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
-    """
-    headers: dict[str, str] = {}
-    for part in filter(str.strip, text.split(",")):
-        name, found, value = part.partition("=")
-        if not found or not name.strip():
-            rule = "must have the form `name=value,name=value`, such as `authorization=Bearer%20abc`"
-            raise errors.Permanent("invalid_header", rule)
-        headers[name.strip().lower()] = unquote(value.strip())
-    return headers

@@ -6,7 +6,7 @@ transactions. ledger_documents.py has the document of a row and the queries for 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from shared import batching, ledger_rules as rules, ledger_writes
@@ -92,7 +92,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due")
         )
         rows = [stored.row_of(document.fields) for document in documents]
-        if not since:  # a search of all that is due: only this one looks for rows of earlier versions, too
+        if not since:  # a search of all that is due. Only this one looks for rows that an earlier version wrote, too
             rows += await self._rows(stored.old_due_query(now, limit))
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
@@ -154,20 +154,29 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         return count
 
     async def _change_held(self, destination: str, state: str, rule: rules.Rule) -> int:
-        """Change the held deliveries page by page. Return how many were changed: the rule may leave some held."""
-        count, start = 0, ""
-        page: list[str] = []
-        while True:
-            held = await self._rows(stored.held_query(destination, HELD_AT_ONCE, state, start))
-            # A page begins at the place where the previous one ended, because two rows may have the same place. So a
-            # page repeats the end of the previous one, and a page with nothing else is the last.
-            previous, page = page, [row.key for row in held]
-            keys = [key for key in page if key not in previous]
+        """Change the held deliveries. Return how many were changed: the rule may leave some held."""
+        count = 0
+        async for keys in self._held_keys(destination, state):
             for some_keys in batching.batches(keys, AT_ONCE):
                 changed = await asyncio.gather(*(self._change(key, rule) for key in some_keys))
                 count += sum(row is not None for row in changed)
+        return count
+
+    async def _held_keys(self, destination: str, state: str) -> AsyncIterator[list[str]]:
+        """Yield the keys of the held deliveries, page by page.
+
+        A page begins at the place where the previous one ended, because two rows may have the same place. So it repeats
+        the end of the previous page, whose keys are left out, and a page with nothing else is the last.
+        """
+        start = ""
+        page: list[str] = []
+        while True:
+            held = await self._rows(stored.held_query(destination, HELD_AT_ONCE, state, start))
+            previous, page = page, [row.key for row in held]
+            keys = [key for key in page if key not in previous]
+            yield keys
             if len(held) < HELD_AT_ONCE or not keys:
-                return count
+                return
             start = stored.place_in_index(f"{destination}/{state}", held[-1])
 
     async def destination_state(self, destination: str) -> DestinationState:
@@ -206,13 +215,10 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
 
     async def _event_rows(self, event_id: str) -> list[LedgerRow]:
         """Return all rows of the event, with their attempts."""
-        rows = await self._rows(stored.event_query(event_id))
-        # A full page, so there may be another one.
-        while rows and len(rows) % stored.DELIVERIES_AT_ONCE == 0:
-            next_rows = await self._rows(stored.event_query(event_id, self._store.name(LEDGER, rows[-1].key)))
-            if not next_rows:
-                break
-            rows += next_rows
+        rows = page = await self._rows(stored.event_query(event_id))
+        while len(page) == stored.DELIVERIES_AT_ONCE:  # a full page, so there may be another one
+            page = await self._rows(stored.event_query(event_id, self._store.name(LEDGER, page[-1].key)))
+            rows = rows + page
         return rows
 
     async def _newest(
@@ -220,7 +226,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     ) -> list[LedgerRow]:
         """Return the newest rows that match, as far as the search goes: see `rows`."""
         field, prefix = stored.index_of(destination, state)
-        is_filtered = state is not None and field not in {"by_state", "by_destination_state"}
+        is_filtered = state is not None and field not in stored.STATE_INDEXES
         chunk = CHUNK if is_filtered else limit
         looked_through = 0
         # The next rows are older than this. So a row of the same microsecond is left out, as `Ledger.rows` says.

@@ -210,6 +210,10 @@ def event_query(event_id: str, after: Name | None = None) -> JsonObject:
     return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 
+STATE_INDEXES: Final = frozenset({"by_state", "by_destination_state"})
+"""The fields by which rows are found by their state. Any other field finds rows in every state."""
+
+
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
     """Return the field that finds the wanted rows, newest first, and its prefix. It may find others too."""
     if state in FOUND:

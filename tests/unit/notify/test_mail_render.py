@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.notify.destinations.email.email import (
-    AttachmentEntry,
-    MailSettings,
-    MailWriter,
-    sender_of,
-    text_of,
-    without_unsafe_links,
-)
+from functions.notify.destinations.email.attachments import AttachmentEntry
+from functions.notify.destinations.email.email import MailSettings, MailWriter, sender_of
 from functions.notify.destinations.email.letters import message_bytes
 from functions.notify.destinations.email.mail import (
     Address,
@@ -28,6 +22,7 @@ from functions.notify.destinations.email.mail import (
     parse_address,
     without_duplicates,
 )
+from functions.notify.destinations.email.mail_html import text_of, without_unsafe_links
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Delivery, Disabled
 from shared.errors import Permanent

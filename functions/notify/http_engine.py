@@ -81,7 +81,11 @@ def _verify_returned(function: str, returned: object, kind: type | UnionType) ->
 
 
 class HttpDestination:
-    """A destination of a kind that sends HTTP requests."""
+    """A destination of a kind that sends HTTP requests.
+
+    `attempt` prepares a delivery's request, and gives it to `send`, which gives it to `exchange` and makes the outcome
+    of the response. A kind that sends in another way replaces one of these two.
+    """
 
     def __init__(
         self,
@@ -130,10 +134,10 @@ class HttpDestination:
             verify_size(request)
             return request
 
-        return await self._attempts.make(delivery, attempt, prepare, self._sent)
+        return await self._attempts.make(delivery, attempt, prepare, self.send)
 
-    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
-        """Send the request and return the outcome.
+    async def send(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+        """Send the request of a delivery and return the outcome. `deadline` is a time of the event loop.
 
         Raises Permanent, and Temporary, for example for a secret that cannot be part of a request.
         """
@@ -154,7 +158,7 @@ class HttpDestination:
     async def exchange(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues
     ) -> Response | RetryLater | Unknown:
-        """Send the request and return the response, or the outcome if none came. Raises as `_sent` does."""
+        """Send the request and return the response, or the outcome if none came. Raises as `send` does."""
         try:
             return await self._sender.send(
                 request, deadline, secrets, may_repeat=self.dedupes_repeats, max_bytes=self._max_response_bytes

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import Annotated, ClassVar, Final, Self, cast
 from urllib.parse import quote
 
@@ -64,10 +65,11 @@ FITTING: Final[Mapping[ColumnType, frozenset[str]]] = {
     "json": frozenset({"JSON", "STRING"}),
 }
 """The types of columns that take the values of a type of the mapping."""
-_TOO_MUCH: Final = frozenset({400, 413})
-"""The responses to a request in which one row may be the fault of all."""
+_PERHAPS_ONE_ROW: Final = frozenset({400, 413})
+"""The statuses by which BigQuery rejects all rows, perhaps because of one of them."""
 _QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
 _NO_FIELD: Final = "no such field"
+_NOT_SENT: Final = RetryLater("the delivery waited for others to be sent, and was not sent")
 _BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
 _AFTER: Final = b"]}"
 """The body of each request before and after its rows, by which `_joined` joins several."""
@@ -198,19 +200,20 @@ class _WaitingRow:
     is_sent: bool = False
 
 
-_RowResult = Outcome | errors.HookchainError
+_RowResult = Outcome | errors.Permanent | errors.Temporary
 """An error is a result here, because the batcher would raise it for all rows of a batch."""
 
 
 class BigQueryDestination(HttpDestination):
     """The destination. The first row is sent at once, and what arrives meanwhile goes into the next request.
 
-    It is a kind of HTTP requests that replaces two steps: `_sent` lets a row wait for others, and `exchange` creates a
-    table that is missing.
+    It replaces two steps of HttpDestination: `send` lets a row wait for others, and `exchange` creates a table that is
+    missing.
     """
 
     def __init__(self, settings: Settings, context: destination.Context) -> None:
-        kind = cast("HttpKind", sys.modules[__name__])  # the functions `request` and `outcome` of this module
+        # A kind of HTTP requests is a module with the functions `request` and `outcome`: see http_kind.py.
+        kind = cast("HttpKind", sys.modules[__name__])
         super().__init__(kind, settings, [settings.secret], context, max_response_bytes=MAX_ANSWER_BYTES)
         self._table = settings
         self._batcher: batching.Batcher[_WaitingRow, _RowResult] = batching.Batcher(
@@ -221,28 +224,27 @@ class BigQueryDestination(HttpDestination):
             max_weight=MAX_BYTES,
         )
 
-    async def _sent(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+    async def send(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
         """Send the row with others, and return its outcome. Raises Permanent and Temporary."""
         row = _WaitingRow(request, deadline, secrets)
         try:
             async with asyncio.timeout_at(deadline):
                 result = await self._batcher.submit(row)
         except TimeoutError:
-            waited = "the delivery waited for others to be sent, and was not sent"
-            return Unknown("no answer came in time") if row.is_sent else RetryLater(waited)
-        if isinstance(result, errors.HookchainError):
+            return Unknown("no answer came in time") if row.is_sent else _NOT_SENT
+        if isinstance(result, errors.Permanent | errors.Temporary):
             raise result
         return result
 
     async def _send_in_time(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
         """Send the rows that have time left for a response, and return the result of each row in their order."""
         now = asyncio.get_running_loop().time()
-        in_time = [row for row in rows if row.deadline - now >= MIN_SECONDS]
-        results = iter(await self._send(in_time) if in_time else ())
-        late = RetryLater("the delivery waited for others to be sent, and was not sent")
-        return [next(results) if row.deadline - now >= MIN_SECONDS else late for row in rows]
+        have_time = [row.deadline - now >= MIN_SECONDS for row in rows]
+        in_time = [*compress(rows, have_time)]
+        results = iter(await self._send_together(in_time) if in_time else ())
+        return [next(results) if has_time else _NOT_SENT for has_time in have_time]
 
-    async def _send(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
+    async def _send_together(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
         """Send the rows together; where one of them may be the fault of all, each half by itself."""
         deadline = min(row.deadline for row in rows)
         if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
@@ -255,13 +257,13 @@ class BigQueryDestination(HttpDestination):
             return [error] * len(rows)
         if not isinstance(response, Response):
             return [response] * len(rows)
-        if response.status not in _TOO_MUCH or len(rows) == 1:
+        if response.status not in _PERHAPS_ONE_ROW or len(rows) == 1:
             return outcomes(response, len(rows))
         for row in rows:
             row.is_sent = False  # nothing was accepted
         half = len(rows) // 2
-        first_half = await self._send(rows[:half])
-        return [*first_half, *await self._send(rows[half:])]
+        first_half = await self._send_together(rows[:half])
+        return [*first_half, *await self._send_together(rows[half:])]
 
     async def _exchange_twice(
         self, request: OutgoingRequest, deadline: float, secrets: SecretValues

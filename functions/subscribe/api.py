@@ -84,7 +84,9 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
             else:
                 route = matched.route_for(head.method)
                 caller, own_tenant = await _authenticate(service, head)
-                reply = await _call_handler(service, head, read_body, route, matched.params, caller, own_tenant)
+                reply = await _call_handler(
+                    service, head, read_body, route, matched.params, caller=caller, own_tenant=own_tenant
+                )
     except problems.ApiProblem as error:
         reply = problems.problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
         entry = LogEntry("WARNING", "rejected", error.code, _loggable(error))
@@ -145,7 +147,7 @@ async def answer_known(service: Service, request: Request, read: ReadBody, calle
     """
     matched = _router().find(request.path)
     return await _call_handler(
-        service, request, read, matched.route_for(request.method), matched.params, caller, own_tenant=None
+        service, request, read, matched.route_for(request.method), matched.params, caller=caller, own_tenant=None
     )
 
 
@@ -155,24 +157,25 @@ async def _call_handler(
     read: ReadBody,
     route: Route,
     params: Mapping[str, str],
+    *,
     caller: access.Caller,
     own_tenant: Tenant | None,
 ) -> Reply:
     """Make the checks that follow the caller's, and call the handler.
 
-    `own_tenant` is the tenant of a portal token, which was read with it; None for an API key. Raises ApiProblem,
+    `own_tenant` is the tenant of a portal token, which was read with it; None for any other caller. Raises ApiProblem,
     Rejected and Temporary.
     """
-    tenant = params.get("tenant")
-    route.access.verify(caller, tenant)
+    tenant_id = params.get("tenant")
+    route.access.verify(caller, tenant_id)
     call = Call(service, request, caller, params)
     if own_tenant is not None:
         call.tenant_document = own_tenant
-    elif tenant is not None and isinstance(caller, access.KeyCaller):
-        call.tenant_document = await _tenant(service, tenant, may_be_missing=route.method == "PUT")
+    elif tenant_id is not None and isinstance(caller, access.KeyCaller):
+        call.tenant_document = await _read_tenant(service, tenant_id, may_be_missing=route.method == "PUT")
     if route.is_limited and isinstance(caller, access.PortalCaller) and service.request_rate is not None:
         await service.request_rate.verify(caller.tenant)
-    await read_body(route, request, read)
+    await _receive_body(route, request, read)
     values = read_input(route, request)
     key = request.header(IDEMPOTENCY_KEY) if route.is_idempotent else None
     if key is None:
@@ -183,14 +186,17 @@ async def _call_handler(
     return await answer_once(call, key, lambda: _run(route, call, values))
 
 
-async def _tenant(service: Service, tenant: str, *, may_be_missing: bool) -> Tenant | None:
-    """Return the tenant with this id; None if it is missing and may be. Raises ApiProblem (`not_found`)."""
-    found = await service.directory.read(Tenant, TENANTS, tenant)
+async def _read_tenant(service: Service, tenant_id: str, *, may_be_missing: bool) -> Tenant | None:
+    """Return the tenant; None if it is missing and may be, as before a PUT creates it.
+
+    Raises ApiProblem (`not_found`).
+    """
+    found = await service.directory.read(Tenant, TENANTS, tenant_id)
     if found is not None:
         return found[0]
     if may_be_missing:
         return None
-    raise problems.not_found(f"tenant: {tenant}")
+    raise problems.not_found(f"tenant: {tenant_id}")
 
 
 async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
@@ -202,8 +208,8 @@ async def _run(route: Route, call: Call, values: BaseModel) -> Reply:
     return Reply(route.success_status, text.encode("utf-8", "backslashreplace"), (_JSON, NO_STORE, *call.headers))
 
 
-async def read_body(route: Route, request: Request, read: ReadBody) -> None:
-    """Set the request's body. Raises Rejected for a body that is too large, or that is not JSON."""
+async def _receive_body(route: Route, request: Request, read: ReadBody) -> None:
+    """Set the request's body. Raises Rejected if it is too large, or not plain JSON by its headers."""
     if not route.takes_body:
         return
     request.body = await read(route.max_body_bytes)

@@ -6,6 +6,17 @@ path. An argument `place` is the text of the place for messages. None of them ch
 objects and lists along the path, and share the others. So in a new value only what changed is new:
 
     with_value({"a": {"b": 1}, "c": 2}, ("a", "b"), 5)   {"a": {"b": 5}, "c": 2}
+
+A change that changes nothing returns the very same object, by which steps and the chain find out that nothing changed.
+The functions differ in what they do about a place where there is nothing:
+
+                              a missing key             an item that a list lacks    a value of another kind on the way
+    find_value                None                      None                         None
+    iterate_values            raises Permanent          raises Permanent             raises Permanent
+    change_values             raises Permanent          raises Permanent             raises Permanent
+    with_value                is made                   raises Permanent             raises Permanent
+    update_value, update      `change` gets MISSING     is left out                  raises Permanent
+    put                       as with_value, or sets an attribute of the event
 """
 
 import json
@@ -246,8 +257,9 @@ def with_value(value: Json, parts: tuple[Part, ...], new: Json) -> Json:
 def update_value(value: Json, parts: tuple[Part, ...], change: MaybeChange, *, strict: bool = False) -> Json:
     """Return the value with the result of `change` at each place that the path names, also where there is nothing.
 
-    A path to an item that a list lacks changes nothing; with `strict`, it raises Permanent. Raises Permanent
-    (`path_conflict`) if the path leads through a value of another kind, such as a name in a text.
+    A path to an item that a list lacks, or to items of a list that is missing, changes nothing. With `strict`, it
+    raises Permanent; keys that are missing along the path are made in both cases. Raises Permanent (`path_conflict`) if
+    the path leads through a value of another kind, such as a name in a text.
     """
     updated = _update(value, parts, change, "data", strict)
     return None if isinstance(updated, Missing) else updated
@@ -305,7 +317,10 @@ def same_or(before: list[Json], after: list[Json]) -> list[Json]:
 
 
 def update(event: Event, path: Path, change: MaybeChange) -> Event:
-    """Return the event with its data updated at the path. Raises Permanent (`path_conflict`)."""
+    """Return the event with its data updated at the path, whose root must be `data`.
+
+    Raises Permanent (`path_conflict`).
+    """
     return event.with_data(update_value(event.data, path.parts, change))
 
 

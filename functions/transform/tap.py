@@ -11,7 +11,7 @@ random id of its own.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -37,6 +37,9 @@ _FORM: Final = MediaType("application/x-www-form-urlencoded", {}, None, "form")
 @dataclass(slots=True)
 class Tap:
     """Publishes copies of requests, and reads the leases that ask for them.
+
+    The leases are read again with the first request after REMEMBERED_SECONDS. Until then, a lease whose copy failed
+    gets no other one. The requests that it misses are counted, and its next copy tells their number.
 
     sources    the sources whose requests may be copied
     redact     masks what no developer may see; None if the configuration masks nothing
@@ -68,8 +71,10 @@ class Tap:
 
     def may_copy(self, event: Event) -> bool:
         """Return whether somebody may listen to the event's source."""
-        may_listen = self._leases != [] or not self._is_current(self.clock.now())
-        return event.source_name in self.sources and may_listen
+        if event.source_name not in self.sources:
+            return False
+        has_read_leases = self._leases is not None and self._is_current(self.clock.now())
+        return not has_read_leases or bool(self._leases)
 
     def _is_current(self, now: float) -> bool:
         """Return whether the leases were read lately.
@@ -113,8 +118,7 @@ class Tap:
         try:
             await self.deadlines.wait(self._read_unless_read(now), deadline)
         except Exception as error:  # a copy must not harm its event
-            self._failed.clear()
-            self._read_at = now
+            self._begin_period(now)
             logs.log("WARNING", "leases not read", function="transform", detail=_detail(error))
 
     async def _read_unless_read(self, now: float) -> None:
@@ -133,13 +137,24 @@ class Tap:
                 if each.name not in known_names:
                     detail = f"lease {each.name} of {each.holder} until {times.rfc3339(each.until)}"
                     logs.log("INFO", "tapped", function="transform", source=each.source, detail=detail)
-            ignored = {name: "is no lease" for name, lease in stored.items() if lease is None}
-            ignored |= {each.name: reason for each in leases if (reason := self._why_ignored(each, now))}
-            for name in sorted(ignored.keys() - self._ignored):
-                logs.log("WARNING", "lease ignored", function="transform", detail=f"{name!a} {ignored[name]}")
-            self._ignored = frozenset(ignored)
-            self._failed.clear()
-            self._read_at = now
+            self._log_ignored(stored, now)
+            self._begin_period(now)
+
+    def _begin_period(self, now: float) -> None:
+        """Let every lease have copies again, also one whose last copy failed, until the leases are read again."""
+        self._failed.clear()
+        self._read_at = now
+
+    def _log_ignored(self, stored: Mapping[str, tap.Lease | None], now: float) -> None:
+        """Log each of the stored leases that gets no copies, once."""
+        ignored: dict[str, str] = {}
+        for name, lease in stored.items():
+            reason = "is no lease" if lease is None else self._why_ignored(lease, now)
+            if reason:
+                ignored[name] = reason
+        for name in sorted(ignored.keys() - self._ignored):
+            logs.log("WARNING", "lease ignored", function="transform", detail=f"{name!a} {ignored[name]}")
+        self._ignored = frozenset(ignored)
 
     def _why_ignored(self, lease: tap.Lease, now: float) -> str:
         """Return why a lease that has not ended gets no copies; empty if it gets them."""
@@ -227,23 +242,20 @@ def _redacted_request(event: Event, request: Event, redact: Redact) -> Event:
         rawheaders=None,
     )
     body = tap.body_of(event)
-    write = _writer(body, event) if len(body) <= MAX_MASKED_BYTES else None
-    if write is None:
+    written_as = _writer(body, event) if len(body) <= MAX_MASKED_BYTES else None
+    if written_as is None:
         return copy
+    write, content_type = written_as
     try:
         masked = redact.apply(event, StepContext(event))
     except errors.Permanent:  # a path to mask leads through a value that has no inner values
         return copy
     data = masked.event.data if isinstance(masked, Noted) else masked.data
-    return replace(
-        copy,
-        rawbody=write(data),
-        rawheaders=_known_headers(event, _FORM.name if write is _form else "application/json", copy.id),
-    )
+    return replace(copy, rawbody=write(data), rawheaders=_known_headers(event, content_type, copy.id))
 
 
-def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
-    """Return a function that writes data in the body's format, JSON or a form.
+def _writer(body: bytes, event: Event) -> tuple[Callable[[jsontext.Json], str], str] | None:
+    """Return a function that writes data in the body's format, JSON or a form, and the content type.
 
     Return None if the body does not have the event's data in the format that its content type names. A source with
     fixed formats, for example, reads XML as a form, in which the whole XML is the name of a field.
@@ -253,7 +265,7 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
         return None
     try:
         if jsontext.from_json(body) == event.data:
-            return jsontext.to_json
+            return jsontext.to_json, "application/json"
     except (ValueError, RecursionError):
         pass
     fields = [each for each in body.split(b"&") if each]
@@ -263,7 +275,7 @@ def _writer(body: bytes, event: Event) -> Callable[[jsontext.Json], str] | None:
         form = form_body.parse(body, _FORM, DEFAULT)
     except errors.Rejected:
         return None
-    return _form if isinstance(event.data, dict) and form == event.data else None
+    return (_form_text, _FORM.name) if isinstance(event.data, dict) and form == event.data else None
 
 
 def _known_headers(event: Event, content_type: str, copy_id: str) -> str | None:
@@ -289,6 +301,6 @@ def _known_headers(event: Event, content_type: str, copy_id: str) -> str | None:
     return jsontext.to_json(kept)
 
 
-def _form(fields: jsontext.Json) -> str:
+def _form_text(fields: jsontext.Json) -> str:
     assert isinstance(fields, dict)
     return urlencode(fields, doseq=True)

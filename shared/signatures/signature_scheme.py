@@ -42,10 +42,16 @@ class Signatures(NamedTuple):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class SignatureScheme(auth_scheme.TimedScheme):
-    """A signature at the location `at`, over `content`. SignedAuth in shared/config/signed.py describes the settings.
+    """A signature at the location `at`, over `content`. The `_is_signed` of each subclass verifies a signature.
 
-    `take` has the kinds of signatures that are read; it is empty for a layout without kinds. The `_is_signed` of each
-    subclass verifies a signature.
+    SignedAuth in shared/config/signed.py describes all settings. These are the least obvious:
+
+    layout       how several signatures stand at `at`: `plain` (one alone), `numbered` (a header for each), or one of
+                 LISTS
+    take         the kinds of signatures in a list that are read; empty for a layout without kinds
+    url          which spellings of the URL count as signed
+    each         the path to the items of the body that each carry a signature; None if the request has one
+    body_digest  where the request has the digest of its body, if the content covers that and not the body itself
     """
 
     at: Location
@@ -114,30 +120,30 @@ class SignatureScheme(auth_scheme.TimedScheme):
 
     def verify(self, fields: RequestFields, secrets: Sequence[str], keys: Mapping[str, bytes], now: float) -> None:
         """Verify the request, or each of several items that carry a signature of their own."""
-        signed_parts = [fields] if self.each is None else self.signed_items(fields)
-        for signed in signed_parts:
-            sent = self.signatures(signed)
+        parts = [fields] if self.each is None else self.items_with_signature(fields)
+        for part in parts:
+            sent = self.signatures(part)
             if self.body_digest:
                 self._verify_body_digest(fields)
             timestamp = ""
             if self.timestamp and not self.signs_time_in_body:
-                timestamp = self.timestamp_text(signed, sent)
+                timestamp = self.timestamp_text(part, sent)
                 signed_times.verify_timestamp(timestamp, now, self.tolerance_seconds, self.unit)
             if self.id:
-                signed_id = signed.text(self.id)
+                signed_id = part.text(self.id)
                 if not signed_id or len(signed_id) > _MAX_ID:
                     rule = f"the signed id is missing, or longer than {_MAX_ID} characters"
                     raise errors.Rejected("invalid_delivery_id", rule)
-            if not self._is_signed(sent.texts, signed, timestamp, secrets):
+            if not self._is_signed(sent.texts, part, timestamp, secrets):
                 raise auth_scheme.mismatch("no signature matches what was sent and the secret")
             if self.timestamp and self.signs_time_in_body:  # the body is parsed only now that it is authenticated
-                signed_times.verify_timestamp(signed.text(self.timestamp), now, self.tolerance_seconds, self.unit)
+                signed_times.verify_timestamp(part.text(self.timestamp), now, self.tolerance_seconds, self.unit)
 
     def _is_signed(self, sent: Sequence[str], fields: RequestFields, timestamp: str, secrets: Sequence[str]) -> bool:
         """Return whether one of the signature texts is by one of the secrets, over the fields with the timestamp."""
         raise NotImplementedError
 
-    def signed_items(self, fields: RequestFields) -> list[RequestFields]:
+    def items_with_signature(self, fields: RequestFields) -> list[RequestFields]:
         """Return the items that carry a signature of their own.
 
         Raises NotAttempted if the body holds none, and Rejected (`signature_mismatch`) if it also holds other items, or
@@ -169,7 +175,9 @@ class SignatureScheme(auth_scheme.TimedScheme):
     def contents(self, fields: RequestFields, timestamp: str, secret: bytes = b"") -> list[bytes]:
         """Return the template filled for each spelling of the URL that its sender may have signed."""
         message_id = (fields.text(self.id) or "") if self.id else ""
-        values = TemplateValues(fields, timestamp, message_id, "", secret, missing_is_empty=self.each is not None)
+        values = TemplateValues(
+            fields, timestamp, message_id, url="", secret=secret, missing_is_empty=self.each is not None
+        )
         if not self.signs_url:
             return [filled_template(self.content, values)]
         urls = spellings(fields.url, self.url)
@@ -213,9 +221,11 @@ class SignatureScheme(auth_scheme.TimedScheme):
         locations = located | {Location("data", part.path) for part in located if part.kind == "form"}
         if self.id and self.id.kind == "header" and "id" in self.content:
             locations.add(self.id)
-        is_whole = not _WHOLE_BODY.isdisjoint(self.content) or Location("form", (unpacked,)) in located
+        # A form field with all of the data covers the body as far as it is read.
+        signs_unpacked_field = Location("form", (unpacked,)) in located
+        is_whole = not _WHOLE_BODY.isdisjoint(self.content) or signs_unpacked_field
         body = self.body_digest is not None or (is_whole and self.each is None)
-        return auth_scheme.Coverage(body, body, self.signs_url, frozenset(locations))
+        return auth_scheme.Coverage(body=body, body_fields=body, query=self.signs_url, locations=frozenset(locations))
 
     def signed_content(self, fields: RequestFields) -> bytes:
         if self.each is None:

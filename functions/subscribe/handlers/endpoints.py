@@ -75,7 +75,7 @@ async def create_endpoint(call: Call, body: models.EndpointInput) -> models.Endp
     if not await _write_new(call, endpoint):  # an earlier try of this request has made it, with another secret
         endpoint = await endpoint_of(call, id_)
         secret = await open_secret(service, tenant, id_, endpoint.secrets[0])
-    await _keep_with_tenant(call, endpoint)
+    await _verify_tenant_remains(call, endpoint)
     await service.directory.announce_change(tenant, "subscribe")
     await tell_operator(call, "created", endpoint)
     return models.EndpointCreated(**view_with_etag(call, endpoint).model_dump(), secret=secret)
@@ -98,7 +98,7 @@ async def change_endpoint(call: Call, body: models.EndpointChange) -> models.End
         if after.filter != before.filter:
             after = after.model_copy(update={"filter_fault": ""})
         if body.enabled is not None:
-            after = _enabled(call, after) if body.enabled else _disabled(call, after)
+            after = _with_enabled(call, after) if body.enabled else _with_disabled(call, after)
         return after if after == before else after.model_copy(update={"updated_at": call.now})
 
     before, after = await change_stored(call, decide)
@@ -134,7 +134,7 @@ def _verify_kept_secret(call: Call, before: Endpoint, after: Endpoint) -> None:
 async def enable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Enable an endpoint."""
     await _end_pauses(call)
-    before, after = await change_stored(call, lambda endpoint: _enabled(call, endpoint))
+    before, after = await change_stored(call, lambda endpoint: _with_enabled(call, endpoint))
     if not before.is_enabled:
         await tell_operator(call, "enabled", after)
     return view_with_etag(call, after)
@@ -142,7 +142,7 @@ async def enable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
 
 async def disable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Disable an endpoint: it gets nothing until it is enabled."""
-    before, after = await change_stored(call, lambda endpoint: _disabled(call, endpoint))
+    before, after = await change_stored(call, lambda endpoint: _with_disabled(call, endpoint))
     if before.is_enabled:
         await tell_operator(call, "disabled", after)
     return view_with_etag(call, after)
@@ -216,6 +216,7 @@ async def change_stored(call: Call, decide: Callable[[Endpoint], Endpoint]) -> t
 async def _write_new(call: Call, endpoint: Endpoint) -> bool:
     """Write the endpoint. Return False if it exists, because this is the repetition of a request with a lost answer.
 
+    Only a request with an idempotency key (`call.seed`) can be such a repetition: its ids are the same each time.
     It is counted before it is written, so that a tenant never has too many. Raises ApiProblem: `limit_reached`, or
     `not_found` if the tenant was deleted meanwhile.
     """
@@ -236,8 +237,8 @@ async def _write_new(call: Call, endpoint: Endpoint) -> bool:
     return False
 
 
-async def _keep_with_tenant(call: Call, endpoint: Endpoint) -> None:
-    """Delete the new endpoint if its tenant was deleted at this moment. Raises ApiProblem."""
+async def _verify_tenant_remains(call: Call, endpoint: Endpoint) -> None:
+    """Raise ApiProblem (`not_found`), and delete the new endpoint, if its tenant was deleted at this moment."""
     if await call.service.documents.get(TENANTS, call.tenant) is None:
         await call.service.directory.delete_endpoint(call.tenant, endpoint.id, call.now)
         raise not_found("tenant")
@@ -259,7 +260,7 @@ def _disabler(call: Call) -> DisabledBy:
     return "operator" if call.is_operator else "tenant"
 
 
-def _enabled(call: Call, endpoint: Endpoint) -> Endpoint:
+def _with_enabled(call: Call, endpoint: Endpoint) -> Endpoint:
     """Return the endpoint enabled. Raises ApiProblem (`not_allowed`) for a tenant if the operator has disabled it."""
     if endpoint.is_enabled:
         return endpoint
@@ -269,10 +270,13 @@ def _enabled(call: Call, endpoint: Endpoint) -> Endpoint:
     return endpoint.model_copy(update={**cleared, "updated_at": call.now})
 
 
-def _disabled(call: Call, endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint disabled. A tenant does not replace the operator as the one who disabled it."""
+def _with_disabled(call: Call, endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint disabled by the caller.
+
+    The operator replaces a tenant as the one who disabled it; a tenant does not replace the operator.
+    """
     by = _disabler(call)
-    if endpoint.disabled_by in (by, "operator"):
+    if endpoint.disabled_by == by or endpoint.disabled_by == "operator":
         return endpoint
     update = {"disabled_by": by, "disabled_reason": "", "disabled_at": call.now, "updated_at": call.now}
     return endpoint.model_copy(update=update)

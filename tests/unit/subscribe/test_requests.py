@@ -308,7 +308,7 @@ async def test_a_request_that_takes_long_keeps_a_repeat_away_and_its_answer_is_k
             repeats.append((await create(api, key))[0])
 
     with monkeypatch.context() as patch:
-        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", take_long)
+        patch.setattr("functions.subscribe.handlers.endpoints._verify_tenant_remains", take_long)
         first = await create(api, key)
     assert (first[0], repeats) == (201, [409] * 3)
     assert await create(api, key) == first
@@ -321,7 +321,7 @@ async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoin
         raise Temporary("documents_unavailable", "the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("functions.subscribe.handlers.endpoints._keep_with_tenant", fail)
+        patch.setattr("functions.subscribe.handlers.endpoints._verify_tenant_remains", fail)
         assert (await create(api, key))[0] == 503
     status, body = await create(api, key)
     (endpoint,) = await api.service.directory.endpoints("acme")

@@ -19,9 +19,10 @@ from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_proj
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, configured_at, environ_of
-from deploy.gcp import apply, live, organization_policies, plan as gcp_plan
+from deploy.gcp import apply, live, organization_policies, ownership, plan as gcp_plan, script
 from deploy.gcp.deployment import Lines, Memory, closing, measured, missing_needs, prepare_deployment, warnings
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.resource import kind_and_name
 from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
@@ -52,7 +53,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     deployment_command.warn_about_address(config)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
-    number = live.project_number(runner, target) if options.live else gcp_plan.PROJECT_NUMBER
+    number = live.project_number(runner, target) if options.live else script.PROJECT_NUMBER
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
     deployment = prepare_deployment(target, number, config, environ, options.out)
@@ -69,7 +70,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     what = "Changes" if options.live else "Everything that is created"
     print(f"# {what} in project {target.project}, region {target.region}: {count_of(len(actions), 'step')}")
     print("".join(f"# {line}\n" for line in deployment_command.token_lines(config, environ)), end="")
-    print("\n".join(gcp_plan.script(actions, target)))
+    print("\n".join(script.script(actions, target)))
     return DONE
 
 
@@ -310,18 +311,18 @@ def _run_destroy(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     live.project_number(runner, target)
     there = live.read_resources(runner, target)
-    things = gcp_plan.deployment_resources(target, there)
-    gcp_plan.refuse_elsewhere(target, things)
-    remaining = gcp_plan.staying(target, things, options.all)
-    read = [(kind, name) for kind, _, name in (key.partition(" ") for key in remaining)]
-    grants = live.read_grants(runner, target, read, live.topics_of_others(there) if things else ())
-    removed = gcp_plan.removal(target, things, remaining, grants)
+    existing = ownership.deployment_resources(target, there)
+    ownership.reject_other_region(target, existing)
+    remaining = gcp_plan.remaining_resources(target, existing, options.all)
+    read = map(kind_and_name, remaining)
+    grants = live.read_grants(runner, target, read, live.topics_of_others(there) if existing else ())
+    removed = gcp_plan.removal(target, existing, remaining, grants)
     if not removed.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
         print("".join(f"{line}\n" for line in deployment_command.kept_lines("Kept", removed.remaining)), end="")
         return DONE
     print("\n".join(_removal_lines(target, removed)))
-    if database_key(target) in things:
+    if database_key(target) in existing:
         deployed_hooks.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
     progress = Lines(len(removed.actions), stdout_screen())

@@ -1,37 +1,39 @@
-"""Previews of deliveries, for people: what each would send and to whom, and when it would go out if not at once."""
+"""Previews of deliveries, for people: what each would send and to whom. `timing` adds when it would go out."""
 
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from deploy.config.config_file import texts_in
 from deploy.explain import fan_out, report
 from deploy.explain.rendering import OfflineDelivery, request_lines
+from deploy.explain.timing import Timing
 from functions.notify.destinations.email.mail import Mail
-from functions.notify.digests import arrival, settings as gathering
 from functions.notify.notifier import read_removals
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
 from functions.notify.recipients.recipient import NoRecipient, masked
 from functions.notify.registry import Configured
 from shared import errors, secrets, times
-from shared.delivery import Delivery, delivery_message
+from shared.delivery import Delivery
 from shared.did_you_mean import is_missing, missing_path, removal_hint
-from shared.event import event_json, view_of
+from shared.event import view_of
 from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.ledger import DestinationState
 
 _PATH: Final = re.compile(r"data(?:\.\w+)+")
+"""A setting that is a path to a field of the event."""
 MAX_LINES: Final = 60
-MAX_KEY_CHARACTERS: Final = 40
+"""The lines of a mail, request or row that are shown."""
 REQUEST_TO: Final = "The request to "
 """How the line above a request begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPreview:
+    """The preview of one delivery: its check in the report of notify, and the lines below the checks."""
+
     check: report.Check
     lines: tuple[str, ...] = ()
 
@@ -45,8 +47,8 @@ class Situation:
     endpoints: fan_out.ReadEndpoints | None = None
 
 
-class Shown(NamedTuple):
-    """A delivery as it is shown: a summary, and lines below it."""
+class Content(NamedTuple):
+    """The content of a delivery for people: a summary for the check, and lines to show below."""
 
     summary: str
     lines: Sequence[str] = ()
@@ -59,62 +61,71 @@ def preview_delivery(
     name = f"{delivery.destination} (route {delivery.route!r})"
     offline = OfflineDelivery(delivery, notify)
     person: Person | None = None
-    fault = ""
     try:
         if text := offline.unread_recipient():
-            shown = Shown(text)
-        elif isinstance(recipient := asyncio.run(offline.recipient()), NoRecipient):
-            fault = _nobody_text(recipient, offline.configured)
+            content = Content(text)
         else:
+            recipient = asyncio.run(offline.recipient())
+            if isinstance(recipient, NoRecipient):
+                return _failed_preview(name, _nobody_text(recipient, offline.configured), delivery, notify)
             person = recipient
-            shown = _shown(offline, person, environ)
+            content = _content(offline, person, environ)
     except (errors.Permanent, errors.Temporary) as error:
-        fault = f"{error.code}: {error.detail}"
-    if fault:
-        removals = read_removals(notify).get(delivery.route, {})
-        return DeliveryPreview(report.Check(name, "failed", f"{fault}{removal_hint(fault, removals)}"))
+        return _failed_preview(name, f"{error.code}: {error.detail}", delivery, notify)
     state = situation.states.get(delivery.destination, DestinationState())
     timing = Timing(delivery, offline.configured, person, situation.now).text(state)
-    check = report.Check(name, "passed", f"{shown.summary}; {timing}" if timing else shown.summary)
-    lines = [*shown.lines, *_missing_lines(delivery, notify), *_unanswered_lines(offline.configured)]
+    check = report.Check(name, "passed", f"{content.summary}; {timing}" if timing else content.summary)
+    lines = [*content.lines, *_missing_lines(delivery, notify), *_unanswered_lines(offline.configured)]
     if offline.configured.is_fan_out and situation.endpoints is not None:
         lines += _endpoint_block(offline, notify, situation.endpoints)
     return DeliveryPreview(check, tuple(lines))
 
 
-def _nobody_text(found: NoRecipient, configured: Configured) -> str:
+def _failed_preview(name: str, fault: str, delivery: Delivery, notify: JsonObject) -> DeliveryPreview:
+    """Return a failed check, whose text adds the steps that may have removed the field that the fault names."""
+    removals = read_removals(notify).get(delivery.route, {})
+    return DeliveryPreview(report.Check(name, "failed", f"{fault}{removal_hint(fault, removals)}"))
+
+
+def _nobody_text(nobody: NoRecipient, configured: Configured) -> str:
+    """Return why the delivery has no recipient, and the destination that gets it instead."""
     instead = f"; {configured.otherwise!r} gets it instead" if configured.otherwise else ""
-    name = f"; the event names {found.name[:MAX_ALIAS_CHARACTERS]!r}" if found.name else ""
-    return f"unknown_person: {found.reason}{name}{instead}"
+    name = f"; the event names {nobody.name[:MAX_ALIAS_CHARACTERS]!r}" if nobody.name else ""
+    return f"unknown_person: {nobody.reason}{name}{instead}"
 
 
-def _shown(offline: OfflineDelivery, person: Person | None, environ: Mapping[str, str]) -> Shown:
-    """Return what the destination would get. Raises Permanent and Temporary, as an attempt would."""
+def _content(offline: OfflineDelivery, person: Person | None, environ: Mapping[str, str]) -> Content:
+    """Return what the destination would get. Raises Permanent and Temporary, as an attempt would.
+
+    A kind that needs nothing but the delivery and its settings has a function `preview` of its own. Requests and mails
+    are shown alike for all kinds that send them. The three kinds below need what a kind's `preview` does not get.
+    """
     delivery, configured = offline.delivery, offline.configured
     target = f"{delivery.destination!r} by route {delivery.route!r}"
     alone = _if_alone(configured)
-    if hasattr(offline.module, "preview"):  # the kind previews its deliveries itself
+    if hasattr(offline.module, "preview"):
         settings = offline.module.Settings.model_validate(configured.settings)
         summary, *lines = offline.module.preview(delivery, settings)
-        return Shown(summary, _block(f"The delivery to {target}", lines))
+        return Content(summary, _block(f"The delivery to {target}", lines))
     if (request := offline.request(person)) is not None:
         to = f"to {_person_text(person, configured)}: " if person else ""
         summary = f"{configured.kind}: {to}{request.method} {request.url}"
-        return Shown(summary, _block(f"{REQUEST_TO}{target}{alone}", [*request_lines(request)]))
+        return Content(summary, _block(f"{REQUEST_TO}{target}{alone}", [*request_lines(request)]))
     if (mail := offline.mail(person)) is not None:
         people = _person_text(person, configured) if person else ", ".join(each.address for each in mail.to)
-        return Shown(f"a mail to {people}: {mail.subject}", _block(f"The mail to {target}{alone}", [*mail_lines(mail)]))
+        lines = _block(f"The mail to {target}{alone}", [*mail_lines(mail)])
+        return Content(f"a mail to {people}: {mail.subject}", lines)
     match configured.kind:
         case "apprise":
-            summary, *lines = _message(delivery, configured.settings, environ)
-            return Shown(summary, _block(f"The message to {target}{alone}", lines))
+            summary, *lines = _apprise_lines(delivery, configured.settings, environ)
+            return Content(summary, _block(f"The message to {target}{alone}", lines))
         case "sql":
-            summary, *lines = _row(delivery, configured.settings)
-            return Shown(summary, _block(f"The row for {target}", lines))
+            summary, *lines = _sql_lines(delivery, configured.settings)
+            return Content(summary, _block(f"The row for {target}", lines))
         case "subscribers":
             plan = fan_out.plan_of(delivery, configured.settings)
-            return Shown(f"subscribers: {plan.text}", _setting_lines(configured.settings))
-    return Shown(f"a delivery by {configured.kind}", _setting_lines(configured.settings))
+            return Content(f"subscribers: {plan.text}", _setting_lines(configured.settings))
+    return Content(f"a delivery by {configured.kind}", _setting_lines(configured.settings))
 
 
 def _if_alone(configured: Configured) -> str:
@@ -145,11 +156,11 @@ def mail_lines(mail: Mail) -> Iterator[str]:
     yield from (mail.text or "(HTML only)").split("\n")
 
 
-def _message(delivery: Delivery, written: Json, environ: Mapping[str, str]) -> list[str]:
+def _apprise_lines(delivery: Delivery, configured_settings: Json, environ: Mapping[str, str]) -> list[str]:
     """Return the lines of a message through the library apprise, the service first. Raises Permanent."""
     from functions.notify.destinations.apprise.apprise import Settings, message_of
 
-    settings = Settings.model_validate(written)
+    settings = Settings.model_validate(configured_settings)
     message = message_of(delivery, settings)
     scheme, _, rest = environ.get(secrets.variable_name(settings.secret), "").strip().partition("://")
     service = f"{scheme.lower()}://***" if rest and scheme.isalnum() else "the service"
@@ -157,12 +168,12 @@ def _message(delivery: Delivery, written: Json, environ: Mapping[str, str]) -> l
     return [first, message.title, "", *message.text.splitlines()]
 
 
-def _row(delivery: Delivery, written: Json) -> list[str]:
+def _sql_lines(delivery: Delivery, configured_settings: Json) -> list[str]:
     """Return the lines of a row, where it goes first. Raises Permanent."""
     from functions.notify.destinations.sql.rows import row_lines
     from functions.notify.destinations.sql.settings import Settings
 
-    return list(row_lines(delivery, Settings.model_validate(written)))
+    return list(row_lines(delivery, Settings.model_validate(configured_settings)))
 
 
 def _block(title: str, lines: Sequence[str]) -> list[str]:
@@ -173,10 +184,10 @@ def _block(title: str, lines: Sequence[str]) -> list[str]:
     return block
 
 
-def _setting_lines(written: Json) -> list[str]:
+def _setting_lines(configured_settings: Json) -> list[str]:
     return [
         f"    {name}: {value if isinstance(value, str) else to_json(value)}"
-        for name, value in mapping_at(written).items()
+        for name, value in mapping_at(configured_settings).items()
         if value not in (None, "", [], {})
     ]
 
@@ -192,12 +203,12 @@ def _missing_lines(delivery: Delivery, notify: JsonObject) -> Iterator[str]:
 
 def _unanswered_lines(configured: Configured) -> Iterator[str]:
     """Yield what follows if the destination does not answer in time."""
-    attempted = configured.endpoints or configured
+    attempt_settings = configured.endpoints or configured
     act = "sends it again, minutes later"
-    if attempted.on_unknown == "hold":
+    if attempt_settings.on_unknown == "hold":
         act = f"keeps it until `hookchain release {configured.name}`"
-    within = f"Without an answer within {times.duration_text(attempted.timeout_seconds)}"
-    yield f"    {within}, its outcome is unknown: `on_unknown: {attempted.on_unknown}` {act}."
+    within = f"Without an answer within {times.duration_text(attempt_settings.timeout_seconds)}"
+    yield f"    {within}, its outcome is unknown: `on_unknown: {attempt_settings.on_unknown}` {act}."
 
 
 def _endpoint_block(offline: OfflineDelivery, notify: JsonObject, read_endpoints: fan_out.ReadEndpoints) -> list[str]:
@@ -205,97 +216,3 @@ def _endpoint_block(offline: OfflineDelivery, notify: JsonObject, read_endpoints
     known = {tenant: read_endpoints(tenant) for tenant in plan.tenants}
     lines = list(fan_out.endpoint_lines(plan, offline.delivery.event, known, notify))
     return _block(f"The endpoints of {offline.configured.name!r} on this machine", lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """A delivery that comes at `now`, in Unix seconds. `person` is whom the destination's `to` names, if anybody."""
-
-    delivery: Delivery
-    configured: Configured
-    person: Person | None
-    now: float
-
-    def text(self, state: DestinationState) -> str:
-        """Return when the delivery would go out and why not now; empty where it would go out at once."""
-        return "; ".join((*self._gathering(), *self._state(state), *self._rate()))
-
-    @property
-    def _timezone(self) -> str | None:
-        return self.person.timezone if self.person else None
-
-    def _gathering(self) -> Iterator[str]:
-        """Yield what follows from the settings by which the destination gathers deliveries, if it does."""
-        configured, settings = self.configured, self.configured.gather
-        until = gathering.gathered_until(settings, self.now, self._timezone) if settings else None
-        if settings is None or until is None:
-            return
-        hours = settings.quiet_hours
-        night_end = gathering.quiet_end(hours, self.now, self._timezone) if hours else None
-        when = "now,"
-        if hours is not None and night_end is not None:
-            if configured.has_expired(self.delivery.event, night_end):
-                yield "never: it expires before the quiet hours end"
-                return
-            when = f"not now: it waits until {self._quiet_hours_end(hours, night_end)}, and goes out"
-        message = delivery_message(self.delivery, event_json(self.delivery.event), times.rfc3339(self.now), {}).data
-        if not arrival.can_be_gathered(self.delivery, message):
-            yield f"{when} by itself: with over {gathering.MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
-        elif arrival.wait_in_group(configured, self.delivery, self.now, self.person) is None:
-            coalesce = settings.coalesce
-            if coalesce is not None and gathering.key_of(coalesce.by, self.delivery.event) is None:
-                yield f"{when} by itself: it has no key at `{coalesce.by}`"
-            else:
-                yield f"{when} by itself: it would expire before it is gathered"
-        else:
-            yield f"not now: it waits{self._others(settings)} {self._end_of_wait(settings, until)}"
-
-    def _end_of_wait(self, settings: gathering.GatherSettings, until: float) -> str:
-        """Return until when the delivery waits in its group, beginning with a preposition."""
-        hours = settings.quiet_hours
-        without_hours = gathering.gathered_until(settings._replace(quiet_hours=None), self.now)
-        end_without_hours = self.now if without_hours is None else without_hours
-        if hours is not None and gathering.quiet_end(hours, end_without_hours, self._timezone) == until:
-            return f"until {self._quiet_hours_end(hours, until)}"
-        if settings.coalesce is not None:
-            wait = times.duration_text(settings.coalesce.wait_seconds)
-            longest = times.duration_text(settings.coalesce.max_wait_seconds)
-            end = self._moment(until, self._timezone)
-            return f"until none came for {wait}, for {longest} at most; if none comes, until {end}"
-        return f"for the digest at {self._moment(until, (hours and hours.timezone) or self._timezone)}"
-
-    def _others(self, settings: gathering.GatherSettings) -> str:
-        key = gathering.key_of(settings.by, self.delivery.event)
-        names = [f"for {self.person.name}"] if self.person else []
-        if key is not None:
-            names.append(f"with the key {key[:MAX_KEY_CHARACTERS]!r}")
-        kind = "the further events" if settings.coalesce else "the other events"
-        return f", with {kind} {' and '.join(names)}," if names else f", with {kind},"
-
-    def _state(self, state: DestinationState) -> Iterator[str]:
-        if state.disabled_reason is not None:
-            yield f"held here until `hookchain resume {self.configured.name}`: {state.disabled_reason}"
-        elif state.paused_until is not None and state.paused_until > self.now:
-            yield f"the destination is paused here until {self._moment(state.paused_until, self._timezone)}"
-
-    def _rate(self) -> Iterator[str]:
-        configured = self.configured
-        if configured.rate is None:
-            return
-        count, seconds = configured.rate
-        is_gathered = configured.gather is not None and configured.gather.is_rated
-        over = "waits for a digest" if is_gathered else "waits for its turn"
-        yield f"at most {count:,} in {times.duration_text(seconds)} go out; what is over that {over}"
-
-    def _quiet_hours_end(self, hours: gathering.QuietHours, end: float) -> str:
-        begin_text, end_text = (f"{minute // 60:02}:{minute % 60:02}" for minute in (hours.begin, hours.end))
-        moment = self._moment(end, hours.timezone or self._timezone)
-        return f"the quiet hours, {begin_text} to {end_text}, end at {moment}"
-
-    def _moment(self, at: float, timezone: str | None) -> str:
-        """Return `07:00 on 27 Nov (Europe/Berlin)`, without the day where it is today there."""
-        zone = gathering.zone_of(timezone)
-        wall, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(self.now, zone).date()
-        clock = wall.strftime("%H:%M:%S").removesuffix(":00")
-        day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"
-        return f"{clock}{day} ({zone.key})"

@@ -1,7 +1,8 @@
 """The explanation of receive: the function itself runs on the request, with ports that need no platform.
 
-Receive's checks have a fixed order, so the code of a rejection says which one failed. The checks before it passed, and
-those after it were not reached.
+The code of a rejection says which check failed. The report shows the checks before it as passed, and those after it as
+not reached. Receive does not say what a passed check found, so this module composes those sentences from the request
+and the source, and verifies the signature once more to tell which scheme and secret it fits.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
-from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage
+from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage, State
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
@@ -61,18 +62,24 @@ CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
     "schema": ("schema_mismatch",),
     "event": (),
 }
-"""The checks in receive's order, and the codes of a rejection by each. Any other code belongs to `limits`."""
+"""The checks in the order in which they are shown, and the codes of a rejection by each. Any other code belongs to
+`limits`.
+
+This is receive's order, except that most schemes check the signed id and time before the signature."""
 _BEFORE_SIGNATURE: Final = frozenset({"id", "time"})
+"""The checks that are shown after the signature although a failure of one may hide whether the signature is correct."""
 _EVENT_CHECKS: Final = frozenset({"id", "time", "parse", "limits", "schema", "event"})
+"""The checks that need not be shown for a handshake, which makes no event."""
 _SKIPPED: Final = {
     "origin": "the source is not a browser form",
     "secret": "the source has none",
     "schema": "the source has none",
     "time": "this auth scheme signs no time",
 }
-
-
+"""Why a check had nothing to do, where there is more to say than that."""
 FROM_THE_BUS: Final = "the platform brings the message, and nobody else can; assumed here"
+VERIFIED: Final = "verified"
+"""The text of a request that passed although no secret at hand verifies it: no key is fetched from the network here."""
 _AUTHENTICATION_CODES: Final[frozenset[ProblemCode]] = frozenset(
     {"signature_mismatch", "timestamp_out_of_range", "invalid_delivery_id", "password_mismatch"}
 )
@@ -81,7 +88,7 @@ Secrets = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verification:
     """A successful verification, in words. `time` is empty if the scheme signs no time."""
 
     signature: str
@@ -93,9 +100,11 @@ class SourceRequest:
     """A request to a configured source, with all that its checks compare it with.
 
     request   the request as the provider sent it
-    settings  the source's settings, as the slice has them
+    source    the source as receive builds it of `settings`
+    settings  the source's settings as the slice has them, for what the report quotes
     secrets   the values of the source's secrets that can be read, by name
     url       the URL that the sender called, as receive reconstructs it
+    now       the time of the request in Unix seconds
     """
 
     request: Request
@@ -105,20 +114,24 @@ class SourceRequest:
     url: str
     now: float
 
-    def verified(self) -> Verified | None:
-        """Return the first scheme that verifies the request; None if none does without a key from the network."""
+    def verification(self) -> Verification | None:
+        """Describe the first scheme and secret that verify the request.
+
+        Return None if none does, or only with a key from the network. A bus's message is taken as verified.
+        """
         if "bus" in self.settings:
-            return Verified(FROM_THE_BUS)
+            return Verification(FROM_THE_BUS)
         for auth in auth_schemes(self.settings):
             values = self.secrets.get(auth.secret, ())
             tries = [[value] for value in values] or [[]]  # some schemes have no secret
             for number, tried in enumerate(tries, 1):
                 if self._passes(auth, tried):
                     time = _time_description(Case(self.request, auth, tried, self.url), self.now)
-                    return Verified(_description(auth, number, len(values)), time)
+                    return Verification(_description(auth, number, len(values)), time)
         return None
 
-    def is_valid_except_time(self) -> bool:
+    def has_correct_signature(self) -> bool:
+        """Return whether a scheme's signature is correct, whatever time is signed."""
         schemes = auth_schemes(self.settings)
         cases = [Case(self.request, auth, self.secrets.get(auth.secret, ()), self.url) for auth in schemes]
         return any(holds(as_signed(case)) for case in cases)
@@ -262,21 +275,21 @@ async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: s
 
 
 def receive_checks(name: str, sent: SourceRequest | None, outcome: Outcome, sources: Collection[str]) -> list[Check]:
-    """Return the checks in receive's order. `sent` is None if no source has the name."""
+    """Return the checks in the order of CODES_BY_CHECK. `sent` is None if no source has the name."""
     error, handshake = outcome.error, outcome.handshake
-    failed = _failed_check(error) if error else None
-    passed = _passed_texts(name, sent, outcome) if sent else {}
+    failed_check = _failed_check(error) if error else None
+    passed_texts = _passed_texts(name, sent, outcome) if sent else {}
     checks: list[Check] = []
     is_after_failure = False
     for check in CODES_BY_CHECK:
-        if check == failed and error:
+        if error and check == failed_check:
             checks.append(Check(check, "failed", _failed_text(error, name, sent, sources)))
             is_after_failure = True
         elif is_after_failure:
             checks.append(Check(check, "skipped", NOT_REACHED))
-        elif check == "signature" and sent and failed in _BEFORE_SIGNATURE:
-            checks.append(_signature_check(failed, sent))
-        elif text := passed.get(check):
+        elif check == "signature" and sent and failed_check in _BEFORE_SIGNATURE:
+            checks.append(_signature_check(failed_check, sent))
+        elif text := passed_texts.get(check):
             checks.append(Check(check, "passed", text))
         elif check == "key" or (handshake and check in _EVENT_CHECKS):
             # Few sources fetch a key, so it is shown only if that failed. A handshake makes no event.
@@ -292,11 +305,12 @@ def _failed_check(error: HookchainError) -> str:
     return next((check for check, codes in CODES_BY_CHECK.items() if error.code in codes), "limits")
 
 
-def _signature_check(failed: str, sent: SourceRequest) -> Check:
-    """Return the signature's own result for a request whose id or time failed, because receive checks these first."""
-    if sent.is_valid_except_time():
-        return Check("signature", "passed", f"correct, except for its {failed}")
-    return Check("signature", "failed" if failed == "time" else "skipped", f"cannot be correct with this {failed}")
+def _signature_check(failed_check: str, sent: SourceRequest) -> Check:
+    """Return the signature's own result for a request whose id or time failed, which receive may check first."""
+    if sent.has_correct_signature():
+        return Check("signature", "passed", f"correct, except for its {failed_check}")
+    state: State = "failed" if failed_check == "time" else "skipped"
+    return Check("signature", state, f"cannot be correct with this {failed_check}")
 
 
 def _failed_text(error: HookchainError, name: str, sent: SourceRequest | None, sources: Collection[str]) -> str:
@@ -309,9 +323,12 @@ def _failed_text(error: HookchainError, name: str, sent: SourceRequest | None, s
 
 
 def _passed_texts(name: str, sent: SourceRequest, outcome: Outcome) -> dict[str, str | None]:
-    """Return what each check found; None for a check that had nothing to do."""
+    """Return what each check found if it passed; None for a check that had nothing to do.
+
+    The texts are composed for all checks. Those of a check that failed or was not reached are not shown.
+    """
     request, settings = sent.request, sent.settings
-    events, verified = outcome.events, sent.verified()
+    events, verification = outcome.events, sent.verification()
     encoding = request.header("content-encoding") or "none"
     content_type = "present" if request.header("content-type") else "absent, so the body decides"
     accepted_types = ", ".join(texts_at(settings, "content_types")) or "any"
@@ -325,9 +342,9 @@ def _passed_texts(name: str, sent: SourceRequest, outcome: Outcome) -> dict[str,
         "address": _address_text(sent),
         "origin": "the page's origin is allowed" if "form" in settings else None,
         "secret": f"{secrets}: available" if secrets else None,
-        "signature": verified.signature if verified else "verified",
+        "signature": verification.signature if verification else VERIFIED,
         "id": _id_text(events[0], settings) if events else None,
-        "time": verified.time if verified else None,
+        "time": verification.time if verification else None,
         "parse": _data_text(events[0].data) if events else "the body parses",
         "limits": "within all limits",
         "schema": "the data conforms to the source's schema" if "schema" in settings else None,

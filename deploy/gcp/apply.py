@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
 from deploy.cloud_access import gcp, gcp_names
-from deploy.gcp import plan, resource
+from deploy.gcp import plan, resource, script
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0
@@ -115,7 +115,7 @@ class Applying:
         return (
             None
             if _is_done(action, answer)
-            else Failure(action, plan.shell_line(command, self.target), answer.stderr.strip())
+            else Failure(action, script.shell_line(command, self.target), answer.stderr.strip())
         )
 
 

@@ -10,7 +10,7 @@ from deploy.cloud_access.gcp import GcloudFault, Runner, read_json
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
-from deploy.gcp.resource import Existing, Resource, key_of
+from deploy.gcp.resource import Existing, Resource, key_of, kind_and_name, kind_of
 from deploy.gcp.resources import monitoring, project, services, stores, topics
 from deploy.gcp.resources.topics import NOTIFICATION, SUBSCRIPTION, TOPIC, found_notification, listing
 from deploy.topology.functions import FUNCTIONS
@@ -29,7 +29,8 @@ class Listing:
 
     api      must be enabled for it
     command  follows the word gcloud; {region} and {database} stand for those of the deployment
-    read     returns an entry's name and its description, or None to skip it
+    read     returns an entry's name and what the deployment needs to know of it; None to skip it. An empty digest makes
+             the deployment update the resource. `listed` adds the entry itself.
     """
 
     kind: str
@@ -44,7 +45,7 @@ MOST_TOPICS: Final = 100
 """The most topics of others whose policies are read: each takes a call of gcloud."""
 _OF_OTHERS: Final = ("PERMISSION_DENIED", "does not have permission", "NOT_FOUND")
 """In gcloud's message about a policy that may not be read, or whose resource was deleted meanwhile."""
-_WITH_POLICY: Final = frozenset({"account", "topic", "subscription", "bucket", "service", "secret"})
+_WITH_POLICY: Final = frozenset({project.ACCOUNT, TOPIC, SUBSCRIPTION, stores.BUCKET, services.SERVICE, stores.SECRET})
 """The kinds of resources that have an IAM policy of their own."""
 
 
@@ -57,7 +58,10 @@ def _last(text: Json) -> str:
 
 
 def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
-    """Return what the labels say. `labels` is the entry's field with them. Another deployment's digest is not read."""
+    """Return what the labels say. `labels` is the entry's field with them.
+
+    Another deployment's digest is not read: the resource is updated, or rejected because of its owner.
+    """
     found = mapping_at(entry, labels)
     owner = str(found.get(gcp_names.BUNDLE_LABEL, ""))
     is_ours = owner == target.bundle
@@ -192,45 +196,52 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
     """
     wanted = tuple(wanted)
     wanted_keys = {resource.key for resource in wanted}
-    there = read_resources(runner, target)
-    found = {key: each for key, each in there.items() if key in wanted_keys}
-    things = _kinds_and_names(found)
-    secrets = [name for kind, name in things if kind == stores.SECRET]
-    with ThreadPoolExecutor(WORKERS) as pool:
-        valued = pool.map(lambda name: _has_value(runner, target, name), secrets)
-        found |= {key_of(stores.VALUE, name): Existing() for name, has in zip(secrets, valued, strict=True) if has}
+    all_existing = read_resources(runner, target)
+    existing = {key: each for key, each in all_existing.items() if key in wanted_keys}
+    unwanted = {key: each for key, each in all_existing.items() if each.ours and key not in wanted_keys}
     # A secret that nothing needs any more is kept, but the permission to read it is removed.
-    unneeded = [key for key, each in there.items() if each.ours and key not in wanted_keys]
-    left = [thing for thing in _kinds_and_names(unneeded) if thing[0] == stores.SECRET]
-    things = [*things, *left, *_wanted_topics(wanted, there)]
-    grants = read_grants(runner, target, things, [each for each in topics_of_others(there) if each not in things])
-    found |= _notifications(runner, target, wanted, there)
-    if any(is_pubsub_agent(grant.member) for grant in grants):  # who was given a role is there
-        found |= {project.pubsub_service_agent().key: Existing()}
-    optional = {
-        key
-        for function in FUNCTIONS
-        if function.is_optional
-        for key in (services.service_key(target, function.name), project.account_key(target, function.name))
+    unwanted_secrets = [each for each in map(kind_and_name, unwanted) if each[0] == stores.SECRET]
+    with_grants = [*map(kind_and_name, existing), *unwanted_secrets, *_wanted_topics(wanted, all_existing)]
+    others = [each for each in topics_of_others(all_existing) if each not in with_grants]
+    grants = read_grants(runner, target, with_grants, others)
+    existing |= _secret_values(runner, target, existing)
+    existing |= _notifications(runner, target, wanted, all_existing)
+    if any(is_pubsub_agent(grant.member) for grant in grants):  # an account with a role exists
+        existing |= {project.pubsub_service_agent().key: Existing()}
+    existing |= {grant.key: Existing() for grant in grants}
+    optional_keys = _optional_keys(target)
+    source_prefixes = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
+    unneeded = {key: each for key, each in unwanted.items() if key in optional_keys or key.startswith(source_prefixes)}
+    return Live(existing, grants, unneeded)
+
+
+def _optional_keys(target: Target) -> set[str]:
+    """Return the keys of the resources that only some configurations need, and that hold nothing worth keeping."""
+    functions = [function.name for function in FUNCTIONS if function.is_optional]
+    return {
+        *(services.service_key(target, name) for name in functions),
+        *(project.account_key(target, name) for name in (*functions, project.DEVELOPER)),
+        key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)),
+        *(key_of(monitoring.METRIC, target.name_of(each.name)) for each in FURTHER_METRICS.values()),
+        topics.topic_key(target, TAP),
     }
-    optional.add(key_of(monitoring.ALERT, monitoring.alert_name(target, SOURCE_ALARM.name)))
-    metrics = [target.name_of(each.name) for each in FURTHER_METRICS.values()]
-    optional |= {key_of(monitoring.METRIC, name) for name in metrics}
-    optional |= {project.account_key(target, project.DEVELOPER), topics.topic_key(target, TAP)}
-    own = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
-    gone = {key: there[key] for key in unneeded if key in optional or key.startswith(own)}
-    return Live(found | {grant.key: Existing() for grant in grants}, grants, gone)
 
 
-def topics_of_others(there: Mapping[str, Existing]) -> list[tuple[str, str]]:
+def _secret_values(runner: Runner, target: Target, existing: Iterable[str]) -> dict[str, Existing]:
+    """Return the values of the existing secrets that have one."""
+    names = [name for kind, name in map(kind_and_name, existing) if kind == stores.SECRET]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        have_values = pool.map(lambda name: _has_value(runner, target, name), names)
+        return {key_of(stores.VALUE, name): Existing() for name, has in zip(names, have_values, strict=True) if has}
+
+
+def topics_of_others(all_existing: Mapping[str, Existing]) -> list[tuple[str, str]]:
     """Return the project's other topics: on any of them, a destination that is gone may have left a permission.
 
     Each takes a call of gcloud. If there are more than MOST_TOPICS, none is returned.
     """
-    found = [
-        (TOPIC, name) for kind, name in _kinds_and_names(there) if kind == TOPIC and not there[key_of(TOPIC, name)].ours
-    ]
-    return sorted(found) if len(found) <= MOST_TOPICS else []
+    found = sorted(kind_and_name(key) for key, each in all_existing.items() if kind_of(key) == TOPIC and not each.ours)
+    return found if len(found) <= MOST_TOPICS else []
 
 
 def _wanted_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
@@ -257,11 +268,6 @@ def _notifications(
     return found
 
 
-def _kinds_and_names(keys: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the two parts of each key, which `key_of` makes."""
-    return [(kind, name) for kind, _, name in (key.partition(" ") for key in keys)]
-
-
 def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
     """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
@@ -276,13 +282,13 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
 
 
 def read_grants(
-    runner: Runner, target: Target, things: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]] = ()
+    runner: Runner, target: Target, resources: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]] = ()
 ) -> frozenset[Grant]:
     """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault.
 
     `others` are resources of other owners. A resource whose policy may not be read is left out.
     """
-    with_policy = [(PROJECT, target.project), *(each for each in things if each[0] in _WITH_POLICY)]
+    with_policy = [(PROJECT, target.project), *(each for each in resources if each[0] in _WITH_POLICY)]
     with ThreadPoolExecutor(WORKERS) as pool:
         found = pool.map(lambda each: list(_grants(runner, target, *each)), with_policy)
         found_there = pool.map(lambda each: _grants_of_other(runner, target, *each), others)

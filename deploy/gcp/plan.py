@@ -1,61 +1,44 @@
 """The plan of a deployment or of its removal: actions that turn what exists into what is wanted, as data.
 
-`changes` plans a deployment and `removal` its end. Before anything is planned, the checks reject resources that belong
-to somebody else: a database called `shop`, or an account `shop-notify`, may have existed before a deployment with the
-prefix `shop-`. The topic of dead letters, which has a label, is created before such resources and deleted after them:
-it proves that they belong to the deployment.
+`changes` plans a deployment and `removal` its end. `wanted` are resources as the deployment plans them; `existing` are
+those that Google Cloud has, by key. A deployment first creates and updates what it wants. Then it removes bindings,
+access for everybody and functions that it does not want. Whatever else nothing needs, such as a secret, stays until
+`removal`.
 """
 
 import json
-import re
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, Literal
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp import Runner, command_line
+from deploy.cloud_access.gcp import Runner
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of
-from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS, alert_name, dashboard_id
-from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
+from deploy.gcp.ownership import is_proven, reject_other_region, reject_resources_of_others
+from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of, kind_and_name, kind_of
+from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC
+from deploy.gcp.resources.project import ACCOUNT, API, accounts
 from deploy.gcp.resources.services import JOB, SERVICE
-from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET, bucket_key, database_key
+from deploy.gcp.resources.stores import BUCKET, DATABASE, SECRET
 from deploy.gcp.resources.topics import SUBSCRIPTION, TOPIC, subscription_key, topic_key
 from deploy.terminal.command_line import CommandError
-from deploy.topology.functions import FUNCTIONS
-from deploy.topology.monitoring import ALARMS, LOG_METRICS
-from deploy.topology.topology import FURTHER_METRICS
-from shared.event import oneline
 from shared.ports import DEAD_LETTERS
 
 NOTHING: Final[Mapping[str, Existing]] = {}
 """The existing resources of a plan from the beginning."""
 
-PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
-"""The placeholder for the project's number in a plan that calls no API."""
-
 ORDER: Final = (JOB, SUBSCRIPTION, SERVICE, ALERT, METRIC, DASHBOARD, GRANT, ACCOUNT, SECRET, BUCKET, DATABASE, TOPIC)
 """The order of deletion. Topics are last: their labels prove that the rest belongs to the deployment."""
 
+KINDS_WITH_DATA: Final = frozenset({SECRET, BUCKET, DATABASE})
+"""The kinds that a removal leaves unless it removes everything."""
+
 EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
 """The members of a binding that gives a right to everybody."""
-
-UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
-"""The kinds that have no label of ours. Their names alone do not prove to whom they belong."""
-
-LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
-"""The kinds whose labels name their deployment."""
-
-_MARKED: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
-"""The kinds whose labels prove that a resource without a label, but with the deployment's name, belongs to it."""
-
-_SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
-"""Text that a shell leaves as it is between double quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,73 +72,50 @@ class Removal:
     remaining: tuple[str, ...]
 
 
-def changes(runner: Runner, target: Target, resources: Sequence[Resource]) -> tuple[Action, ...]:
+def changes(runner: Runner, target: Target, wanted: Sequence[Resource]) -> tuple[Action, ...]:
     """Return the actions of a deployment, by what exists; none if everything is as planned.
 
-    The last ones remove what the configuration no longer has. Raises GcloudFault and GcloudMissing, and CommandError if
-    a resource belongs to somebody else or cannot be changed as planned.
+    Raises GcloudFault and GcloudMissing, and CommandError if a resource belongs to somebody else or cannot be
+    changed as planned.
     """
-    live = read_live(runner, target, resources)
-    refuse_others(target, live.existing)
-    refuse_elsewhere(target, live.existing)
-    refuse_fixed(resources, live.existing)
-    members = {account_member(target, account) for account in accounts()}
-    actions = (*plan(resources, live.existing), *superfluous_resources(live.grants, resources, members, target))
-    actions = (*actions, *closing_steps(live, resources, actions, target))
-    return (*actions, *superfluous_functions(live, actions, target))
+    live = read_live(runner, target, wanted)
+    reject_resources_of_others(target, live.existing)
+    reject_other_region(target, live.existing)
+    reject_fixed_differences(wanted, live.existing)
+    actions = plan(wanted, live.existing)
+    actions += unneeded_binding_removals(live.grants, wanted, target)
+    actions += public_access_removals(live.grants, wanted, actions, target)
+    return (*actions, *function_deletions(live, actions, target))
 
 
 def removal(
-    target: Target, things: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
+    target: Target, existing: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
 ) -> Removal:
-    """Return the actions of a removal, in ORDER. `things` are the deployment's resources, of which `remaining` stay.
+    """Return the actions of a removal, in ORDER. `existing` are the deployment's resources, of which `remaining` stay.
 
     `grants` are the IAM bindings of the project and of `remaining`: bindings on other resources go with these.
     """
-    members = {account_member(target, account) for account in accounts()}
-    found = {
-        **{key: deletion(target, key, each) for key, each in things.items() if key not in remaining},
-        **{grant.key: (remove_binding(grant, target),) for grant in grants if grant.member in members},
+    commands_by_key = {
+        **{key: deletion(target, key, each) for key, each in existing.items() if key not in remaining},
+        **{grant.key: (remove_binding(grant, target),) for grant in _own_grants(grants, target)},
     }
     actions: list[Action] = []
     for kind in ORDER:
-        before = tuple(key for action in actions for key in action.settles)
-        for key in sorted(key for key in found if _kind(key) == kind):
+        former_kinds = _settled(actions)
+        for key in sorted(key for key in commands_by_key if kind_of(key) == kind):
             # Bindings are deleted one by one: two changes of the same policy would undo each other.
-            needs = before if kind != GRANT else tuple(each for action in actions for each in action.settles)
-            actions.append(_deletion_of(key, why="is to go", commands=found[key], needs=needs))
+            needs = _settled(actions) if kind == GRANT else former_kinds
+            actions.append(_deletion_of(key, why="is to go", commands=commands_by_key[key], needs=needs))
     return Removal(tuple(actions), tuple(sorted(remaining)))
 
 
-def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
-    """Return the resources in the project that belong to this deployment.
-
-    Without a resource of a kind in _MARKED, those without a label are left out: somebody else may have made them.
-    """
-    own = {
-        *(key_of(JOB, target.name_of(each.name)) for function in FUNCTIONS for each in function.schedules),
-        key_of(DASHBOARD, dashboard_id(target)),
-        *(key_of(METRIC, target.name_of(each.name)) for each in (*LOG_METRICS, *FURTHER_METRICS.values())),
-        key_of(METRIC, target.name_of(SWEEPS)),
-        database_key(target),
-        key_of(DATABASE, gcp_names.tap_database(target)),
-        bucket_key(target),
-        *(key_of(ALERT, alert_name(target, alarm.name)) for alarm in ALARMS),
-        *(account_key(target, name) for name in accounts()),
-    }
-    found = {key: each for key, each in existing.items() if _is_own(key, each, own)}
-    if is_marked(target, existing):
-        return found
-    return {key: each for key, each in found.items() if _kind(key) not in UNLABELLED}
-
-
-def staying(target: Target, things: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
-    """Return the deployment's resources that are not deleted; none if `everything` is."""
-    held = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
-    dead_letters = {topic_key(target, DEAD_LETTERS), held}
-    keeping = {SECRET, BUCKET, DATABASE}
-    found = {key: each for key, each in things.items() if _kind(key) in keeping or key in dead_letters}
-    return {} if everything else found
+def remaining_resources(target: Target, existing: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
+    """Return the deployment's resources that stay because they hold data; none if the removal is of everything."""
+    if everything:
+        return {}
+    holding_subscription = subscription_key(target, gcp_names.holding_subscription(DEAD_LETTERS))
+    dead_letters = {topic_key(target, DEAD_LETTERS), holding_subscription}
+    return {key: each for key, each in existing.items() if kind_of(key) in KINDS_WITH_DATA or key in dead_letters}
 
 
 def plan(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> tuple[Action, ...]:
@@ -167,6 +127,13 @@ def fixed_differences(wanted: Iterable[Resource], existing: Mapping[str, Existin
     """Return the differences that no update can change. A setting that gcloud does not report stops no deployment."""
     found = ((each, existing[each.key]) for each in wanted if each.key in existing)
     return tuple(each for pair in found for each in _different(*pair) if each.setting.fixed and each.found is not None)
+
+
+def reject_fixed_differences(wanted: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
+    """Raise CommandError if a setting differs that cannot be changed: deleting the resource may lose messages."""
+    for difference in fixed_differences(wanted, existing):
+        what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
+        raise CommandError(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
 
 
 def _action(resource: Resource, found: Existing | None) -> Action | None:
@@ -228,55 +195,73 @@ def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
         yield Action("create", API, " ".join(apis), "used by the deployment", (command,), settles)
 
 
-def superfluous_resources(
-    granted: Collection[Grant], wanted: Iterable[Resource], own_members: Collection[str], target: Target
+def unneeded_binding_removals(
+    grants: Iterable[Grant], wanted: Iterable[Resource], target: Target
 ) -> tuple[Action, ...]:
-    """Return actions that remove bindings of `own_members` which are not wanted, one by one, after everything else.
+    """Return actions that remove the unwanted bindings of the deployment's accounts, after everything else."""
+    wanted_keys = tuple(each.key for each in wanted)
+    unneeded = [grant for grant in _own_grants(grants, target) if grant.key not in wanted_keys]
+    return _binding_removals(unneeded, target, why="it is no longer needed", needs=wanted_keys)
 
-    Two changes of the same policy at once would undo each other.
+
+def public_access_removals(
+    grants: Iterable[Grant], wanted: Sequence[Resource], actions: Iterable[Action], target: Target
+) -> tuple[Action, ...]:
+    """Return actions that remove access for everybody from the deployment's own resources, after its own bindings.
+
+    `actions` are the other ones of the deployment.
     """
-    needed = {resource.key for resource in wanted}
-    found = [grant for grant in granted if grant.member in own_members and grant.key not in needed]
-    before = tuple(needed)
+    wanted_keys = tuple(each.key for each in wanted)
+    own_keys = {each.key for each in wanted if not each.is_shared}
+    public = [
+        grant
+        for grant in grants
+        if grant.member in EVERYBODY and grant.key not in wanted_keys and key_of(grant.on, grant.name) in own_keys
+    ]
+    needs = (*wanted_keys, *_settled(each for each in actions if each.kind == GRANT))
+    why = "it is open to everybody, which is not planned"
+    removals = _binding_removals(public, target, why=why, needs=needs)
+    return tuple(replace(each, differences=(f"{each.name} is not planned",)) for each in removals)
+
+
+def _binding_removals(
+    unwanted: Iterable[Grant], target: Target, *, why: str, needs: tuple[str, ...]
+) -> tuple[Action, ...]:
+    """Return actions that remove the bindings one by one: two changes of a policy at once would undo each other."""
     actions: list[Action] = []
-    for grant in sorted(found, key=lambda grant: grant.key):
+    for grant in sorted(unwanted, key=lambda grant: grant.key):
         commands = (remove_binding(grant, target),)
-        actions.append(_deletion_of(grant.key, why="it is no longer needed", commands=commands, needs=before))
-        before = (*before, grant.key)
+        actions.append(_deletion_of(grant.key, why=why, commands=commands, needs=(*needs, *_settled(actions))))
     return tuple(actions)
 
 
+def _own_grants(grants: Iterable[Grant], target: Target) -> list[Grant]:
+    """Return the bindings of the deployment's accounts."""
+    members = {account_member(target, account) for account in accounts()}
+    return [grant for grant in grants if grant.member in members]
+
+
+def _settled(actions: Iterable[Action]) -> tuple[str, ...]:
+    return tuple(key for action in actions for key in action.settles)
+
+
+def function_deletions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
+    """Yield actions that delete the functions which the configuration does not have any more, after everything else.
+
+    What they have stored stays, and so do their secrets.
+    """
+    if not is_proven(target, live.existing):
+        return
+    needs = _settled(actions)
+    for key, found in sorted(live.unneeded.items(), key=lambda each: ORDER.index(kind_of(each[0]))):
+        why = "the configuration does not have it any more; what it has stored is kept"
+        yield _deletion_of(key, why=why, commands=deletion(target, key, found), needs=needs)
+        needs = (*needs, key)
+
+
 def _deletion_of(key: str, *, why: str, commands: tuple[Command, ...], needs: tuple[str, ...]) -> Action:
-    kind, _, name = key.partition(" ")  # as `key_of` makes it
+    kind, name = kind_and_name(key)
     return Action("delete", kind, name, why, commands, settles=(key,), needs=needs)
-
-
-def script(actions: Sequence[Action], target: Target) -> Iterator[str]:
-    """Yield the lines of a shell script that does what the plan does, each command with its reason."""
-    if any(PROJECT_NUMBER in text for action in actions for each in action.commands for text in each.arguments):
-        asking = ("projects", "describe", target.project, "--format=value(projectNumber)")
-        yield f"PROJECT_NUMBER=$({shlex.join(command_line(asking, target.project))})"
-    for number, action in enumerate(actions, 1):
-        yield ""
-        yield oneline(f"# {number} of {len(actions)}: {action.verb} {action.kind} {action.name}: {action.why}")
-        for command in action.commands:
-            yield shell_line(command, target)
-
-
-def shell_line(command: Command, target: Target) -> str:
-    """Return the command as a line for a shell. A secret's value is never part of it."""
-    line = " ".join(map(_quoted, command_line(command.arguments, target.project)))
-    if command.secret:
-        # The value is read from standard input, so that neither a shell's history nor a list of processes shows it.
-        return f"{line}  # type the value of {command.secret}, then Ctrl-D"
-    return line
-
-
-def _quoted(text: str) -> str:
-    """Return the argument quoted for a shell, which is still to replace PROJECT_NUMBER in it."""
-    if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
-        return f'"{text}"'
-    return shlex.quote(text)
 
 
 DELETIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -300,79 +285,6 @@ DELETIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
     """Return the commands that delete the resource with this key. Raises KeyError for a kind that none deletes."""
-    kind, _, name = key.partition(" ")
+    kind, name = kind_and_name(key)
     values = {"name": gcloud_name(kind, name, target), "region": target.region, "address": found.address}
     return tuple(Command(tuple(word.format(**values) for word in line.split())) for line in DELETIONS[kind])
-
-
-def superfluous_functions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
-    """Yield actions that delete the functions which the configuration does not have any more, after everything else.
-
-    What they have stored stays, and so do their secrets.
-    """
-    if not is_marked(target, live.existing):
-        return
-    before = tuple(key for action in actions for key in action.settles)
-    for key, found in sorted(live.unneeded.items(), key=lambda each: ORDER.index(_kind(each[0]))):
-        why = "the configuration does not have it any more; what it has stored is kept"
-        yield _deletion_of(key, why=why, commands=deletion(target, key, found), needs=before)
-        before = (*before, key)
-
-
-def closing_steps(
-    live: Live, resources: Sequence[Resource], actions: Sequence[Action], target: Target
-) -> tuple[Action, ...]:
-    """Return actions that remove access for everybody from the deployment's own resources, after its own bindings."""
-    own = {each.key for each in resources if not each.is_shared}
-    granted = [each for each in live.grants if each.member in EVERYBODY and key_of(each.on, each.name) in own]
-    before = tuple(key for action in actions if action.kind == GRANT for key in action.settles)
-    why = "it is open to everybody, which is not planned"
-    return tuple(
-        replace(each, why=why, needs=(*each.needs, *before), differences=(f"{each.name} is not planned",))
-        for each in superfluous_resources(granted, resources, EVERYBODY, target)
-    )
-
-
-def refuse_fixed(resources: Sequence[Resource], existing: Mapping[str, Existing]) -> None:
-    """Raise CommandError if a setting differs that cannot be changed: deleting the resource may lose messages."""
-    for difference in fixed_differences(resources, existing):
-        what = f"{difference.setting.resource}: {difference.text}, and Google Cloud cannot change that"
-        raise CommandError(f"nothing was changed: {what}. Delete it, if you do not need its data, and deploy again")
-
-
-def refuse_elsewhere(target: Target, existing: Mapping[str, Existing]) -> None:
-    """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
-    found = existing.get(database_key(target))
-    if found and "-" in found.region and found.region != target.region:  # without a dash, as `eur3`, it is many regions
-        where = f"the deployment {target.bundle!r} is in {found.region}, where its database is"
-        raise CommandError(f"nothing was changed: {where}. Use --region {found.region} (make: REGION=…)")
-
-
-def is_marked(target: Target, things: Mapping[str, Existing]) -> bool:
-    """Return whether a resource exists that certainly belongs to the deployment."""
-    return any(found.owner == target.bundle and _kind(key) in _MARKED for key, found in things.items())
-
-
-def refuse_others(target: Target, existing: Mapping[str, Existing]) -> None:
-    """Raise CommandError if a needed resource belongs to another deployment, or to somebody else."""
-    for key, found in existing.items():
-        # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
-        if found.owner not in ("", target.bundle):
-            what = f"{key} has the label of the deployment {found.owner!r}"
-            raise CommandError(f"nothing was changed: {what}. Use another name for it, or another prefix")
-    if is_marked(target, existing):
-        return
-    if others := sorted(key for key, found in existing.items() if _kind(key) in {*UNLABELLED, SERVICE}):
-        what = f"{others[0]} exists, but no deployment {target.bundle!r} to which it could belong"
-        raise CommandError(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
-
-
-def _kind(key: str) -> str:
-    """Return the kind of a resource by its key, which `key_of` makes."""
-    return key.partition(" ")[0]
-
-
-def _is_own(key: str, found: Existing, own: Collection[str]) -> bool:
-    """Return whether the resource is of this deployment: by its label, or if it can have none, by its name in `own`."""
-    kind = _kind(key)
-    return kind in ORDER and found.ours and (kind in LABELLED or key in own)

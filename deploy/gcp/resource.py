@@ -85,6 +85,16 @@ def key_of(kind: str, name: str) -> str:
     return f"{kind} {name}"
 
 
+def kind_and_name(key: str) -> tuple[str, str]:
+    """Return the two parts of a key, which `key_of` joined."""
+    kind, _, name = key.partition(" ")
+    return kind, name
+
+
+def kind_of(key: str) -> str:
+    return kind_and_name(key)[0]
+
+
 def digest_of(*parts: object) -> str:
     """Return a digest of 16 hexadecimal digits, which fits a label. `parts` must be serializable as JSON."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True)

@@ -9,7 +9,9 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import read_grants, read_resources, topics_of_others
-from deploy.gcp.plan import Action, Removal, changes, deployment_resources, removal, staying
+from deploy.gcp.ownership import deployment_resources
+from deploy.gcp.plan import Action, Removal, changes, remaining_resources, removal
+from deploy.gcp.resource import kind_and_name
 from deploy.gcp.resources.services import Bundle
 from tests.fakes.configurations import compile_text
 from tests.gcloud.shown import NUMBER
@@ -76,7 +78,7 @@ def removed(world: World, everything: bool = False, target: Target = TARGET) -> 
     runner = Asked(world)
     there = read_resources(runner, target)
     things = deployment_resources(target, there)
-    kept = staying(target, things, everything)
-    read = [(kind, name) for kind, _, name in (key.partition(" ") for key in kept)]
+    kept = remaining_resources(target, things, everything)
+    read = map(kind_and_name, kept)
     grants = read_grants(runner, target, read, topics_of_others(there))
     return removal(target, things, kept, grants)

@@ -11,10 +11,11 @@ import pytest
 from deploy.config.compiler import FUNCTIONS
 from deploy.config.config_file import ConfigFaults
 from deploy.gcp.graph import graph
-from deploy.gcp.iam_bindings import Grant
-from deploy.gcp.plan import NOTHING, PROJECT_NUMBER, plan, script, superfluous_resources
+from deploy.gcp.iam_bindings import Grant, account_member
+from deploy.gcp.plan import NOTHING, plan, unneeded_binding_removals
 from deploy.gcp.resource import Existing, Resource
 from deploy.gcp.resources.services import joined
+from deploy.gcp.script import PROJECT_NUMBER, script
 from tests.gcloud.flags import faults, known_commands
 from tests.gcp.description import Description
 from tests.unit.gcp.planned import ASKING, BUSES, CONFIG, DEVELOP, SUBSCRIBERS, TARGET, by_key, deployment, flag
@@ -119,10 +120,10 @@ def test_a_function_is_updated_only_once_those_know_of_it_that_its_messages_go_t
 
 
 def test_a_permission_that_nothing_needs_is_removed() -> None:
-    ours = "serviceAccount:ours"
+    ours = account_member(TARGET, "notify")
     stale = Grant("secret", "hookchain-old", "roles/secretmanager.secretAccessor", ours)
     granted = [stale, Grant("project", "my-project", "roles/owner", "user:me@example.com")]
-    [action] = superfluous_resources(granted, graph(deployment()), {ours}, TARGET)
+    [action] = unneeded_binding_removals(granted, graph(deployment()), TARGET)
     [command] = action.commands
     assert (action.verb, action.name) == ("delete", stale.text)
     assert command.arguments[:3] == ("secrets", "remove-iam-policy-binding", "hookchain-old")

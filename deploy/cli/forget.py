@@ -1,6 +1,7 @@
 """`hookchain forget`: erase what every store holds of events or of a tenant, and search again to show that it is gone.
 
-Choose, search every store, print what was found, confirm, erase, search again, and print what is left.
+Choose (chosen_events.py), search every store, print what was found, confirm, erase, search again, rewrite the files of
+this machine, and print what is left. The traces of an event or of a tenant are what the stores hold of it.
 """
 
 import argparse
@@ -9,41 +10,23 @@ import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from typing import Final
 
+from deploy.cli.chosen_events import choose_events, print_doubts
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
-from deploy.cli.events import event_pages
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history import journal_view, local, stored_messages
+from deploy.history import local
 from deploy.history.forget import MAX_DELIVERIES, CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_state
-from deploy.terminal.command_line import CommandError, UsageError, is_confirmed
+from deploy.terminal.command_line import CommandError, is_confirmed
 from deploy.terminal.output import Column, Screen, count_of, print_json, printable, stdout_screen, table
-from deploy.terminal.progress import PassingLine
-from functions.notify.recipients.people import folded
-from functions.notify.recipients.recipient import compiled_directory
-from shared import errors, ledger_rules
-from shared.event import from_cloudevent, view_of
-from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names
-from shared.jsontext import Json, JsonObject, from_json, mapping_at
-
-PROGRESS_EVERY: Final = 500
-"""The number of searched events after which the progress line changes."""
-LETTERS_PAGE: Final = 100
-"""The number of dead letters that are read at once, with their messages."""
-MAX_PENDING: Final = 1_000
-"""The most rows that are read of each of the two states, because a row may have a message of 200 KiB."""
-_LISTED_FIELDS: Final = frozenset({"id", "source", "type", "subject", "actor"})
-"""The fields that a list of events has. All other fields are in the body."""
-ID_CHARACTERS: Final = 32
-"""The length of a whole event id. A shorter text is the beginning of one, for which the journal is searched."""
+from shared.jsontext import Json, JsonObject
 
 EVENTS_BEYOND_REACH: Final = (
     "mails, messages and requests that were sent: ask their recipients",
@@ -73,7 +56,8 @@ class Call:
 def main(arguments: list[str]) -> int:
     """Erase what the options choose and return the exit code.
 
-    --dry-run, and an answer other than the word that is asked for, erase nothing, which alone is no failure.
+    It is NOT_DONE if something is left after an erasure, if the choice may lack events, or if it has none. --dry-run,
+    and an answer other than the word that is asked for, erase nothing, and do not change the exit code.
     """
     command = _parser()
     options = command.parse_args(arguments)
@@ -108,189 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     return command
 
 
-# The choice of events
-
-
-@dataclass(slots=True)
-class Chosen:
-    """The chosen events, in the order in which they were found.
-
-    failed       events on which the condition cannot be computed, so it is not known whether they are meant: they stay
-    is_complete  False if there may be more pending deliveries than were searched
-    """
-
-    ids: Sequence[str] = ()
-    failed: Sequence[str] = ()
-    is_complete: bool = True
-
-    @property
-    def is_certain(self) -> bool:
-        """Return whether no event can be missing from the choice."""
-        return self.is_complete and not self.failed
-
-
-def choose_events(state: State, options: argparse.Namespace) -> Chosen:
-    """Return the events that the options choose. Raises UsageError, StateFault and HookchainError."""
-    if options.event:
-        return _events_by_id(state, options.event)
-    if options.actor is not None:
-        condition = _actor_condition(options.actor)
-    elif options.person is not None:
-        condition = _person_condition(options.person, mapping_at(state.notify_slice()).get("people"))
-    else:
-        condition = _expression_condition(options.where)
-    return _Search(state, condition).run()
-
-
-def print_doubts(chosen: Chosen) -> None:
-    """Print to standard error why the choice may lack events."""
-    if chosen.failed:
-        failed = count_of(len(chosen.failed), "event")
-        print(f"the condition fails for {failed}, which stay: {ids_note(chosen.failed)}", file=sys.stderr)
-    if not chosen.is_complete:
-        repeat = "run the command again once fewer are pending"
-        print(f"only the newest {MAX_PENDING:,} pending deliveries were searched: {repeat}", file=sys.stderr)
-    if not chosen.ids:
-        print("no event matches", file=sys.stderr)
-
-
-def _events_by_id(state: State, ids: Sequence[str]) -> Chosen:
-    """Return the events with the ids or their beginnings. Raises StateFault.
-
-    A whole id is used as it is: the event may be gone from the journal, and its dead letters not.
-    """
-    whole_ids = [each if len(each) >= ID_CHARACTERS else state.find_id("events", each) for each in ids]
-    return Chosen(list(dict.fromkeys(whole_ids)))
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on an event as routes see it.
-
-    holds       may raise Permanent for an event, as an expression does that cannot be computed on its data
-    reads_body  the condition needs more than _LISTED_FIELDS, so each event's document has to be read
-    """
-
-    holds: Callable[[JsonObject], bool]
-    reads_body: bool = False
-
-
-def _actor_condition(name: str) -> Condition:
-    """Choose the events of an actor. As in `people`, the case of A to Z does not matter. Raises UsageError."""
-    if not folded(name):  # it would choose every event without an actor
-        raise UsageError(f"--actor: must have a character other than white space; got {name!r}")
-    return Condition(lambda view: folded(str(view["actor"] or "")) == folded(name))
-
-
-def _person_condition(name: str, people: Json) -> Condition:
-    """Choose the events whose actor is a name of the person in the configuration's `people`. Raises UsageError."""
-    if not isinstance(people, dict):
-        rule = "no destination addresses a person, so that `people` is not compiled"
-        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
-    if "url" in people:
-        rule = "must be in the configuration or a file; `people` is at a URL"
-        raise UsageError(f"--person: {rule}. Use --actor for each name of the person.")
-    directory = compiled_directory(people)
-    person = directory.find(name, source="")
-    if person is None:
-        raise UsageError(f"--person: must be a name in `people`; got {name!r}. Use --actor for other names.")
-    return Condition(lambda view: directory.find(str(view["actor"] or ""), str(view["source"])) == person)
-
-
-def _expression_condition(text: str) -> Condition:
-    """Choose the events for which the JMESPath expression is true. Raises UsageError."""
-    try:
-        expression: Expression = over_event(text)
-    except ExpressionFault as fault:
-        raise UsageError(f"--where: {fault}") from fault
-    reads_body = not root_names(expression.tree) <= _LISTED_FIELDS
-    return Condition(lambda view: is_true(expression.search(view)), reads_body)
-
-
-@dataclass(slots=True)
-class _Search:
-    """A search for the events that meet a condition in the journal, the dead letters and what is pending.
-
-    It is run once. `_is_complete` becomes False during the run if a state has MAX_PENDING rows or more.
-    """
-
-    state: State
-    condition: Condition
-    _is_complete: bool = field(default=True, init=False)
-
-    def run(self) -> Chosen:
-        """Search each store, with progress on standard error.
-
-        An event is chosen if the condition holds in any of its places, and failed only if it holds in none of them.
-        """
-        ids: dict[str, None] = {}
-        failed: dict[str, None] = {}
-        line = PassingLine(sys.stderr)
-        try:
-            for count, (event_id, view) in enumerate(self._views(), 1):
-                try:
-                    if self.condition.holds(view):
-                        ids[event_id] = None
-                except errors.Permanent:
-                    failed[event_id] = None
-                if count % PROGRESS_EVERY == 0:
-                    line.show(f"looked at {count:,}")
-        finally:
-            line.clear()
-        return Chosen([*ids], [each for each in failed if each not in ids], self._is_complete)
-
-    def _views(self) -> Iterator[tuple[str, JsonObject]]:
-        """Yield the id of each event, and the event as routes see it, once for each place that has it.
-
-        For a condition that does not read the body, the events of the journal have only _LISTED_FIELDS.
-        """
-        for event in chain.from_iterable(event_pages(self.state, journal_view.EventQuery())):
-            if not self.condition.reads_body:
-                yield event.id, {name: getattr(event, name) for name in _LISTED_FIELDS}
-            elif text := self.state.reader.stored_document(event.id):
-                yield from self._view(event.id, mapping_at(from_json(text.encode())))
-        for event_id, message in self._messages():
-            yield from self._view(event_id, stored_messages.event_in(stored_messages.message_json(message)))
-
-    def _view(self, event_id: str, document: JsonObject | None) -> Iterator[tuple[str, JsonObject]]:
-        """Yield the event with its data from its blob.
-
-        Yields nothing for a document that is not an event, as in a dead letter whose message was no event of ours, and
-        for a message without an event's id.
-        """
-        try:
-            event = from_cloudevent(self.state.event_with_data(document))
-        except errors.Permanent:
-            return
-        if event_id:
-            yield event_id, view_of(event)
-
-    def _messages(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the event's id and the message of each dead letter, and of each delivery that is pending or held.
-
-        An event is listed for a shorter time than either may be kept, and steps may have changed what these hold.
-        """
-        before = None
-        while letters := self.state.reader.dead_letters(LETTERS_PAGE, state=None, before=before):
-            yield from ((letter.event_id, letter.message) for letter in letters if letter.message)
-            before = letters[-1].seq
-        for pending_state in (ledger_rules.HELD, ledger_rules.RETRY_SCHEDULED):
-            rows = self.state.rows(MAX_PENDING, pending_state)
-            self._is_complete = self._is_complete and len(rows) < MAX_PENDING
-            yield from ((row.event_id, row.message) for row in rows)
-
-
 # Events
 
 
 def _forget_events(call: Call) -> int:
     """Erase the chosen events and return the exit code. Raises UsageError, StateFault and HookchainError.
 
-    It is NOT_DONE if no event was chosen, if the choice may lack events, and if content is left after an erasure.
+    It is NOT_DONE if no event was chosen, if the choice may lack events, or if content is left after an erasure.
     """
     chosen = choose_events(call.state, call.options)
     print_doubts(chosen)
-    found = asyncio.run(_search(call, chosen.ids))
+    found = asyncio.run(_find_traces(call, chosen.ids))
     if not call.options.yes:
         _print_found(call, found)
     code = DONE if chosen.ids and chosen.is_certain else NOT_DONE
@@ -299,14 +111,17 @@ def _forget_events(call: Call) -> int:
     if not found:
         # An earlier run erased all that can be found, but the bus had messages then. They may be deleted by now, and
         # their bytes still in its file.
-        for fault in _not_rewritten(call):
-            print(f"not erased: {fault}", file=sys.stderr)
+        files_with_data = _rewrite_files(call)
+        if call.options.json:
+            _print_erased(call, (), (), files_with_data)
+        for each in files_with_data:
+            print(f"not erased: {each}", file=sys.stderr)
         return code
     if not _is_confirmed(call, "yes", f"erase {count_of(len(found), 'event')}", _choice_arguments(call.options)):
         return code
     with _noted(call, {"events": id_list([each.event_id for each in found])}):
         left = asyncio.run(_erase(call, found))
-    _print_erased(call, found, left)
+    _print_erased(call, found, left, _rewrite_files(call))
     if unsearched := [each.event_id for each in left if not each.is_complete]:
         searched = f"only {MAX_DELIVERIES:,} of its deliveries and of its dead letters were searched"
         print(f"{ids_note(unsearched)}: {searched}, so others may stay", file=sys.stderr)
@@ -322,17 +137,22 @@ def _is_left(traces: Traces) -> bool:
 def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
     """Note on this machine what the block erases, so that a restore of an earlier backup erases it again.
 
-    The note is written before the block, because the erasure may fail in part. It is written again after the block,
-    because a backup that was begun meanwhile has a part of the content.
+    The note is written before the block, because the process may die in it. It is written again after the block, even
+    after an error, because a backup that was begun meanwhile has a part of the content.
     """
-    if is_local(call.options):
-        local.add_forgotten(call.options.state, {"at": time.time(), **entry})
-    yield
+    _note_forgotten(call, entry)
+    try:
+        yield
+    finally:
+        _note_forgotten(call, entry)
+
+
+def _note_forgotten(call: Call, entry: JsonObject) -> None:
     if is_local(call.options):
         local.add_forgotten(call.options.state, {"at": time.time(), **entry})
 
 
-async def _search(call: Call, ids: Sequence[str]) -> list[Traces]:
+async def _find_traces(call: Call, ids: Sequence[str]) -> list[Traces]:
     """Return what the stores have of each event. Raises Temporary."""
     async with open_forgetter(call.state, call.mails) as forgetter:
         return [await forgetter.search(each) for each in ids]
@@ -342,7 +162,7 @@ async def _erase(call: Call, found: Sequence[Traces]) -> list[Traces]:
     """Erase the content, then search for it again over new connections. Return what is left."""
     async with open_forgetter(call.state, call.mails) as forgetter:
         await forgetter.erase(found, time.time())
-    return await _search(call, [each.event_id for each in found])
+    return await _find_traces(call, [each.event_id for each in found])
 
 
 def _choice_arguments(options: argparse.Namespace) -> list[str]:
@@ -366,10 +186,13 @@ def _print_found(call: Call, found: Sequence[Traces]) -> None:
     _print_unsent_digests(call, found)
 
 
-def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces]) -> None:
-    """Rewrite the files of this machine, then print the result: `found` before the erasure, `left` after it."""
+def _print_erased(call: Call, found: Sequence[Traces], left: Sequence[Traces], files_with_data: Sequence[str]) -> None:
+    """Print the result: what was `found` before the erasure, and what is `left` after it.
+
+    `files_with_data` are the lines that _rewrite_files returns.
+    """
     before, after = total_counts(found), total_counts(left)
-    beyond_reach = _beyond_reach(call, EVENTS_BEYOND_REACH)
+    beyond_reach: list[Json] = [*EVENTS_BEYOND_REACH, *call.state.beyond_reach, *files_with_data]
     in_flight = sum(each.in_flight for each in found)
     if call.options.json:
         stores = _stores_document(before, after)
@@ -422,7 +245,7 @@ def _forget_tenant(call: Call) -> int:
     It is NOT_DONE only if content is left after an erasure.
     """
     tenant: str = call.options.tenant
-    found = asyncio.run(_search_tenant(call, tenant))
+    found = asyncio.run(_find_tenant_traces(call, tenant))
     if not any(found.counts.values()):
         raise CommandError(f"nothing is stored of a tenant {tenant!r}")
     if not call.options.yes:
@@ -431,11 +254,11 @@ def _forget_tenant(call: Call) -> int:
         return DONE
     with _noted(call, {"tenant": tenant}):
         left = asyncio.run(_erase_tenant(call, found))
-    _print_erased_tenant(call, found, left)
+    _print_erased_tenant(call, found, left, _rewrite_files(call))
     return NOT_DONE if any(left.counts.values()) else DONE
 
 
-async def _search_tenant(call: Call, tenant: str, known: Known | None = None) -> TenantTraces:
+async def _find_tenant_traces(call: Call, tenant: str, known: Known | None = None) -> TenantTraces:
     """Return what the stores have of the tenant.
 
     `known` is that of the search before the erasure. It names what to search for again, once nothing else names it.
@@ -448,7 +271,7 @@ async def _erase_tenant(call: Call, found: TenantTraces) -> TenantTraces:
     """Erase the content, then search for it again over new connections. Return what is left."""
     async with open_tenant_forgetter(call.state, call.mails) as forgetter:
         await forgetter.erase(found, time.time())
-    return await _search_tenant(call, found.tenant, found.known)
+    return await _find_tenant_traces(call, found.tenant, found.known)
 
 
 def _print_found_tenant(call: Call, found: TenantTraces) -> None:
@@ -460,10 +283,10 @@ def _print_found_tenant(call: Call, found: TenantTraces) -> None:
     _print_counts(call, found.counts, found.unsent)
 
 
-def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces) -> None:
-    """Rewrite the files of this machine, then print the result and the commands that erase the tenant's events."""
+def _print_erased_tenant(call: Call, found: TenantTraces, left: TenantTraces, files_with_data: Sequence[str]) -> None:
+    """Print the result as `_print_erased` does, and the commands that erase the tenant's events."""
     before, after = found.counts, left.counts
-    beyond_reach = _beyond_reach(call, TENANT_BEYOND_REACH)
+    beyond_reach: list[Json] = [*TENANT_BEYOND_REACH, *call.state.beyond_reach, *files_with_data]
     event_commands = _event_commands(call, found.tenant)
     if call.options.json:
         document: JsonObject = {"dry_run": False, "tenant": found.tenant, "unsent": found.unsent}
@@ -519,17 +342,8 @@ def _print_left(call: Call, before: Mapping[str, int], after: Mapping[str, int],
         print(f"Searched again: nothing is left of {subject}.")
 
 
-def _beyond_reach(call: Call, everywhere: Sequence[str]) -> list[Json]:
-    """Rewrite the files of this machine that still have deleted data, and return what the command cannot erase.
-
-    `everywhere` are the lines that hold on every platform. A file that could not be rewritten is one more line.
-    """
-    not_rewritten = _not_rewritten(call)
-    return [*everywhere, *call.state.beyond_reach, *not_rewritten]
-
-
-def _not_rewritten(call: Call) -> list[str]:
-    """Rewrite the files of this machine that still have deleted data, and return a line for each failure."""
+def _rewrite_files(call: Call) -> list[str]:
+    """Rewrite the files of this machine that still have deleted data, and return a line for each that still has it."""
     return [f"deleted data in {each}" for each in call.state.rewrite_files()]
 
 

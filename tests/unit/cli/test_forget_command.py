@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import forget as forget_command
+from deploy.cli import chosen_events, forget as forget_command
 from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
@@ -172,6 +172,13 @@ def test_json_does_not_ask(kept: Kept, command: Command) -> None:
     assert (document["events"], document["dry_run"], document["in_flight"]) == (["e1"], False, 1)
 
 
+def test_json_is_a_document_although_no_event_was_found(kept: Kept, command: Command) -> None:
+    record(kept, "e1", ADA)
+    document = command.json("forget", "--where", "data.email == 'eve@example.com'", "--yes", code=1)
+    assert (document["events"], document["dry_run"], document["in_flight"]) == ([], False, 0)
+    assert "no event matches" in command.error
+
+
 def test_a_printed_command_has_the_given_state(kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     record(kept, "e1", ADA)
     monkeypatch.delenv("HOOKCHAIN_STATE")
@@ -185,6 +192,18 @@ def test_a_note_for_a_restore_is_read_after_one_that_a_full_disk_cut(kept: Kept,
     command("forget", "--event", "e1", "--yes")
     begun, ended = read_forgotten(kept.folder)
     assert begun["events"] == ended["events"] == ["e1"]
+
+
+def test_an_erasure_that_fails_is_noted_at_its_end_too(
+    kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    record(kept, "e1", ADA)
+    monkeypatch.setattr(forget_command, "_erase", fail)
+    command("forget", "--event", "e1", "--yes", code=1)
+    assert [each["events"] for each in read_forgotten(kept.folder)] == [["e1"], ["e1"]]
 
 
 def test_what_was_being_erased_when_a_backup_began_is_erased_again_by_its_restore(kept: Kept) -> None:
@@ -269,7 +288,7 @@ def test_a_search_that_did_not_see_every_pending_delivery_fails(
     kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold(kept, record(kept, "e1", ADA))
-    monkeypatch.setattr(forget_command, "MAX_PENDING", 1)
+    monkeypatch.setattr(chosen_events, "MAX_PENDING", 1)
     printed = command("forget", "--where", IS_ADA, "--yes", code=1)
     assert "nothing is left of 1 event" in printed
     assert "pending deliveries were searched" in command.error

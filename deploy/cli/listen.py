@@ -16,13 +16,14 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.cli.listen_forwarding import Courier, Target, say
+from deploy.cli.listen_lease import LeaseKeeper, LeaseLost, remove_old, verify_free_place
 from deploy.cli.trigger import make_key
 from deploy.client.hookchain.http import parse_url
 from deploy.cloud_access.inboxes import Inboxes, InboxFault
@@ -40,13 +41,11 @@ from deploy.secrets.values import random_value
 from deploy.terminal.command_line import CommandError, CommandParser, UsageError
 from deploy.terminal.output import clock, printable
 from functions.receive.source import Source, read_sources
-from shared import errors, store_ports, tap, times
+from shared import errors, tap
 from shared.did_you_mean import did_you_mean
 from shared.secrets import variable_name
 from shared.signatures import auth_scheme, signature_scheme
 
-MAX_LEASES: Final = 1_000
-"""The most leases that are read, of all developers and sources together."""
 RENEW_SECONDS: Final = 60.0
 """The longest time between two renewals of the lease."""
 
@@ -115,8 +114,8 @@ def _run(options: argparse.Namespace) -> int:
     except errors.Temporary as error:
         if error.code != "documents_unavailable":
             raise
-        needs = "A lease needs `develop` in the deployed configuration, and the rights in deploy/README.md"
-        raise CommandError(f"{error.detail}. {needs}") from error
+        advice = "A lease needs `develop` in the deployed configuration, and the rights in deploy/README.md"
+        raise CommandError(f"{error.detail}. {advice}") from error
     except KeyboardInterrupt:
         pass  # by Ctrl-C, which has ended the lease
     return DONE
@@ -161,7 +160,7 @@ def _target(options: argparse.Namespace, configuration: Configured, source: Sour
             lines.append(f"the signature covers the URL, so your application must verify it for {signed_url}")
     for line in dict.fromkeys(lines):
         print(f"  {printable(line)}")
-    keys = signed_samples.Keys({**configuration.environ, **secrets_here.generated}, secrets_here.state)
+    keys = signed_samples.Keys(secrets_here.environ, secrets_here.state)
     return Target(source, url, signed_url, keys, is_signed)
 
 
@@ -177,14 +176,14 @@ def _dev_url(source: Source) -> str:
 class LocalSecrets:
     """The secrets with which copies are signed. What is missing is generated into the env file, as for `make dev`.
 
-    state      the folder with the private keys of this machine
-    generated  by variable, what was generated since the configuration was read
+    state  the folder with the private keys of this machine
     """
 
     configuration: Configured
     env_file: Path
     state: Path
-    generated: dict[str, str] = field(default_factory=dict)
+    _generated: dict[str, str] = field(default_factory=dict, init=False)
+    """By variable, the values that were generated since the configuration was read."""
 
     def prepare(self, auth: auth_scheme.AuthScheme) -> str:
         """Return a line for the developer about the scheme. Raises CannotSign if only the provider can sign."""
@@ -195,183 +194,27 @@ class LocalSecrets:
         if signing.is_asymmetric(auth):
             if signing.read_private_key(self.state, auth.secret) is None:
                 make_key(auth, self.env_file, self.state)
-                self.generated.update(dotenv.read_dotenv(self.env_file))
-            public_key = send_options.read_secret(auth.secret, self._environ)
+                self._generated[variable] = dotenv.read_dotenv(self.env_file)[variable]
+            public_key = send_options.read_secret(auth.secret, self.environ)
             return f"signed with a key of this machine. Its public key for your application: {public_key}"
-        if secret_text(auth.secret, self._environ) is None:
+        if secret_text(auth.secret, self.environ) is None:
             self._generate(auth.secret)
             return f"signed with {variable}, which was generated into {self.env_file}. Give it to your application"
         return f"signed with {variable}. Your application needs the same secret"
 
     @property
-    def _environ(self) -> Mapping[str, str]:
-        return {**self.configuration.environ, **self.generated}
+    def environ(self) -> Mapping[str, str]:
+        """Return the environment of the configuration, with the generated values."""
+        return {**self.configuration.environ, **self._generated}
 
     def _generate(self, name: str) -> None:
-        all_needs = needs(self.configuration.slices, self._environ)
+        all_needs = needs(self.configuration.slices, self.environ)
         schemes = [scheme for need in all_needs if need.name == name for scheme in need.schemes]
         value = signing.generate_value(name, schemes, self.state, secrets.token_bytes(signing.KEY_BYTES))
         variables = {variable_name(name): value or random_value()}
         dotenv.make_dotenv_private(self.env_file)
         dotenv.add_to_dotenv(self.env_file, variables, COMMENT)
-        self.generated.update(variables)
-
-
-# The lease
-
-
-class LeaseLost(CommandError):
-    """An error: another process has taken over the lease."""
-
-
-@dataclass(slots=True)
-class LeaseKeeper:
-    """The lease of this process, and its document in the store.
-
-    `begin`, then `renew` again and again, then `end`. Each of them writes the document if it still has `version`:
-    otherwise another process has taken the lease over, which raises LeaseLost.
-
-    lease       as it was last written; its `until` is 0 before the first write
-    seconds     how long each write extends it
-    takes_over  the lease of another machine or user with this name is taken over
-    version     that of the document; NO_VERSION before there is one
-    """
-
-    leases: store_ports.Documents
-    lease: tap.Lease
-    seconds: float
-    takes_over: bool = False
-    version: str = store_ports.NO_VERSION
-    _unconfirmed: tap.Lease | None = None
-    """The lease of a write that may have succeeded or not, if it ends later than the lease before; otherwise None."""
-
-    @property
-    def ends_at(self) -> float:
-        """Return when the lease ends at the latest; 0 if there is none."""
-        return max(self.lease.until, self._unconfirmed.until if self._unconfirmed else 0.0)
-
-    async def begin(self) -> None:
-        """Write the lease, or continue the one that this user of this machine has. Raises as `find` and `renew` do."""
-        now = time.time()
-        earlier = await self.find()
-        if earlier and earlier.is_open(now):
-            self.lease = replace(self.lease, since=earlier.since)
-        elif earlier:
-            _print_gap(earlier.until, now)
-        await self.renew()
-
-    async def find(self) -> tap.Lease | None:
-        """Return the lease that the store has by this name. Raises CommandError if it is another machine's."""
-        found = await self.leases.get(tap.PARTITION, self.lease.name)
-        earlier = tap.read_lease(found.id, found.text) if found else None
-        if earlier and earlier.holder != self.lease.holder and not self.takes_over:
-            until = f"until {clock(earlier.until)}, and what was copied for it waits for 7 days"
-            advice = "Choose another name with --as, or add --take-over if it is yours"
-            raise CommandError(f"{earlier.holder} has the lease {earlier.developer!r} {until}. {advice}")
-        self.version = found.version if found else store_ports.NO_VERSION
-        return earlier
-
-    async def renew(self) -> None:
-        """Extend the lease. Raises LeaseLost, Temporary, and CommandError if the clock of this machine is wrong."""
-        await self._confirm()
-        now = time.time()
-        if self.lease.until and self.lease.until < now:
-            _print_gap(self.lease.until, now)
-        await self._write(now + self.seconds)
-        try:
-            _verify_clock(self.version, time.time())
-        except CommandError:
-            # End it now by the cloud's clock, which is the version. By this machine's, it might end hours later.
-            await self._write(times.unix_seconds(self.version))
-            raise
-
-    async def end(self) -> None:
-        """End the lease if it was written, perhaps by a call that was cancelled. Raises LeaseLost and Temporary."""
-        await self._confirm()
-        now = time.time()
-        if self.lease.until > now:
-            await self._write(now)
-        if self.lease.until:
-            say(f"The lease has ended. Copies end within {tap.REMEMBERED_SECONDS:g} s")
-
-    async def _confirm(self) -> None:
-        """Learn from the store whether the last write succeeded, if that is unknown. Raises Temporary."""
-        if self._unconfirmed is None:
-            return
-        found = await self.leases.get(tap.PARTITION, self.lease.name)
-        if found and found.text == self._unconfirmed.text:
-            self.lease, self.version = self._unconfirmed, found.version
-        # `_unconfirmed` stays until the next write: the last one may still reach the store.
-
-    async def _write(self, until: float) -> None:
-        """Write the lease with this end (Unix seconds). Raises LeaseLost and Temporary."""
-        lease = replace(self.lease, until=until)
-        expires_at = until + tap.KEPT_SECONDS
-        if until > self.ends_at:  # a write that shortens the lease does not change when it ends at the latest
-            self._unconfirmed = lease
-        version = await self.leases.write(tap.PARTITION, lease.name, lease.text, self.version, expires_at)
-        self._unconfirmed = None
-        if version is None:
-            raise LeaseLost(f"another `hookchain listen` uses the name {lease.developer!r}. Choose another with --as")
-        self.lease, self.version = lease, version
-
-
-def _verify_clock(version: str, now: float) -> None:
-    """Raise CommandError if the clock differs too much from that of Firestore, whose versions are times.
-
-    The lease would be ignored, or would end too early. AWS rejects requests with such times.
-    """
-    try:
-        difference_seconds = now - times.unix_seconds(version)
-    except ValueError:
-        return
-    if abs(difference_seconds) > tap.MAX_SKEW_SECONDS:
-        side = "ahead of" if difference_seconds > 0 else "behind"
-        minutes = abs(difference_seconds) / 60
-        raise CommandError(f"the clock of this machine is {minutes:.0f} min {side} that of the cloud. Set it")
-
-
-async def verify_free_place(own: tap.Lease, leases: store_ports.Documents, now: float) -> None:
-    """Raise CommandError if too many others listen to the source: the first ones get its copies. Raises Temporary.
-
-    Whether this lease would be served is computed as transform does it, as if the lease were open now.
-    """
-    documents = await leases.page(tap.PARTITION, MAX_LEASES)
-    stored = [lease for each in documents if (lease := tap.read_lease(each.id, each.text))]
-    others = [each for each in stored if each.name != own.name and each.is_open(now)]
-    continued = next((each for each in stored if each.name == own.name and each.is_open(now)), own)  # keeps its turn
-    mine = replace(continued, until=now + 1)  # open, although it may not be written yet
-    if mine in tap.served_leases([*others, mine], now):
-        return
-    names = ", ".join(each.developer for each in others if each.source == own.source)
-    rule = f"{tap.MAX_LISTENERS} developers listen to {own.source} already ({names})"
-    raise CommandError(f"{rule}. One of them must end their lease with Ctrl-C, or with --stop")
-
-
-async def remove_old(leases: store_ports.Documents, inboxes: Inboxes) -> None:
-    """Remove the leases of all developers whose copies are gone, and the inboxes without a lease.
-
-    A lease that ends too far ahead is removed, too. It gets no copies now, but in its last hours it would. No `listen`
-    writes such a lease, even if the clocks differ as far as `_verify_clock` allows.
-    """
-    now = time.time()
-    earliest_end = now - tap.KEPT_SECONDS
-    latest_end = now + 2 * tap.MAX_LEASE_SECONDS
-    kept_names: set[str] = set()
-    for document in await leases.page(tap.PARTITION, MAX_LEASES):
-        lease = tap.read_lease(document.id, document.text)
-        if lease and earliest_end < lease.until <= latest_end:
-            kept_names.add(lease.name)
-        else:
-            await leases.delete(tap.PARTITION, document.id, document.version)
-    for name in await inboxes.names():
-        if name not in kept_names:
-            await inboxes.remove(name)
-
-
-def _print_gap(ended_at: float, now: float) -> None:
-    until = f"about {clock(now + tap.REMEMBERED_SECONDS)}"
-    say(f"Nothing was copied from {clock(ended_at)} to {until}: the lease had ended")
+        self._generated.update(variables)
 
 
 # The session
@@ -414,22 +257,25 @@ async def _begin(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
 async def _end(keeper: LeaseKeeper) -> None:
     """End the lease, if this process still has it.
 
-    Raises CommandError, which says how long the lease lasts, if the store does not answer.
+    If the store does not answer, raises CommandError, which says how long the lease lasts. If no lease can have been
+    written, returns: the error that prevented it is being raised already.
     """
-    lasts = f"The lease was not ended, and lasts until {clock(keeper.ends_at)}"
     try:
         await keeper.end()
     except LeaseLost:
         pass  # somebody else has it
     except errors.Temporary as error:
-        if not keeper.ends_at:
-            return  # what has prevented the lease is raised
-        advice = "To end it and remove the copies that wait, replace --forward or --to-dev by --stop"
-        raise CommandError(f"{lasts}: {error.detail}. {advice}") from error
+        if keeper.ends_at:
+            advice = "To end it and remove the copies that wait, replace --forward or --to-dev by --stop"
+            raise CommandError(f"{_lasting_text(keeper)}: {error.detail}. {advice}") from error
     except asyncio.CancelledError:  # a second Ctrl-C
         if keeper.ends_at:
-            say(lasts)
+            say(_lasting_text(keeper))
         raise
+
+
+def _lasting_text(keeper: LeaseKeeper) -> str:
+    return f"The lease was not ended, and lasts until {clock(keeper.ends_at)}"
 
 
 async def _forward_all(keeper: LeaseKeeper, courier: Courier) -> None:
@@ -462,11 +308,14 @@ async def _renew_forever(keeper: LeaseKeeper) -> None:
 
 
 async def _stop(keeper: LeaseKeeper, inboxes: Inboxes, where: str) -> None:
-    """Delete the lease of any process of this user on this machine, and remove its inbox. Raises CommandError."""
+    """Delete the lease of this user on this machine, with --take-over also another one's, and remove its inbox.
+
+    Raises CommandError if it is another one's, and Temporary and InboxFault.
+    """
     lease = keeper.lease
     what = f"end the lease of {lease.source} as {lease.developer}, and remove its copies"
     with audit.audited(state_folder(), where, "hookchain listen", what):
-        await keeper.find()
+        await keeper.adopt_stored()  # raises if it is another one's
         await keeper.leases.delete(tap.PARTITION, lease.name)
         await inboxes.remove(lease.name)
         say(f"The lease {lease.developer!r} of {lease.source} has ended, and its copies are removed")

@@ -11,9 +11,11 @@ from typing import Final
 import pytest
 
 from deploy.cli import listen, listen_forwarding
-from deploy.cli.listen import LeaseKeeper, LeaseLost
+from deploy.cli.listen import LocalSecrets
 from deploy.cli.listen_forwarding import Courier, Target, copied_request
+from deploy.cli.listen_lease import LeaseKeeper, LeaseLost
 from deploy.cloud_access.inboxes import AwsInboxes, GoogleInboxes, Inboxes, InboxFault, NoInbox, Received
+from deploy.config.configured import Configured
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
@@ -28,6 +30,7 @@ from shared.jsontext import Json, JsonObject, base64_text, to_json
 from shared.ports import EVENTS
 from shared.push import Push
 from shared.secrets import variable_name
+from shared.signatures.auth_scheme import read_scheme
 from shared.signatures.aws_v4 import Credentials
 from shared.tap import KEPT_SECONDS, MAX_LEASE_SECONDS, MAX_SKEW_SECONDS, PARTITION, Lease, request_of
 from shared.times import rfc3339
@@ -243,6 +246,14 @@ def test_a_signature_over_the_url_or_by_a_key_pair_is_explained(run: Run) -> Non
     assert f"Its public key for your application: {public_key}" in output
     assert public_key in run(*FORWARD, source="keyed")
     assert "not signed by aws-sns: only the provider has the key" in run(*FORWARD, source="sns")
+
+
+def test_a_generated_key_pair_leaves_the_other_secrets_of_the_shell(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text("GITHUB_SECRET=of-the-file\n", encoding="utf-8")
+    here = LocalSecrets(Configured({"GITHUB_SECRET": "of-the-shell"}, None, {}, {}), env_file, tmp_path)
+    here.prepare(read_scheme({"scheme": "ed25519", "header": "x-signature", "secret": "public-key"}))
+    assert here.environ["GITHUB_SECRET"] == "of-the-shell"
 
 
 def test_a_lease_of_another_machine_is_neither_taken_nor_stopped_unless_it_is_said(run: Run, cloud: Cloud) -> None:

@@ -1,23 +1,28 @@
 """The default mail: what happened, when and by whom, every field, and the body as received.
 
-The frame of its HTML is templates/page.html, which the digest's mail has, too. Its own rows are written here without
-templates: with Jinja2, notify took 617 µs of CPU for an event and its mail, and takes 410 µs. The event is a sender's:
-each value is escaped in HTML.
+`default_body` finds the parts of the mail, and mail_page.py writes them. The event is a sender's: each value is escaped
+in HTML.
 """
 
 import json
 import re
-from dataclasses import dataclass, replace
 from datetime import UTC
-from functools import cache, lru_cache
-from html import escape
-from pathlib import Path
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
 import orjson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from functions.notify.destinations.email.mail import Attachment, MailBody
+from functions.notify.destinations.email.mail_page import (
+    HtmlPage,
+    MailPage,
+    ReceivedBody,
+    Row,
+    as_html,
+    escaped,
+    html_of_page,
+    text_of_page,
+)
 from functions.notify.message_text import title_of, visible
 from shared import jsontext, times
 from shared.delivery import Delivery
@@ -37,9 +42,6 @@ MAX_JOINED_CHARACTERS: Final = 80
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
 """What a mail program shows beside the subject: the first rows."""
-MAX_RULE: Final = 72
-"""The length of the line under the title in the text: no longer than a line of a mail."""
-MORE_ROWS: Final = "There are more fields; the body has them all."
 NOTHING: Final = "—"
 NAMELESS: Final = "value"
 """The name of a value that is all of the data."""
@@ -68,69 +70,12 @@ _ATTACHED_AS: Final = (
     ("html", "body.html.txt", "text/plain"),
 )
 
-# Attributes have single quotes and the page is ASCII, because JSON for a mail service takes six times longer otherwise.
-_TABLE: Final = "cellpadding='0' cellspacing='0' border='0'"
-_TABLE_STYLE: Final = "border-top:2px solid #dfe3e8;border-collapse:collapse;font-size:14px;line-height:20px;"
-_BREAKS: Final = "word-break:break-word;"
-_FACT_START: Final = (
-    "<tr>\n<td class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'>"
-)
-_FACT_MIDDLE: Final = f"</td>\n<td class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAKS}'>"
-_ROW_START: Final = (
-    "<tr>\n<th class='soft line' scope='row' align='left' valign='top' width='34%' style='padding:8px 14px 8px 0;"
-    f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAKS}'>"
-)
-_ROW_MIDDLE: Final = (
-    "</th>\n<td class='value line' valign='top' dir='auto' style='padding:8px 0;border-bottom:1px solid #eceff2;"
-    f"color:#12161c;white-space:pre-wrap;{_BREAKS}'>"
-)
-_ROW_END: Final = "</td>\n</tr>\n"
-_MORE: Final = "class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'"
-_NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
-_STRONG: Final = "class='strong' style='color:#12161c;font-weight:600;'"
-_CODE: Final = (
-    "class='code' style='margin:0;padding:12px 14px;background:#f6f7f9;border:1px solid #e4e7eb;border-radius:6px;"
-    'font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:12px;'
-    f"line-height:18px;color:#2b323b;white-space:pre-wrap;{_BREAKS}'"
-)
-
-
-class Row(NamedTuple):
-    """A row of the table of fields. `cut` says how much of a longer value is shown; empty if all of it is."""
-
-    name: str
-    value: str
-    cut: str = ""
-    is_link: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedBody:
-    """The body of the event: `text` if the mail shows it, `attachment` if it is attached; always one of them."""
-
-    title: str
-    note: str
-    text: str | None
-    attachment: Attachment | None
-
-
-class MailPage(NamedTuple):
-    """The parts of a mail about an event. `facts` are names and values; `preview` is shown beside the subject."""
-
-    title: str
-    preview: str
-    facts: list[tuple[str, str]]
-    rows: list[Row]
-    has_more_rows: bool
-    body: ReceivedBody
-    event_id: str
-
 
 def default_body(delivery: Delivery, event: Event) -> MailBody:
     """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
     body = received_body(event)
     rows, has_more_rows = rows_of(event.data)
-    first_fields = " · ".join([f"{name}: {value}" for name, value, _, _ in rows[:MAX_PREVIEW_ROWS]])
+    first_fields = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])
     preview = " ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS]
     facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
     known_facts = [(name, value) for name, value in facts if value]
@@ -146,11 +91,12 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
     text = text_of_page(page)
     special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
-    if not special_characters:  # the text has all that the HTML shows
-        html = html_of_page(page, html_origin)
+    if not special_characters:
+        # The HTML has the texts of the page, which are all in its text too. The preview is made of rows.
+        html = html_of_page(HtmlPage(page), html_origin)
     else:
         text = visible(text)
-        html = visible(html_of_page(_escaped(page), html_origin))
+        html = visible(html_of_page(escaped(page), html_origin))
     return MailBody(text + text_origin, html, (body.attachment,) if body.attachment else ())
 
 
@@ -159,101 +105,6 @@ def _origin(route: str, destination: str) -> tuple[str, str]:
     """Return how the event came, as text and as HTML."""
     origin = visible(f", by the route “{route}” to “{destination}”.")
     return origin, as_html(origin).encode("ascii", "xmlcharrefreplace").decode()
-
-
-def text_of_page(page: MailPage) -> str:
-    """Return the text up to the route that the event came by."""
-    name_width = max([len(name) for name, _ in page.facts])
-    lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
-    lines += [f"{name.ljust(name_width)}  {value}" for name, value in page.facts]
-    if page.rows:
-        lines.append("")
-    for name, value, cut, _ in page.rows:
-        line = f"{name}: {value} {cut}" if cut else f"{name}: {value}"
-        lines.append(line.replace("\n", "\n    "))
-    if page.has_more_rows:
-        lines.append(MORE_ROWS)
-    lines += ["", f"{page.body.title} ({page.body.note})"]
-    if page.body.text:
-        lines += ["", page.body.text]
-    lines += ["", "-- ", f"Event {page.event_id}"]
-    return "\n".join(lines)
-
-
-def _escaped(page: MailPage) -> MailPage:
-    """Return the page with each of its texts as HTML."""
-    return page._replace(
-        title=as_html(page.title),
-        preview=as_html(page.preview),
-        facts=[(name, as_html(value)) for name, value in page.facts],
-        rows=[row._replace(name=as_html(row.name), value=as_html(row.value)) for row in page.rows],
-        body=replace(page.body, note=as_html(page.body.note), text=as_html(page.body.text or "")),
-        event_id=as_html(page.event_id),
-    )
-
-
-def as_html(text: str) -> str:
-    """Return text between tags as HTML."""
-    return escape(text, quote=False)
-
-
-def html_of_page(page: MailPage, origin: str) -> str:
-    """Return the HTML of a page. Its texts and the origin are HTML."""
-    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{value}{_ROW_END}" for name, value in page.facts])
-    table = ""
-    if page.rows:
-        rows = "".join([_row_html(row) for row in page.rows])
-        more = f"<p {_MORE}>{MORE_ROWS}</p>\n" if page.has_more_rows else ""
-        table = f"""\
-<tr><td class='side' style='padding:0 30px 20px;'>
-<table class='line' width='100%' {_TABLE} style='{_TABLE_STYLE}'>
-{rows}</table>
-{more}</td></tr>
-"""
-    body_text = f"<div {_CODE}>{page.body.text}</div>\n" if page.body.text else ""
-    content = f"""\
-<tr><td class='side' style='padding:10px 30px 18px;'>
-<table role='presentation' {_TABLE} style='font-size:14px;line-height:20px;'>
-{facts}</table>
-</td></tr>
-{table}<tr><td class='side' style='padding:2px 30px 24px;'>
-<p {_NOTE}><span {_STRONG}>{page.body.title}</span> &nbsp;{page.body.note}</p>
-{body_text}</td></tr>
-"""
-    preview = page.preview.replace("·", "&middot;")
-    start, title_end, preview_end, content_start, content_end, end = _frame()
-    head = f"{start}{page.title}{title_end}{preview}{preview_end}{page.title}{content_start}"
-    return f"{head}{content}{content_end}Event {page.event_id}{origin}{end}"
-
-
-def _row_html(row: Row) -> str:
-    """Return a row of the table. A line of its name may break after each full stop."""
-    name, value, cut, is_link = row
-    if is_link:  # a web address has no quotation mark
-        value = f"<a class='link' href='{value}' style='color:#1d5fd1;'>{value}</a>"
-    if cut:
-        value += f"<span class='soft' style='color:#667080;'> {cut}</span>"
-    return f"{_ROW_START}{name.replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
-
-
-@cache
-def _frame() -> list[str]:
-    """Return what is before, between and after the title, the preview, the title, the content and the origin."""
-    mark = "\0"  # the template itself does not have this character
-    return templates().get_template("page.html").render(title=mark, preview=mark, content=mark, origin=mark).split(mark)
-
-
-@cache
-def templates() -> Environment:
-    """Return the templates of the folder `templates`. In HTML, values are escaped."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(["html"]),
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
 
 
 def _when(event: Event) -> str:
@@ -298,7 +149,11 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
 
 
 def indented(data: jsontext.Json) -> str:
-    """Return the data as JSON, indented if the result is short: deeply nested lists grow by indenting."""
+    """Return the data as JSON, or a text as it is.
+
+    JSON is indented if its compact form has at most MAX_INLINE_BYTES, and if it does not grow by more than MAX_GROWTH
+    times by that, as deeply nested lists do.
+    """
     if isinstance(data, str):
         return data
     try:

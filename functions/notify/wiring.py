@@ -52,6 +52,28 @@ def destinations_or_exit() -> Mapping[str, registry.Configured]:
         return read_destinations(slice_or_exit("notify"))
 
 
+# The context of destinations has these three functions, and not what they return: each part is made once, at the first
+# attempt that needs it, and shared by all destinations.
+
+
+@cache
+def fetch() -> "Fetch":
+    return platform.fetch()
+
+
+@cache
+def cloud() -> "CloudIdentity":
+    return platform.cloud_identity(settings())
+
+
+@cache
+def tokens() -> "TokenCache":
+    # Imported here, because few destinations need an access token.
+    from shared.outgoing.access_tokens import TokenCache
+
+    return TokenCache()
+
+
 @cache
 def service() -> entry.Service:
     """Return the parts behind the paths of notify, made at the first call.
@@ -140,10 +162,11 @@ def _spans(clock: ports.Clock) -> "NotifySpans | None":
 
 
 def _caps(clock: ports.Clock) -> caps.Caps | None:
-    """Return the caps; None where no destination has one, and no subscriber's endpoint may."""
+    """Return the caps; None if no destination has one, and there are no subscribers, whose endpoints may have one."""
     destinations = destinations_or_exit().values()
-    all_options = [options for configured in destinations for options in (configured, configured.alerts) if options]
-    has_caps = any(options.rate or options.in_flight for options in all_options)
+    # A destination can have other options for the alerts that it gets.
+    alert_options = [configured.alerts for configured in destinations if configured.alerts]
+    has_caps = any(options.rate or options.in_flight for options in (*destinations, *alert_options))
     if not has_caps and "subscribers" not in _slice():
         return None
     return caps.Caps(lambda: platform.grants(settings()), clock)
@@ -159,7 +182,7 @@ def _instances(gate: "ProcessGate", clock: ports.Clock) -> "InstanceLeases | Non
 
 
 def _alerts(bus: ports.Bus) -> "AlertPublisher | None":
-    """Return what publishes alerts; None if there are none."""
+    """Return what publishes alerts; None if the configuration has none."""
     if "alerts" not in _slice():
         return None
     from functions.notify.alerts.publisher import AlertPublisher, read_alert_settings
@@ -208,11 +231,11 @@ def _renewals(context: Context, alerts: "AlertPublisher | None") -> "Task":
     expiry = hook_expiry.HookExpiry(
         jsontext.mappings_at(_slice(), "hooks"),
         platform.documents(settings()),
-        context.fetch(),
-        context.secrets,
-        context.clock,
-        alerts,
-        _records,
+        fetch=context.fetch(),
+        secrets=context.secrets,
+        clock=context.clock,
+        alerts=alerts,
+        records=_records,
     )
     return Task("renewing webhooks", hook_expiry.EVERY_SECONDS, expiry.check)
 
@@ -222,28 +245,41 @@ def _recovery(context: Context, bus: ports.Bus, journal: "Journal | None", alert
     from functions.notify.recovery import listing, recovery
     from functions.notify.waiting.side_tasks import Task
 
-    recovery_settings = listing.read_recovery_settings(_slice())
     events = recovery.Recovery(
-        recovery_settings, context.fetch(), context.secrets, bus, journal, _records, context.clock, alerts
+        listing.read_recovery_settings(_slice()),
+        fetch=context.fetch(),
+        secrets=context.secrets,
+        bus=bus,
+        journal=journal,
+        records=_records,
+        clock=context.clock,
+        alerts=alerts,
     )
+    # More often than a source is due, because a recovery that has more to do is continued sooner.
     return Task("recovering events", recovery.CONTINUED_SECONDS, events.run)
 
 
 @cache
 def _records() -> "Records":
-    """Open the store once for all that use it."""
+    """Open the store of records, once for all that use it. Raises Temporary."""
     return platform.records(settings())
 
 
 def _groups(notifier: Notifier) -> "Closer | None":
-    """Return what closes groups; None if no destination gathers."""
+    """Return what closes groups; None if no destination gathers deliveries or gets alerts, which are gathered too."""
     destinations = notifier.destinations.configured
     if not any(configured.gather or configured.alerts for configured in destinations.values()):
         return None
     from functions.notify.digests.closing import Closer
 
     return Closer(
-        destinations, notifier.ledger, notifier.bus, _records, notifier.clock, notifier.recipients, notifier.spans
+        destinations,
+        notifier.ledger,
+        notifier.bus,
+        _records,
+        notifier.clock,
+        recipients=notifier.recipients,
+        spans=notifier.spans,
     )
 
 
@@ -268,27 +304,6 @@ def _recipients(context: Context) -> "Recipients | None":
 
     read_people = people_reader(_slice().get("people"), context.fetch, context.secrets, context.clock)
     return Recipients(read_people, context.blobs)
-
-
-# Each of these three is made once, at the first request that needs it, and shared by all destinations.
-
-
-@cache
-def fetch() -> "Fetch":
-    return platform.fetch()
-
-
-@cache
-def cloud() -> "CloudIdentity":
-    return platform.cloud_identity(settings())
-
-
-@cache
-def tokens() -> "TokenCache":
-    # Imported here, because few destinations need an access token.
-    from shared.outgoing.access_tokens import TokenCache
-
-    return TokenCache()
 
 
 @cache

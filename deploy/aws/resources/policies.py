@@ -200,7 +200,7 @@ def _configured_rights(needed: NeededFunction) -> Iterator[Right]:
         if isinstance(place, buses.BucketPlace) and place.is_s3:
             yield from _objects_of_destination(place)
     for service, action in PUBLISH.items():
-        if arns := tuple(bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.service == service):
+        if arns := tuple(bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.arn_service == service):
             yield Right((action,), arns, "For the destinations that publish as this role")
 
 

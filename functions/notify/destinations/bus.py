@@ -36,7 +36,7 @@ from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequ
 Service = Literal["pubsub", "sns", "sqs", "eventbridge"]
 SERVICES: Final[tuple[Service, ...]] = ("pubsub", "sns", "sqs", "eventbridge")
 FIFO: Final = ".fifo"
-MAX_OWN_ATTRIBUTES: Final = 2
+MAX_FURTHER_ATTRIBUTES: Final = 2
 """SNS and SQS deliver 10 attributes with a message, of which eight are Hookchain's."""
 
 _TOPIC: Final = re.compile(r"projects/([a-z][a-z0-9:.-]{4,60}[a-z0-9])/topics/([A-Za-z][A-Za-z0-9._~+%-]{2,254})")
@@ -51,9 +51,9 @@ _ARN_NAMES: Final = {
     "events": re.compile(r"event-bus/[A-Za-z0-9._/-]{1,256}"),
 }
 _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-_OWN_NAMES: Final = re.compile(r"(ce-|hookchain-|goog|aws|amazon|content-type$)", re.IGNORECASE)
-# The settings, and the services that have no use for some of them.
-_ONLY_FOR: Final[dict[str, tuple[Service, ...]]] = {
+_RESERVED_NAMES: Final = re.compile(r"(ce-|hookchain-|goog|aws|amazon|content-type$)", re.IGNORECASE)
+# The settings that only some services have.
+_SERVICES_OF_SETTING: Final[dict[str, tuple[Service, ...]]] = {
     "ordering_key": ("pubsub",),
     "location": ("pubsub",),
     "group": ("sns", "sqs"),
@@ -125,9 +125,9 @@ class GoogleTopic(NamedTuple):
 
 
 class AwsBus(NamedTuple):
-    """A topic, a queue or an event bus on AWS, by the parts of its ARN. The service `events` is EventBridge."""
+    """A topic, a queue or an event bus on AWS, by the parts of its ARN. There, EventBridge has the name `events`."""
 
-    service: Literal["sns", "sqs", "events"]
+    arn_service: Literal["sns", "sqs", "events"]
     region: str
     account: str
     resource: str
@@ -135,17 +135,17 @@ class AwsBus(NamedTuple):
 
     @property
     def arn(self) -> str:
-        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
+        return f"arn:{self.partition}:{self.arn_service}:{self.region}:{self.account}:{self.resource}"
 
     @property
     def origin(self) -> str:
         """Return the URL of the service in the region."""
         suffix = ".cn" if self.partition == "aws-cn" else ""
-        return f"https://{self.service}.{self.region}.amazonaws.com{suffix}"
+        return f"https://{self.arn_service}.{self.region}.amazonaws.com{suffix}"
 
     @property
     def is_fifo(self) -> bool:
-        return self.service != "events" and self.resource.endswith(FIFO)
+        return self.arn_service != "events" and self.resource.endswith(FIFO)
 
 
 @lru_cache(maxsize=1_000)
@@ -176,11 +176,11 @@ def _partition(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
-def _is_of(service: str, rule: str) -> AfterValidator:
+def _is_of(arn_service: str, rule: str) -> AfterValidator:
     """Return the validator of the name of a bus of that service. `rule` is its error."""
 
     def verify(text: str) -> None:
-        if aws_bus(text).service != service:
+        if aws_bus(text).arn_service != arn_service:
             raise ValueError(rule)
 
     return checked_by(verify)
@@ -255,7 +255,7 @@ class Settings(KindSettings):
     @model_validator(mode="after")
     def _settings_fit(self) -> Self:
         service = self.service
-        for name, services in _ONLY_FOR.items():
+        for name, services in _SERVICES_OF_SETTING.items():
             if getattr(self, name) is not None and service not in services:
                 raise ValueError(f"{name}: has no effect on {service}; take it out")
         if service != "pubsub" and (self.access_key_id is None) != (self.secret is None):
@@ -265,13 +265,13 @@ class Settings(KindSettings):
     @model_validator(mode="after")
     def _attributes_fit(self) -> Self:
         for name in self.attributes:
-            if not _ATTRIBUTE_NAME.fullmatch(name) or _OWN_NAMES.match(name):
+            if not _ATTRIBUTE_NAME.fullmatch(name) or _RESERVED_NAMES.match(name):
                 rule = "must be letters, digits, `-` and `_`, and not begin with ce-, hookchain-, goog, aws or amazon"
                 raise ValueError(f"attributes: a name {rule}; got {name!r}")
         if self.service == "eventbridge" and self.attributes:
             raise ValueError("attributes: EventBridge has none; add a field to the data with the route's steps")
-        if self.service in ("sns", "sqs") and len(self.attributes) > MAX_OWN_ATTRIBUTES:
-            raise ValueError(f"attributes: SNS and SQS take {MAX_OWN_ATTRIBUTES} beside Hookchain's own eight")
+        if self.service in ("sns", "sqs") and len(self.attributes) > MAX_FURTHER_ATTRIBUTES:
+            raise ValueError(f"attributes: SNS and SQS take {MAX_FURTHER_ATTRIBUTES} beside Hookchain's own eight")
         return self
 
 
@@ -286,25 +286,23 @@ class _Message(NamedTuple):
     attempt: Attempt
     view: JsonObject
 
-    def text(self) -> str:
-        """Return the text of the message. A document that a step left as text stays as it is. Any other data becomes
-        JSON."""
-        event = self.delivery.event
-        if self.settings.format == "cloudevents":
-            return http_kind.json_body(http_kind.public_cloudevent(event)).decode()
-        if isinstance(event.data, str) and event.data and event.datatype:
-            return event.data.encode("utf-8", "replace").decode()
-        return http_kind.json_body(event.data).decode()
+    def content(self) -> tuple[str, str]:
+        """Return the text of the message, and its content type.
 
-    def content_type(self) -> str:
-        """Return the content type of `text`."""
-        if self.settings.format == "cloudevents":
-            return STRUCTURED
+        A document that a step left as text stays as it is. Any other data becomes JSON.
+        """
         event = self.delivery.event
-        return (event.datatype if isinstance(event.data, str) and event.data else None) or "application/json"
+        if self.settings.format == "cloudevents":
+            return http_kind.json_body(http_kind.public_cloudevent(event)).decode(), STRUCTURED
+        if isinstance(event.data, str) and event.data and event.datatype:
+            return event.data.encode("utf-8", "replace").decode(), event.datatype
+        return http_kind.json_body(event.data).decode(), "application/json"
 
     def attributes(self) -> dict[str, str]:
-        """Return the attributes of the message, without the ones that have no text. Raises Permanent."""
+        """Return the attributes of the message, without the ones that have no text. Raises Permanent.
+
+        With `cloudevents`, Pub/Sub gets none of the event's own: its structured mode has them in the text alone.
+        """
         event = self.delivery.event
         is_pubsub = self.settings.service == "pubsub"
         attributes = {name: self.line(f"attributes.{name}", text) for name, text in self.settings.attributes.items()}
@@ -315,25 +313,25 @@ class _Message(NamedTuple):
                 document.pop(name, None)
             names = tuple(document) if is_pubsub else SMALL
             attributes |= {f"ce-{name}": str(document[name]) for name in names if name in document}
-        if is_pubsub:
-            attributes[CONTENT_TYPE] = self.content_type()
         return {name: text.encode("utf-8", "replace").decode() for name, text in attributes.items() if text}
 
     def line(self, name: str, template: str) -> str:
         """Return the result of a template as one line. Raises Permanent."""
         return http_kind.rendered_line(name, template, self.view)
 
-    def order(self, bus: AwsBus) -> dict[str, str]:
+    def order_parameters(self, bus: AwsBus) -> dict[str, str]:
         """Return the parameters of SNS and SQS that order messages: the group, and for a FIFO topic or queue also the
         id by which it drops a repeat within five minutes. Raises Permanent.
         """
         group = self.line("group", self.settings.group) if self.settings.group else ""
-        order = {"MessageGroupId": bounded_key(group, _GROUP)} if group else {}
+        parameters: dict[str, str] = {}
+        if group:
+            parameters["MessageGroupId"] = bounded_key(group, _GROUP)
         if bus.is_fifo:
-            key = self.attempt.idempotency_key
             # FIFO requires a group. Without one of its own, a message has one for itself, and waits for no other.
-            order = {"MessageGroupId": key, **order, "MessageDeduplicationId": key}
-        return order
+            parameters.setdefault("MessageGroupId", self.attempt.idempotency_key)
+            parameters["MessageDeduplicationId"] = self.attempt.idempotency_key
+        return parameters
 
 
 def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
@@ -342,7 +340,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     target = settings.target
     if isinstance(target, GoogleTopic):
         return _pubsub_request(message, target)
-    return _AWS[target.service](message, target)
+    return _AWS[target.arn_service](message, target)
 
 
 def outcome(response: Response) -> Outcome:
@@ -387,23 +385,23 @@ def _is_receipt(response: Response) -> bool:
 def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
     """Return the request to Pub/Sub. Raises Permanent."""
     settings = message.settings
-    text = message.text()
-    attributes = message.attributes()
+    text, content_type = message.content()
+    attributes = {**message.attributes(), CONTENT_TYPE: content_type.encode("utf-8", "replace").decode()}
     verify_size(size_of(text, attributes), MAX_PUBSUB_BYTES, "Pub/Sub")
     for name, value in attributes.items():
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
             rule = f"attribute {name!r} has more than {MAX_PUBSUB_VALUE_BYTES:,} bytes, which Pub/Sub does not take"
             raise errors.Permanent("output_too_large", rule)
-    written: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
+    pubsub_message: JsonObject = {"data": base64_text(text.encode()), "attributes": {**attributes}}
     if settings.ordering_key and (key := message.line("ordering_key", settings.ordering_key)):
-        written["orderingKey"] = bounded_key(key, _ORDERING_KEY)
+        pubsub_message["orderingKey"] = bounded_key(key, _ORDERING_KEY)
     origin = f"https://{settings.location}-pubsub.googleapis.com" if settings.location else PUBSUB
     url = f"{settings.api_url or origin}/v1/{topic.path}:publish"
     auth = (GoogleOAuthRequestAuth(scheme="google_oauth", scope=PUBSUB_SCOPE, secret=settings.secret),)
     # An emulator requires no token, and a token must not be sent over plain http.
     is_emulated = url.startswith("http://")
     return http_kind.json_request(
-        url, {"messages": [written]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
+        url, {"messages": [pubsub_message]}, auth=() if is_emulated else auth, allow_private=settings.allow_private
     )
 
 
@@ -411,12 +409,12 @@ def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
     """Return the request to SQS. Raises Permanent."""
     text, attributes = _aws_content(message, MAX_AWS_BYTES, "SQS")
     origin = message.settings.api_url or queue.origin
-    written: JsonObject = {name: {"DataType": _STRING, "StringValue": value} for name, value in attributes.items()}
+    values: JsonObject = {name: {"DataType": _STRING, "StringValue": value} for name, value in attributes.items()}
     body: JsonObject = {
         "QueueUrl": f"{origin}/{queue.account}/{queue.resource}",
         "MessageBody": text,
-        "MessageAttributes": written,
-        **message.order(queue),
+        "MessageAttributes": values,
+        **message.order_parameters(queue),
     }
     return _aws_action(message.settings, queue, "AmazonSQS.SendMessage", "1.0", body)
 
@@ -429,7 +427,7 @@ def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
     for number, (name, value) in enumerate(attributes.items(), 1):
         entry = f"MessageAttributes.entry.{number}"
         form |= {f"{entry}.Name": name, f"{entry}.Value.DataType": _STRING, f"{entry}.Value.StringValue": value}
-    form |= message.order(topic)
+    form |= message.order_parameters(topic)
     headers = (("content-type", "application/x-www-form-urlencoded; charset=utf-8"),)
     url = f"{settings.api_url or topic.origin}/"
     content = urlencode(form).encode()
@@ -485,7 +483,7 @@ def _time(event: Event) -> int:
 
 def _aws_content(message: _Message, limit: int, service: str) -> tuple[str, dict[str, str]]:
     """Return the text and the attributes as SNS and SQS accept them. Raises Permanent."""
-    text = xml_safe(message.text())
+    text = xml_safe(message.content()[0])
     attributes = {name: xml_safe(value) for name, value in message.attributes().items()}
     verify_size(size_of(text, attributes, len(_STRING)), limit, service)
     return text, attributes
@@ -502,7 +500,7 @@ def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body
 def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:
     """Return the scheme that signs a request: by the access key, or without one by the function's role."""
     keys = {"access_key_id": settings.access_key_id, "secret": settings.secret}
-    return (AwsRequestAuth(scheme="aws", service=bus.service, region=bus.region, **keys),)
+    return (AwsRequestAuth(scheme="aws", service=bus.arn_service, region=bus.region, **keys),)
 
 
 def xml_safe(text: str) -> str:

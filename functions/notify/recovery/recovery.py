@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 EVERY_SECONDS: Final = 300.0
 """The time from one run for a source to the next."""
 CONTINUED_SECONDS: Final = 30.0
-"""The same time if requests are left to send."""
 """The next run may begin so soon if requests are left. Less than the minute between two sweeps."""
 RUN_SECONDS: Final = LIMIT_SECONDS - 5.0
 """The rest of the time is for the publication and the record. A run that is cut off would be repeated."""

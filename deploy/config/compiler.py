@@ -58,7 +58,7 @@ class Checked:
 
     faults       the faults. If there are none, `config` is not None, and `settings` has each destination
     config       the whole configuration; None if it does not have the shape of the model
-    settings     the settings of the destinations without faults, by name
+    settings     the settings of the destinations that the models of their kinds accept, by name
     people_list  the people of the file, and of the files that it names
     event_types  the event types of subscribers, of the file and of the files that it names
     """
@@ -95,9 +95,9 @@ def check_config(file: ConfigFile) -> Checked:
         *cases.case_faults(file),
     ]
     if config is not None:
-        faults += destination.gathering_faults(file, config.destinations, settings)
-        faults += alerts.unfit_for_alerts(file, config.alerts, config.sources, config.destinations, settings)
-        faults += develop.unfit_for_copies(file, config.develop, config.sources)
+        faults += destination.waiting_faults(file, config.destinations, settings)
+        faults += alerts.alert_destination_faults(file, config.alerts, config.sources, config.destinations, settings)
+        faults += develop.copied_source_faults(file, config.develop, config.sources)
     return Checked(faults, config, settings, people_list, event_types)
 
 
@@ -205,7 +205,7 @@ def _sources_mailed_as_they_came(config: Configuration) -> set[str]:
     without_template = {
         name
         for name, destination in config.destinations.items()
-        if isinstance(email := destination.kinds.get("email"), dict) and not email.keys() & {"html", "text"}
+        if isinstance(email := destination.settings_of("email"), dict) and not email.keys() & {"html", "text"}
     }
     sources: set[str] = set()
     for each in config.routes:

@@ -1,16 +1,18 @@
 """Find the settings of a configuration without faults that are allowed and rarely meant.
 
-`configuration_warnings` goes through the file section by section. Each function yields the rules that its part breaks:
-texts for the operator that say what happens, and what to write instead.
+`configuration_warnings` goes through the file section by section. A warning is a text for the operator that says what
+happens, and what to write instead. The functions `*_texts` yield the texts about one value, and the functions
+`*_warnings` those of a section, each after its place. expression_warnings.py has the texts about what can be anywhere.
 """
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
 from deploy.config.configuration import Configuration
+from deploy.config.expression_warnings import comparison_texts, keyword_texts, template_texts
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.alerts import alert_destinations
 from deploy.config.sections.auth import Auth, LinkAuth, PathAuth, QueryAuth
@@ -21,8 +23,9 @@ from deploy.config.sections.develop import redact_warnings
 from deploy.config.sections.provider_event_types import EventTypes, known_event_types
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
-from deploy.config.sections.subscribers import subscribers_destinations, subscribers_warnings
+from deploy.config.sections.subscribers import subscribers_warnings, tell_destinations
 from deploy.config.slices import retention_warning
+from functions.notify.registry import SUBSCRIBERS
 from functions.transform.comparisons import compared_paths
 from functions.transform.program import Program, read_program
 from functions.transform.routes import Route
@@ -31,19 +34,18 @@ from functions.transform.steps.compose import Map, Template
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.steps.values import Cast, Default, Set
-from shared.casting import CASTS
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
-from shared.expressions import Expression, is_true, names_of_path
-from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, to_json, values_in
+from shared.expressions import Expression, is_true
+from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, values_in
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
 from shared.times import duration_text
 
 if TYPE_CHECKING:
-    from jmespath.visitor import _TreeNode
+    pass
 
-Rule: TypeAlias = tuple[DocumentPath, str]
+PlacedWarning: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
 _NUMBERS_OF_EVENT: Final = ("hops",)
 """The fields of an event that are numbers, besides those in its data."""
@@ -54,34 +56,34 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
     config = Configuration.model_validate(file.document)
     program = read_program(slices["transform"])
     compiled_sources = mappings_at(slices["receive"], "sources")
-    rules = [
-        *_source_rules(config, compiled_sources),
-        *_route_rules(config, program, compiled_sources),
-        *_chain_rules(program),
-        *_destination_rules(config),
-        *_retention_rules(file, slices["notify"]),
-        *_unit_rules(file.document),
-        *_develop_rules(config, compiled_sources),
+    placed = [
+        *_source_warnings(config, compiled_sources),
+        *_route_warnings(config, program, compiled_sources),
+        *_chain_warnings(program),
+        *_destination_warnings(config),
+        *_retention_warnings(file, slices["notify"]),
+        *_unit_warnings(file.document),
+        *_develop_warnings(config, compiled_sources),
     ]
-    warnings = {fault_at(file, path, rule) for path, rule in rules}
+    warnings = {fault_at(file, path, text) for path, text in placed}
     return sorted({*warnings, *misleading_values(file), *subscribers_warnings(file)})
 
 
 # Sources
 
 
-def _source_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
+def _source_warnings(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[PlacedWarning]:
     for name, source in config.sources.items():
-        for rule in (*source_warnings(name, source, config), *_misspelled_keywords(compiled[name].get("schema"))):
-            yield ("sources", name), rule
+        for text in (*_source_texts(name, source, config), *keyword_texts(compiled[name].get("schema"))):
+            yield ("sources", name), text
         if not any(name in route.from_ or "all" in route.from_ for route in config.routes):
             yield ("sources", name), "no route matches its events: they are stored and not delivered"
 
 
-def source_warnings(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
+def _source_texts(name: str, source: SourceConfig, config: Configuration) -> Iterator[str]:
     """Yield the warnings about who may send to the source, and about repeated or missing events."""
     if source.bus:
-        yield from bus_warnings(source.bus)
+        yield from _bus_texts(source.bus)
         return
     if source.accepts_anybody:
         yield "`auth: none` accepts events from anyone who finds its URL"
@@ -90,9 +92,9 @@ def source_warnings(name: str, source: SourceConfig, config: Configuration) -> I
     for scheme in source.auth:
         if isinstance(scheme, PathAuth | QueryAuth):
             yield f"a token in the {scheme.scheme} ends up in logs and histories; use a header if the sender can"
-        yield from auth_warnings(scheme)
-    yield from _identity_warnings(source)
-    yield from provider_warnings(source, config.public_url)
+        yield from auth_texts(scheme)
+    yield from _identity_texts(source)
+    yield from provider_texts(source, config.public_url)
     if source.public_url and not source.public_url.endswith((f"/{name}", f"/{name}/")):
         ending = f"it ends with /{name} or /{name}/"
         yield f"`public_url` must be the whole URL that its sender calls: {ending}, unless a proxy changes it"
@@ -100,7 +102,7 @@ def source_warnings(name: str, source: SourceConfig, config: Configuration) -> I
         yield "`allow` checks the address that connects; behind a proxy, as on Cloud Run, add `trusted_proxies: 1`"
 
 
-def bus_warnings(bus: BusSourceConfig) -> Iterator[str]:
+def _bus_texts(bus: BusSourceConfig) -> Iterator[str]:
     """Yield on which clouds the source gets no messages, or not all."""
     if bus.kind == "pubsub":
         yield "`pubsub` brings messages on Google Cloud and with `make dev`: on AWS, this source gets none"
@@ -110,7 +112,7 @@ def bus_warnings(bus: BusSourceConfig) -> Iterator[str]:
         yield f"S3 has no event for {' and '.join(lacking)}: on AWS, this source gets none of these"
 
 
-def _identity_warnings(source: SourceConfig) -> Iterator[str]:
+def _identity_texts(source: SourceConfig) -> Iterator[str]:
     if _signs(source):
         if source.provider is None and not source.id and not source.dedupe:
             yield (
@@ -119,7 +121,7 @@ def _identity_warnings(source: SourceConfig) -> Iterator[str]:
             )
     elif source.dedupe == "signed":
         yield "`dedupe: signed` has no effect: its sender signs nothing; set `id`, or `dedupe: body`"
-    elif not _has_id(source):
+    elif not _recognizes_repeats(source):
         yield "no `id` and no `dedupe: body`: an event that its sender repeats after a 503 may be delivered twice"
 
 
@@ -130,15 +132,15 @@ def _signs(source: SourceConfig) -> bool:
     return bool(schemes) and all(read_scheme(each.model_dump(exclude_none=True)).signs_content for each in schemes)
 
 
-def _has_id(source: SourceConfig) -> bool:
-    """A link that is valid once has an id of its own."""
+def _recognizes_repeats(source: SourceConfig) -> bool:
+    """Return whether a repeated event is recognized: by its id, by `dedupe`, or because its link is valid once."""
     if source.id or source.dedupe or any(isinstance(scheme, LinkAuth) for scheme in source.auth):
         return True
     event = load_catalogue()[source.provider].event if source.provider else None
     return event is not None and bool(event.id or event.dedupe)
 
 
-def provider_warnings(source: SourceConfig, default_url: str | None) -> Iterator[str]:
+def provider_texts(source: SourceConfig, default_url: str | None) -> Iterator[str]:
     """Yield warnings about what the source takes from the catalogue; none for an unknown provider."""
     entry = load_catalogue().get(source.provider or "")
     if entry is None or not source.uses_provider_auth:
@@ -159,7 +161,7 @@ def _signs_time(scheme: Auth) -> bool:
     return has_age or bool(getattr(scheme, "timestamp", None) or getattr(scheme, "max_age", None))
 
 
-def auth_warnings(scheme: Auth) -> Iterator[str]:
+def auth_texts(scheme: Auth) -> Iterator[str]:
     """Yield what a signature scheme leaves open to an attacker."""
     if not isinstance(scheme, SignedAuth):
         return
@@ -196,21 +198,23 @@ _REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
 _TYPOGRAPHIC: Final = re.compile("[\u2018\u2019\u201c\u201d]")
 
 
-def _route_rules(config: Configuration, program: Program, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
+def _route_warnings(
+    config: Configuration, program: Program, compiled: Mapping[str, JsonObject]
+) -> Iterator[PlacedWarning]:
     for number, (route, compiled_route) in enumerate(zip(config.routes, program.routes, strict=True)):
-        for rule in (
-            *_selection_rules(route, config, number),
-            *_text_rules(compiled_route, compiled),
-            *_step_rules(compiled_route.chain.steps),
+        for text in (
+            *_selection_texts(route, config, number),
+            *_number_texts(compiled_route, compiled),
+            *_step_texts(compiled_route.chain.steps),
         ):
-            yield ("routes", number), rule
-        for rule in _type_rules(route, config):
-            yield ("routes", number, "types"), rule
-        for rule in comparison_rules(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
-            yield ("routes", number, "where"), rule
+            yield ("routes", number), text
+        for text in _type_texts(route, config):
+            yield ("routes", number, "types"), text
+        for text in comparison_texts(route.where, _NUMBERS_OF_EVENT) if route.where is not None else ():
+            yield ("routes", number, "where"), text
 
 
-def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
+def _selection_texts(route: RouteConfig, config: Configuration, number: int) -> Iterator[str]:
     if not route.enabled:
         yield "is disabled (`enabled: false`)"
         return
@@ -223,7 +227,7 @@ def _selection_rules(route: RouteConfig, config: Configuration, number: int) -> 
     if route.where is not None and _is_never(Expression(route.where)):
         yield f"can never match: `where: {route.where}` is always false"
     has_list = _event_types_of(route, config) is not None
-    for glob in route.types or ():
+    for glob in route.types:
         if "," in glob or (" " in glob.strip() and not has_list):
             parts = ", ".join(each for each in re.split(r"[,\s]+", glob) if each)
             yield f"`types` has {glob!r}, which is one type with a comma or a space in it: write a list, [{parts}]"
@@ -269,7 +273,7 @@ def _same(one: RouteConfig, other: RouteConfig) -> bool:
     return one.model_dump(exclude=own) == other.model_dump(exclude=own)
 
 
-def _type_rules(route: RouteConfig, config: Configuration) -> Iterator[str]:
+def _type_texts(route: RouteConfig, config: Configuration) -> Iterator[str]:
     """Yield each pattern in `types` that matches no known event type of the route's providers."""
     listed = _event_types_of(route, config)
     if not listed:
@@ -302,7 +306,7 @@ _UNTYPED: Final = ("xml", "form", "multipart", "csv")
 """The formats without numbers: every value in them is text."""
 
 
-def _text_rules(route: Route, compiled_sources: Mapping[str, JsonObject]) -> Iterator[str]:
+def _number_texts(route: Route, compiled_sources: Mapping[str, JsonObject]) -> Iterator[str]:
     """Yield each comparison with a number of a value that XML, forms or CSV carry as text: it is always false."""
     names = sorted(compiled_sources if route.sources is None else route.sources)
     untyped = [name for name in names if _carries_text(compiled_sources[name])]
@@ -316,10 +320,11 @@ def _text_rules(route: Route, compiled_sources: Mapping[str, JsonObject]) -> Ite
 
 
 def _compared_with_numbers(route: Route) -> Iterator[str]:
+    """Yield the paths that are compared with a number while their values are as the source sent them."""
     if route.where is not None:
         yield from compared_paths(route.where)
     for named in route.chain.steps:
-        if isinstance(named.step, Cast):
+        if isinstance(named.step, Cast):  # from here on, a value may be a number
             return
         if isinstance(named.step, Filter):
             yield from compared_paths(Expression(named.step.keep))
@@ -341,12 +346,12 @@ def _carries_text(settings: JsonObject) -> bool:
 # Chains and steps
 
 
-def _chain_rules(program: Program) -> Iterator[Rule]:
+def _chain_warnings(program: Program) -> Iterator[PlacedWarning]:
     used = _used_chains(program)
     for name, steps in program.chains.items():
         if name not in used:
             yield ("chains", name), "no route and no step uses it; only POST /chains/ on transform can"
-        yield from ((("chains", name), rule) for rule in _step_rules(steps))
+        yield from ((("chains", name), text) for text in _step_texts(steps))
 
 
 def _used_chains(program: Program) -> set[str]:
@@ -359,36 +364,35 @@ _TEMPLATE: Final = re.compile(r"\{\{.+\}\}", re.DOTALL)
 """A text that looks like a path or has a template in it, where a step takes values as they are."""
 
 
-def _step_rules(steps: tuple[NamedStep, ...]) -> Iterator[str]:
-    """Yield the rules that the steps of a chain break, each after the number and the name of its step."""
-    yield from _dead_ends(steps)
+def _step_texts(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+    """Yield the warnings about the steps of a chain, each after the number and the name of its step."""
+    yield from _dead_end_texts(steps)
     for named in steps:
         label = f"step {named.number} {named.name!r}"
         for condition in _conditions(named.step):
-            yield from (f"{label} {rule}" for rule in comparison_rules(condition, _NUMBERS_OF_EVENT))
+            yield from (f"{label} {text}" for text in comparison_texts(condition, _NUMBERS_OF_EVENT))
         match named.step:
             case Lint():
-                yield from (f"{label}: {rule}" for rule in _misspelled_keywords(named.step.schema_document))
+                yield from (f"{label}: {text}" for text in keyword_texts(named.step.schema_document))
             case Template():
-                for path, text in named.step.whole.items():
-                    yield from (f"{label}: {path} {rule}" for rule in template_rules(text, is_text=True))
+                for path, template in named.step.whole.items():
+                    yield from (f"{label}: {path} {text}" for text in template_texts(template, is_template=True))
             case Set() | Default():
-                texts = {path: value for path, value in named.step.whole.items() if isinstance(value, str)}
-                for path, text in texts.items():
-                    if rule := _text_value_rule(path, text):
-                        yield f"{label} {rule}"
+                for path, value in named.step.whole.items():
+                    if isinstance(value, str) and (text := _unfilled_value_text(path, value)):
+                        yield f"{label} {text}"
 
 
-def _text_value_rule(path: str, text: str) -> str:
-    """Return the rule for a text that was probably meant as a path or as a template; empty for any other text."""
-    if found := _PATH.fullmatch(text):
-        return f"sets {path} to the text {text!r} itself: to copy the value, write {{from: {found[1] or found[2]}}}"
-    if _TEMPLATE.search(text):
+def _unfilled_value_text(path: str, value: str) -> str:
+    """Return the warning about a value that was probably meant as a path or as a template; empty for any other text."""
+    if found := _PATH.fullmatch(value):
+        return f"sets {path} to the text {value!r} itself: to copy the value, write {{from: {found[1] or found[2]}}}"
+    if _TEMPLATE.search(value):
         return f"sets {path} to the text itself, braces included: to fill in values, use the step `template`"
     return ""
 
 
-def _dead_ends(steps: tuple[NamedStep, ...]) -> Iterator[str]:
+def _dead_end_texts(steps: tuple[NamedStep, ...]) -> Iterator[str]:
     for named in steps[:-1]:
         if _always_ends(named.step):
             yield f"step {named.number} {named.name!r} always ends the chain: no event reaches the steps after it"
@@ -402,6 +406,7 @@ def _always_ends(step: Step) -> bool:
         case Filter():
             return _is_never(Expression(step.keep))
         case Switch():
+            # An event that takes a case goes on in that case's chain, and never comes back to this one.
             return any(case.get("when") is None for case in step.whole)
     return False
 
@@ -422,32 +427,38 @@ def _conditions(step: Step) -> list[str]:
 
 # Destinations, retention and durations
 
-_TEXT_KEYS: Final = frozenset({"subject", "text", "html", "title", "body", "line", "message"})
-"""The settings of kinds that are templates, in which a bare path is a text."""
+_TEMPLATE_KEYS: Final = frozenset({"subject", "text", "html", "title", "body", "line", "message"})
+"""The settings of kinds that are templates, in which a bare path is a text. For subscribers, `type` is one too."""
 
 
-def _destination_rules(config: Configuration) -> Iterator[Rule]:
+def _destination_warnings(config: Configuration) -> Iterator[PlacedWarning]:
     """Yield the destinations and lists that nothing uses, retries after an event has expired, and comparisons that no
     response's status can meet."""
     used = {name for route in config.routes for name in route.to}
     used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
     used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
-    used |= {*subscribers_destinations(config.subscribers)}
+    used |= {*tell_destinations(config.subscribers)}
     for name, destination in config.destinations.items():
+        at = ("destinations", name)
         if name not in used:
-            yield ("destinations", name), "no route leads to it"
-        settings: JsonObject = {**destination.kinds}
-        if destination.digest is not None and destination.digest.line is not None:
-            settings["digest"] = {"line": destination.digest.line}
-        for key, text in _named_texts(settings):
-            for rule in template_rules(text, key in _TEXT_KEYS or (key == "type" and "subscribers" in settings)):
-                yield ("destinations", name), f"{key} {rule}"
-        if rule := _expiry_rule(destination):
-            yield ("destinations", name, "expires_after"), rule
-        for rule in comparison_rules(destination.success_when, ("status",)) if destination.success_when else ():
-            yield ("destinations", name, "success_when"), rule
-    named = set(texts_in([dict(destination.kinds) for destination in config.destinations.values()]))
+            yield at, "no route leads to it"
+        yield from ((at, text) for text in _template_setting_texts(destination))
+        if text := _expiry_text(destination):
+            yield (*at, "expires_after"), text
+        for text in comparison_texts(destination.success_when, ("status",)) if destination.success_when else ():
+            yield (*at, "success_when"), text
+    named = set(texts_in([each.settings_of(each.kind) for each in config.destinations.values()]))
     yield from ((("lists", name), "no destination uses it") for name in config.lists if name not in named)
+
+
+def _template_setting_texts(destination: DestinationConfig) -> Iterator[str]:
+    """Yield the warnings about the settings that are templates, each after the setting's key."""
+    settings: JsonObject = {destination.kind: destination.settings_of(destination.kind)}
+    if destination.digest is not None and destination.digest.line is not None:
+        settings["digest"] = {"line": destination.digest.line}
+    template_keys = _TEMPLATE_KEYS | {"type"} if destination.kind == SUBSCRIBERS else _TEMPLATE_KEYS
+    for key, value in _named_texts(settings):
+        yield from (f"{key} {text}" for text in template_texts(value, is_template=key in template_keys))
 
 
 def _named_texts(settings: JsonObject) -> Iterator[tuple[str, str]]:
@@ -457,7 +468,7 @@ def _named_texts(settings: JsonObject) -> Iterator[tuple[str, str]]:
             yield next(part for part in reversed(path) if isinstance(part, str)), value
 
 
-def _expiry_rule(destination: DestinationConfig) -> str:
+def _expiry_text(destination: DestinationConfig) -> str:
     """Return a warning that an event expires before its first retry; empty if it does not."""
     expiry, waits = destination.expires_after, destination.retry
     if expiry is None or not waits or waits[0] < expiry:
@@ -465,15 +476,15 @@ def _expiry_rule(destination: DestinationConfig) -> str:
     return f"no retry comes within {duration_text(expiry)}: the first wait of `retry` is {duration_text(waits[0])}"
 
 
-def _retention_rules(file: ConfigFile, notify: JsonObject) -> Iterator[Rule]:
+def _retention_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[PlacedWarning]:
     """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
-    if "bodies" in file.mapping("retention") and (rule := retention_warning(retention_of(notify), notify)):
-        yield ("retention", "bodies"), rule
+    if "bodies" in file.mapping("retention") and (text := retention_warning(retention_of(notify), notify)):
+        yield ("retention", "bodies"), text
 
 
-def _develop_rules(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[Rule]:
-    for rule in redact_warnings(config.develop, compiled) if config.develop else ():
-        yield ("develop", "redact"), rule
+def _develop_warnings(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[PlacedWarning]:
+    for text in redact_warnings(config.develop, compiled) if config.develop else ():
+        yield ("develop", "redact"), text
 
 
 SHORTEST_SECONDS: Final = {
@@ -496,7 +507,7 @@ _LONG_DIGITS: Final = 10
 """A number of so many digits is never too short, and int() rejects one of more than 4,300."""
 
 
-def _unit_rules(document: Json) -> Iterator[Rule]:
+def _unit_warnings(document: Json) -> Iterator[PlacedWarning]:
     """Yield the durations without a unit that are too short to be meant in seconds."""
     for path, value in values_in(document):
         text = str(value) if isinstance(value, int | str) else ""
@@ -507,129 +518,6 @@ def _unit_rules(document: Json) -> Iterator[Rule]:
                     yield path, f"{value} without a unit is {duration_text(seconds)}; did you mean {value}{unit}?"
 
 
-# Templates, conditions and schemas, wherever they are
-
-_SINGLE_BRACES: Final = re.compile(r"(?<!\{)\$?\{\s*(data(?:\.\w+|\[\d+\])+)\s*\}(?!\})")
-_BARE_PATH: Final = re.compile(r"data(?:\.\w+|\[\d+\])+")
-
-
-def template_rules(text: str, is_text: bool) -> Iterator[str]:
-    """Yield what is wrong with a template that has a path of the event without the braces of Jinja.
-
-    `is_text` says that it can only be a template.
-    """
-    for found in dict.fromkeys(_SINGLE_BRACES.findall(text)):
-        yield f"has {found} in single braces, which stay as they are: write {{{{ {found} }}}}"
-    if is_text and _BARE_PATH.fullmatch(text.strip()):
-        yield f"is the text {text.strip()!r} itself: to fill in the value, write {{{{ {text.strip()} }}}}"
-
-
-_EQUALITY: Final = frozenset({"eq", "ne"})
-_FUNCTIONS_TO_NUMBERS: Final = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
-
-
-def comparison_rules(condition: str, numbers: Collection[str]) -> Iterator[str]:
-    """Yield the problems of the condition's comparisons. `numbers` are the fields at its top that are numbers."""
-    tree = Expression(condition).tree
-    for name in _negated_before_a_path(tree):
-        yield f"negates {name} alone, before the path goes on, which finds nothing: write !(…) around the whole path"
-    for operator, value, other in _comparisons(tree):
-        if other["type"] == "literal":
-            yield from _literal_rules(operator, other["value"], is_number=_makes_number(value, numbers))
-
-
-def _literal_rules(operator: str, literal: Json, *, is_number: bool) -> Iterator[str]:
-    """Yield why the comparison of a value with the literal is never true. `is_number`: the value is surely a number.
-
-    JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
-    """
-    if operator in _EQUALITY:
-        if is_number and isinstance(literal, str) and _reads_as_number(literal):
-            yield f"compares a number with the text {literal!r}: they are never equal. Write `{literal}` in backticks"
-    elif not isinstance(literal, str):
-        if not _is_number(literal):
-            yield f"compares the order of values with `{to_json(literal)}`, which is no number: this is never true"
-    elif _reads_as_number(literal):
-        yield (
-            f"compares with the text {literal!r}, but a number is never less than, equal to or more than a text, and "
-            f"texts compare character by character. Write `{literal}` in backticks, and to_number(…) around a value "
-            "that is sent as text"
-        )
-    elif not literal[:1].isdigit():  # dates, times and versions begin with a digit
-        yield (
-            f"compares with the text {literal!r} character by character, and a number is never less or more than a "
-            "text. Write a number in backticks, or use `==` or `!=`"
-        )
-
-
-def _negated_before_a_path(node: "_TreeNode") -> "Iterator[str]":
-    """Yield the negated part of each `!data.paid`, which JMESPath reads as `(!data).paid`."""
-    if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
-        names = names_of_path(node["children"][0]["children"][0])
-        yield ".".join(names) if names else "a part"
-    if node["type"] != "slice":
-        for child in node["children"]:
-            yield from _negated_before_a_path(child)
-
-
-def _comparisons(node: "_TreeNode") -> "Iterator[tuple[str, _TreeNode, _TreeNode]]":
-    """Yield the operator and the two sides of each comparison, in both orders."""
-    if node["type"] == "comparator":
-        left, right = node["children"]
-        yield str(node["value"]), left, right
-        yield str(node["value"]), right, left
-    if node["type"] != "slice":  # its children are its numbers
-        for child in node["children"]:
-            yield from _comparisons(child)
-
-
-def _makes_number(node: "_TreeNode", numbers: Collection[str]) -> bool:
-    match node["type"]:
-        case "literal":
-            return _is_number(node["value"])
-        case "function_expression":
-            return node["value"] in _FUNCTIONS_TO_NUMBERS
-    return node["type"] == "field" and node["value"] in numbers
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        CASTS["number"](text)
-    except ValueError:
-        return False
-    return True
-
-
-def _misspelled_keywords(schema: Json) -> Iterator[str]:
-    if not isinstance(schema, dict):
-        return
-    from referencing.jsonschema import DRAFT202012
-
-    known = _keywords()
-    waiting = [DRAFT202012.create_resource(schema)]
-    for resource in waiting:  # which grows
-        waiting.extend(resource.subresources())
-        for key in resource.contents if isinstance(resource.contents, dict) else ():
-            if key not in known and (near := nearest(key, known)):
-                yield f"the schema's {key!r} is not a keyword and has no effect; did you mean {near!r}?"
-
-
-_VOCABULARIES: Final = "https://json-schema.org/draft/2020-12/"
-
-
-def _keywords() -> frozenset[str]:
-    """Return the keywords that the specification's own schemas describe."""
-    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] # it has no stubs
-
-    described: list[Json] = [REGISTRY.contents(uri) for uri in REGISTRY if uri.startswith(_VOCABULARIES)]
-    properties = [schema["properties"] for schema in described if isinstance(schema, dict)]
-    return frozenset(name for each in properties if isinstance(each, dict) for name in each)
-
-
 # Notes
 
 _MAX_NAMED: Final = 5
@@ -638,18 +526,18 @@ _MAX_NAMED: Final = 5
 def configuration_notes(file: ConfigFile) -> list[Fault]:
     """Return what is no reason for a warning: the patterns that match more since the action counts, by line."""
     config = Configuration.model_validate(file.document)
-    return sorted({fault_at(file, path, rule) for path, rule in _action_notes(config)})
+    return sorted({fault_at(file, path, text) for path, text in _action_notes(config)})
 
 
-def _action_notes(config: Configuration) -> Iterator[Rule]:
+def _action_notes(config: Configuration) -> Iterator[PlacedWarning]:
     """Yield each pattern in `types` that matches by the action. In earlier versions, `issues.*` matched nothing."""
     for number, route in enumerate(config.routes):
         for pattern in route.types:
             sources = [source for source in _sources_of(route, config) if not (source.type or source.action)]
             for key in dict.fromkeys(source.provider for source in sources):
                 if key is not None and (matched := _matched_with_action(key, pattern)):
-                    rule = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
-                    yield ("routes", number, "types"), f"{rule}; versions before 2026-12-01 compared the type alone"
+                    text = f"{pattern!r} matches {matched} of {load_catalogue()[key].name} by the action"
+                    yield ("routes", number, "types"), f"{text}; versions before 2026-12-01 compared the type alone"
 
 
 def _matched_with_action(provider: str, pattern: str) -> str:

@@ -70,7 +70,7 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
     warnings: dict[Fault, None] = dict.fromkeys(_undeclared_patterns(config, file, types))
     for run in await _sample_runs(config, file, slices["receive"]):
         for delivery in await _deliveries(run, program):
-            settings = config.destinations[delivery.destination].kinds.get(registry.SUBSCRIBERS)
+            settings = config.destinations[delivery.destination].settings_of(registry.SUBSCRIBERS)
             if not isinstance(settings, dict):  # the delivery is not to subscribers
                 continue
             route: DocumentPath = ("routes", numbers[delivery.route])
@@ -86,8 +86,8 @@ def _undeclared_patterns(config: Configuration, file: ConfigFile, types: JsonObj
     A step may change the type: after steps, only a pattern that is nearly a declared type is worth a warning.
     """
     for number, route in enumerate(config.routes):
-        kinds = [config.destinations[name].kinds.get(registry.SUBSCRIBERS) for name in route.to]
-        if not types or not any(isinstance(each, dict) and "type" not in each for each in kinds):
+        settings = [config.destinations[name].settings_of(registry.SUBSCRIBERS) for name in route.to]
+        if not types or not any(isinstance(each, dict) and "type" not in each for each in settings):
             continue
         for pattern in route.types:
             is_declared = any(fnmatchcase(name, pattern) or pattern.startswith(f"{name}.") for name in types)

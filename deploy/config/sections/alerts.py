@@ -42,22 +42,25 @@ def alert_faults(file: ConfigFile) -> Iterator[Fault]:
                 yield fault_at(file, at, f"{rule}. Add `to`, or `alerts: {{to: NAME}}` to the file")
 
 
-def unfit_for_alerts(
+def alert_destination_faults(
     file: ConfigFile,
     alerts: AlertsConfig | None,
     sources: Mapping[str, SourceConfig],
     destinations: Mapping[str, DestinationConfig],
     settings: Mapping[str, BaseModel],
 ) -> Iterator[Fault]:
-    """Yield the destinations that alerts go to and that cannot deliver one. `settings` are those without faults."""
+    """Yield the destinations that alerts go to and that cannot deliver one. `settings` are those that models accept."""
     every = alerts.every if alerts else DEFAULT_EVERY_SECONDS
     for name in alert_destinations(alerts, sources, destinations):
         at: DocumentPath = ("destinations", name)
-        [kind] = destinations[name].kinds
         for setting in _settings_read_in_events(settings.get(name))[:1]:
             rule = "gets alerts, and must not take its recipients from each event, because an alert names none"
             advice = "Write the recipients out, or name another destination for alerts"
-            yield fault_at(file, (*at, kind, setting), f"{rule}; got `{setting}` with a place in the event. {advice}")
+            yield fault_at(
+                file,
+                (*at, destinations[name].kind, setting),
+                f"{rule}; got `{setting}` with a place in the event. {advice}",
+            )
         expiry = destinations[name].expires_after
         if expiry is not None and expiry <= every:
             found = f"got {duration_text(expiry)}"

@@ -12,8 +12,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, fault_at, keys_at, model_faults, setting_name, unknown_names
-from deploy.config.sections import kinds
-from deploy.config.sections.kinds import destination_kinds
+from deploy.config.sections.kinds import (
+    destination_kinds,
+    no_person_rule,
+    settings_model,
+    speaks_http,
+    suggested_kinds,
+)
 from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
 from deploy.config.sections.route import RouteConfig
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS
@@ -31,7 +36,8 @@ from shared.jsontext import Json, JsonObject
 from shared.templating.template import TemplateFault, is_template, one_line_template
 from shared.times import duration_text
 
-MAX_EVENTS: Final = 200
+MAX_DIGEST_EVENTS: Final = 200
+"""The most events that a digest can list."""
 _TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -93,7 +99,7 @@ class DigestConfig(Model):
 
     every: Annotated[Seconds, Field(ge=1, le=7 * 86_400)] = 900.0
     by: str | None = None
-    max: Annotated[int, Field(ge=1, le=MAX_EVENTS)] = DEFAULT_MAX_EVENTS
+    max: Annotated[int, Field(ge=1, le=MAX_DIGEST_EVENTS)] = DEFAULT_MAX_EVENTS
     line: LineTemplate | None = None
 
 
@@ -199,13 +205,19 @@ class DestinationConfig(BaseModel):
     quiet_hours: QuietHoursConfig | None = None
 
     @property
-    def kinds(self) -> Mapping[str, Json]:
-        return self.model_extra or {}
+    def kind(self) -> str:
+        [name] = self.model_extra or {}
+        return name
+
+    def settings_of(self, kind: str) -> Json:
+        """Return the settings as they are written, if the destination has this kind; None if it has another."""
+        return (self.model_extra or {}).get(kind)
 
     @model_validator(mode="after")
     def _one_kind(self) -> "DestinationConfig":
-        if len(self.kinds) != 1:
-            found = ", ".join(sorted(self.kinds)) or "none"
+        other_keys = self.model_extra or {}
+        if len(other_keys) != 1:
+            found = ", ".join(sorted(other_keys)) or "none"
             raise ValueError(f"must have one key that names its kind, such as `email`; got {found}")
         return self
 
@@ -231,13 +243,15 @@ RECIPIENTS: Final = ("to", "cc", "bcc", "topic", "token", "fid", "channel", "url
 
 
 def kind_of(file: ConfigFile, name: str) -> str:
-    """Return the kind of the destination as it is written; empty if it has none."""
-    kinds = file.mapping("destinations", name).keys() - COMMON_KEYS
-    return min(kinds, default="")
+    """Return the kind of the destination as it is written; empty if it has none, and the first of several."""
+    return min(file.mapping("destinations", name).keys() - COMMON_KEYS, default="")
 
 
 class DestinationSettings(NamedTuple):
-    """The settings of the destinations without faults, by the destination's name, and the faults of the others."""
+    """The settings that the models of the kinds accept, by the destination's name, and the faults of all destinations.
+
+    A setting with a list or a file that cannot be read is a fault, and is left out of the settings.
+    """
 
     by_name: dict[str, BaseModel]
     faults: list[Fault]
@@ -255,7 +269,7 @@ class Unresolved(ValueError):
 
 
 def read_destination_settings(file: ConfigFile) -> DestinationSettings:
-    """Verify the settings of each destination by the model of its kind."""
+    """Return the settings of each destination by the model of its kind, and their faults."""
     own = own_kinds(file)
     known = [*destination_kinds(), *own]
     has_broken_file = bool(file.value(KINDS_SECTION)) and not own  # a fault of its own, which may hide a kind
@@ -282,12 +296,12 @@ def _unknown_key_rule(key: str, written: JsonObject, known: Sequence[str], own: 
             return _misplaced_rule(key, kind, own)
     if written.get("type") in known:
         return f"write the kind as a key that has the settings: `{written['type']}: {{…}}`, without `type`"
-    return f"there is no kind of destination {key!r}{kinds.suggested_kinds(key, known)}"
+    return f"there is no kind of destination {key!r}{suggested_kinds(key, known)}"
 
 
 def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
     """Return the rule for a key beside the kind that is neither a kind nor a setting of every kind."""
-    if key in keys_at(kinds.settings_model(kind, own), ()):
+    if key in keys_at(settings_model(kind, own), ()):
         return f"{key} is a setting of `{kind}`: write it in there, as `{kind}: {{{key}: …}}`"
     if key in RouteConfig.model_fields or key in {"from", "else"}:
         return f"{key} is a key of a route: write it in the route that leads here"
@@ -300,14 +314,14 @@ def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds) ->
     There are no settings if the model of the kind rejects them.
     """
     _, _, kind = at
-    model = kinds.settings_model(kind, own)
+    model = settings_model(kind, own)
     settings = file.value(*at)
     resolved: JsonObject = {}
     faults: list[Fault] = []
     reported: set[DocumentPath] = set()
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if key == "to" and "to" not in model.model_fields:
-            faults.append(fault_at(file, (*at, key), kinds.no_person_rule(kind)))
+            faults.append(fault_at(file, (*at, key), no_person_rule(kind)))
             continue
         try:
             resolved[key] = _resolved_value(file, kind, key, value)
@@ -358,8 +372,12 @@ def _addresses(value: Json, lists: JsonObject) -> list[Json]:
 
 
 def _verified_member(list_name: str, position: int, member: Json) -> Json:
-    """Return the entry of a list. Raises Unresolved for a text that is neither an address nor a template."""
-    if isinstance(member, str) and not ("@" in member or "{{" in member or member == ACTOR or member[:5] == "data."):
+    """Return the entry of a list. Raises Unresolved for a text that cannot be an address.
+
+    An entry with a template, the actor and a path in the data find an address in each event.
+    """
+    is_in_event = isinstance(member, str) and ("{{" in member or member == ACTOR or member.startswith("data."))
+    if isinstance(member, str) and "@" not in member and not is_in_event:
         rule = f"must be a mail address, such as anna@example.com; got {member!r}"
         raise Unresolved(rule, ("lists", list_name, position))
     return member
@@ -380,13 +398,13 @@ def _otherwise_faults(file: ConfigFile, name: str) -> Iterator[Fault]:
     at: DocumentPath = ("destinations", name, "otherwise")
     yield from unknown_names(file, at, "destination")
     path = [name]
-    while path.index(path[-1]) == len(path) - 1:  # up to the first destination that is there already
-        following = file.value("destinations", path[-1], "otherwise")
-        if not isinstance(following, str):
-            return
+    following = file.value(*at)
+    while isinstance(following, str) and following not in path:
         path.append(following)
-    if path[-1] == name:
-        yield fault_at(file, at, f"must not lead back to {name!r}; got {' → '.join(path)}. Take one of them out")
+        following = file.value("destinations", following, "otherwise")
+    if following == name:  # a circle without this destination is a fault of those in it
+        found = " → ".join([*path, name])
+        yield fault_at(file, at, f"must not lead back to {name!r}; got {found}. Take one of them out")
 
 
 def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) -> Iterator[Fault]:
@@ -398,15 +416,17 @@ def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) ->
     except ExpressionFault as fault:
         yield fault_at(file, at, f"must be a JMESPath expression over the response; got {condition!r}: {fault}")
     for kind in settings.keys() & set(destination_kinds()):
-        if not kinds.speaks_http(kind):
+        if not speaks_http(kind):
             yield fault_at(file, at, f"must be a condition over an HTTP response, which {kind!r} does not get")
 
 
-def gathering_faults(
+def waiting_faults(
     file: ConfigFile, destinations: Mapping[str, DestinationConfig], settings: Mapping[str, BaseModel]
 ) -> Iterator[Fault]:
-    """Yield options that do not fit their destination. `settings` are the settings of the destinations without
-    faults."""
+    """Yield the options by which deliveries wait, if they do not fit the kind or the expiry of their destination.
+
+    `settings` are those of `read_destination_settings`, by name.
+    """
     for name, model in settings.items():
         destination = destinations[name]
         at: DocumentPath = ("destinations", name)
@@ -419,7 +439,7 @@ def gathering_faults(
 
 def _unfit_rule(destination: DestinationConfig, settings: BaseModel, option: str) -> str:
     """Return why the destination cannot deliver several events together, as the option needs; empty if it can."""
-    [kind] = destination.kinds
+    kind = destination.kind
     if not can_digest(type(settings)):
         may_coalesce = option == "digest" and kind != "subscribers"
         advice = "Remove it, or use `coalesce`" if may_coalesce else "Remove it"
@@ -468,7 +488,6 @@ def event_recipients(settings: BaseModel) -> list[str]:
 
 def compiled_destination(destination: DestinationConfig, settings: BaseModel) -> JsonObject:
     """Return the destination as notify's slice has it."""
-    [kind] = destination.kinds
     # While one digest waits for its next attempt, all that comes later waits for it.
     default_retry = DIGEST_RETRY_SECONDS if destination.digest else DEFAULT_RETRY_SECONDS
     optional: JsonObject = {
@@ -483,7 +502,7 @@ def compiled_destination(destination: DestinationConfig, settings: BaseModel) ->
         "recipient": getattr(settings, "recipient", None),
     }
     return {
-        "kind": kind,
+        "kind": destination.kind,
         "settings": settings.model_dump(mode="json", by_alias=True),
         "retry_seconds": list(default_retry if destination.retry is None else destination.retry),
         "timeout_seconds": destination.timeout,
@@ -494,6 +513,7 @@ def compiled_destination(destination: DestinationConfig, settings: BaseModel) ->
 
 def _compiled_gathering(destination: DestinationConfig, settings: BaseModel) -> Json:
     """Return the settings by which deliveries wait for others; None for a destination that does not gather."""
+    # Deliveries over the rate wait and go out as one digest, if the kind can deliver one.
     is_rated = destination.rate is not None and can_digest(type(settings)) and not event_recipients(settings)
     coalesce, digest = destination.coalesce, destination.digest
     if not (coalesce or digest or destination.quiet_hours or is_rated):
@@ -502,7 +522,7 @@ def _compiled_gathering(destination: DestinationConfig, settings: BaseModel) -> 
         "coalesce": coalesce.compiled() if coalesce else None,
         "digest": {"every_seconds": digest.every, "by": digest.by} if digest else None,
         "quiet_hours": destination.quiet_hours.compiled() if destination.quiet_hours else None,
-        "is_rated": is_rated or None,
+        "is_rated": True if is_rated else None,
         "line": digest.line if digest and digest.line else _first_line(settings),
         "max_events": digest.max if digest else DEFAULT_MAX_EVENTS,
     }

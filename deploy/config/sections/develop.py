@@ -36,7 +36,7 @@ def develop_faults(file: ConfigFile) -> Iterator[Fault]:
     yield from unknown_names(file, ("develop", "sources"), "source")
 
 
-def unfit_for_copies(
+def copied_source_faults(
     file: ConfigFile, develop: DevelopConfig | None, sources: Mapping[str, SourceConfig]
 ) -> Iterator[Fault]:
     """Yield a fault for each source whose requests must not or cannot be copied."""

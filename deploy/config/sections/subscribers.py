@@ -400,7 +400,7 @@ def compiled_subscribe(
             **({"rate": destination.rate} if destination.rate else {}),
         }
         for name, destination in destinations.items()
-        if KIND in destination.kinds
+        if destination.kind == KIND
     }
     return {"subscribers": public, "destinations": compiled_destinations, "event_types": dict(types)}
 
@@ -410,7 +410,7 @@ def compiled_subscribers(section: SubscribersConfig | None) -> JsonObject:
     return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
 
 
-def subscribers_destinations(section: SubscribersConfig | None) -> list[str]:
+def tell_destinations(section: SubscribersConfig | None) -> list[str]:
     """Return the destinations that get the operational events about endpoints."""
     tell = section.tell if section else None
     return [name for name in (tell.operator, tell.owners) if name] if tell else []

@@ -17,7 +17,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFaults, ConfigFile
 from deploy.config.sections.catalogue import SOURCES_SECRET, load_catalogue
 from deploy.config.sections.source import SourceConfig
-from deploy.config.warnings import provider_warnings
+from deploy.config.warnings import provider_texts
 from deploy.requests.samples import Fresh, load_sample
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, mapping_at
@@ -298,8 +298,8 @@ def test_a_fault_is_reported(source: dict[str, Json], rule: str) -> None:
 def test_what_works_for_strangers_or_for_nobody_is_warned_of(
     source: dict[str, Json], warning: str, remedy: dict[str, Json]
 ) -> None:
-    assert warning in " ".join(provider_warnings(SourceConfig.model_validate(source), None))
-    assert warning not in " ".join(provider_warnings(SourceConfig.model_validate(source | remedy), None))
+    assert warning in " ".join(provider_texts(SourceConfig.model_validate(source), None))
+    assert warning not in " ".join(provider_texts(SourceConfig.model_validate(source | remedy), None))
 
 
 PUBLIC_KEYS = {"travis", "telnyx", "discord", "aws_sns", "ebay"}

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given, settings, strategies as st
 
 from deploy.config.sections.catalogue import load_catalogue
-from deploy.config.warnings import auth_warnings
+from deploy.config.warnings import auth_texts
 from functions.receive.admission import needed_keys, verify_body, verify_head
 from functions.receive.source import Source
 from shared.config.signed import DigestAuth, HmacAuth
@@ -442,6 +442,6 @@ async def test_hubspots_v1_is_accepted_only_where_the_source_asks_for_it() -> No
 )
 def test_lint_warns_of_a_digest_that_can_be_lengthened(content: str, is_warned: bool) -> None:
     auth = DigestAuth(scheme="digest", header="X-Sig", content=content, secret="key")
-    assert any("longer body" in warning for warning in auth_warnings(auth)) is is_warned
+    assert any("longer body" in warning for warning in auth_texts(auth)) is is_warned
     hmac = HmacAuth(scheme="hmac", header="X-Sig", secret="key")
-    assert not any("longer body" in warning for warning in auth_warnings(hmac))
+    assert not any("longer body" in warning for warning in auth_texts(hmac))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
@@ -63,7 +63,8 @@ def main(arguments: list[str]) -> int:
     command = _command()
     options, unknown = command.parse_known_args(arguments)
     _reject_values(command, options.value, unknown)
-    command.reject_ignored([options.action, *arguments], IGNORED)
+    # Without NAME, which may be the name of an action.
+    command.reject_ignored([options.action, *(each for each in arguments if each.startswith("-"))], IGNORED)
     if options.action == "list" and options.name is not None:
         command.error("`list` has no NAME: it lists every secret that the configuration needs")
     if options.action != "list" and not secrets.SECRET_NAME.fullmatch(options.name or ""):
@@ -257,21 +258,28 @@ def age_text(seconds: float) -> str:
 # Set and rotate
 
 
+class Accepted(NamedTuple):
+    """The values that a secret has after a change, the newest first, and why old ones are kept for registered hooks."""
+
+    values: tuple[str, ...]
+    reasons: Sequence[str]
+
+
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     """Replace all values of the secret and print what becomes of the old ones. Returns DONE.
 
     An old value with which a registered hook may sign stays accepted. Raises CommandError.
     """
-    need = _need(options)
+    need = _find_need(options)
     backend = platform.secrets()
     values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = backend.find([need.name]).get(need.name)
     old_values = before.values if before else ()
     registrar = _registrar(options, platform)
-    accepted, reasons = asyncio.run(_replace_values(registrar, backend, need, values))
-    if old_values and need.readers and not {*old_values} & {*accepted}:
+    accepted = asyncio.run(_store_new_values(registrar, backend, need, values, keep=0))
+    if old_values and need.readers and not {*old_values} & {*accepted.values}:
         print(f"{need.name}: its old value is no longer accepted; `rotate` keeps the old value for a while")
-    for reason in reasons:
+    for reason in accepted.reasons:
         print(f"{need.name}: an old value is still accepted. {reason}")
     _print_notes(options, backend, need, values)
     return DONE
@@ -283,7 +291,7 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     If registered hooks sign with the secret, they get the new value at their provider. Otherwise the operator is told
     to give it to the sender. Raises CommandError and Temporary.
     """
-    need = _need(options)
+    need = _find_need(options)
     backend = platform.secrets()
     before = _stored_values(options, need, backend)
     registrar = _registrar(options, platform)
@@ -299,25 +307,25 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
         new = secret_values.validated_values(text, need.schemes, need.least_characters)
         if len(new) > 1:
             raise CommandError("rotate takes one new value; `set` takes several, one a line")
-        values, _ = await _replace_values(registrar, backend, need, new, options.keep)
-        return values
+        accepted = await _store_new_values(registrar, backend, need, new, options.keep)
+        return accepted.values
 
+    # This calls `add_value` if a registered hook signs with the secret, and its provider does not make the value.
     rotation = asyncio.run(hook_secrets.rotate(registrar, need.name, need.uses, add_value))
-    if rotation.sources:  # `add_value` was called if it was needed: only the provider makes some values
+    drop_old = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
+    if rotation.sources:
         is_old_accepted = len(_stored_values(options, need, backend)) > 1
         old = " Requests with the old one are still accepted." if is_old_accepted else ""
         print(f"{need.name}: the provider signs with the new value.{old}")
         if is_old_accepted:
-            next_line = f"hookchain secrets rotate {need.name} --drop-old{registrar.platform_options}"
             other_uses = ", ".join(rotation.other_uses)
             given = f"{other_uses} has the new value too, and " if other_uses else ""
-            print(f"Once {given}none of them is retried any more: {next_line}")
+            print(f"Once {given}none of them is retried any more: {drop_old}")
         return DONE
     values = asyncio.run(add_value())
     soon = "" if is_local(options) else " Functions read it within 5 minutes."
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs.{soon}")
-    next_line = f"hookchain secrets rotate {need.name} --drop-old{same_platform(options)}"
-    print(f"Give the sender the new value, then run: {next_line}")
+    print(f"Give the sender the new value, then run: {drop_old}")
     _print_notes(options, backend, need, values[:1])
     return DONE
 
@@ -342,29 +350,52 @@ def _registrar(options: argparse.Namespace, platform: Platform) -> Registrar:
     return Registrar(configuration, platform, same_platform(options))
 
 
-async def _replace_values(
-    registrar: Registrar, backend: SecretBackend, need: Need, new: Sequence[str] = (), keep: int = 0
-) -> tuple[tuple[str, ...], list[str]]:
+async def _store_new_values(
+    registrar: Registrar, backend: SecretBackend, need: Need, new: Sequence[str], keep: int
+) -> Accepted:
     """Store the new values, at most `keep` of the old ones, and each old one with which a registered hook may sign.
 
-    Without new values, keep the newest stored value and forget the others. Return all values that are stored now, and
-    the reasons to keep those for hooks. Raises CommandError, also if a hook needs each of the values to forget.
+    Raises CommandError.
     """
     # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
+    old = [each for each in await _readable_values(registrar, backend, need) if each not in new]
+    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old[keep:])
+    values = (*new, *old[:keep], *reason_by_value)
+    _write_values(backend, need, values, forget=False)
+    return Accepted(values, list(dict.fromkeys(reason_by_value.values())))
+
+
+async def _forget_old_values(registrar: Registrar, backend: SecretBackend, need: Need) -> Accepted:
+    """Keep the newest value and each older one with which a registered hook may sign, and forget the others.
+
+    Raises CommandError, also if hooks need each of the older values.
+    """
+    stored = await _readable_values(registrar, backend, need)
+    newest = stored[:1]
+    old = [each for each in stored if each not in newest]
+    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old)
+    reasons = list(dict.fromkeys(reason_by_value.values()))
+    if old and len(reason_by_value) == len(old):
+        raise CommandError(f"{need.name}: nothing was changed. {reasons[0]}")
+    values = (*newest, *reason_by_value)
+    _write_values(backend, need, values, forget=True)
+    return Accepted(values, reasons)
+
+
+async def _readable_values(registrar: Registrar, backend: SecretBackend, need: Need) -> tuple[str, ...]:
+    """Return the stored values; none if the secret does not exist or cannot be read.
+
+    Raises CommandError for a secret that cannot be read and with which a registered hook may sign.
+    """
     stored = backend.find([need.name]).get(need.name)
     if stored and stored.trouble:
         await hook_secrets.verify_no_hook_of(registrar, need.name, stored.trouble)
-    stored_values = stored.values if stored else ()
-    newest = new or stored_values[:1]
-    old = [each for each in stored_values if each not in newest]
-    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old[keep:])
-    reasons = list(dict.fromkeys(reason_by_value.values()))
-    values = (*newest, *old[:keep], *reason_by_value)
-    if not new and old and len(reason_by_value) == len(old):
-        raise CommandError(f"{need.name}: nothing was changed. {reasons[0]}")
-    for line in backend.write(need.name, secret_values.joined(values), forget=not new):
+    return stored.values if stored else ()
+
+
+def _write_values(backend: SecretBackend, need: Need, values: Sequence[str], *, forget: bool) -> None:
+    for line in backend.write(need.name, secret_values.joined(values), forget=forget):
         print(f"{need.name}: {line}")
-    return values, reasons
 
 
 def _drop_old(registrar: Registrar, backend: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
@@ -372,18 +403,19 @@ def _drop_old(registrar: Registrar, backend: SecretBackend, need: Need, before: 
     if len(before) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE
-    values, reasons = asyncio.run(_replace_values(registrar, backend, need))
-    accepted = "only the newest value is accepted from now on"
-    if reasons:
-        accepted = f"{len(values)} values are accepted from now on, because registered hooks may sign with them"
-    print(f"{need.name}: {accepted}")
+    accepted = asyncio.run(_forget_old_values(registrar, backend, need))
+    rule = "only the newest value is accepted from now on"
+    if accepted.reasons:
+        rule = f"{len(accepted.values)} values are accepted from now on, because registered hooks may sign with them"
+    print(f"{need.name}: {rule}")
     return DONE
 
 
-def _need(options: argparse.Namespace) -> Need:
+def _find_need(options: argparse.Namespace) -> Need:
     """Return the configuration's need for the secret.
 
-    For another name, print a warning and return a need without readers: the configuration may get its reader later.
+    For another name, or a configuration with faults, print a warning and return a need without readers and uses,
+    because the configuration may need the secret later.
     """
     name: str = options.name
     try:
@@ -423,7 +455,7 @@ def _new_text(is_random: bool, need: Need) -> str:
 
 def _print_notes(options: argparse.Namespace, backend: SecretBackend, need: Need, values: tuple[str, ...]) -> None:
     """Print what may be left to do after `values` were stored: a longer value, held deliveries, the receiver."""
-    if secret_values.count_short(values) and (need.readers or not need.uses):
+    if secret_values.count_short(values) and need.origin != "hook token":  # the provider decides on its length
         print("warning: it has fewer than 16 characters: a long random value cannot be guessed", file=sys.stderr)
     for use in need.uses:
         if use.kind == "destination" and need.origin == "issued":

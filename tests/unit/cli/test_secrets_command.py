@@ -67,6 +67,11 @@ def test_a_value_from_standard_input_takes_its_place_and_nothing_else_changes(se
     assert STRONG not in secrets.shown
 
 
+def test_a_secret_can_have_the_name_of_an_action(secrets: Command, env_file: Path) -> None:
+    secrets("set", "list", "--random")
+    assert "LIST=" in env_file.read_text()
+
+
 def test_a_pem_key_and_several_values_come_back_as_they_were(secrets: Command, env_file: Path) -> None:
     secrets("set", "shop-password", stdin=f"{PEM}{STRONG}\n")
     assert split_values(read_dotenv(env_file)["SHOP_PASSWORD"]) == (PEM, STRONG)

@@ -13,8 +13,8 @@ These are the checks of a claimed delivery. They are made in this order, and the
     others compute for long            waits, if its own templates may compute for long, too
     its rate or in_flight is used up   waits for a slot
 
-A delivery that waits has made no attempt. A destination is called at most once for each message, and the call is
-cancelled a second after its timeout.
+A delivery that waits has made no attempt. It waits also if its destination was called, and was so busy that nothing was
+sent. A destination is called at most once for each message, and the call is cancelled a second after its timeout.
 """
 
 import asyncio
@@ -198,11 +198,7 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
         if obstacle is not None:
             return await settle.finish(notifier, work, configured, obstacle)
         started_at = notifier.clock.now()
-        claim: ledger.Claimed | None = work.claim
-        if work.claim.row.crashes:  # a suspect has waited for others, so its lease begins again
-            claim = await notifier.ledger.begin(work.claim, started_at)
-        elif started_at + configured.timeout_seconds + GRACE_SECONDS > work.claim.row.lease_until:
-            claim = None  # the lease could end before the attempt
+        claim = await _claim_for_call(notifier, work.claim, started_at, configured.timeout_seconds)
         if claim is None:
             await settle.give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
@@ -220,6 +216,15 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
     if notifier.spans is not None:
         notifier.spans.note_attempt(work.delivery.event, configured.kind, entry, outcome)
     return CompletedAttempt(outcome, entry)
+
+
+async def _claim_for_call(
+    notifier: Notifier, claim: ledger.Claimed, started_at: float, timeout_seconds: float
+) -> ledger.Claimed | None:
+    """Return the claim with a lease for the whole call; None if its lease may end before. Raises Temporary."""
+    if claim.row.crashes:  # a suspect has waited for others, so its lease begins again
+        return await notifier.ledger.begin(claim, started_at)
+    return claim if started_at + timeout_seconds + GRACE_SECONDS <= claim.row.lease_until else None
 
 
 async def _call(notifier: Notifier, work: Work, target: Target, started_at: float) -> Outcome | Wait:
@@ -284,7 +289,7 @@ async def _obstacle(notifier: Notifier, work: Work, target: Target, no_place: Wa
         if wait := arrival.wait_of_claimed(configured, work, notifier.clock.now()):
             return wait
     wait = await notifier.breakers.enter(configured, work.delivery, state) or no_place
-    if wait is None and not await notifier.gate.give_way(work.delivery.id):
+    if wait is None and not await notifier.gate.wait_to_compute(work.delivery.id):
         reason = "its templates may take long to compute, and those of other deliveries are computed first"
         return _spread_wait(notifier, work, COMPUTING_WAIT_SECONDS, reason)
     # Last, because a slot would be lost by a further wait, and the lease of a place would end too early.

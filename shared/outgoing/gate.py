@@ -67,7 +67,7 @@ attempt at a new receiver goes unreported for longer."""
 SHORT_COMPUTING_SECONDS: Final = 0.01
 """An attempt that computes for no longer does not wait for the computations of others. If longer, many of them together
 delay the answers to all."""
-GIVE_WAY_SECONDS: Final = 5.0
+COMPUTING_TURN_SECONDS: Final = 5.0
 """How long an attempt waits for the computations of others. If longer, its lease may end meanwhile."""
 KEPT_DURATIONS: Final = 20
 """The usual duration is the median of this many answers. If larger, it follows a receiver's change more slowly."""
@@ -326,14 +326,14 @@ class ProcessGate:
             self._loop_time.enter()
         return ADMITTED
 
-    async def give_way(self, key: str) -> bool:
-        """Wait until the computations of the attempt may begin. Return False if that takes GIVE_WAY_SECONDS.
+    async def wait_to_compute(self, key: str) -> bool:
+        """Wait until the computations of the attempt may begin. Return False if that takes COMPUTING_TURN_SECONDS.
 
         Only an attempt that may compute for long waits: the last one of its lane did, or there was none.
         """
         if self._loop_time is None or self._work[key].lane.computing_seconds <= SHORT_COMPUTING_SECONDS:
             return True
-        return await self._loop_time.give_way(GIVE_WAY_SECONDS)
+        return await self._loop_time.wait_to_compute(COMPUTING_TURN_SECONDS)
 
     def note_computing(self, key: str, seconds: float) -> None:
         """Note how long the attempt has computed, for example for its templates."""

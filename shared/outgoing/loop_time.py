@@ -55,7 +55,7 @@ class LoopTime:
     def leave(self) -> None:
         self._work_count -= 1
 
-    async def give_way(self, limit_seconds: float) -> bool:
+    async def wait_to_compute(self, limit_seconds: float) -> bool:
         """Wait until a long computation may begin. Return False if that takes longer than the limit.
 
         One may begin in each turn, because all tasks that can go on run in the same turn, and the answers to all others

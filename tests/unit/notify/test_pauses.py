@@ -500,10 +500,10 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
 async def test_a_delivery_that_waits_for_computations_loses_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     may_compute = iter([False, True])
 
-    async def give_way(*_: object) -> bool:
+    async def wait_to_compute(*_: object) -> bool:
         return next(may_compute)
 
-    monkeypatch.setattr(ProcessGate, "give_way", give_way)
+    monkeypatch.setattr(ProcessGate, "wait_to_compute", wait_to_compute)
     notifier = capped(FakeDestination(), rate=(20, 3_600.0))
     assert (await notifier.take(a_delivery(0))).outcome == "deferred"
     notifier.clock.advance(10)

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from shared.outgoing import gate as gate_module
 from shared.outgoing.gate import (
-    GIVE_WAY_SECONDS,
+    COMPUTING_TURN_SECONDS,
     HANGING_ANSWERS,
     HEAVY_LOAD,
     HEAVY_PLACES,
@@ -220,10 +220,10 @@ async def test_only_an_attempt_that_may_compute_for_long_waits_while_others_comp
         await world.enter(lane)
         world.gate.note_computing(world.keys[lane][0], seconds)
     assert await world.enter("new") is None
-    assert await world.gate.give_way(world.keys["heavy"][0])
+    assert await world.gate.wait_to_compute(world.keys["heavy"][0])
     world.clock.advance(0.5)  # in one turn
-    assert await world.gate.give_way(world.keys["light"][0])
-    waiting = [asyncio.create_task(world.gate.give_way(world.keys[lane][0])) for lane in ("heavy", "new")]
+    assert await world.gate.wait_to_compute(world.keys["light"][0])
+    waiting = [asyncio.create_task(world.gate.wait_to_compute(world.keys[lane][0])) for lane in ("heavy", "new")]
     await asyncio.sleep(2 * BEAT_SECONDS)
     assert not any(task.done() for task in waiting), "the loop has as much time for others as the turn took"
     for _ in range(6):
@@ -231,9 +231,9 @@ async def test_only_an_attempt_that_may_compute_for_long_waits_while_others_comp
         await asyncio.sleep(2 * BEAT_SECONDS)
     assert [task.done() and task.result() for task in waiting] == [True, True]
     world.clock.advance(0.5)
-    late = asyncio.create_task(world.gate.give_way(world.keys["heavy"][0]))
+    late = asyncio.create_task(world.gate.wait_to_compute(world.keys["heavy"][0]))
     await asyncio.sleep(0)
-    world.clock.advance(GIVE_WAY_SECONDS)
+    world.clock.advance(COMPUTING_TURN_SECONDS)
     assert not await late
 
 

@@ -18,10 +18,10 @@ from shared.subscribers import model, standalone_schema
 from shared.subscribers.catalogue_document import (
     catalogue_document,
     json_schema_document,
-    openapi_document,
     read_catalogue,
 )
 from shared.subscribers.catalogue_page import catalogue_page
+from shared.subscribers.openapi_webhooks import openapi_document
 
 LIMITS: Final = limits.Limits(max_body_bytes=64 * limits.MIB, max_decoded_bytes=64 * limits.MIB, max_nodes=2_000_000)
 COLUMNS: Final = (

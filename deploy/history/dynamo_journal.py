@@ -116,7 +116,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     async def event(self, event_id: str) -> journal_view.EventRecord | None:
         events, entries, letters = await asyncio.gather(
             self._stored_events([item_key(event_id)]),
-            self._store.query(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
+            self._store.query_index(tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, MAX_OF_EVENT),
             self._letters_of_event(event_id),
         )
         if not events:
@@ -204,7 +204,9 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         """Return the entries of an index by event, a few queries at a time."""
         found: list[Fields] = []
         for some in batches(ids, QUERIES_AT_ONCE):
-            answers = await asyncio.gather(*(self._store.query(table, index, each, MAX_OF_EVENT) for each in some))
+            answers = await asyncio.gather(
+                *(self._store.query_index(table, index, each, MAX_OF_EVENT) for each in some)
+            )
             found += chain.from_iterable(answers)
         return found
 
@@ -258,7 +260,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
 
     async def _letter_entries_of_event(self, event_id: str) -> list[Fields]:
-        return await self._store.query(
+        return await self._store.query_index(
             tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, event_id, journal_view.MAX_LETTERS_OF_EVENT
         )
 

@@ -163,7 +163,8 @@ class _Run:
 
     verifier  verifies what each step returns, and counts the events of the run
     result    what the run has collected so far; its `events` are set at the end
-    bounded   the run itself, with a limit of the time in which it computes. It returns the events that reach the end
+    bounded   the run itself, with a limit of the time in which it computes. It returns the events that reach the end.
+              The run knows it to find out whether it was ended from outside
     """
 
     chain: Chain
@@ -185,35 +186,36 @@ class _Run:
                     continue
                 self.result.faults += (fault,)
                 return ()
-            steps_taken = (*steps_taken, step)
+            previous_steps, steps_taken = steps_taken, (*steps_taken, step)
             if isinstance(result, Event):
                 event = result
             elif isinstance(result, Noted):
-                self._add_note(step, result.note, steps_taken[:-1])
+                self._add_note(step, result.note, previous_steps)
                 event = result.event
             else:
-                return await self._branch(result, step, steps[position + 1 :], steps_taken)
+                return await self._branch(result, step, steps[position + 1 :], previous_steps)
         return (EventInChain(event, steps_taken),)
 
     def _add_note(self, step: NamedStep, note: str, previous_steps: Steps) -> None:
         self.result.notes += (_with_removals(f"{step.label}: {note}", previous_steps),)
 
     async def _branch(
-        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, steps_taken: Steps
+        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, previous_steps: Steps
     ) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the chain after a step that ended, split or redirected its event.
 
         `rest` are the steps after this one. A Switch leaves them out.
         """
+        steps_taken = (*previous_steps, step)
         if isinstance(result, Stop):
             reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
             self.result.stops += (reason,)
-            self.result.journal_stops += (_with_removals(f"{reason}{result.missing}", steps_taken[:-1]),)
+            self.result.journal_stops += (_with_removals(f"{reason}{result.missing}", previous_steps),)
             self.result.logged_stops += (step.label if step.is_own else reason,)
             return ()
         if isinstance(result, Many):
             if result.note:
-                self._add_note(step, result.note, steps_taken[:-1])
+                self._add_note(step, result.note, previous_steps)
             parts = tuple(EventInChain(event, steps_taken) for event in result.events)
         else:
             parts = await self.run_steps(self.chain.chains[result.chain], result.event, steps_taken)
@@ -225,7 +227,10 @@ class _Run:
         return tuple(arrived)
 
     async def _take_step(self, step: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
-        """Return the verified result of one step, and record it. Raises ChainFault, and Temporary."""
+        """Return the verified result of one step, and record it.
+
+        Raises ChainFault and Temporary, and whatever ends the whole run while the step waits.
+        """
         started_at = 0.0 if self.records is None else time.time()
         try:
             if len(steps_taken) >= MAX_STEPS:
@@ -237,7 +242,7 @@ class _Run:
                 returned = await self._ask(step, event, context) if step.asks else step.step.apply(event, context)
                 result = self.verifier.verify(returned, event, step)
         except BaseException as error:
-            if step.asks and self._is_ended_by(error):
+            if step.asks and self._is_ended_by(error):  # only where it waits can the run be ended from outside
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
@@ -344,7 +349,7 @@ def _without_copy(result: StepResult, copy: Event, original: Event) -> StepResul
         unchanged = replace(event, data=original.data)
         if to_json(copy.data) == to_json(original.data):
             return unchanged
-        # The received body does not have what the step wrote. `with_data` leaves it out.
+        # The step wrote into the copy. `with_data` leaves out the received body, which does not have what was written.
         return unchanged.with_data(copy.data, event.datatype)
 
     return _with_each_event(result, restored)

@@ -78,7 +78,8 @@ class ChainsRead:
 
 
 def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
-    """Return the program. The settings of a compiled configuration are not verified again.
+    """Return the program. The settings of a compiled configuration are not verified again, except those of the
+    operator's own steps: a pydantic model is built by verifying.
 
     Raises SliceFault, whose text names every fault.
     """
@@ -95,16 +96,15 @@ def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Pro
         faults += [f"route {route.name!r}: {fault}" for fault in route_faults]
     if faults:
         raise SliceFault("invalid_slice", "; ".join(faults))
-    return Program(Routes(routes), read.chains, own, _numbers(configuration.get("sources")))
+    # The slice has for each source the number of words that the log may show of its types.
+    return Program(Routes(routes), read.chains, own, type_words=_numbers(configuration.get("sources")))
 
 
-def _read_route(
-    entry: JsonObject, own: StepClasses, chains: NamedChains, is_compiled: bool
-) -> tuple[Route, list[StepFault | str]]:
-    """Return the route, and its faults. With a fault, the route lacks a part of what is written."""
+def _read_route(entry: JsonObject, own: StepClasses, chains: NamedChains, is_compiled: bool) -> tuple[Route, list[str]]:
+    """Return the route, and the texts of its faults. With a fault, the route lacks a part of what is written."""
     name = str(entry.get("name"))
     steps, step_faults = read_chain(entry.get("steps"), own, is_compiled=is_compiled)
-    faults: list[StepFault | str] = [*step_faults, *unknown_chains(steps, chains)]
+    faults = [str(fault) for fault in (*step_faults, *unknown_chains(steps, chains))]
     where = None
     try:
         where = _read_where(entry.get("where"))
@@ -147,9 +147,9 @@ def _numbers(value: Json) -> dict[str, int]:
 
 
 def read_chain(
-    raw: Json, own: StepClasses = NO_OWN_STEPS, chain: str | None = None, *, is_compiled: bool = False
+    raw: Json, own: StepClasses = NO_OWN_STEPS, chain_name: str | None = None, *, is_compiled: bool = False
 ) -> tuple[list[NamedStep], list[StepFault]]:
-    """Return the steps and all their faults. `own` are the operator's steps; `chain` is the name of a named chain."""
+    """Return the steps and all their faults. `own` are the operator's steps; a route's chain has no `chain_name`."""
     if raw is None:
         return [], []
     if not isinstance(raw, list):
@@ -159,7 +159,7 @@ def read_chain(
     if len(raw) > MAX_STEPS:
         faults.append(StepFault(None, None, f"a chain has at most {MAX_STEPS} steps; this one has {len(raw)}"))
     for number, entry in enumerate(raw, 1):
-        step = _read_step(number, entry, own, chain, is_compiled)
+        step = _read_step(number, entry, own, chain_name, is_compiled)
         if isinstance(step, NamedStep):
             steps.append(step)
         else:
@@ -180,7 +180,7 @@ def _advised(reasons: Sequence[str], name: str, kind: type[Step], settings: Json
     """Return the reasons why the settings of a step are not accepted, with what to write."""
     if name in _PATH_FIRST and isinstance(settings, dict):
         paths = {key: value for key, value in settings.items() if isinstance(value, str) and value.startswith("data.")}
-        if settings.keys() == {"from", "to"} and "from" in paths:
+        if settings.keys() == {"from", "to"} and "from" in paths:  # such as {from: data.plan, to: pro}
             return [f"write the path and then the value: `{name}: {{{paths['from']}: {settings['to']}}}`"]
         if swapped := [f"{value}: {key}" for key, value in paths.items() if not key.startswith("data")]:
             return [f"write the path first: `{name}: {{{', '.join(swapped)}}}`"]
@@ -191,7 +191,7 @@ def _advised(reasons: Sequence[str], name: str, kind: type[Step], settings: Json
 
 
 def _read_step(
-    number: int, entry: Json, own: StepClasses, chain: str | None, is_compiled: bool
+    number: int, entry: Json, own: StepClasses, chain_name: str | None, is_compiled: bool
 ) -> NamedStep | list[StepFault]:
     """Return the step, or the faults of its entry."""
     if not isinstance(entry, dict) or len(entry) != 1:
@@ -202,7 +202,8 @@ def _read_step(
         hint = did_you_mean(name, {*step_classes(), *own})
         return [StepFault(number, name, f"there is no such step{hint}")]
     try:
-        step = _compiled_step(kind, settings) if is_compiled and name not in own else _verified_step(kind, settings)
+        is_verified = is_compiled and name not in own
+        step = _compiled_step(kind, settings) if is_verified else _verified_step(kind, settings)
     except SettingsFault as fault:
         return [StepFault(number, name, reason) for reason in _advised(fault.reasons, name, kind, settings)]
     except Exception as error:
@@ -210,7 +211,7 @@ def _read_step(
             raise
         # The operator's own code may fail on its settings in any way.
         return [StepFault(number, name, f"its code fails on these settings: {place_in_own_module(error)}")]
-    return NamedStep(number, name, step, chain, name in own)
+    return NamedStep(number, name, step, chain_name, is_own=name in own)
 
 
 def _verified_step(kind: type[Step], settings: Json) -> Step:

@@ -113,7 +113,8 @@ class Routes:
             candidates = group.by_type.get(event.type, []) + group.others
             if event.action is not None:
                 candidates += group.by_type.get(_with_action(event), [])
-            # The first routes of the group are added. Some of them may be candidates, which then count once.
+            # The first routes of the group are added. Those that are candidates too count once, so that fewer than
+            # MAX_LISTED_ROUTES may be listed.
             added_count = max(0, MAX_LISTED_ROUTES - len(candidates))
             positions += {*candidates, *group.all[:added_count]}
         return [self._routes[position] for position in sorted(positions)]
@@ -155,14 +156,14 @@ def match(route: Route, event: Event) -> Match:
             return Match(False, f"from {event.source_name!r}, which is not {_any_of(sorted(route.sources))}")
         reasons.append(f"from {event.source_name!r}")
     if route.types is not None:
-        matched = event.type
-        if route.types.pattern.match(matched) is None:
+        type_ = event.type
+        if route.types.pattern.match(type_) is None:
             if event.action is None:
                 return _unmatched_type(route.types, event)
-            matched = _with_action(event)
-            if route.types.pattern.match(matched) is None:
+            type_ = _with_action(event)
+            if route.types.pattern.match(type_) is None:
                 return _unmatched_type(route.types, event)
-        reasons.append(f"type {matched!r} matches {route.types.text}")
+        reasons.append(f"type {type_!r} matches {route.types.text}")
     if route.where is not None:
         where_match = _match_where(route.where, event)
         if not where_match.matched:
@@ -197,9 +198,13 @@ def match_all(routes: Sequence[Route], event: Event) -> list[Match]:
 
 
 def with_else_routes(routes: Sequence[Route], matches: list[Match]) -> list[Match]:
-    """Return the matches. An `else` route that matched the event takes it only if no other route does."""
+    """Return the matches, in which an `else` route takes the event only if no other route does.
+
+    `matches` has the match of each route alone.
+    """
     if not any(route.is_else for route in routes):
         return matches
+    matches = [*matches]
     takers = [route.name for route, each in zip(routes, matches, strict=True) if each.matched and not route.is_else]
     for number, route in enumerate(routes):
         if not route.is_else or not matches[number].matched:

@@ -36,7 +36,7 @@ def services() -> step.Services | None:
     return step.Services(
         secrets=platform.secrets(settings(), os.environ),
         fetch=platform.fetch,
-        owners=owners() or platform.owners(settings()),
+        owners=owners() or platform.owners(settings()),  # without a place, a step that asks for an owner gets Temporary
         blobs=platform.blobs(settings()),
         cloud=lambda: platform.cloud_identity(settings()),
         now=platform.SystemClock().now,
@@ -61,7 +61,7 @@ def _hosts() -> "StepHosts | None":
 
 @cache
 def owners() -> ports.Owners | None:
-    """Return None if the settings name no place for it."""
+    """Return what remembers who came first; None if the settings name no database for that."""
     has_place = settings().is_local or settings().is_aws or settings().firestore
     return platform.owners(settings()) if has_place else None
 
@@ -110,6 +110,7 @@ def transformer() -> transform.Transformer:
 
 
 def _spans() -> "TransformSpans | None":
+    """Return what records spans, whose ids all log lines get from now on; None if telemetry is off."""
     found = exporter()
     if found is None:
         return None

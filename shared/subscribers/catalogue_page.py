@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from shared.jsontext import Json, JsonObject
-from shared.subscribers.catalogue_document import EXAMPLE_TIME, Payload
 from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import EXAMPLE_TIME, Payload
 from shared.subscribers.schema_example import example_of, resolved
 
 MAX_FIELDS: Final = 300

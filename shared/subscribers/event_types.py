@@ -1,6 +1,7 @@
 """Make an event type from a file, a request or the configuration; and the limits of an event type."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from shared.jsontext import Json, JsonObject, canonical
@@ -20,6 +21,7 @@ _NAME: Final = re.compile(names.TYPE_PATTERN)
 def make_event_type(
     path: str,
     name: str,
+    *,
     description: Json = "",
     group: Json = "",
     schema: JsonObject | None = None,
@@ -105,3 +107,8 @@ def _examples(path: str, value: Json) -> tuple[Json, ...]:
     if (size := len(canonical(value))) > MAX_EXAMPLES_BYTES:
         raise CatalogueFault(path, f"must have at most {MAX_EXAMPLES_BYTES:,} bytes together; they have {size:,}")
     return tuple(value)
+
+
+def sorted_types(event_types: Iterable[model.EventType]) -> list[model.EventType]:
+    """Return the event types in the order of their names."""
+    return sorted(event_types, key=lambda event_type: event_type.name)

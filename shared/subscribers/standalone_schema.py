@@ -71,7 +71,8 @@ def standalone_schema(
 ) -> JsonObject:
     """Return the schema at the path of the document with all schemas of the document that it refers to.
 
-    Without a document, the schema may refer only to itself. Faults name `reported_path` if it is given, else `path`.
+    Without a document, the schema may refer only to itself. Faults name `reported_path` if it is given, else `path`. A
+    fault inside of the document names its own path there.
     `checked` has the hashes of the schemas that were checked before, so that each is checked once for a document.
 
     Raises CatalogueFault for a reference that leads out of the document or to nothing, for a schema that refers to
@@ -87,7 +88,7 @@ def standalone_schema(
         if not is_alone:
             raise
         raise CatalogueFault(reported + fault.path.removeprefix(path), fault.rule) from None
-    _require_end(standalone, reported)
+    _require_no_loop(standalone, reported)
     size = len(canonical(standalone))
     if size > MAX_SCHEMA_BYTES:
         rule = f"the schema and what it refers to must be at most {MAX_SCHEMA_BYTES:,} bytes; it has {size:,}"
@@ -143,7 +144,7 @@ class _Bundler:
             return {} if rewritten else {"not": {}}
         schema = {key: value for key, value in rewritten.items() if key not in {"$id", "$schema"}}
         added: JsonObject = {}
-        # A schema that is added may refer to further ones.
+        # To add a schema rewrites its references, and `_new_reference` adds the names of further schemas to `_names`.
         while waiting := [(path, name) for path, name in self._names.items() if name not in added]:
             for path, name in waiting:
                 added[name] = _inner(self._target(path, path), path, self._new_reference, self._budget)
@@ -168,7 +169,7 @@ class _Bundler:
     def _new_reference(self, reference: str, path: str) -> str:
         """Return the reference as it is in the schema that stands alone."""
         target_path = _local(reference, path, self._id)
-        if self._id is not None:  # the schema is a document of its own
+        if self._id is not None:  # a schema with an `$id` is a document of its own, from whose top its references count
             target_path = self._path + target_path
         if target_path in self._own_paths:
             return json_pointer.reference_to(target_path.removeprefix(self._path))
@@ -293,10 +294,11 @@ def _same_value(schema: JsonObject | bool, path: str) -> Iterator[str]:
         yield target
 
 
-def _require_end(schema: JsonObject, path: str) -> None:
+def _require_no_loop(schema: JsonObject, path: str) -> None:
     """Raise CatalogueFault for a schema that leads back to itself for the same value: no check of a value would end.
 
-    It goes through the schemas depth first, without recursion. `open_places` is the way from the start to here.
+    The schemas are searched depth first, without recursion. `open_places` is the way from the start to here. `entered`
+    has what is left to try at each of these places. From the places that are `done`, no way leads into a loop.
     """
     following = {where: [*_same_value(inner, where)] for where, inner in _positions(schema, "")}
     done: set[str] = set()

@@ -108,7 +108,7 @@ async def import_event_types(call: route.Call, body: models.ImportInput) -> mode
 
 async def export_event_types(call: route.Call, query: models.ExportQuery) -> models.Exported:
     """Export the event types as webhooks of an OpenAPI document."""
-    from shared.subscribers.catalogue_document import openapi_document
+    from shared.subscribers.openapi_webhooks import openapi_document
 
     settings = call.service.settings
     part = await catalogue_part(call.service, query.group)

@@ -33,6 +33,7 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
 """The characters of ASCII that are neither white space nor control characters."""
 _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
+"""A reference to a character, or an `&` that begins none, which is rejected."""
 _DECODED: Final = limits.Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
@@ -168,10 +169,8 @@ DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
-_TEXT_CODINGS: Final = frozenset({"base64", "base64url", "hex", "binary", "percent"})
-"""The codings in which a line break says nothing. A text file ends with one."""
-_CONTENT_TYPES: Final = {"gzip": "application/gzip"}
-"""The content type of the bytes that a coding makes. A charset makes text/plain."""
+_MAY_END_IN_LINE_BREAK: Final = frozenset({"base64", "base64url", "hex", "binary", "percent"})
+"""The codings in which a line break at the end, as text files have it, is no part of the content."""
 
 
 class Encode(paths.PathSettings, step.Step):
@@ -208,7 +207,7 @@ class Encode(paths.PathSettings, step.Step):
             raise errors.Permanent("encoding_failed", f"{place} {fault}") from None
         if isinstance(encoded, str):
             return encoded
-        return binary(encoded, _CONTENT_TYPES.get(self.to, f"text/plain; charset={self.to}"))
+        return binary(encoded, "application/gzip" if self.to == "gzip" else f"text/plain; charset={self.to}")
 
 
 def _to_charset(content: bytes, charset: str) -> bytes:
@@ -256,7 +255,7 @@ class Decode(paths.PathSettings, step.Step):
         decoder = DECODERS.get(self.from_)
         if decoder is None:
             return _from_charset(content, self.from_)
-        if self.from_ in _TEXT_CODINGS:
+        if self.from_ in _MAY_END_IN_LINE_BREAK:
             content = content.removesuffix(b"\n").removesuffix(b"\r")
         decoded = decoder(content)
         if self.as_ == "bytes":

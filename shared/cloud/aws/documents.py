@@ -61,7 +61,7 @@ class DynamoDocuments:
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         """Return the documents as `Documents.page`. Only the store `documents` has pages."""
         table = self._store.table
-        items = await self._dynamo.query_sorted(table, partition, limit, after, until)
+        items = await self._dynamo.query_table(table, partition, limit, after, until)
         return [self._document(str(item[table.sort]), item) for item in items]
 
     async def write(

@@ -25,9 +25,10 @@ from shared.time_bound import back_off
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""The most tries of a read of many items while DynamoDB returns none, and of a write while other writes are faster."""
+"""The most tries of a read of many items while DynamoDB returns none, and of a journal's write (journal.py) while other
+writes are faster."""
 CONTENTION_SECONDS: Final = 0.05
-"""The wait before the next read of many items. It doubles with each answer without items."""
+"""The shortest wait before such a try. For a read, it doubles with each answer without items."""
 KEYS_AT_ONCE: Final = 100
 """The number of keys that DynamoDB accepts in one BatchGetItem."""
 LOOKED_THROUGH_AT_ONCE: Final = 1_000
@@ -136,7 +137,7 @@ class Dynamo:
             await back_off(CONTENTION_SECONDS * 2**failures)
             wanted["Keys"] = left
 
-    async def query(
+    async def query_index(
         self,
         table: Table,
         index: Index,
@@ -147,7 +148,7 @@ class Dynamo:
         high: float = inf,
         descending: bool = False,
     ) -> list[Fields]:
-        """Return the first items of a partition of an index, from `low` to `high`, both included.
+        """Return the first items of a partition of an index over numbers, from `low` to `high`, both included.
 
         They have only the attributes that the index projects. The index may be a moment behind the table.
         """
@@ -156,7 +157,7 @@ class Dynamo:
             return []
         return await self._read(table, request | {"ScanIndexForward": not descending}, limit)
 
-    async def query_newest(
+    async def query_text_index(
         self, table: Table, index: Index, partition: str, limit: int, before: str = "", condition: str = ""
     ) -> list[Fields]:
         """Return the last items of a partition of an index over text, before `before` if it is given, last first.
@@ -177,10 +178,11 @@ class Dynamo:
             LOOKED_THROUGH_AT_ONCE if condition else 0,
         )
 
-    async def query_sorted(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
+    async def query_table(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
         """Return the first items of a partition whose sort key is after `after`, and before `until` if it is given.
 
-        `key` is the partition's key. No item needs to have the sort key `after`.
+        The table itself is read, with strong consistency. `key` is the partition's key. No item needs to have the sort
+        key `after`.
         """
         if until and until <= after:
             return []
@@ -207,7 +209,7 @@ class Dynamo:
         Once the count has reached `limit`, it stops. It may then be higher than `limit` by a page.
         """
         request = dynamo_values.index_query(index, partition, 0.0, inf)
-        assert request is not None
+        assert request is not None  # it is None for an empty range only
         count = 0
         while True:
             answer = await self._ask("Query", table, {**request, "Select": "COUNT", "Limit": limit})
@@ -316,7 +318,7 @@ async def read_shards(
 
     async def read(shard: int, count: int) -> list[Fields]:
         partition = state_shard(state, shard) if state else str(shard)
-        return await store.query(table, index, partition, count, low=low, high=high, descending=descending)
+        return await store.query_index(table, index, partition, count, low=low, high=high, descending=descending)
 
     return await merge_shards(read, lambda item: moment_of(item, index), limit, descending=descending)
 

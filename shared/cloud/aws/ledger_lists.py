@@ -44,7 +44,7 @@ class LedgerLists:
         if event_id is not None:
             # A filter may leave out any of the event's rows, so all of them are read.
             most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
-            entries = await self._store.query(
+            entries = await self._store.query_index(
                 tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
             )
             return newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
@@ -79,7 +79,7 @@ class LedgerLists:
             condition = f"attribute_not_exists(#{tables.FAILED})"
         rows: list[LedgerRow] = []
         while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
-            entries = await self._store.query_newest(
+            entries = await self._store.query_text_index(
                 tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
             rows += newest_of(await self.read(keys_of(entries), LISTED), limit - len(rows), destination, state)

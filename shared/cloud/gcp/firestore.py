@@ -24,7 +24,7 @@ CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
 """The number of tries of a transaction while other transactions are faster."""
 CONTENTION_SECONDS: Final = 0.05
-"""The wait before the second try is twice as long. It doubles with each further try."""
+"""Half of the wait before the second try. The wait doubles with each further try."""
 MAX_IDS_IN_QUERY: Final = 30
 """The number of values that Firestore accepts in a condition with IN."""
 MAX_WRITES: Final = 500
@@ -103,7 +103,8 @@ class Firestore:
         """Write the document if its condition holds, and return the new version. Return None if it does not hold.
 
         The condition is `is_new` or `version`. If the answer to the first try was lost, the second try finds the
-        condition gone: then this returns None, although the document was written.
+        condition gone: then this returns None, although the document was written. So after a None, the caller reads the
+        document, and recognises its own write.
 
         A version is the time of the last write that changed the document, and "increases monotonically with each change
         to the document":
@@ -121,7 +122,7 @@ class Firestore:
         return str(results[0].get("updateTime", "")) if results else ""
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """Make all writes or none. There can be MAX_WRITES at most."""
+        """Make all writes or none. The caller passes at most MAX_WRITES."""
         await self._ask("commit", {"writes": [self._written(write) for write in writes]})
 
     async def get(self, collection: str, ids: Sequence[str], mask: Sequence[str] = ()) -> dict[str, Fields]:
@@ -166,7 +167,8 @@ class Firestore:
         """Read the documents, let `decide` return the writes, and make them, with no other write in between.
 
         If another transaction was faster, all of this is tried again, TRIES times at most, and `decide` is called with
-        what is stored then. `mask` has the fields to read. Raises Temporary, and what `decide` raises.
+        what is stored then. `mask` has the fields to read, and is never empty. Raises Temporary, and what `decide`
+        raises.
         """
         transaction: str | None = None
         for number in range(TRIES):

@@ -16,7 +16,7 @@ WRITTEN_EVENT: Final = Event(
 
 
 def chain(steps: Json, chains: Mapping[str, Json] | None = None, on_error: OnError = "dead_letter") -> Chain:
-    named = {name: tuple(read_chain(raw, chain=name)[0]) for name, raw in (chains or {}).items()}
+    named = {name: tuple(read_chain(raw, chain_name=name)[0]) for name, raw in (chains or {}).items()}
     found, faults = read_chain(steps)
     assert not faults, faults
     return Chain("r", tuple(found), named, on_error)

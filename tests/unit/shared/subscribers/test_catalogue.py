@@ -12,15 +12,14 @@ from jsonschema import Draft202012Validator
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.catalogue_document import (
     MAX_TYPES,
-    Payload,
     catalogue_document,
     json_schema_document,
-    openapi_document,
     read_catalogue,
 )
 from shared.subscribers.catalogue_page import Field, catalogue_page, fields_of
 from shared.subscribers.event_types import event_type_from
 from shared.subscribers.model import EventType
+from shared.subscribers.openapi_webhooks import Payload, openapi_document
 from shared.subscribers.schema_example import MAX_DEPTH, example_of
 from shared.subscribers.standalone_schema import (
     MAX_SCHEMA_BYTES,

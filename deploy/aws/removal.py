@@ -29,13 +29,14 @@ class Remaining:
     buckets: tuple[str, ...]
     secrets: tuple[str, ...]
 
+    def named(self) -> list[tuple[str, str]]:
+        """Return the kind and the name of each resource."""
+        names_by_kind = {"table": self.tables, "bucket": self.buckets, "secret": self.secrets}
+        return [(kind, name) for kind, found in names_by_kind.items() for name in found]
+
     def lines(self) -> list[str]:
-        """Return a line for each resource, which begins with its kind."""
-        return [
-            *(f"table {name}" for name in self.tables),
-            *(f"bucket {name}" for name in self.buckets),
-            *(f"secret {name}" for name in self.secrets),
-        ]
+        """Return a line for each resource: its kind and its name."""
+        return [f"{kind} {name}" for kind, name in self.named()]
 
 
 def find_remaining(deployed: DeployedStack) -> Remaining:

@@ -33,7 +33,7 @@ _PASSED_ON: Final = ("AWS_ENDPOINT_URL",)
 """The variables that the SAM CLI gets also if only .env has them."""
 
 
-def tool(name: str) -> Path:
+def require_tool(name: str) -> Path:
     """Return a program of the environment: `sam`, `cfn-lint`, `python`. Raises CommandError if it is not there."""
     path = TOOLS / name
     if not path.exists():
@@ -49,7 +49,7 @@ def tool_environ() -> dict[str, str]:
 
 def translated(template: str) -> str:
     """Return the template as CloudFormation's JSON. Raises CommandError."""
-    command = [str(tool("python")), str(TRANSLATE)]
+    command = [str(require_tool("python")), str(TRANSLATE)]
     done = subprocess.run(
         command, input=template, env=tool_environ(), capture_output=True, text=True, timeout=TRANSLATE_TIMEOUT_SECONDS
     )
@@ -121,7 +121,7 @@ class Sam:
 
     def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Run the SAM CLI until it ends. It prints to the same terminal. Raises CommandError and SamFailed."""
-        command = [str(tool("sam")), *arguments]
+        command = [str(require_tool("sam")), *arguments]
         sys.stdout.flush()  # its lines follow ours
         process = subprocess.Popen(command, cwd=self.folder, env=self._environ(), stdin=subprocess.DEVNULL)
         while True:
@@ -143,7 +143,7 @@ class Sam:
 
 def by_hand(folder: Path, arguments: Sequence[str]) -> str:
     """Return the command line of the SAM CLI in the folder, to be pasted."""
-    command = shlex.join([os.path.relpath(tool("sam"), folder), *arguments])
+    command = shlex.join([os.path.relpath(require_tool("sam"), folder), *arguments])
     return f"(cd {shlex.quote(os.path.relpath(folder))} && {command})"
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from deploy.aws import deployment as aws_deployment, removal, reserved_instances, secrets_manager_backend, stack_changes
 from deploy.aws.prepare import Prepared, changed_lines, prepare
-from deploy.aws.sam import BUILT, Sam, SamFailed, tool, translated
+from deploy.aws.sam import BUILT, Sam, SamFailed, require_tool, translated
 from deploy.aws.template import read_template
 from deploy.cli import deployed_hooks, deployment_command
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
@@ -149,7 +149,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     AWS. Raises CommandError, AwsFault and ConfigFaults.
     """
     environ = configured.environ_of(options)
-    tool("sam")
+    require_tool("sam")
     target = find_target(options, environ, configured_region)
     if fault := region_fault(target.region):
         raise CommandError(fault)
@@ -168,7 +168,7 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
         prepared = prepared.after(stack_changes.deployed_template(api, target.stack))
     deployment_command.print_warnings(prepared.warnings)
     given = dict(options.parameter)
-    if config is None:
+    if config is None:  # the mode without a file, in which all mail goes to one address
         given = {"EmailAddress": environ["EMAIL_ADDRESS"], **given}
     parameters = aws_deployment.parameter_values(prepared.defaults, stack, given)
     reserved = reserved_instances.find_reservation(
@@ -205,17 +205,18 @@ def _deploy(
     for line in memory.keep():
         print(line)
     sam = Sam(deployed.target, prepared.folder, memory.environ)
-    before = aws_deployment.changed_at(deployed.description())
+    changed_before = aws_deployment.changed_at(deployed.description())
+    is_first = changed_before is None  # there is no stack yet
     prepared.write_template()
     try:
         sam.build(parameters["Architecture"])
-        if before is None:
+        if is_first:
             _adopt(deployed, prepared)
         sam.deploy(parameters)
     except SamFailed as failure:
         _report_failure(deployed, failure)
         return NOT_DONE
-    is_changed = aws_deployment.changed_at(deployed.description()) != before
+    is_changed = aws_deployment.changed_at(deployed.description()) != changed_before
     print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else deployment_command.UP_TO_DATE)
     read = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{memory.missing_target_options()}"
@@ -256,6 +257,10 @@ def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
 
 
 def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
+    """Print what failed, and how to continue. Raises CommandError if the stack is in a state that forbids to continue.
+
+    Raises AwsFault too.
+    """
     print("\nStopped: the SAM CLI failed; see its lines above.", file=sys.stderr)
     print(f"Try it by hand:\n  {failure}", file=sys.stderr)
     if (stack := deployed.description()) is not None:
@@ -278,7 +283,7 @@ def _run_rollback(options: argparse.Namespace) -> int:
     Return NOT_DONE if a chosen function has no earlier code, or none has. Raises CommandError and AwsFault.
     """
     environ = configured.environ_of(options)
-    tool("sam")
+    require_tool("sam")
     target = find_target(options, environ, configured_region)
     api = AwsApi(target.region, environ)
     stack = DeployedStack(target, api).description()
@@ -322,7 +327,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     Raises CommandError, also if the removal is not confirmed, and AwsFault.
     """
     environ = configured.environ_of(options)
-    tool("sam")
+    require_tool("sam")
     target = find_target(options, environ, configured_region)
     api = AwsApi(target.region, environ)
     account = str(api.call("sts", "get_caller_identity").get("Account"))
@@ -347,8 +352,10 @@ def _run_destroy(options: argparse.Namespace) -> int:
         print(f"\nStopped: the SAM CLI failed; see its lines above.\nTry it by hand:\n  {failure}", file=sys.stderr)
         return NOT_DONE
     remaining = removal.find_remaining(deployed)
-    kept = deployment_command.kept_lines("Kept", remaining.lines())
-    for line in removal.remove_remaining(api, remaining) if options.all else kept:
+    if not options.all:
+        print("".join(f"{line}\n" for line in deployment_command.kept_lines("Kept", remaining.lines())), end="")
+        return DONE
+    for line in removal.remove_remaining(api, remaining):  # deletes them
         print(line, flush=True)
     return DONE
 
@@ -369,8 +376,8 @@ def _removal_lines(
     if not is_all:
         yield from deployment_command.kept_lines("and keeps", remaining.lines())
         return
-    for line in remaining.lines():
-        yield f"  {line}, which cannot be restored" if line.startswith("secret") else f"  {line}"
+    for remaining_kind, name in remaining.named():
+        yield f"  {remaining_kind} {name}" + (", which cannot be restored" if remaining_kind == "secret" else "")
 
 
 def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:

@@ -19,9 +19,17 @@ from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_proj
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, configured_at, environ_of
-from deploy.gcp import apply, live, organization_policies, ownership, plan as gcp_plan, script
-from deploy.gcp.deployment import Lines, Memory, closing, measured, missing_needs, prepare_deployment, warnings
+from deploy.gcp import (
+    apply,
+    deployment as gcp_deployment,
+    live,
+    organization_policies,
+    ownership,
+    plan as gcp_plan,
+    script,
+)
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.iam_bindings import GRANT
 from deploy.gcp.resource import kind_and_name
 from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
@@ -56,10 +64,10 @@ def _run_plan(options: argparse.Namespace) -> int:
     number = live.project_number(runner, target) if options.live else script.PROJECT_NUMBER
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
-    deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.print_warnings(warnings(deployment.slices, environ))
+    deployment = gcp_deployment.prepare_deployment(target, number, config, environ, options.out)
+    deployment_command.print_warnings(gcp_deployment.warnings(deployment.slices, environ))
     resources = graph(deployment)
-    topology.require_limits(measured(resources, deployment.topology))
+    topology.require_limits(gcp_deployment.measured(resources, deployment.topology))
     actions = (
         gcp_plan.changes(runner, target, resources) if options.live else gcp_plan.plan(resources, gcp_plan.NOTHING)
     )
@@ -93,7 +101,8 @@ def deploy_gcp(arguments: list[str]) -> int:
 def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     """Deploy the configuration once its tests pass, and print what comes next. Return NOT_DONE if a step fails.
 
-    What can be verified is verified before the first change, except that the API for policies may be enabled for it.
+    What can be verified is verified before the first change of the deployment. To read the organization's policies, the
+    API for them may be enabled first.
     Raises CommandError, GcloudFault and ConfigFaults.
     """
     environ = environ_of(options)
@@ -103,16 +112,17 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     config = deployment_command.tested_config(options, environ, ask)
     number = live.project_number(runner, target)
     organization_policies.refuse_forbidden(target, runner, may_enable=True)
-    deployment = prepare_deployment(target, number, config, environ, options.out)
-    deployment_command.print_warnings(warnings(deployment.slices, environ))
+    deployment = gcp_deployment.prepare_deployment(target, number, config, environ, options.out)
+    deployment_command.print_warnings(gcp_deployment.warnings(deployment.slices, environ))
     resources = graph(deployment)
-    topology.require_limits(measured(resources, deployment.topology))
+    topology.require_limits(gcp_deployment.measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)
     actions = gcp_plan.changes(runner, target, resources)
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
-    code = _deploy(deployment, actions, runner, ask, Memory(options.env_file, target, environ, settings))
+    memory = gcp_deployment.Memory(options.env_file, target, environ, settings)
+    code = _deploy(deployment, actions, runner, ask, memory)
     if code == DONE:
         configuration = configured_at(config, environ)
         deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
@@ -124,30 +134,43 @@ def _platform_options(target: Target) -> argparse.Namespace:
 
 
 def _deploy(
-    deployment: Deployment, actions: Sequence[gcp_plan.Action], runner: Gcloud, ask: Questions, memory: Memory
+    deployment: Deployment,
+    actions: Sequence[gcp_plan.Action],
+    runner: Gcloud,
+    ask: Questions,
+    memory: gcp_deployment.Memory,
 ) -> int:
+    """Ask for the missing secrets, run the actions, and print what comes next. Return NOT_DONE if an action fails.
+
+    The target is kept in .env before the first action, so that the next command finds what a failed one has made. With
+    another region than the default, it is kept only at the end: the region may be mistyped until something runs there.
+    Raises CommandError.
+    """
     target = deployment.target
-    is_certain = target.region == DEFAULT_REGION  # another region may be mistyped, until something runs there
-    if is_certain:
-        for line in memory.keep():
-            print(line)
-    missing = missing_needs(actions, deployment)
+    is_kept_first = target.region == DEFAULT_REGION
+    if is_kept_first:
+        _keep(memory)
+    missing = gcp_deployment.missing_needs(actions, deployment)
     receive = deployment.slices["receive"]
     where = f"--platform gcp{memory.missing_target_options()}"
-    values, made = first_values(missing, receive, os.environ, ask, where)
+    values, random = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
-    progress = Lines(len(actions), stdout_screen())
+    progress = gcp_deployment.Lines(len(actions), stdout_screen())
     failure = apply.Applying(runner, target, values, progress).apply(actions)
     if failure:
         _report_failure(failure)
         return NOT_DONE
-    if not is_certain:
-        for line in memory.keep():
-            print(line)
+    if not is_kept_first:
+        _keep(memory)
     done = f"Done in {time.monotonic() - began:.0f} s: {count_of(len(actions), 'change')}."
     print(done if actions else deployment_command.UP_TO_DATE)
-    print("\n".join(["", *closing(deployment, made, memory.missing_target_options())]))
+    print("\n".join(["", *gcp_deployment.closing(deployment, random, memory.missing_target_options())]))
     return DONE
+
+
+def _keep(memory: gcp_deployment.Memory) -> None:
+    for line in memory.keep():
+        print(line)
 
 
 def changed_settings(actions: Sequence[gcp_plan.Action]) -> list[str]:
@@ -309,32 +332,37 @@ def _run_destroy(options: argparse.Namespace) -> int:
     environ = environ_of(options)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
-    live.project_number(runner, target)
-    there = live.read_resources(runner, target)
-    existing = ownership.deployment_resources(target, there)
+    live.project_number(runner, target)  # raises if the project does not exist
+    in_project = live.read_resources(runner, target)
+    existing = ownership.deployment_resources(target, in_project)
     ownership.reject_other_region(target, existing)
-    remaining = gcp_plan.remaining_resources(target, existing, options.all)
-    read = map(kind_and_name, remaining)
-    grants = live.read_grants(runner, target, read, live.topics_of_others(there) if existing else ())
-    removed = gcp_plan.removal(target, existing, remaining, grants)
-    if not removed.actions:
+    kept = gcp_plan.remaining_resources(target, existing, options.all)
+    # Bindings on resources that are deleted go with them. Those on the others must be removed.
+    topics_of_others = live.topics_of_others(in_project) if existing else ()
+    grants = live.read_grants(runner, target, map(kind_and_name, kept), topics_of_others)
+    removal = gcp_plan.removal(target, existing, kept, grants)
+    if not removal.actions:
         print(f"There is nothing of {target.prefix} in project {target.project} to remove.")
-        print("".join(f"{line}\n" for line in deployment_command.kept_lines("Kept", removed.remaining)), end="")
+        print("".join(f"{line}\n" for line in deployment_command.kept_lines("Kept", removal.remaining)), end="")
         return DONE
-    print("\n".join(_removal_lines(target, removed)))
+    print("\n".join(_removal_lines(target, removal)))
     if database_key(target) in existing:
         deployed_hooks.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
-    progress = Lines(len(removed.actions), stdout_screen())
-    if failure := apply.Applying(runner, target, {}, progress).apply(removed.actions):
+    progress = gcp_deployment.Lines(len(removal.actions), stdout_screen())
+    if failure := apply.Applying(runner, target, {}, progress).apply(removal.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
         return NOT_DONE
     return DONE
 
 
-def _removal_lines(target: Target, removed: gcp_plan.Removal) -> Iterator[str]:
+def _removal_lines(target: Target, removal: gcp_plan.Removal) -> Iterator[str]:
+    """Yield the lines before the question, one for each kind of resource: the actions are in the order of kinds.
+
+    Grants are only counted, because their accounts are listed below them.
+    """
     yield f"This removes from project {target.project}:"
-    for kind, actions in groupby(removed.actions, key=lambda action: action.kind):
-        named = [action.name for action in actions]
-        yield f"  {kind}: {', '.join(named) if kind != 'grant' else f'{len(named)} of the accounts below'}"
-    yield from deployment_command.kept_lines("and keeps", removed.remaining)
+    for kind, actions in groupby(removal.actions, key=lambda action: action.kind):
+        names = [action.name for action in actions]
+        yield f"  {kind}: {f'{len(names)} of the accounts below' if kind == GRANT else ', '.join(names)}"
+    yield from deployment_command.kept_lines("and keeps", removal.remaining)

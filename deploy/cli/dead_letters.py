@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -70,17 +70,18 @@ def letters_table(letters: Sequence[DeadLetterRow], screen: Screen) -> str:
 
     There, the statuses are left out if all are `kept`, as without --status, so that more fits into a line.
     """
-    is_uniform = screen.width is not None and all(letter.state == journal.KEPT for letter in letters)
+    is_terminal = screen.width is not None
+    has_statuses = not is_terminal or any(letter.state != journal.KEPT for letter in letters)
     ids = records.short_ids([letter.id for letter in letters])
     rows = [
         (
             clock(letter.at),
             shown,
             letter.code,
-            letter.reason if screen.width is None else "",
+            "" if is_terminal else letter.reason,
             letter.destination or (f"route {letter.route}" if letter.route else f"topic {letter.topic}"),
             letter.event_id[: len(shown)],
-            "" if is_uniform else letter.state,
+            letter.state if has_statuses else "",
         )
         for letter, shown in zip(letters, ids, strict=True)
     ]
@@ -171,28 +172,39 @@ def replay_letters(context: records.Context) -> int:
     """
     letters = _chosen_letters(context)
     delivered_ids = frozenset[str]() if context.options.force else asyncio.run(_delivered_since(context, letters))
-    others = [letter for letter in letters if letter.id not in delivered_ids]
-    replayed = [letter for letter in others if replay.is_replayable(letter)]
+    undelivered = [letter for letter in letters if letter.id not in delivered_ids]
+    replayable = [letter for letter in undelivered if replay.is_replayable(letter)]
+    replayed_ids = {letter.id for letter in replayable}  # or would be, without --yes
     facts: jsontext.JsonObject = {}
-    if context.options.yes and (replayed or delivered_ids):
+    if context.options.yes and (replayable or delivered_ids):
         replay_id = secrets.token_hex(8)
-        published_ids: set[str] = set()
-        what = f"replay dead letters {replay_id}"
-        with audited_action(context.options, "hookchain dead-letters replay", what, len(replayed)) as action:
-            try:
-                if replayed:
-                    facts["replay"] = replay_id
-                    asyncio.run(_publish(context, replayed, replay_id, published_ids))
-            finally:
-                action.count = len(published_ids)
-            context.state.reader.mark_dead_letters(sorted(delivered_ids), REPLAYED)
-        replayed = [letter for letter in replayed if letter.id in published_ids]
-    replayed_ids = {letter.id for letter in replayed}
-    left_out = [letter.id for letter in others if letter.id not in replayed_ids]
+        replayed_ids = _replay(context, replayable, delivered_ids, replay_id)
+        facts = {"replay": replay_id} if replayable else {}
+    replayed = [letter for letter in replayable if letter.id in replayed_ids]
+    left_out = [letter.id for letter in undelivered if letter.id not in replayed_ids]
     ids_by_reason = {NOT_PUBLISHED: left_out, DELIVERED_SINCE: sorted(delivered_ids)}
     _print_result(context, "replay", "replayed", replayed, ids_by_reason, facts)
-    is_complete = not (left_out or delivered_ids)
-    return DONE if replayed and (is_complete or not context.options.ids) else NOT_DONE
+    lacks_named = bool(context.options.ids and (left_out or delivered_ids))
+    return DONE if replayed and not lacks_named else NOT_DONE
+
+
+def _replay(
+    context: records.Context, letters: Sequence[DeadLetterRow], delivered_ids: Collection[str], replay_id: str
+) -> set[str]:
+    """Publish the letters, then mark those with `delivered_ids` as replayed. Return the ids of the published ones.
+
+    After an error, the audit record counts those that were published before it, and no delivered one is marked.
+    """
+    published_ids: set[str] = set()
+    what = f"replay dead letters {replay_id}"
+    with audited_action(context.options, "hookchain dead-letters replay", what, len(letters)) as action:
+        try:
+            if letters:
+                asyncio.run(_publish(context, letters, replay_id, published_ids))
+        finally:
+            action.count = len(published_ids)
+        context.state.reader.mark_dead_letters(sorted(delivered_ids), REPLAYED)
+    return published_ids
 
 
 async def _delivered_since(context: records.Context, letters: Sequence[DeadLetterRow]) -> frozenset[str]:
@@ -229,7 +241,8 @@ async def _publish(
     async def send(bus: ports.Bus, batch: Sequence[DeadLetterRow]) -> None:
         for letter in batch:
             message = replay.make_dead_letter_replay(letter, replay_id, context.options.force)
-            if not reader.mark_dead_letters([letter.id], REPLAYED) and letter.state != REPLAYED:
+            is_marked = reader.mark_dead_letters([letter.id], REPLAYED) == 1
+            if not is_marked and letter.state != REPLAYED:  # one that was replayed before it was chosen may be again
                 continue
             try:
                 await replay.restart_blob_expiry([letter.message], blobs)

@@ -36,7 +36,8 @@ _SKIPPED: Final = {
     "time": "not checked (--unsigned)",
 }
 """By the name of a check: what is printed of it with --unsigned."""
-_ID_OF_SIGNED: Final = {"id": "not checked (--unsigned): the signed bytes decide which requests are one event"}
+_ID_OF_SIGNED: Final = "not checked (--unsigned): the signed bytes decide which requests are one event"
+"""What is printed of the check of the id with --unsigned, if the signature would decide on it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -57,6 +58,7 @@ def _time(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Print the report. Return its exit code, which says whether the request is accepted and delivered."""
     if note := running_dev.outdated(checkout.state_folder()):
         print(f"note: {note}", file=sys.stderr)
     report = explained(options)
@@ -70,21 +72,25 @@ def _run(options: argparse.Namespace) -> int:
 def explained(options: argparse.Namespace) -> Report:
     """Return the report on the options' request. Raises ValueError, OSError, and the faults of a configuration."""
     return explained_request(
-        request_options.request_from_options(options), options, configured(options), checkout.state_folder()
+        request_options.request_from_options(options),
+        configured(options),
+        checkout.state_folder(),
+        options.env_file,
+        now=time.time() if options.now is None else options.now,
+        is_unsigned=options.unsigned,
     )
 
 
 def explained_request(
-    request: http.Request, options: argparse.Namespace, found: Configured, state: Path | None
+    request: http.Request, found: Configured, state: Path | None, env_file: Path, *, now: float, is_unsigned: bool
 ) -> Report:
-    """Return the report on a request by the configuration `found`. The options that are read are `unsigned`, `now` and
-    `env_file`.
+    """Return the report on a request that arrives at `now` (Unix seconds), by the configuration `found`.
 
-    The folder `state` has the events, pauses and tenants of this machine. None: nothing is known of these.
+    The folder `state` has the events, pauses and tenants of this machine. None: nothing is known of these. `env_file`
+    is read for what may be wrong with a secret. With `is_unsigned`, valid authentication is assumed.
     """
-    now = time.time() if options.now is None else options.now
     receive = found.slices["receive"]
-    if options.unsigned:
+    if is_unsigned:
         report = receive_stage.explain_receive(
             request, offline.without_authentication(receive, keeps_requests=True), found.environ, now
         )
@@ -92,32 +98,39 @@ def explained_request(
     else:
         report = receive_stage.explain_receive(request, receive, found.environ, now)
     if report.code in SECRET_CODES and report.source is not None:
-        secret_advice = _secret_causes(options, found, report.source)
-        is_open = any(map(leaves_secret_open, report.advice))
-        if secret_advice and (is_open or not report.advice):
-            # A signature can be wrong for other reasons too.
-            kept = report.advice if report.code == "signature_mismatch" else ()
-            report = replace(report, advice=(*kept, *secret_advice))
-    seen = None if state is None else KnownOwners(state / "owners.db")
+        report = _with_secret_causes(report, _secret_causes(env_file, found, report.source))
+    known_owners = None if state is None else KnownOwners(state / "owners.db")
     states = asyncio.run(_states(state, found.slices["notify"])) if state is not None and report.events else {}
     situation = deliveries.Situation(now, states, None if state is None else _local_endpoints(state))
     later = tuple(
         stage
         for event in report.events
-        for stage in transform_stage.transform_stages(event, found.slices, found.environ, situation, seen)
+        for stage in transform_stage.transform_stages(event, found.slices, found.environ, situation, known_owners)
     )
     return replace(report, stages=(*report.stages, *later))
 
 
-def _secret_causes(options: argparse.Namespace, found: Configured, source: str) -> tuple[str, ...]:
+def _with_secret_causes(report: Report, causes: tuple[str, ...]) -> Report:
+    """Return the report with these causes, unless its own advice already settles why the secret does not match.
+
+    They replace its advice, but of a wrong signature, which can have other reasons than the secret.
+    """
+    is_settled = report.advice and not any(map(leaves_secret_open, report.advice))
+    if not causes or is_settled:
+        return report
+    kept = report.advice if report.code == "signature_mismatch" else ()
+    return replace(report, advice=(*kept, *causes))
+
+
+def _secret_causes(env_file: Path, found: Configured, source: str) -> tuple[str, ...]:
     """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
     that was meant."""
     names = receive_stage.secret_names(compiled_sources(found.slices["receive"])[source])
-    causes = generated_causes(options.env_file, names)
+    causes = generated_causes(env_file, names)
     needed = compiler.secrets_needed(found.slices)
-    causes |= secret_doubts(options.env_file, needed, found.environ, tokens=token_names(found.document))
+    causes |= secret_doubts(env_file, needed, found.environ, tokens=token_names(found.document))
     variables = {secrets.variable_name(name): name for name in names}
-    for warning in dotenv.dotenv_warnings(options.env_file, os.environ, set(variables)):
+    for warning in dotenv.dotenv_warnings(env_file, os.environ, set(variables)):
         if warning.variable in variables:
             causes[variables[warning.variable]] = warning.text
     return tuple(causes[name] for name in names if name in causes)
@@ -148,7 +161,7 @@ def _local_endpoints(folder: Path) -> fan_out.ReadEndpoints | None:
 
 def _mark_skipped(report: Report, receive: jsontext.JsonObject) -> Report:
     """Mark the checks that were skipped: receive ran as if the source had `auth: none`. `receive` is its slice."""
-    skipped = {**_SKIPPED, **_ID_OF_SIGNED} if _signs_content(receive, report.source) else _SKIPPED
+    skipped = {**_SKIPPED, "id": _ID_OF_SIGNED} if _signs_content(receive, report.source) else _SKIPPED
     stages = [
         replace(stage, checks=tuple(_mark_skipped_check(check, skipped) for check in stage.checks))
         for stage in report.stages

@@ -35,13 +35,13 @@ from shared.mcp import Tool, ToolFault
 
 _TOOLS: Final = Path(__file__).with_name("mcp_tools.yaml")
 MAX_LINE_CHARACTERS: Final = 1_000
-"""Of each line of the details of an explanation."""
+"""The longest line of the details of an explanation."""
 MAX_LISTED_CHARACTERS: Final = 90_000
-"""Of the sources or destinations in a result, which has a limit of its own: MAX_RESULT_CHARACTERS."""
-TOOL: Final = "mcp"
-"""The tool in audit records."""
+"""The longest list of sources or destinations in a result, whose own limit is MAX_RESULT_CHARACTERS."""
+AUDITED_AS: Final = "mcp"
+"""The name of this command in audit records."""
 MAX_PLANNED: Final = 500
-"""The events of a replay, which are sent within the time that clients wait for a tool."""
+"""The most events of a replay, so that they are sent within the time that clients wait for a tool."""
 PLAN_SECONDS: Final = 900
 """How long a planned replay can be run."""
 
@@ -53,7 +53,7 @@ def list_destinations(session: Session, _: JsonObject) -> Json:
     """Return the state of each destination, those first that need an operator, and what waits for them."""
     status_document = _status(session)
     lists = {name: objects_at(status_document, name) for name in ("destinations", "held", "retry_scheduled")}
-    urgent_first = sorted(lists["destinations"], key=lambda each: each["state"] == "delivering" and not each["reason"])
+    urgent_first = sorted(lists["destinations"], key=_is_destination_healthy)
     lists |= {"destinations": urgent_first, "waiting_routes": objects_at(status_document, "waiting_routes")}
     whole = {name: status_document[name] for name in ("dead_letters", "notes")}
     return {**_as_many_as_fit(lists), **whole}
@@ -66,8 +66,18 @@ def list_sources(session: Session, arguments: JsonObject) -> Json:
         if name not in sources:
             raise ToolFault(f"there is no source {name!r}{did_you_mean(name, sources)}")
         return {"sources": [sources[name]]}
-    urgent_first = sorted(sources.values(), key=lambda each: each.get("health") in {"healthy", "unknown"})
+    urgent_first = sorted(sources.values(), key=_is_source_healthy)
     return _as_many_as_fit({"sources": urgent_first})
+
+
+def _is_destination_healthy(document: JsonObject) -> bool:
+    """Return whether nobody has to look after the destination. As a key, it sorts the others first."""
+    return document["state"] == "delivering" and not document["reason"]
+
+
+def _is_source_healthy(document: JsonObject) -> bool:
+    """Return whether nothing is known that somebody has to look after. As a key, it sorts the others first."""
+    return document.get("health") in {"healthy", "unknown"}
 
 
 def _as_many_as_fit(lists: Mapping[str, Sequence[JsonObject]]) -> JsonObject:
@@ -119,9 +129,9 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
         peer="127.0.0.1",
     )
     request = request_options.request_at("http://localhost:8080/", source, sent)
-    options = argparse.Namespace(unsigned=True, now=None, env_file=session.options.env_file)
     state = session.options.state if is_local(session.options) else None
-    report = explain.explained_request(request, options, configuration, state)
+    env_file = session.options.env_file
+    report = explain.explained_request(request, configuration, state, env_file, now=time.time(), is_unsigned=True)
     shown = {name: value for name, value in report_document(report).items() if name != "reply"}
     credentials = session.credentials()
     details: JsonObject = {}
@@ -141,16 +151,20 @@ def _without_large_data(event: JsonObject) -> JsonObject:
 
 
 def _without_headers(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the details of deliveries without the headers of the requests, whose values may be credentials."""
-    number_in_head = 0  # 1 is the line with the URL, and an empty line ends the head
+    """Yield the details of deliveries without the headers of the requests, whose values may be credentials.
+
+    A request is shown as a title, the line with the method and the URL, the headers, an empty line and the body.
+    """
+    line_in_request = 0  # 1 for the title; 0 in a body, and in what is no request
     for line in lines:
         if line.startswith(deliveries.REQUEST_TO):
-            number_in_head = 1
+            line_in_request = 1
         elif not line.strip():
-            number_in_head = 0
-        elif number_in_head:
-            number_in_head += 1
-        if number_in_head <= 2:
+            line_in_request = 0
+        elif line_in_request:
+            line_in_request += 1
+        is_header = line_in_request > 2
+        if not is_header:
             yield line
 
 
@@ -239,7 +253,7 @@ def run_replay(session: Session, arguments: JsonObject) -> Json:
     options = argparse.Namespace(**{**vars(session.options), **vars(plan.options)})
     with session.platform().state() as state:
         del session.plans[plan_id]  # only now: a plan whose events could not be read can be run again
-        replay = events.Replay(records.Context(options, state, stdout_screen(), time.time()), plan.events, TOOL)
+        replay = events.Replay(records.Context(options, state, stdout_screen(), time.time()), plan.events, AUDITED_AS)
         try:
             replay.run()
         except (*command.EXPECTED, sqlite3.Error) as error:
@@ -276,7 +290,7 @@ def _act(name: str, act: pause.Act, session: Session, arguments: JsonObject, sec
     """Act on the destination as the command `name` does. `seconds` is how long a pause lasts; None is for ever."""
     destination = str(arguments["destination"])
     options = argparse.Namespace(**{**vars(session.options), "destination": destination, "seconds": seconds})
-    result = pause.act_on_destination(name, options, act, TOOL)
+    result = pause.act_on_destination(name, options, act, AUDITED_AS)
     return {"destination": destination, "done": result.text, "deliveries": result.deliveries}
 
 
@@ -305,7 +319,7 @@ RUNS: Final[Mapping[str, Run]] = {
         release_destination,
     )
 }
-"""The function of each tool in mcp_tools.yaml."""
+"""The function of each tool in mcp_tools.yaml. Its name is that of the tool, by which clients call it."""
 
 
 def tools_of(session: Session) -> dict[str, Tool]:
@@ -317,7 +331,10 @@ def tools_of(session: Session) -> dict[str, Tool]:
 
 
 def _tools(session: Session, part: str) -> dict[str, Tool]:
-    """Return the tools of a part of mcp_tools.yaml, `reading` or `writing`. A tool for writing may only plan."""
+    """Return the tools of a part of mcp_tools.yaml, `reading` or `writing`.
+
+    A tool of the part `writing` that writes nothing itself, such as plan_replay, has `is_read_only`.
+    """
     tools: dict[str, Tool] = {}
     for name, document in mappings_at(load_data(_TOOLS), part).items():
         tools[name] = Tool(

@@ -21,6 +21,7 @@ from deploy.config.sections.kinds import destination_kinds, kind_summary, settin
 from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, own_kinds
+from functions.notify.examples import example_request
 from functions.transform import chain, program, step_classes, verifying
 from functions.transform.step import AskingStep, Example, Step
 from functions.transform.step_settings import Settings
@@ -228,7 +229,7 @@ def kind_document(kind: str, own: own_kinds.OwnKinds) -> JsonObject:
 def example_faults(kind: ModuleType, example: http_kind.HttpExample) -> list[str]:
     """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
     try:
-        request = http_kind.example_request(kind, example)
+        request = example_request(kind, example)
     except ValidationError as error:
         return [f"its settings: {values.fault_text(detail)}" for detail in error.errors()]
     except errors.Permanent as error:

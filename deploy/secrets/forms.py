@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from deploy.config.slices import GOOGLE_KINDS
 from deploy.requests.sources import auth_entries, compiled_sources
-from functions.notify import destination, http_kind, registry
+from functions.notify import destination, registry
+from functions.notify.examples import ATTEMPT, example_delivery
 from functions.notify.http_kind import SecretValues
 from functions.notify.registry import Configured, read_destinations
 from functions.receive.diagnosis.signatures import api_key_prefix
@@ -94,7 +95,7 @@ def _use_secrets(configured: Configured, secrets: SecretValues) -> None:
         for name, newest_first in secrets.items():
             service_account_key(name, newest_first[0])
     elif hasattr(kind, "request"):
-        kind.request(http_kind.example_delivery({}), settings, secrets, http_kind.ATTEMPT)
+        kind.request(example_delivery({}), settings, secrets, ATTEMPT)
 
 
 def _without_templates(value: Json) -> Json:

@@ -1,11 +1,14 @@
-"""The interface of a kind of destinations that sends HTTP requests: two pure functions over plain values.
+"""The interface of a kind of destinations that sends HTTP requests, and what such kinds are made of.
 
-A kind named `chat` is the module `functions.notify.destinations.chat`, of 30 to 60 lines. It has
+A kind is two pure functions over plain values, and most have 30 to 60 lines. A kind named `chat` is the module
+`functions.notify.destinations.chat`. It has
 
     Settings   a pydantic model, frozen, extra="forbid", whose docstring's first line is its summary in
                `hookchain destinations`. A field `secret`, or one that ends in `_secret`, holds the name of a secret
     request    `(delivery, settings, secrets, attempt) -> OutgoingRequest`
     outcome    `(response) -> Outcome`. It is called only if a response came: only the engine returns Unknown
+
+`Settings` may say more of the kind, for example which packages it needs: see kind_settings.py.
 
 Its examples, which `hookchain destinations chat` prints and a test runs, are data: `chat.yaml` in
 deploy/explain/destination_examples. An operator's own kind has them in its module, as `EXAMPLES`.
@@ -28,17 +31,14 @@ The engine (http_engine.py) reads the secrets, authenticates the request, sends 
 time, classifies the network's errors, and keeps the beginning of the response for people to read.
 """
 
-import importlib
 import json
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite
-from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from functions.notify.destination import Attempt, read_settings
 from shared import errors, fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, to_cloudevent, view_of
@@ -70,10 +70,10 @@ class OutgoingRequest:
     """A request that the engine sends.
 
     auth           schemes that need the network or the whole request (OAuth, AWS), which the engine applies
-    allow_private  the operator allows an address that is not public, and plain http
+    allow_private  the operator allows an address that is not public, and plain http to any address
     tls            a client certificate, or the authorities that verify the server's certificate, in PEM
-    allow_http     the operator allows plain http, but no address that is not public
-    credentials    texts that may be credentials although they are in no secret. They are masked in the response
+    allow_http     the operator allows plain http; an address that is not public needs `allow_private`
+    credentials    texts that are masked in the response, besides the values of the secrets
     """
 
     method: str
@@ -115,8 +115,11 @@ class Response(NamedTuple):
         """Return the value at this path of names and indices in the body's JSON; None if there is none."""
         return value_at(self.json(), *path)
 
-    def seconds(self, value: Json) -> float | None:
-        """Return a wait that the body states. If `value` is no number of seconds, return that of `Retry-After`."""
+    def stated_wait(self, value: Json) -> float | None:
+        """Return the wait in seconds that `value`, a member of the body, states.
+
+        If it is no number of seconds, return the wait of `Retry-After`.
+        """
         # The bounds also exclude NaN and numbers of 400 digits.
         if isinstance(value, int | float) and 0 <= value <= MAX_STATED_SECONDS:
             return float(value)
@@ -216,10 +219,15 @@ def outcome_by_status(
     failed: Collection[int] = (),
     held_advice: str = "",
 ) -> Outcome:
-    """Return the usual outcome: 2xx is delivered, 410 disables, a status in `failed` fails, any other is retried.
+    """Return the usual outcome of a response, which the first of these decides:
 
-    `service` names the receiver in reasons. With `held_advice`, which says what to correct, 401, 403 and 404 hold the
-    destination. A redirect is not followed but retried, because the operator may correct the URL.
+    2xx                    delivered
+    401, 403 and 404       holds the destination, if there is `held_advice`, which says what to correct
+    a status in `failed`   fails for good
+    410                    disables the destination
+    any other              retried. A redirect is not followed, because the operator may correct the URL
+
+    `service` names the receiver in reasons.
     """
     status = response.status
     excerpt = response.excerpt
@@ -267,55 +275,16 @@ def digest_words(delivery: Delivery) -> tuple[str, str] | None:
     return title_and_text(delivery)
 
 
-def rendered(name: str, text: str, view: JsonObject) -> str:
-    """Fill the template. Raises Permanent, as `Template.render`."""
-    return _template(name, text).render(view)
-
-
-def rendered_line(name: str, text: str, view: JsonObject) -> str:
-    """Fill the template and return one line of text. Raises Permanent."""
-    return oneline(_line_template(name, text).render(view))
-
-
+# Settings are plain values, so that the templates in them are compiled at their first use.
 _template = lru_cache(maxsize=1_000)(Template)
 _line_template = lru_cache(maxsize=1_000)(one_line_template)
 
 
-# The examples of a kind, which are its documentation and its tests. They have the same values each time.
+def rendered(name: str, text: str, view: JsonObject) -> str:
+    """Return the result of the template. `name` is that of its setting. Raises Permanent, as `Template.render`."""
+    return _template(name, text).render(view)
 
 
-KEY: Final = "5f0c" * 16
-"""An idempotency key, which has 64 hexadecimal digits."""
-NOW: Final = 1_772_366_405.0
-"""2026-03-01T12:00:05Z, when the event of `example_delivery` was received."""
-ATTEMPT: Final = Attempt(KEY, attempt_number=1, generation=0, now=NOW, timeout_seconds=15)
-
-
-def example_delivery(data: Json) -> Delivery:
-    """Return the delivery of an event `order.created` from the source `shop`."""
-    event = Event(
-        id="e1",
-        source="/sources/shop",
-        type="order.created",
-        receivedat="2026-03-01T12:00:05.000Z",
-        payloadhash="0" * 64,
-        data=data,
-        subject="1042",
-        time="2026-03-01T12:00:04Z",
-    )
-    return Delivery(event, route="orders", destination="example")
-
-
-def compile_settings(kind: ModuleType, written: Json) -> JsonObject:
-    """Return settings as a slice has them. Raises ValueError."""
-    settings = kind if hasattr(kind, "Settings") else importlib.import_module(f"{kind.__package__}.settings")
-    compiled: JsonObject = settings.Settings.model_validate(written).model_dump(mode="json", by_alias=True)
-    return compiled
-
-
-def example_request(kind: ModuleType, example: HttpExample) -> OutgoingRequest:
-    """Return the request that the kind makes of the example, whose settings come through a slice. Raises Permanent."""
-    settings = read_settings(kind, compile_settings(kind, example.settings))
-    secrets = {name: (value,) for name, value in example.secrets.items()}
-    request: OutgoingRequest = kind.request(example_delivery(example.data), settings, secrets, ATTEMPT)
-    return request
+def rendered_line(name: str, text: str, view: JsonObject) -> str:
+    """Return the result of the template as one line of text. Raises Permanent."""
+    return oneline(_line_template(name, text).render(view))

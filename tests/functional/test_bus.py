@@ -16,7 +16,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.dev.pubsub.topology import bus_topology, topology
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import example_delivery
+from functions.notify.examples import example_delivery
 from functions.notify.registry import Destinations, dedupes_repeats, read_destinations
 from shared.cloud.aws.client import AwsPlace
 from shared.delivery import Delivered, Delivery, Outcome, Unknown

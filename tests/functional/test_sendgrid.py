@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destinations.email.email import connect
-from functions.notify.http_kind import ATTEMPT
+from functions.notify.examples import ATTEMPT
 from shared.delivery import Delivered, Outcome, RetryLater, Unknown
 from tests.fakes.destinations import a_context
 from tests.fakes.mail_settings import mail_settings

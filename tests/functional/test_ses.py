@@ -10,7 +10,7 @@ from email.message import EmailMessage
 import pytest
 
 from functions.notify.destinations.email.email import connect
-from functions.notify.http_kind import ATTEMPT
+from functions.notify.examples import ATTEMPT
 from shared.cloud import platform
 from shared.cloud.aws.client import AwsPlace
 from shared.delivery import Delivered, Outcome

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from functions.notify.destinations.webhook import webhook
-from functions.notify.http_kind import compile_settings
+from functions.notify.examples import compile_settings
 from shared.jsontext import JsonObject
 from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.guarded_fetch import GuardedFetch

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from functions.notify.destination import Attempt, Context
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.settings import Settings
-from functions.notify.http_kind import example_delivery
+from functions.notify.examples import example_delivery
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
 from tests.fakes.clock import FakeClock

@@ -15,7 +15,7 @@ import uvloop
 
 from functions.notify.destination import Attempt, Context, Destination, kind_module
 from functions.notify.destinations import sheet
-from functions.notify.http_kind import ATTEMPT, compile_settings, example_delivery
+from functions.notify.examples import ATTEMPT, compile_settings, example_delivery
 from functions.notify.registry import Destinations, read_destinations
 from shared.cloud.platform import SystemClock
 from shared.delivery import Delivered, Delivery

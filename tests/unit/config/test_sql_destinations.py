@@ -18,7 +18,7 @@ from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.secrets.backend import StoredSecret
 from deploy.terminal.finding import Finding
-from functions.notify.http_kind import example_delivery
+from functions.notify.examples import example_delivery
 from shared.delivery import Delivery
 from shared.jsontext import JsonObject
 from tests.fakes.configurations import compile_text

@@ -15,7 +15,7 @@ from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delive
 from deploy.explain.reference import kind_examples
 from deploy.explain.rendering import MADE, masked_request, request_lines
 from functions.notify.destination import kind_module
-from functions.notify.http_kind import compile_settings, example_delivery
+from functions.notify.examples import compile_settings, example_delivery
 from functions.notify.own_kinds import NO_OWN_KINDS
 from shared.delivery import Delivery
 from shared.jsontext import Json

@@ -8,7 +8,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from functions.notify.destination import read_settings
-from functions.notify.http_kind import ATTEMPT, NOW, OutgoingRequest, Response, compile_settings, example_delivery
+from functions.notify.examples import ATTEMPT, NOW, compile_settings, example_delivery
+from functions.notify.http_kind import OutgoingRequest, Response
 from functions.notify.recipients.people import Person
 from shared.delivery import Delivery, Outcome
 from shared.jsontext import Json, JsonObject, mapping_at, to_json

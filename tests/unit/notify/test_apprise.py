@@ -13,7 +13,7 @@ import pytest
 
 from functions.notify.destinations.apprise import apprise
 from functions.notify.destinations.apprise.apprise import MODULES, OWN_KINDS, Settings
-from functions.notify.http_kind import ATTEMPT, example_delivery
+from functions.notify.examples import ATTEMPT, example_delivery
 from shared.delivery import Delivered, Disabled, Outcome, RetryLater, Unknown
 from shared.errors import Temporary
 from shared.fetch import Fetched, Outgoing

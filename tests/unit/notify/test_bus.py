@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from functions.notify.destinations import bus
-from functions.notify.http_kind import KEY, OutgoingRequest
+from functions.notify.examples import KEY
+from functions.notify.http_kind import OutgoingRequest
 from shared.delivery import Delivery
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at

@@ -20,7 +20,8 @@ from deploy.config.sections.kinds import destination_kinds, settings_model
 from deploy.explain.reference import example_faults, kind_examples
 from functions.notify.destination import kind_module
 from functions.notify.destinations import sms
-from functions.notify.http_kind import MAX_EXCERPT_CHARACTERS, NOW, HttpExample
+from functions.notify.examples import NOW
+from functions.notify.http_kind import MAX_EXCERPT_CHARACTERS, HttpExample
 from functions.notify.own_kinds import NO_OWN_KINDS
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject

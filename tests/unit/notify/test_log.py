@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from functions.notify.destinations.log import LogDestination, Settings, line_of
-from functions.notify.http_kind import ATTEMPT
+from functions.notify.examples import ATTEMPT
 from shared.delivery import Delivered, Delivery
 from shared.errors import Permanent
 from shared.event import to_cloudevent

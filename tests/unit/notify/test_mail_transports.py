@@ -12,7 +12,7 @@ from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from functions.notify.destinations.email.smtp_server import SmtpServer, SmtpUrlFault, parse_smtp_url
 from functions.notify.destinations.email.transports import MailTransports, SendGridTransport, Via
-from functions.notify.http_kind import ATTEMPT
+from functions.notify.examples import ATTEMPT
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Permanent, Temporary
 from shared.outgoing.http_client import Answer

@@ -17,7 +17,7 @@ from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
 from functions.notify.attempt import call_destination
 from functions.notify.digests.settings import Digest, GatherSettings
-from functions.notify.http_kind import ATTEMPT, KEY, example_delivery
+from functions.notify.examples import ATTEMPT, KEY, example_delivery
 from functions.notify.own_kinds import load_own_kinds
 from functions.notify.registry import Configured, Destinations, dedupes_repeats, read_destinations
 from shared.delivery import Delivered, Failed, Outcome

@@ -22,7 +22,7 @@ from functions.notify.destinations.sql.place import Place, database_place, engin
 from functions.notify.destinations.sql.rows import Row, RowMaker, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination, WaitingRow
-from functions.notify.http_kind import ATTEMPT, example_delivery
+from functions.notify.examples import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.errors import Permanent, Temporary

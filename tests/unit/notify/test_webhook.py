@@ -16,7 +16,8 @@ from svix.webhooks import Webhook as SvixWebhook
 from functions.notify.destination import Destination
 from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
-from functions.notify.http_kind import ATTEMPT, KEY, NOW, OutgoingRequest, compile_settings, example_delivery
+from functions.notify.examples import ATTEMPT, KEY, NOW, compile_settings, example_delivery
+from functions.notify.http_kind import OutgoingRequest
 from functions.notify.registry import Configured, Destinations
 from shared.delivery import Delivered, RetryLater
 from shared.errors import Permanent, Rejected, Temporary

@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from functions.notify.destinations.webhook import webhook
-from functions.notify.http_kind import compile_settings
+from functions.notify.examples import compile_settings
 from functions.notify.registry import Target
 from functions.notify.subscribers import endpoints, subscribers
 from functions.notify.subscribers.subscribers import SubscriberSettings

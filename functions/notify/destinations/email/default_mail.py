@@ -12,17 +12,8 @@ from typing import Final
 
 import orjson
 
+from functions.notify.destinations.email import mail_page
 from functions.notify.destinations.email.mail import Attachment, MailBody
-from functions.notify.destinations.email.mail_page import (
-    HtmlPage,
-    MailPage,
-    ReceivedBody,
-    Row,
-    as_html,
-    escaped,
-    html_of_page,
-    text_of_page,
-)
 from functions.notify.message_text import title_of, visible
 from shared import jsontext, times
 from shared.delivery import Delivery
@@ -79,7 +70,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     preview = " ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS]
     facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
     known_facts = [(name, value) for name, value in facts if value]
-    page = MailPage(
+    page = mail_page.MailPage(
         title=title_of(event),
         preview=preview,
         facts=known_facts,
@@ -89,14 +80,14 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
         event_id=event.id,
     )
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
-    text = text_of_page(page)
+    text = mail_page.text_of_page(page)
     special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
     if not special_characters:
         # The HTML has the texts of the page, which are all in its text too. The preview is made of rows.
-        html = html_of_page(HtmlPage(page), html_origin)
+        html = mail_page.html_of_page(mail_page.HtmlPage(page), html_origin)
     else:
         text = visible(text)
-        html = visible(html_of_page(escaped(page), html_origin))
+        html = visible(mail_page.html_of_page(mail_page.escaped(page), html_origin))
     return MailBody(text + text_origin, html, (body.attachment,) if body.attachment else ())
 
 
@@ -104,7 +95,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
 def _origin(route: str, destination: str) -> tuple[str, str]:
     """Return how the event came, as text and as HTML."""
     origin = visible(f", by the route “{route}” to “{destination}”.")
-    return origin, as_html(origin).encode("ascii", "xmlcharrefreplace").decode()
+    return origin, mail_page.as_html(origin).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _when(event: Event) -> str:
@@ -119,7 +110,7 @@ def _when(event: Event) -> str:
     return f"{day}, {at.time().isoformat('seconds')} UTC{received}"
 
 
-def received_body(event: Event) -> ReceivedBody:
+def received_body(event: Event) -> mail_page.ReceivedBody:
     """Return the body as the source stored it, byte for byte; otherwise the data as JSON."""
     text: str | None
     if event.rawbody is not None or event.rawbase64 is not None:
@@ -133,9 +124,9 @@ def received_body(event: Event) -> ReceivedBody:
     content = _decoded(event.rawbase64 or "") if text is None else text.encode("utf-8", "replace")
     note = f"{media_type or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
-        return ReceivedBody(title, note, text, None)
+        return mail_page.ReceivedBody(title, note, text, None)
     attachment = _attachment(media_type, content, is_text=text is not None)
-    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", None, attachment)
+    return mail_page.ReceivedBody(title, f"{note}, attached as {attachment.filename}", None, attachment)
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
@@ -174,29 +165,29 @@ def _decoded(text: str) -> bytes:
         return text.encode()
 
 
-def rows_of(data: jsontext.Json) -> tuple[list[Row], bool]:
+def rows_of(data: jsontext.Json) -> tuple[list[mail_page.Row], bool]:
     """Return a row for each value, however deep it stands: the first MAX_ROWS of them, and True if there are more.
 
     Data that is one value has none: the body shows it.
     """
     if not isinstance(data, dict | list):
         return [], False
-    rows: list[Row] = []
+    rows: list[mail_page.Row] = []
     _add_rows(rows, "", data)
     return rows[:MAX_ROWS], len(rows) > MAX_ROWS
 
 
-def _row(name: str, value: str) -> Row:
+def _row(name: str, value: str) -> mail_page.Row:
     """Return the row of a value, cut if it is long. A value that is a web address becomes a link."""
     shown_name = name if len(name) <= MAX_NAME_CHARACTERS else name[: MAX_NAME_CHARACTERS - 1] + "…"
     if len(value) > MAX_VALUE_CHARACTERS:
         cut = f"… {MAX_VALUE_CHARACTERS} of {len(value):,} characters"
-        return Row(shown_name, value[:MAX_VALUE_CHARACTERS], cut)
+        return mail_page.Row(shown_name, value[:MAX_VALUE_CHARACTERS], cut)
     is_link = "://" in value and _WEB_LINK.fullmatch(visible(value)) is not None
-    return Row(shown_name, value, "", is_link)
+    return mail_page.Row(shown_name, value, "", is_link)
 
 
-def _add_rows(rows: list[Row], name: str, value: jsontext.Json) -> None:
+def _add_rows(rows: list[mail_page.Row], name: str, value: jsontext.Json) -> None:
     """Add a row for each value, one after another, until there are more than MAX_ROWS."""
     if isinstance(value, dict) and value:
         name = name[: MAX_NAME_CHARACTERS + 1]  # the name of a deeply nested field could have megabytes

@@ -14,7 +14,7 @@ from functions.receive.facts import FactLocations, SignedFacts, read_fact_locati
 from functions.receive.respond import Respond, read_respond
 from shared import errors, http
 from shared.formats.parse import parse_as
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at, objects_at, texts_at
 from shared.limits import Limits
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import Conditions, Location, first_value_at, read_conditions
@@ -290,10 +290,7 @@ def _read_source(name: str, settings: Json) -> Source:
     auth = settings["auth"]
     assert isinstance(auth, list)
     schemes = tuple(map(read_scheme, auth))
-    handshakes = settings.get("handshakes", [])
-    assert isinstance(handshakes, list)
     batch = settings.get("batch")
-    allow = settings.get("allow")
     respond = settings.get("respond")
     form = _form(settings.get("form"))
     packed = settings.get("unpack")
@@ -305,25 +302,25 @@ def _read_source(name: str, settings: Json) -> Source:
     return Source(
         name=name,
         auth=schemes,
-        methods=_texts(settings["methods"]),
+        methods=_texts(settings, "methods"),
         max_body_bytes=_integer(settings["max_body_bytes"]),
         unwrap=settings.get("unwrap") is True,
         body=str(settings.get("body", "")),
-        formats=_texts(settings.get("formats", [])),
-        repeats=_repeats(settings.get("repeats", [])),
+        formats=_texts(settings, "formats"),
+        repeats=tuple(read_conditions(each.get("when")) for each in objects_at(settings, "repeats")),
         batch=path_in_data(batch) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "")),
         fact_locations=read_fact_locations(settings),
         unpacked_field=packed_path[0] if len(packed_path) == 1 else "",  # a form has no fields in fields
-        content_types=_texts(settings.get("content_types", [])),
+        content_types=_texts(settings, "content_types"),
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),
         public_url=str(settings.get("public_url", "")),
         type_words=_integer(settings.get("type_words", 1)),
-        allow=None if allow is None else AllowList(_texts(allow)),
+        allow=AllowList(_texts(settings, "allow")) if "allow" in settings else None,
         respond=read_respond(respond) if isinstance(respond, dict) else None,
         form=form,
-        handshakes=_handshakes(handshakes),
+        handshakes=_handshakes(list_at(settings, "handshakes")),
         data_steps=tuple(data_steps),
         data_checks=tuple(_data_checks(form, settings, schemes)),
         bus=_bus(settings),
@@ -391,19 +388,13 @@ def _converted(value: Json, path: Sequence[str], convert: Callable[[Json], Json]
         return value
 
 
-def _texts(value: Json) -> tuple[str, ...]:
-    assert isinstance(value, list)
-    return tuple(map(str, value))
+def _texts(settings: JsonObject, name: str) -> tuple[str, ...]:
+    return tuple(texts_at(settings, name))
 
 
 def _integer(value: Json) -> int:
     assert isinstance(value, int)
     return value
-
-
-def _repeats(value: Json) -> tuple[Conditions, ...]:
-    assert isinstance(value, list)
-    return tuple(read_conditions(each.get("when")) for each in value if isinstance(each, dict))
 
 
 # Few sources use the settings below, so each module is imported only where it is needed: senders wait for a cold start.

@@ -133,13 +133,7 @@ class Transformer:
             await self._make_dead_letter(event.id, error, loaded.message.data, loaded.event)
             raise
         await self._record(
-            EventEntry(
-                loaded.event,
-                decision.routes,
-                self.clock.now(),
-                others=decision.others,
-                document=loaded.message.data,
-            )
+            EventEntry(loaded.event, decision.routes, self.clock.now(), decision.others, document=loaded.message.data)
         )
         if decision.redelivery_error:
             raise decision.redelivery_error

@@ -1,6 +1,6 @@
 """A rejected request as a case, and a guess: its cause, and the case with one change, which is right if it passes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +64,11 @@ def holds(case: Case) -> bool:
     except errors.HookchainError:  # also Temporary, because in another encoding a secret may be no key
         return False
     return True
+
+
+def first_cause(guesses: Iterable[Guess]) -> str | None:
+    """Return the cause of the first guess that is right; None if none is."""
+    return next((guess.cause for guess in guesses if holds(guess.case)), None)
 
 
 def as_signed(case: Case) -> Case:

@@ -8,23 +8,12 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 from functions.receive.diagnosis import signatures, tokens
-from functions.receive.diagnosis.cases import Case, holds
+from functions.receive.diagnosis.cases import Case, first_cause, holds
 from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, spelled_otherwise
 from shared.http import Request
 from shared.logs import is_loggable_name
 from shared.secrets import variable_name
-from shared.signatures import locations
-from shared.signatures.passwords import (
-    BasicScheme,
-    BearerScheme,
-    HeaderScheme,
-    PasswordScheme,
-    PathScheme,
-    QueryScheme,
-    TokenScheme,
-    basic_credentials,
-    bearer_token,
-)
+from shared.signatures import locations, passwords as schemes
 from shared.signatures.signing import matches_any
 
 PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "token"})
@@ -57,7 +46,7 @@ def wrong_password(case: Case) -> str:
     """
     return (
         _wrong_user(case)
-        or _other_spelling(case)
+        or first_cause(spelled_otherwise(case))
         or _incomplete_token(case)
         or _changed_value(case)
         or _misplaced_credentials(case)
@@ -72,19 +61,15 @@ def wrong_password(case: Case) -> str:
 
 def _wrong_user(case: Case) -> str | None:
     auth = case.auth
-    if not isinstance(auth, BasicScheme) or auth.username is None:
+    if not isinstance(auth, schemes.BasicScheme) or auth.username is None:
         return None
     is_password_right = holds(replace(case, auth=replace(auth, username=None)))
     return "the password is right, but the user name is wrong" if is_password_right else None
 
 
-def _other_spelling(case: Case) -> str | None:
-    return next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None)
-
-
 def _incomplete_token(case: Case) -> str | None:
     """Return a cause if some items have no token, or a text does not begin with the scheme's prefix; else None."""
-    if not isinstance(case.auth, TokenScheme):
+    if not isinstance(case.auth, schemes.TokenScheme):
         return None
     texts = case.auth.texts(locations.RequestFields(case.request, case.url))
     sent = [text for text in texts if text]
@@ -107,19 +92,19 @@ def _changed_value(case: Case) -> str | None:
 
 def _misplaced_credentials(case: Case) -> str | None:
     """Return a cause if what belongs into the Authorization header is right, but elsewhere; else None."""
-    if isinstance(case.auth, BasicScheme):
+    if isinstance(case.auth, schemes.BasicScheme):
         return tokens.misplaced(case, "authorization", "Basic ", "credentials")
-    if isinstance(case.auth, BearerScheme):
+    if isinstance(case.auth, schemes.BearerScheme):
         return tokens.misplaced(case, "authorization", "Bearer ", "token")
     return None
 
 
 def _basic_fault(case: Case) -> str | None:
     """Return the fault of the credentials of basic authentication; None if they have a user name and a password."""
-    if not isinstance(case.auth, BasicScheme):
+    if not isinstance(case.auth, schemes.BasicScheme):
         return None
     authorization = case.request.header("authorization") or ""
-    user, password = basic_credentials(authorization)
+    user, password = schemes.basic_credentials(authorization)
     if user is None and authorization.lower().startswith("basic "):
         is_unencoded = any(f":{text}" in authorization for text in case.secrets)
         fault = "they stand in it as they are" if is_unencoded else "what it has is no base64, or has no colon"
@@ -142,9 +127,9 @@ def _wrong_word(case: Case) -> str | None:
     """Return a cause if the Authorization header has nothing of the kind that the source compares; else None."""
     authorization = case.request.header("authorization") or ""
     word = authorization.partition(" ")[0].lower()
-    if isinstance(case.auth, BasicScheme) and basic_credentials(authorization)[0] is None:
+    if isinstance(case.auth, schemes.BasicScheme) and schemes.basic_credentials(authorization)[0] is None:
         wanted, expected = "Basic", "basic authentication"
-    elif isinstance(case.auth, BearerScheme) and not bearer_token(authorization):
+    elif isinstance(case.auth, schemes.BearerScheme) and not schemes.bearer_token(authorization):
         wanted, expected = "Bearer", "`Authorization: Bearer`"
     else:
         return None
@@ -162,10 +147,10 @@ def _received(case: Case) -> str | None:
     """
     fields = locations.RequestFields(case.request, case.url)
     match case.auth:
-        case TokenScheme():
+        case schemes.TokenScheme():
             sent = [case.auth.token(text) or "" for text in case.auth.texts(fields)]
             return next((token for token in sent if token and not matches_any([token], case.secrets)), None)
-        case PasswordScheme():
+        case schemes.PasswordScheme():
             return case.auth.password_in(fields)
     return None
 
@@ -238,9 +223,9 @@ that returns what the secret may be."""
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     """Return a place where senders put secrets, other than the expected one, that holds the right secret."""
     authorization = request.header("authorization") or ""
-    if matches_any([basic_credentials(authorization)[1] or ""], secrets):
+    if matches_any([schemes.basic_credentials(authorization)[1] or ""], secrets):
         return "basic authentication, as the password"
-    if matches_any([bearer_token(authorization) or ""], secrets):
+    if matches_any([schemes.bearer_token(authorization) or ""], secrets):
         return "`Authorization: Bearer`"
     for name, value in request.headers:
         if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
@@ -261,9 +246,9 @@ def has_any(case: Case) -> bool:
     """Return whether the request has any password or token in the place where the source expects it."""
     auth, request = case.auth, case.request
     match auth:
-        case BasicScheme() | BearerScheme():
+        case schemes.BasicScheme() | schemes.BearerScheme():
             return bool(request.header("authorization"))
-        case PathScheme():
+        case schemes.PathScheme():
             return len(request.path.split("/")) > 2
     return any(locations.RequestFields(request, case.url).text(each) for each in auth.credentials)
 
@@ -271,26 +256,26 @@ def has_any(case: Case) -> bool:
 def expected_place(case: Case) -> str:
     """Return the words for the place in a request where the source expects the password or token."""
     match case.auth:
-        case BasicScheme():
+        case schemes.BasicScheme():
             return "as the password of basic authentication"
-        case BearerScheme():
+        case schemes.BearerScheme():
             return "in `Authorization: Bearer`"
-        case HeaderScheme(header=header):
+        case schemes.HeaderScheme(header=header):
             return f"in the header {header}"
-        case QueryScheme(parameter=parameter):
+        case schemes.QueryScheme(parameter=parameter):
             return f"in the query parameter {parameter}"
-        case PathScheme():
+        case schemes.PathScheme():
             return "in the path, after the source's name"
-        case TokenScheme(at=at):
+        case schemes.TokenScheme(at=at):
             return f"at {at}"
     return "in the request"
 
 
 def _absence_reason(case: Case) -> str:
     """Return why a request may have no password or token where it is expected."""
-    if isinstance(case.auth, HeaderScheme | BearerScheme):
+    if isinstance(case.auth, schemes.HeaderScheme | schemes.BearerScheme):
         # The body of such a source is not read before this, so a token may be in it.
         return f"the sender sent none there{signatures.DROPPED}; a token in the body does not count"
-    if not isinstance(case.auth, BasicScheme):
+    if not isinstance(case.auth, schemes.BasicScheme):
         return "the sender sent none there"
     return "some senders drop user and password from a URL; give them where the sender has fields for them"

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from functions.receive.diagnosis.bodies import BROKEN, is_broken
-from functions.receive.diagnosis.cases import Case, Guess, SignedCase, holds
+from functions.receive.diagnosis.cases import Case, Guess, SignedCase, first_cause, holds
 from functions.receive.diagnosis.guesses import QUOTES, SHARED_KEY_SCHEMES, guesses
 from functions.receive.diagnosis.signing_times import time_fault
 from shared import errors, http
@@ -106,7 +106,7 @@ def _signed_case_cause(case: SignedCase, now: float) -> str | None:
 
 
 def _first_guess(case: Case) -> str | None:
-    return next((guess.cause for guess in islice(guesses(case), _tries(case)) if holds(guess.case)), None)
+    return first_cause(islice(guesses(case), _tries(case)))
 
 
 def _tries(case: Case) -> int:
@@ -161,9 +161,8 @@ def missing_cause(case: SignedCase) -> str | None:
         )
     if auth.at.kind == "header" and request.header(auth.at.name) is not None:
         return f"{where} is there and empty: no secret is set at the sender; set this source's there"
-    for guess in _elsewhere(case):
-        if holds(guess.case):
-            return guess.cause
+    if cause := first_cause(_elsewhere(case)):
+        return cause
     if others := _alike(request, auth):
         return f"the signature is expected in {where}; the request has {', '.join(others)} instead"
     for name, value in request.headers:

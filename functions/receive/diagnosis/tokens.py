@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, holds
+from functions.receive.diagnosis.cases import ANY_TIME_SECONDS, Case, first_cause, holds
 from functions.receive.diagnosis.guesses import DECODED, spelled_otherwise
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET, header_text
 from shared.errors import HookchainError, Rejected
@@ -73,7 +73,7 @@ def token_cause(case: Case, auth: "JwtScheme", now: float) -> str | None:
         return cause
     if not auth.is_shared_key:
         return _other_key(case, auth)
-    if cause := next((guess.cause for guess in spelled_otherwise(case) if holds(guess.case)), None):
+    if cause := first_cause(spelled_otherwise(case)):
         return cause
     for encoding in ("base64", "base64url", "hex"):
         if _is_signed_with(token, auth.algorithms, _decoded_keys(case.secrets, encoding)):

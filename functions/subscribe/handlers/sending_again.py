@@ -39,6 +39,21 @@ ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 """The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
 
+class Selection(NamedTuple):
+    """The deliveries to send again, of the messages whose type matches one of the globs `types`; none match every type.
+
+    a state                    the deliveries in this state
+    None, and force `failed`   the failed deliveries, and those that were never made
+    None, and force `true`     all deliveries, also those that were never made
+
+    What is held is never among them, because only the operator sends it again.
+    """
+
+    types: Sequence[str]
+    state: models.State | None
+    force: Force
+
+
 class MessageToSend(NamedTuple):
     """A message to send again. `due` is the fence of its delivery if that waits, to end its wait; otherwise None."""
 
@@ -48,12 +63,12 @@ class MessageToSend(NamedTuple):
 
 async def recover_endpoint(call: Call, body: models.RecoverInput) -> models.Replayed:
     """Send again what failed or was never sent since a time."""
-    return await _send_again(call, body, types=[], state=None, force="failed")
+    return await _send_again(call, body, Selection([], None, "failed"))
 
 
 async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replayed:
     """Send again what was received in a period."""
-    return await _send_again(call, body, types=body.types, state=body.state, force=_force(body.state))
+    return await _send_again(call, body, Selection(body.types, body.state, _force(body.state)))
 
 
 async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
@@ -87,12 +102,9 @@ def _due(row: ledger.LedgerRow | None) -> int | None:
     return row.fence if row is not None and row.state == ledger_rules.RETRY_SCHEDULED else None
 
 
-async def _send_again(
-    call: Call, body: models.RecoverInput, *, types: Sequence[str], state: models.State | None, force: Force
-) -> models.Replayed:
+async def _send_again(call: Call, body: models.RecoverInput, selection: Selection) -> models.Replayed:
     """Publish the deliveries of a period page by page, for SECONDS at most, and return how far it came.
 
-    `types` are globs of event types; an empty list matches every type. `state` and `force` are as in `_chosen`.
     The cursor has the id of the whole replay, by which each delivery is sent once, and that of the last message. Raises
     ApiProblem and Temporary.
     """
@@ -105,15 +117,15 @@ async def _send_again(
     if not body.dry_run:
         verify_active(endpoint, service.settings)
     filters = body.model_dump(mode="json", exclude={"cursor", "until"})
-    list_key: jsontext.Json = [force, call.tenant, endpoint.id, filters]
+    list_key: jsontext.Json = [selection.force, call.tenant, endpoint.id, filters]
     position = await cursors.read_cursor(service, list_key, body.cursor)
     replay, after = (str(position[0]), str(position[1])) if position else (call.new_id("replay"), "")
     end = service.elapsed() + SECONDS
     count = looked_at = 0
     async for page in _pages(messages.messages_between(service, tenants.tenant_of(call), since, until, after)):
-        chosen = await _chosen(call, endpoint, page, types=types, state=state, force=force)
+        chosen = await _chosen(call, endpoint, page, selection)
         if chosen and not body.dry_run:
-            await publish_again(service, chosen, call.tenant, endpoint.id, replay, force)
+            await publish_again(service, chosen, call.tenant, endpoint.id, replay, selection.force)
         count += len(chosen)
         looked_at += len(page)
         after = page[-1].id
@@ -136,26 +148,12 @@ async def _pages(newest_messages: AsyncIterator[Message]) -> AsyncIterator[list[
         yield page
 
 
-async def _chosen(
-    call: Call,
-    endpoint: Endpoint,
-    page: Sequence[Message],
-    *,
-    types: Sequence[str],
-    state: models.State | None,
-    force: Force,
-) -> list[MessageToSend]:
-    """Return the messages of a page to send: those for this endpoint whose deliveries `state` and `force` select.
-
-    a state            the deliveries in this state
-    None and `failed`  the failed deliveries, and those that were never made
-    None and `true`    all deliveries
-
-    What is held is never selected, because only the operator sends it again.
-    """
+async def _chosen(call: Call, endpoint: Endpoint, page: Sequence[Message], selection: Selection) -> list[MessageToSend]:
+    """Return the messages of a page to send: those for this endpoint whose deliveries are selected."""
     # Imported here, because it imports jmespath, which few requests need.
     from shared.subscribers.matching import type_matches
 
+    types, state, force = selection
     candidates = [
         message
         for message in page

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, NamedTuple
 
 from functions.transform import step, step_settings
 from functions.transform.paths import DataPath, find_value, parse_path, put
@@ -94,69 +94,69 @@ class Question:
         return re.split("[/?]", after_scheme, maxsplit=1)[0]
 
 
-async def answer_once(
-    settings: AskingSettings,
-    question: Question,
-    event: Event,
-    services: step.Services,
-    cached_seconds: float | None = None,
-) -> Json:
+class Asking(NamedTuple):
+    """A step that asks a question for an event."""
+
+    settings: AskingSettings
+    question: Question
+    event: Event
+    services: step.Services
+
+
+async def answer_once(asking: Asking, cached_seconds: float | None = None) -> Json:
     """Return the answer that is stored for this event and question. If there is none, get one and store it.
 
     An answer that this process got less than `cached_seconds` ago serves other events too; None means that each event
     asks. Without blobs, nothing is stored for the event. Raises as `request_answer` does.
     """
-    if services.blobs is None:
-        return await _reused_answer(settings, question, event, services, cached_seconds)
-    name = _answer_name(settings, question, event)
-    stored = await services.blobs.get(name)
+    blobs = asking.services.blobs
+    if blobs is None:
+        return await _reused_answer(asking, cached_seconds)
+    name = _answer_name(asking)
+    stored = await blobs.get(name)
     if stored is not None:
         stored_answer: Json = json.loads(stored)
         return stored_answer
-    answer = await _reused_answer(settings, question, event, services, cached_seconds)
-    await services.blobs.put(name, to_json(answer).encode())
+    answer = await _reused_answer(asking, cached_seconds)
+    await blobs.put(name, to_json(answer).encode())
     return answer
 
 
-def _answer_name(settings: AskingSettings, question: Question, event: Event) -> str:
+def _answer_name(asking: Asking) -> str:
     """Return the name of the blob of an answer. It is another one after a change of the step's settings."""
+    question = asking.question
     body_hash = hashlib.sha256(question.body).hexdigest()
-    facts: list[Json] = [settings.given(), question.method, question.url, body_hash]
+    facts: list[Json] = [asking.settings.given(), question.method, question.url, body_hash]
     facts_hash = hashlib.sha256(canonical(facts)).hexdigest()
-    return f"answers/{event.id}/{facts_hash[:32]}"
+    return f"answers/{asking.event.id}/{facts_hash[:32]}"
 
 
-async def _reused_answer(
-    settings: AskingSettings,
-    question: Question,
-    event: Event,
-    services: step.Services,
-    cached_seconds: float | None,
-) -> Json:
+async def _reused_answer(asking: Asking, cached_seconds: float | None) -> Json:
     """Return the answer that this process keeps for the URL, or request one and keep it for `cached_seconds`."""
     if cached_seconds is None:
-        return await request_answer(settings, question, event, services)
-    key = hashlib.sha256(canonical([settings.given(), question.url])).hexdigest()
-    content = _CACHE.get(key, services.now())
+        return await request_answer(asking)
+    key = hashlib.sha256(canonical([asking.settings.given(), asking.question.url])).hexdigest()
+    content = _CACHE.get(key, asking.services.now())
     if content is None:
-        content = to_json(await request_answer(settings, question, event, services)).encode()
-        _CACHE.put(key, content, services.now(), cached_seconds)
+        content = to_json(await request_answer(asking)).encode()
+        _CACHE.put(key, content, asking.services.now(), cached_seconds)
     answer: Json = json.loads(content)
     return answer
 
 
-async def request_answer(settings: AskingSettings, question: Question, event: Event, services: step.Services) -> Json:
+async def request_answer(asking: Asking) -> Json:
     """Return what the other system answers, parsed by its content type; null for an empty answer.
 
     Raises Permanent: `request_rejected`, `malformed_response`, `response_too_large`, `address_blocked` or
     `invalid_url`. Raises Temporary: `host_unavailable`, `host_unreachable` or `secret_…`. Raises SystemUnavailable
     (`host_unavailable`) if the host was not asked, because earlier requests to it have failed.
     """
-    request = await _request(settings, question, event, services)
+    question, services = asking.question, asking.services
+    request = await _request(asking)
     if services.hosts is None:
-        answer = await services.authenticator.send(settings.schemes, request)
+        answer = await services.authenticator.send(asking.settings.schemes, request)
     else:
-        answer = await _send_in_turn(services.hosts, settings, question, event, services, request)
+        answer = await _send_in_turn(services.hosts, asking, request)
     _verify_answer(answer, question)
     if not answer.body.strip():
         return None
@@ -168,26 +168,20 @@ async def request_answer(settings: AskingSettings, question: Question, event: Ev
         ) from error
 
 
-async def _send_in_turn(
-    hosts: "StepHosts",
-    settings: AskingSettings,
-    question: Question,
-    event: Event,
-    services: step.Services,
-    request: fetch.Outgoing,
-) -> fetch.Fetched:
+async def _send_in_turn(hosts: "StepHosts", asking: Asking, request: fetch.Outgoing) -> fetch.Fetched:
     """Send the request once the host has a place for it, and tell `hosts` whether the host failed.
 
     Return any answer. Raises as `request_answer` does, if there is none.
     """
-    step_id = id(settings)  # each step of the configuration has a settings object of its own
-    key = await hosts.enter(step_id, question.host, event)
+    question = asking.question
+    step_id = id(asking.settings)  # each step of the configuration has a settings object of its own
+    key = await hosts.enter(step_id, question.host, asking.event)
     if not isinstance(key, str):  # Closed, with the reason
         raise step.SystemUnavailable("host_unavailable", key.reason, until=key.until)
     has_failed: bool | None = None  # None is neither: the outcome says nothing about the host
     reason = ""
     try:
-        answer = await services.authenticator.send(settings.schemes, request)
+        answer = await asking.services.authenticator.send(asking.settings.schemes, request)
         has_failed = _is_unavailable(answer)
         reason = _status_text(answer, question)
     except errors.Temporary as error:
@@ -203,10 +197,9 @@ async def _send_in_turn(
     return answer
 
 
-async def _request(
-    settings: AskingSettings, question: Question, event: Event, services: step.Services
-) -> fetch.Outgoing:
+async def _request(asking: Asking) -> fetch.Outgoing:
     """Return the request. The authenticator adds the credentials of `auth` to it. Raises Permanent and Temporary."""
+    settings, question, event, services = asking
     read_target(question.url, settings.allow_private)
     headers = [("accept", "application/json, */*;q=0.5"), ("hookchain-hops", str(event.hops + 1))]
     if question.content_type:
@@ -334,7 +327,7 @@ class Call(AskingSettings, step.AskingStep):
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         body = to_json(to_cloudevent(event)).encode()
         question = Question("POST", self.url, body, "application/cloudevents+json")
-        answer = await answer_once(self, question, event, services)
+        answer = await answer_once(Asking(self, question, event, services))
         return event if answer is None else _with_note(put(event, self._into, answer), answer)
 
 
@@ -382,7 +375,7 @@ class Fetch(AskingSettings, step.AskingStep):
 
     async def ask(self, event: Event, _: step.StepContext, services: step.Services) -> Event | step.Noted:
         question = Question("GET", self._url.render(view_of(event)))
-        answer = await answer_once(self, question, event, services, self.cached)
+        answer = await answer_once(Asking(self, question, event, services), self.cached)
         if answer is None:
             return event
         before = find_value(event.data, self._into.parts)

@@ -6,7 +6,6 @@ raise FormatFault, whose sentence `Convert` completes with the place of the docu
 """
 
 from base64 import b64decode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
 from functions.transform import documents, paths, step, step_settings
@@ -44,18 +43,6 @@ _PROTOBUF_TYPES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """Options of the writers. The docstring of `Convert` explains the settings that they come from."""
-
-    root: str | None = None
-    omit_nulls: bool = False
-    dates: bool = False
-    delimiter: str = ","
-    keeps_formulas: bool = False
-    message: "MessageKind | None" = None
-
-
 def format_of_type(type_name: str | None) -> Format | None:
     """Return the format of a content type; None for JSON and for types that name no format."""
     if type_name is None:
@@ -85,28 +72,29 @@ def read_document(document: Json, format_name: Format, message: "MessageKind | N
         raise FormatFault(None, f"cannot be read as {format_name}: {error.detail}") from None
 
 
-def write_document(value: Json, format_name: Format, options: WriteOptions) -> Json:
-    """Return the value as a document in this format: text, bytes, or for `json` the value itself.
+def write_document(value: Json, settings: "Convert") -> Json:
+    """Return the value as a document in the format `to`: text, bytes, or for `json` the value itself.
 
     Raises FormatFault.
     """
     verify_json(value)
-    written = _written(value, format_name, options)
+    written = _written(value, settings)
     if isinstance(written, bytes):
-        return binary(written, CONTENT_TYPES[format_name] or "")
+        return binary(written, CONTENT_TYPES[settings.to] or "")
     return written
 
 
-def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json | bytes":
+def _written(value: Json, settings: "Convert") -> "Json | bytes":
     """Return the value as a text or bytes, or for `json` as it is. Raises FormatFault."""
+    omits_nulls = settings.nulls == "omit"
     # Each writer is imported with its first document, because most deployments use one or none.
-    match format_name:
+    match settings.to:
         case "json":
             return value
         case "xml":
             from shared.writers.xml_writer import write_xml
 
-            return write_xml(value, options.root)
+            return write_xml(value, settings.root)
         case "yaml":
             from shared.writers.yaml_writer import write_yaml
 
@@ -114,18 +102,18 @@ def _written(value: Json, format_name: Format, options: WriteOptions) -> "Json |
         case "plist":
             from functions.transform.writers.plist_writer import write_xml_plist
 
-            return write_xml_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+            return write_xml_plist(value, dates=settings.dates, omit_nulls=omits_nulls)
         case "binary-plist":
             from functions.transform.writers.plist_writer import write_binary_plist
 
-            return write_binary_plist(value, dates=options.dates, omit_nulls=options.omit_nulls)
+            return write_binary_plist(value, dates=settings.dates, omit_nulls=omits_nulls)
         case "protobuf":
-            assert options.message is not None
-            return options.message.write(value)
+            assert settings.message_kind is not None
+            return settings.message_kind.write(value)
         case "csv":
             from shared.writers.text_writers import write_csv
 
-            return write_csv(value, options.delimiter, keeps_formulas=options.keeps_formulas)
+            return write_csv(value, settings.delimiter, keeps_formulas=settings.formulas == "keep")
         case "ndjson":
             from shared.writers.text_writers import write_ndjson
 
@@ -184,13 +172,9 @@ class Convert(paths.PathSettings, step.Step):
 
     def prepare(self) -> None:
         super().prepare()
-        self._message = self._message_kind()
+        self.message_kind = self._read_message_kind()
         if self.root is not None:
             self._verify_root(self.root)
-        keeps_formulas = self.formulas == "keep"
-        self._options = WriteOptions(
-            self.root, self.nulls == "omit", self.dates, self.delimiter, keeps_formulas, self._message
-        )
 
     def _verify_root(self, root: str) -> None:
         from shared.writers.xml_writer import NAME_RULE, is_xml_name
@@ -202,7 +186,7 @@ class Convert(paths.PathSettings, step.Step):
                 "`root` adds an element, so no document converts back exactly: leave out `root` or `exact`"
             )
 
-    def _message_kind(self) -> "MessageKind | None":
+    def _read_message_kind(self) -> "MessageKind | None":
         if "protobuf" in (self.to, self.from_):
             from functions.transform.writers.protobuf import MessageKind
 
@@ -215,7 +199,7 @@ class Convert(paths.PathSettings, step.Step):
         # Only reading YAML needs a library. Without `from`, a document can turn out to be YAML; with `exact`, what was
         # written is read again.
         reads_yaml = self.from_ in (None, "yaml") or (self.exact and self.to == "yaml")
-        is_needed = {"yaml": reads_yaml, "protobuf": self._message is not None}
+        is_needed = {"yaml": reads_yaml, "protobuf": self.message_kind is not None}
         return tuple(extra for extra in self.extras if is_needed[extra])
 
     def removes(self) -> tuple[str, ...]:
@@ -247,7 +231,7 @@ class Convert(paths.PathSettings, step.Step):
     def _convert(self, document: Json, datatype: str | None) -> Json:
         """Return the document in the format `to`. `datatype` is its content type, if that is known."""
         value = document if self._is_parsed(document, datatype) else self._read(document, datatype)
-        converted = write_document(value, self.to, self._options)
+        converted = write_document(value, self)
         if self.exact and self.to != "json":
             self._verify_converts_back(value, converted)
         return converted
@@ -267,18 +251,18 @@ class Convert(paths.PathSettings, step.Step):
         if format_name is None:
             kind = "text" if isinstance(document, str) else "bytes whose type names no format"
             raise FormatFault(None, f"is {kind}: state its format, such as `from: yaml` or `from: text`")
-        if format_name == "protobuf" and self._message is None:
+        if format_name == "protobuf" and self.message_kind is None:
             raise FormatFault(None, "is Protobuf: set `from: protobuf`")
         start = document.lstrip()[:1] if isinstance(document, str) else ""
         if format_name in ("json", "xml") and start in _FORMAT_OF_START:
             likely_format, its_name = _FORMAT_OF_START[start]
             if likely_format != format_name:
                 raise FormatFault(None, f"cannot be read as {format_name}: it begins as {its_name} does")
-        return read_document(document, format_name, self._message)
+        return read_document(document, format_name, self.message_kind)
 
     def _verify_converts_back(self, value: Json, converted: Json) -> None:
         """Raise FormatFault, with the place of the first difference, if the converted document has another value."""
-        value_read_back = read_document(converted, self.to, self._message)
+        value_read_back = read_document(converted, self.to, self.message_kind)
         try:
             _verify_equal(value, value_read_back)
         except _Difference as difference:

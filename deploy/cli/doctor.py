@@ -9,7 +9,8 @@ from typing import Final
 
 from deploy.cli.command import parser, run_command
 from deploy.config import checkout, config_file, configured
-from deploy.doctor.checks import LONGEST_SECONDS, Subject, checkup
+from deploy.doctor.checks import Subject
+from deploy.doctor.checkup import LONGEST_SECONDS, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
 from deploy.terminal import output, progress
 from deploy.terminal.finding import Finding

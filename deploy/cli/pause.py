@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
 from deploy.config import configured, running_dev
-from deploy.history import destinations, local
+from deploy.history import local, resumption
 from deploy.platforms.choice import add_platform, add_state, audited_action, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
@@ -17,7 +17,7 @@ from shared import delivery, jsontext, times
 from shared.did_you_mean import did_you_mean
 from shared.ledger import PAUSED_BY_OPERATOR, Ledger
 
-CACHE_TIME: Final = f"{destinations.NOTICE_SECONDS:.0f} s"
+CACHE_TIME: Final = f"{resumption.NOTICE_SECONDS:.0f} s"
 """The time for which notify may still use an older state of a destination, as text."""
 
 
@@ -206,7 +206,7 @@ async def resume_destination(subject: Subject) -> Acted:
     if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
         act = f"run `hookchain release {subject.name}{subject.where}`"
         raise command_line.CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
-    resumed = await destinations.resume_destination(subject.ledger, subject.name, now)
+    resumed = await resumption.resume_destination(subject.ledger, subject.name, now)
     if not is_stopped and not resumed.hastened and not resumed.keep_waiting:
         return Acted("not paused: nothing to do")
     texts = ["resumed" if is_stopped else "it was not paused"]
@@ -222,7 +222,7 @@ async def resume_destination(subject: Subject) -> Acted:
     return Acted("; ".join(texts), count)
 
 
-def _deliveries(resumed: destinations.Resumed, attempt_time: str) -> str:
+def _deliveries(resumed: resumption.Resumed, attempt_time: str) -> str:
     counts = (
         (resumed.released, "held delivery", "held deliveries"),
         (resumed.hastened, "waiting delivery", "waiting deliveries"),

@@ -239,7 +239,9 @@ class StatusText:
         next_try = (
             "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - self.now))}"
         )
-        last_hour = f"{each.hour:,}" if each.hour_of is None else f"{each.hour:,} of the last {each.hour_of:,}"
+        last_hour = f"{each.delivered_last_hour:,}"
+        if each.delivered_last_hour_of is not None:
+            last_hour += f" of the last {each.delivered_last_hour_of:,}"
         held = _least_count(each.held, each.may_hold_more)
         return each.name, state, waiting, oldest, next_try, held, last_hour, each.caps
 

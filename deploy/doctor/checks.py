@@ -1,4 +1,4 @@
-"""The checks of `hookchain doctor` that every platform has; and how checks run side by side within a time limit.
+"""The checks of `hookchain doctor` that every platform has.
 
 The modules of deploy/platforms list their checks.
 """
@@ -6,8 +6,6 @@ The modules of deploy/platforms list their checks.
 import argparse
 import asyncio
 import math
-import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.cloud_access import aws, gcp
 from deploy.config import config_file, configured, mail_settings
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
@@ -29,7 +26,7 @@ from deploy.secrets import forms
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs
 from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
-from deploy.terminal import command_line, output
+from deploy.terminal import output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from functions.notify.destinations.email.transports import API_KEY
 from shared import errors, jsontext, retention
@@ -37,9 +34,6 @@ from shared.cloud import platform as cloud_platform
 from shared.ledger import PAUSED_BY_OPERATOR
 from shared.settings import read_settings
 
-LONGEST_SECONDS: Final = 45.0
-"""gcloud may take 30 s for a token on a small machine; the requests that use it come after that."""
-PROGRESS_SECONDS: Final = 0.5
 PRESENT: Final = "present"
 SHORT: Final = "short"
 WEAK: Final = "weak"
@@ -61,6 +55,11 @@ class Subject:
     environ: Mapping[str, str]
     compiled: configured.Configured | config_file.ConfigFaults
     where: str
+
+    @property
+    def is_deployment(self) -> bool:
+        """Return whether the checks are of a deployment in a cloud, not of this machine."""
+        return bool(self.where)
 
     @property
     def slices(self) -> Mapping[str, jsontext.JsonObject]:
@@ -96,68 +95,89 @@ def _faults_finding(faults: config_file.ConfigFaults) -> Finding:
 
 
 def secrets_finding(
-    subject: Subject, place: SecretBackend, *, has_ses: bool = False, is_server: bool = False
+    subject: Subject, backend: SecretBackend, *, has_ses: bool = False, is_server: bool = False
 ) -> Finding:
-    """Check the secrets. `is_server`: this machine runs `hookchain serve`, which generates none."""
+    """Check the secrets. The worst comes first: faulty values, then missing ones that prevent a start, then the others.
+
+    `is_server`: this machine runs `hookchain serve`, which generates none.
+    """
     if not subject.slices:
         return NOT_COMPILED
     needed = needs(subject.slices, subject.environ, has_ses=has_ses)
     if not needed:
         return ok("the configuration needs none")
-    found = place.find([need.name for need in needed])
+    found = backend.find([need.name for need in needed])
     states = {need.name: state_of(need, found.get(need.name)) for need in needed}
-    is_dev = not subject.where and not is_server
-    is_unneeded = {need.name: need.is_optional or (is_dev and need.origin == "mail service") for need in needed}
-    missing = [need for need in needed if states[need.name] == MISSING and not is_unneeded[need.name]]
-    weak = [need for need in needed if states[need.name] == WEAK]
-    if weak:
-        more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
-        message = f"{weak[0].name}: {why_weak(weak[0], found[weak[0].name])}{more}"
-        return problem(message, f"hookchain secrets set {weak[0].name}{subject.where}")
+    is_dev = not subject.is_deployment and not is_server
+    absent = [need for need in needed if states[need.name] == MISSING]
+    dispensable = [need for need in absent if need.is_optional or (is_dev and need.origin == "mail service")]
+    missing = [need for need in absent if need not in dispensable]
+    unreadable = [need for need in needed if states[need.name] == UNREADABLE]
+    if weak := [need for need in needed if states[need.name] == WEAK]:
+        return _weak_problem(subject, weak, found)
     if unusable := list(forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name)))):
-        name, text = unusable[0]
-        others = ", ".join(dict.fromkeys(other for other, _ in unusable if other != name))
-        more = f" (of a wrong form too: {others})" if others else ""
-        message = text.partition(": set it with ")[0] + more
-        return problem(message, f"hookchain secrets set {name}{subject.where}")
-    if subject.where and (finding := _lacking_in_cloud(subject, missing)):
+        return _unusable_problem(subject, unusable)
+    if missing and (finding := _start_problem(subject, missing, is_server=is_server)):
         return finding
-    if is_server and missing:
-        names = ", ".join(need.name for need in missing)
-        rule = f"missing: {names}; `hookchain serve` does not start without them"
-        return problem(rule, f"hookchain secrets set {missing[0].name}")
-    unreadable = [name for name, state in states.items() if state == UNREADABLE]
     if unreadable:
-        return unknown(f"{unreadable[0]} {found[unreadable[0]].trouble}")
+        name = unreadable[0].name
+        return unknown(f"{name} {found[name].trouble}")
     if missing:
         return _missing_finding(subject, missing)
     short = ", some under 16 characters" if SHORT in states.values() else ""
-    optional = [name for name, state in states.items() if state == MISSING]
-    others = f"; not set, and not needed: {', '.join(optional)}" if optional else ""
-    return ok(f"{len(needed) - len(optional)} found{short}{others}")
+    others = f"; not set, and not needed: {_names_text(dispensable)}" if dispensable else ""
+    return ok(f"{len(needed) - len(dispensable)} found{short}{others}")
 
 
 def _values_of(stored: StoredSecret | None) -> Sequence[str]:
     return stored.values if stored else ()
 
 
-def _lacking_in_cloud(subject: Subject, missing: Sequence[Need]) -> Finding | None:
-    """Return the problem of the secrets that a deployment cannot generate; None if there are none."""
-    lacking = [need.name for need in missing if not is_generated(need, subject.slices["receive"])]
+def _names_text(needed: Iterable[Need]) -> str:
+    return ", ".join(need.name for need in needed)
+
+
+def _weak_problem(subject: Subject, weak: Sequence[Need], found: Mapping[str, StoredSecret]) -> Finding:
+    name = weak[0].name
+    more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
+    return problem(f"{name}: {why_weak(weak[0], found[name])}{more}", f"hookchain secrets set {name}{subject.where}")
+
+
+def _unusable_problem(subject: Subject, unusable: Sequence[tuple[str, str]]) -> Finding:
+    """Return the problem of the secrets that their users cannot use, each with its name and a sentence."""
+    name, text = unusable[0]
+    others = ", ".join(dict.fromkeys(other for other, _ in unusable if other != name))
+    more = f" (of a wrong form too: {others})" if others else ""
+    # Notify's sentence ends with the command to run, which the finding has as its own part.
+    reason = text.partition(": set it with ")[0]
+    return problem(f"{reason}{more}", f"hookchain secrets set {name}{subject.where}")
+
+
+def _start_problem(subject: Subject, missing: Sequence[Need], *, is_server: bool) -> Finding | None:
+    """Return the problem of the secrets that must be set before a deployment or `hookchain serve`; None without any.
+
+    A deployment generates the other ones.
+    """
+    lacking: Sequence[Need] = ()
+    effect = ""
+    if subject.is_deployment:
+        lacking = [need for need in missing if not is_generated(need, subject.slices["receive"])]
+    elif is_server:
+        lacking, effect = missing, "; `hookchain serve` does not start without them"
     if not lacking:
         return None
-    return problem(f"missing: {', '.join(lacking)}", f"hookchain secrets set {lacking[0]}{subject.where}")
+    rule = f"missing: {_names_text(lacking)}{effect}"
+    return problem(rule, f"hookchain secrets set {lacking[0].name}{subject.where}")
 
 
 def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
-    names = ", ".join(need.name for need in missing)
-    if subject.where:
-        return ok(f"the deployment generates: {names}")
+    """Judge missing secrets that stop no start: `make dev` generates all but the credentials of destinations."""
+    if subject.is_deployment:
+        return ok(f"the deployment generates: {_names_text(missing)}")
     credentials = [need for need in missing if need.origin == "issued"]
     if not credentials:
-        return ok(f"not set: {names}; `make dev` generates them")
-    credential_names = ", ".join(need.name for need in credentials)
-    rule = f"missing: {credential_names}; {missing_effect(credentials)}"
+        return ok(f"not set: {_names_text(missing)}; `make dev` generates them")
+    rule = f"missing: {_names_text(credentials)}; {missing_effect(credentials)}"
     return problem(rule, f"hookchain secrets set {credentials[0].name}")
 
 
@@ -262,8 +282,8 @@ def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bo
     return senders.sender(subject.notify, settings.email_from, settings.sendgrid_url, sendgrid_key)
 
 
-def stored_key(place: SecretBackend) -> str | None:
-    stored = place.find([API_KEY]).get(API_KEY)
+def stored_key(backend: SecretBackend) -> str | None:
+    stored = backend.find([API_KEY]).get(API_KEY)
     return stored.values[0] if stored and stored.values else None
 
 
@@ -271,13 +291,13 @@ def stored_key(place: SecretBackend) -> str | None:
 
 
 def sharing_checks(
-    subject: Subject, place: SecretBackend, own_account: str | None = None, *, catches: bool = False
+    subject: Subject, backend: SecretBackend, own_account: str | None = None, *, catches: bool = False
 ) -> list[Check]:
     """Return the check of Google's files that must be shared. `catches`: rows of sheets without a key are caught."""
     notify = places.without_caught(subject.notify) if catches else subject.notify
     if not places.has_shared_files(notify):
         return []
-    return [Check("shared files", lambda: places.sharing(notify, own_account, place))]
+    return [Check("shared files", lambda: places.sharing(notify, own_account, backend))]
 
 
 def place_checks(subject: Subject, check: Callable[[jsontext.JsonObject], Finding]) -> list[Check]:
@@ -287,11 +307,15 @@ def place_checks(subject: Subject, check: Callable[[jsontext.JsonObject], Findin
 
 
 def bus_checks(subject: Subject, check: Callable[[Mapping[str, jsontext.JsonObject]], Finding | None]) -> list[Check]:
+    """Return the check of buses; none if the configuration has nothing to say about them.
+
+    It asks nobody, so it runs at once. Its finding says whether it is listed.
+    """
     finding = check(subject.slices) if subject.slices else None
     return [Check("buses", lambda: finding)] if finding else []
 
 
-def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = False) -> list[Check]:
+def database_checks(subject: Subject, backend: SecretBackend, *, is_local: bool = False) -> list[Check]:
     """Return the check of the tables in databases.
 
     `is_local`: notify runs on this machine too, so it reaches what this machine does.
@@ -303,46 +327,6 @@ def database_checks(subject: Subject, place: SecretBackend, *, is_local: bool = 
         # Imported here, because it is slow to import and seldom needed.
         from deploy.doctor.databases import databases
 
-        return databases(subject.notify, place, is_local=is_local)
+        return databases(subject.notify, backend, is_local=is_local)
 
     return [Check("databases", run)]
-
-
-# Running them
-
-
-def checkup(
-    checks: Sequence[Check], progress: Callable[[int], None], longest_seconds: float = LONGEST_SECONDS
-) -> list[tuple[str, Finding]]:
-    """Return the findings in the order of `checks`. `progress` gets the number that are done, twice a second."""
-    done: queue.SimpleQueue[tuple[str, Finding]] = queue.SimpleQueue()
-    for check in checks:
-        # A daemon: what hangs in a system call must not keep the command from ending.
-        threading.Thread(target=_run, args=(check, done), daemon=True).start()
-    deadline = time.monotonic() + longest_seconds
-    found: dict[str, Finding] = {}
-    while len(found) < len(checks) and (left := deadline - time.monotonic()) > 0:
-        try:
-            name, finding = done.get(timeout=min(PROGRESS_SECONDS, left))
-            found[name] = finding
-        except queue.Empty:
-            progress(len(found))
-    late = unknown(f"no answer within {longest_seconds:.0f} s", "try again; or check your connection")
-    return [(check.name, found.get(check.name, late)) for check in checks]
-
-
-def _run(check: Check, done: "queue.SimpleQueue[tuple[str, Finding]]") -> None:
-    done.put((check.name, _finding(check)))
-
-
-def _finding(check: Check) -> Finding:
-    try:
-        return check.run()
-    except (gcp.NotSignedIn, gcp.GcloudMissing):
-        return unknown("needs gcloud, signed in")
-    except aws.NoCredentials:
-        return unknown("needs AWS credentials")
-    except (gcp.ApiError, command_line.CommandError) as fault:
-        return unknown(str(fault).split("\n")[0])
-    except Exception as error:  # one check's own fault must not hide what the others found
-        return unknown(f"the check failed: {errors.place_of(error)}", "please report it")

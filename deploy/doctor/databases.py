@@ -65,14 +65,14 @@ class LiveColumn:
 Columns: TypeAlias = Mapping[str, LiveColumn]
 
 
-def databases(notify: jsontext.JsonObject, place: SecretBackend, *, is_local: bool = False) -> Finding:
+def databases(notify: jsontext.JsonObject, backend: SecretBackend, *, is_local: bool = False) -> Finding:
     """Check each table. `is_local`: notify reaches what this machine does. Raises BackendError."""
-    return worst({name: _finding(settings, place, is_local) for name, settings in sql_destinations(notify).items()})
+    return worst({name: _finding(settings, backend, is_local) for name, settings in sql_destinations(notify).items()})
 
 
-def _finding(settings: Settings, place: SecretBackend, is_local: bool) -> Finding:
+def _finding(settings: Settings, backend: SecretBackend, is_local: bool) -> Finding:
     names = [name for name in (settings.url_secret, settings.password_secret) if name is not None]
-    stored = place.find(names)
+    stored = backend.find(names)
     secrets = {name: each.values for name, each in stored.items() if each.values}
     if missing := [name for name in names if name not in secrets]:
         return unknown(f"the secret {missing[0]} is not set, or cannot be read here")

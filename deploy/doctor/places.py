@@ -71,27 +71,30 @@ def _table(target: gcp_names.Target, api: GoogleApi, settings: BigQuerySettings)
         described = api.get("bigquery", dataset)
     except ApiError as fault:
         todo = f"bq mk --dataset {settings.project}:{settings.dataset}"
-        return _not_found(fault, f"the dataset {settings.project}.{settings.dataset}", todo)
+        return _fault_finding(fault, f"the dataset {settings.project}.{settings.dataset}", todo)
     if settings.secret is None and settings.project != target.project and not _may_write(target, described):
         member = f"serviceAccount:{gcp_names.account_email(target, 'notify')}"
-        place = f"{settings.project}:{settings.dataset}.{settings.table}"
-        grant = f"bq add-iam-policy-binding --member={member} --role=roles/bigquery.dataEditor {place}"
-        if (finding := _table_policy(api, dataset, settings, member, grant)) is not None:
+        table_id = f"{settings.project}:{settings.dataset}.{settings.table}"
+        grant = f"bq add-iam-policy-binding --member={member} --role=roles/bigquery.dataEditor {table_id}"
+        # The access list of the dataset does not contain notify, but the policy of the table alone may.
+        if (finding := _table_right_problem(api, dataset, settings, member, grant)) is not None:
             return finding
     try:
         table = api.get("bigquery", f"{dataset}/tables/{settings.table}")
     except ApiError as fault:
         if fault.status == 404 and settings.create:
             return ok(f"{settings.table_text} is created by the first delivery")
-        return _not_found(fault, f"the table {settings.table_text}", "create it, or set `create: true`")
+        return _fault_finding(fault, f"the table {settings.table_text}", "create it, or set `create: true`")
     if faults := list(schema_faults(settings, table)):
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         return problem(f"{settings.table_text}: {faults[0]}{more}", _TODO_SCHEMA)
     return ok(f"{settings.table_text} has the columns of the mapping")
 
 
-def _table_policy(api: GoogleApi, dataset: str, settings: BigQuerySettings, member: str, grant: str) -> Finding | None:
-    """Return what is wrong with the rights on a table of another project, None if they are there."""
+def _table_right_problem(
+    api: GoogleApi, dataset: str, settings: BigQuerySettings, member: str, grant: str
+) -> Finding | None:
+    """Return the problem of a table whose own policy does not let `member` write; None if it does."""
     try:
         policy = api.post("bigquery", f"{dataset}/tables/{settings.table}:getIamPolicy", {})
     except ApiError as fault:
@@ -121,7 +124,7 @@ def _bucket(target: gcp_names.Target, api: GoogleApi, settings: ObjectSettings) 
     try:
         described = api.get("storage", path)
     except ApiError as fault:
-        return _not_found(fault, settings.bucket, f"gcloud storage buckets create {settings.bucket}")
+        return _fault_finding(fault, settings.bucket, f"gcloud storage buckets create {settings.bucket}")
     if settings.secret is not None:
         return ok(f"{settings.bucket} exists")
     number = str(api.get("cloudresourcemanager", f"/v3/projects/{target.project}").get("name")).rpartition("/")[2]
@@ -142,11 +145,12 @@ def has_role(policy: JsonObject, member: str, roles: frozenset[str]) -> bool:
     return False
 
 
-def _not_found(fault: ApiError, place: str, todo: str) -> Finding:
+def _fault_finding(fault: ApiError, thing: str, todo: str) -> Finding:
+    """Return the finding of a thing that does not exist or may not be read. Raise any other fault."""
     if fault.status == 404:
-        return problem(f"there is no {place.removeprefix('the ')}", todo)
+        return problem(f"there is no {thing.removeprefix('the ')}", todo)
     if fault.status == 403:
-        return unknown(f"you have no permission to see {place}", "ask its owner")
+        return unknown(f"you have no permission to see {thing}", "ask its owner")
     raise fault
 
 
@@ -204,8 +208,10 @@ def has_shared_files(notify: JsonObject) -> bool:
     return any(kind in {each for each, _ in _FILES} for _, kind, _ in _destinations(notify))
 
 
-def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -> Finding:
-    """Return the files to share, and the accounts. Whether one is shared, only the account itself can see.
+def sharing(notify: JsonObject, own_account: str | None, backend: SecretBackend) -> Finding:
+    """List the files to share, and the accounts. Only the account itself could see whether a file is shared.
+
+    So the finding is `unknown`, or the problem of the first destination that has no account.
 
     `own_account` is the address of the account of `notify`; None if the platform gives it none.
     """
@@ -216,14 +222,14 @@ def sharing(notify: JsonObject, own_account: str | None, place: SecretBackend) -
         if files and secret is None and own_account is None:
             rule = f"destination {name!r} has no Google account here"
             return problem(rule, f"name the key of a service account in its `secret`: {kind}: {{secret: …}}")
-        account = own_account if secret is None else _account_of(str(secret), place)
+        account = own_account if secret is None else _account_of(str(secret), backend)
         lines += [f"{url}{file} with {account} as {role}" for url, role, file in files if file is not None]
     return unknown(f"share {'; '.join(dict.fromkeys(lines))}", "nothing to do if they are shared already")
 
 
-def _account_of(secret: str, place: SecretBackend) -> str:
+def _account_of(secret: str, backend: SecretBackend) -> str:
     """Return the address in the account's key."""
-    stored = place.find([secret]).get(secret)
+    stored = backend.find([secret]).get(secret)
     key = json_or_none(((stored and stored.text) or "").encode())
     email = value_at(key, "client_email")
     return email if isinstance(email, str) else f"the account of the secret {secret!r}"
@@ -237,21 +243,21 @@ def _destinations(notify: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
 
 # Buses
 
-RIGHTS: Final = 'see deploy/README.md, "Rights that a destination needs"'
-PAGE: Final = 'see functions/receive/README.md, "Messages of a bus"'
+SEE_RIGHTS: Final = 'see deploy/README.md, "Rights that a destination needs"'
+SEE_BUSES: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 
 def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
     """Return None if the configuration has no bus."""
-    return _finding(slices, "Google Cloud", buses.brings_on_google, partial(_rights_on_google, project))
+    return _bus_finding(slices, "Google Cloud", buses.brings_on_google, partial(_rights_on_google, project))
 
 
 def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
     """Return None if the configuration has no bus."""
-    return _finding(slices, "AWS", brings_on_aws, _rights_on_aws)
+    return _bus_finding(slices, "AWS", brings_on_aws, _rights_on_aws)
 
 
-def _finding(
+def _bus_finding(
     slices: Mapping[str, JsonObject],
     platform: str,
     brings: Callable[[buses.BusSource], bool],
@@ -260,8 +266,8 @@ def _finding(
     sources, published = buses.bus_sources(slices["receive"]), buses.published_buses(slices["notify"])
     if not sources and not published:
         return None
-    for silent in buses.silent_sources(slices["receive"], brings, platform):
-        return problem(silent, PAGE)
+    if silent := next(iter(buses.silent_sources(slices["receive"], brings, platform)), None):
+        return problem(silent, SEE_BUSES)
     return rights(sources, published)
 
 
@@ -276,7 +282,7 @@ def _rights_on_google(
     topics = [each.text("pubsub") for each in sources]
     others += [each for each in topics if "/" in each and not each.startswith(f"projects/{project}/")]
     if others:
-        return problem(f"{others[0]} is in another project, whose owner must grant access to it", RIGHTS)
+        return problem(f"{others[0]} is in another project, whose owner must grant access to it", SEE_RIGHTS)
     return ok("the deployment grants all rights")
 
 

@@ -11,11 +11,10 @@ from deploy.history.stored_messages import delivery_in
 from functions.notify.digests.settings import key_of
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured, read_destinations as compiled_destinations
-from functions.notify.waiting.due import waits_for_slot
 from shared import errors, ledger_rules
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
-from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow, Place
+from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339, time_text
 
@@ -68,17 +67,15 @@ class DigestView:
         }
 
 
-NOTICE_SECONDS: Final = 10.0
-"""The interval at which running functions read the state of a destination. They may use an older state until then."""
-HASTENED_AT_ONCE: Final = 1_000
-"""The number of waiting deliveries that a resume reads and makes due in one step."""
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
 """The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
 MAX_SEARCHED: Final = 20
 """The number of delivered deliveries that are searched for digests, if there is none among the newest deliveries."""
-AT_ONCE: Final = 16
+READ_AT_ONCE: Final = 16
 """The number of destinations that are read at the same time."""
+MAX_DIGESTS: Final = 5
+"""The last digests of a destination that are shown."""
 MAX_SHOWN: Final = 100
 """The number of a configuration's destinations that are read for a table."""
 
@@ -87,23 +84,25 @@ MAX_SHOWN: Final = 100
 class DestinationView:
     """A destination now. Times are Unix seconds.
 
-    state         `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes nothing
-                  until `hookchain resume`
-    paused_until  None if an operator's pause has no end
-    reason        the reason why it is disabled or paused; otherwise of the newest waiting delivery that is in no group
-    waiting       the number of deliveries whose next attempt is scheduled; if `is_more`, there may be more
-    gathered      the number of waiting deliveries that are in groups
-    oldest_at     the time at which the oldest waiting delivery was first claimed
-    next_try_at   the earliest due time of the waiting deliveries in no group, or the end of the pause if that is later
-    held          the number of deliveries that wait until an operator acts
-    kind, caps    as configured; `caps` are its `rate`, `in_flight` and `per`
-    schedule      its attempts and the waits between them
-    hour          the number of deliveries of the last hour
-    hour_of       the number of newest deliveries that were read to count `hour`; None if all were read
-    groups        the groups of gathered deliveries, in the order in which they close
-    digests       the last digests, newest first
-    newest        the newest deliveries, at most MAX_COUNTED
-    waiting_rows  the newest deliveries that wait or are held, at most MAX_COUNTED of each
+    state                   `delivering`; `paused`: its breaker is open, or an operator paused it; `disabled`: it takes
+                            nothing until `hookchain resume`
+    reason                  the reason why it is disabled or paused; otherwise of the newest waiting delivery that is
+                            in no group, or of the newest held one
+    paused_until            the end of the pause; None without one, and for an operator's pause, which has no end
+    waiting                 the number of deliveries whose next attempt is scheduled; if `is_more`, there may be more
+    gathered                the number of waiting deliveries that are in groups
+    oldest_at               the time at which the oldest waiting delivery was first claimed
+    next_try_at             the earliest due time of the waiting deliveries in no group, or the end of the pause if that
+                            is later
+    held                    the number of deliveries that wait until an operator acts
+    delivered_last_hour     counted among the newest deliveries
+    delivered_last_hour_of  the number of newest deliveries that were counted; None if these are all
+    kind, caps              as configured; `caps` are its `rate`, `in_flight` and `per`
+    schedule                its attempts and the waits between them
+    groups                  the groups of gathered deliveries, in the order in which they close
+    digests                 the last digests, newest first
+    newest                  the newest deliveries, at most MAX_COUNTED
+    waiting_rows            the newest deliveries that wait or are held, at most MAX_COUNTED of each
     """
 
     name: str
@@ -115,8 +114,8 @@ class DestinationView:
     oldest_at: float | None = None
     next_try_at: float | None = None
     held: int = 0
-    hour: int = 0
-    hour_of: int | None = None
+    delivered_last_hour: int = 0
+    delivered_last_hour_of: int | None = None
     kind: str = ""
     caps: str = ""
     schedule: str = ""
@@ -132,6 +131,7 @@ class DestinationView:
         return self.held >= MAX_COUNTED
 
     def document(self) -> JsonObject:
+        """Return the view as `hookchain status --json` and the page have it."""
         return {
             "destination": self.name,
             "kind": self.kind or None,
@@ -145,8 +145,8 @@ class DestinationView:
             "next_try": time_text(self.next_try_at),
             "held": self.held,
             "held_more": self.may_hold_more,
-            "delivered_last_hour": self.hour,
-            "delivered_last_hour_of": self.hour_of,
+            "delivered_last_hour": self.delivered_last_hour,
+            "delivered_last_hour_of": self.delivered_last_hour_of,
             "caps": self.caps or None,
             "schedule": self.schedule or None,
             "groups": [each.document() for each in self.groups],
@@ -162,7 +162,7 @@ async def read_destinations(
     limit: int | None = MAX_SHOWN,
 ) -> Sequence[DestinationView]:
     """Return the views of the first destinations, in their order. `notify` is its slice. Raises Temporary."""
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns = asyncio.Semaphore(READ_AT_ONCE)
     gathering = Gathering(notify)
 
     async def read(name: str, written: Json) -> DestinationView:
@@ -202,6 +202,9 @@ def destination_view(
     reason = state.disabled_reason or (state.pause_reason if paused_until else "")
     ungrouped = [row for row in waiting if not row.group]
     due_times = [planned_at for row in ungrouped if (planned_at := row.planned_at) is not None]
+    delivered_last_hour = [
+        row for row in newest if row.state == ledger_rules.DELIVERED and row.updated_at > now - HOUR_SECONDS
+    ]
     next_try_at = None
     if due_times and state.disabled_reason is None:
         next_try_at = max(min(due_times), paused_until or 0.0)
@@ -215,8 +218,8 @@ def destination_view(
         oldest_at=min((row.created_at for row in waiting), default=None),
         next_try_at=next_try_at,
         held=len(held),
-        hour=sum(row.state == ledger_rules.DELIVERED and row.updated_at > now - HOUR_SECONDS for row in newest),
-        hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
+        delivered_last_hour=len(delivered_last_hour),
+        delivered_last_hour_of=MAX_COUNTED if len(newest) >= MAX_COUNTED else None,
         gathered=len(waiting) - len(ungrouped),
         newest=newest,
         waiting_rows=(*waiting, *held),
@@ -233,52 +236,6 @@ def _state_word(state: DestinationState, paused_until: float | None) -> Literal[
     if paused_until is not None or state.disabled_reason == PAUSED_BY_OPERATOR:
         return "paused"
     return "delivering" if state.disabled_reason is None else "disabled"
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The deliveries of a resumed destination: `released` were held, `hastened` waited for their next attempt.
-
-    They are due `delay_seconds` later, because running functions still use the pause that they have read.
-    `keep_waiting` others keep their own wait, such as that of a digest or of quiet hours. `stays_held`: others stay
-    held, because they may have been accepted.
-    """
-
-    released: int
-    hastened: int
-    delay_seconds: float
-    keep_waiting: int = 0
-    stays_held: bool = False
-
-
-async def resume_destination(ledger: Ledger, name: str, now: float) -> Resumed:
-    """Let the destination take deliveries again, and make the held and the waiting deliveries due. Raises Temporary.
-
-    A delivery whose last attempt may have been accepted keeps its wait, which gives the destination time to finish, or
-    stays held. One that waits in a digest, or for its turn in the queue of a rate, keeps its wait too.
-    """
-    paused_until = (await ledger.destination_state(name)).paused_until
-    delay_seconds = NOTICE_SECONDS if paused_until is not None and paused_until > now else 0.0
-    due_at = now + delay_seconds
-    released = await ledger.release(name, due_at)
-    hastened = keep_waiting = 0
-    before: Place | None = None
-    while True:
-        rows = await ledger.rows(HASTENED_AT_ONCE, destination=name, state=ledger_rules.RETRY_SCHEDULED, before=before)
-        without_own_wait = [row for row in rows if not (row.unknown_count or row.group or waits_for_slot(row))]
-        keep_waiting += len(rows) - len(without_own_wait)
-        due_later = [row for row in without_own_wait if row.retry_at is not None and row.retry_at > due_at]
-        new_fences = await ledger.postpone_all([(row.key, row.fence, due_at) for row in due_later], now)
-        hastened += sum(isinstance(fence, int) for fence in new_fences)  # the others were changed by somebody else
-        if len(rows) < HASTENED_AT_ONCE:
-            break
-        before = rows[-1].created_at, rows[-1].key
-    held = await ledger.rows(1, destination=name, state=ledger_rules.HELD)
-    return Resumed(released, hastened, delay_seconds, keep_waiting, stays_held=bool(held))
-
-
-MAX_DIGESTS: Final = 5
-"""The last digests of a destination that are shown."""
 
 
 class Gathering:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.history.destinations import resume_destination
+from deploy.history.resumption import resume_destination
 from functions.notify.dead_letters import read_dead_letter
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify

@@ -14,7 +14,7 @@ from aiohttp import web
 from deploy.dev.caught import Mailbox
 from deploy.dev.inspector import api
 from deploy.dev.local_server import json_answer
-from deploy.history import destinations, digests, documents, journal_view, replay, stored_messages
+from deploy.history import destinations, digests, documents, journal_view, replay, resumption, stored_messages
 from deploy.history.state import configured_destinations
 from deploy.history.waterfall import waterfall_document
 from shared import errors, journal, ledger, ports
@@ -201,7 +201,7 @@ async def pause(request: web.Request) -> web.Response:
 async def resume(request: web.Request) -> web.Response:
     """Let the destination take deliveries again, and send the deliveries that are held for it or wait."""
     destination = request.match_info["destination"]
-    resumed = await destinations.resume_destination(request.app[api.BACKEND].ledger, destination, time.time())
+    resumed = await resumption.resume_destination(request.app[api.BACKEND].ledger, destination, time.time())
     document: JsonObject = {
         "released": resumed.released,
         "hastened": resumed.hastened,

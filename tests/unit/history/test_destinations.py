@@ -5,21 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.history import destinations
+from deploy.history import resumption
 from deploy.history.destinations import (
     MAX_DIGESTS,
-    NOTICE_SECONDS,
     DestinationView,
     DigestView,
-    Resumed,
     WaitingGroup,
     read_destinations,
-    resume_destination,
 )
 from deploy.history.digests import digest_document, find_digest
 from deploy.history.documents import delivery_document
 from deploy.history.forget import digest_ids, is_recorded
 from deploy.history.replay import delivered_since, make_dead_letter_replay
+from deploy.history.resumption import NOTICE_SECONDS, Resumed, resume_destination
 from deploy.history.stored_messages import merged_count
 from functions.notify.attempt import attempt_entry
 from functions.notify.digests.record import record_name
@@ -103,7 +101,7 @@ async def test_a_resumed_destination_gets_what_was_held_and_what_waits_for_its_n
 
 
 async def test_a_resumed_destination_gets_all_that_waits_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(destinations, "HASTENED_AT_ONCE", 2)
+    monkeypatch.setattr(resumption, "HASTENED_AT_ONCE", 2)
     ledger = FakeLedger()
     for number in range(5):
         await settle(ledger, number, RETRY_SCHEDULED, NOW - 400 + number, "503", NOW + 86_400)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from deploy.history.destinations import resume_destination
+from deploy.history.resumption import resume_destination
 from functions.notify import entry
 from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.notifier import Acknowledged, Nacked

@@ -8,7 +8,7 @@ from typing import Unpack
 import pytest
 from hypothesis import given, strategies as st
 
-from deploy.history.destinations import NOTICE_SECONDS, resume_destination
+from deploy.history.resumption import NOTICE_SECONDS, resume_destination
 from functions.notify.attempt import SUSPECT_SECONDS
 from functions.notify.notifier import Acknowledged, Result
 from functions.notify.notify import PUT_BACK

@@ -58,7 +58,7 @@ def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
         if objects.secret is None and objects.endpoint is None:
             found = _PLAIN.match(objects.prefix)
             prefix = found[0] if found else ""
-            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_own_keys)
+            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_key_per_delivery)
 
 
 def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:

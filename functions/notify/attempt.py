@@ -110,7 +110,7 @@ async def claim_and_attempt(
         outcome, entry = attempted
         result = await settle.settle(notifier, work, target, outcome, entry)
         result.attempt_seconds = entry.ended_at - entry.started_at
-        result.has_failed = pauses.has_failed(outcome)
+        result.has_failed = pauses.destination_has_failed(outcome)
         if notifier.journal is not None:
             notifier.journal.note(entry)
         if configured.health is not None:

@@ -123,8 +123,8 @@ def service() -> entry.Service:
         bus,
         clock,
         looks_ahead=not settings().is_local,  # locally, a sweep comes each second
-        groups=_groups(notifier),
-        pauses=pauses.Pauses(states, destinations.configured),
+        closer=_closer(notifier),
+        pauses=pauses.SweepPauses(states, destinations.configured),
         monitor=_monitor(notifier, alerts),
         side_tasks=_side_tasks(context, bus, journal, alerts),
     )
@@ -265,7 +265,7 @@ def _records() -> "Records":
     return platform.records(settings())
 
 
-def _groups(notifier: Notifier) -> "Closer | None":
+def _closer(notifier: Notifier) -> "Closer | None":
     """Return what closes groups; None if no destination gathers deliveries or gets alerts, which are gathered too."""
     destinations = notifier.destinations.configured
     if not any(configured.gather or configured.alerts for configured in destinations.values()):

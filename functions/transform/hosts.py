@@ -93,7 +93,7 @@ class StepHosts:
         if closed := self._closed(asker):  # it failed meanwhile
             self.gate.leave(key)
             return closed
-        if self._circuits.get(asker, CLOSED).pause_seconds:
+        if not self._circuits.get(asker, CLOSED).is_closed:
             self._probes[asker] = key
         self._under_way[key] = asker
         self.gate.begin(key)
@@ -124,7 +124,7 @@ class StepHosts:
     def _closed(self, asker: Asker) -> Closed | None:
         """Return why the asker may not ask its host now; None if it may."""
         now, circuit = self.clock.now(), self._circuits.get(asker, CLOSED)
-        if circuit.open_until > now:
+        if circuit.is_open(now):
             return Closed(circuit.open_until, f"{asker.host} is not asked for a while: {self._reasons[asker]}")
         if circuit.is_half_open(now) and asker in self._probes:
             return Closed(now + PROBE_SECONDS, f"the pause of {asker.host} is over, and another route asks it first")
@@ -134,7 +134,7 @@ class StepHosts:
         """Count an outcome in the asker's circuit, and log a pause that begins or ends."""
         before, now = self._circuits.get(asker, CLOSED), self.clock.now()
         circuit = after_attempt(before, BREAKER, now, has_failed=has_failed)
-        if not circuit.failures and not circuit.pause_seconds:
+        if circuit.is_closed and not circuit.failures:
             self._circuits.pop(asker, None)
         else:
             self._circuits[asker] = circuit
@@ -142,12 +142,10 @@ class StepHosts:
         if len(self._circuits) > MAX_KNOWN:
             self._reasons.pop(self._circuits.popitem(last=False)[0], None)
         if circuit.open_until > before.open_until:
-            failed = (
-                "the request after the last pause" if before.pause_seconds else f"{BREAKER.failures} requests in a row"
-            )
+            failed = f"{BREAKER.failures} requests in a row" if before.is_closed else "the request after the last pause"
             self._reasons[asker] = f"{failed} failed, the last: {reason}"
             text = f"{asker.host}: paused for {circuit.pause_seconds:g} s"
             logs.log("WARNING", text, function="transform", breaker="open", reason=self._reasons[asker])
-        elif before.pause_seconds and not circuit.pause_seconds:
+        elif circuit.is_closed and not before.is_closed:
             self._reasons.pop(asker, None)
             logs.log("INFO", f"{asker.host}: answers again", function="transform", breaker="closed")

@@ -37,11 +37,15 @@ class Circuit(NamedTuple):
     pause_seconds: float = 0.0
     open_until: float = 0.0
 
+    @property
+    def is_closed(self) -> bool:
+        return self.pause_seconds == 0
+
     def is_open(self, now: float) -> bool:
         return now < self.open_until
 
     def is_half_open(self, now: float) -> bool:
-        return self.pause_seconds > 0 and not self.is_open(now)
+        return not self.is_closed and not self.is_open(now)
 
 
 CLOSED: Final = Circuit()

@@ -27,6 +27,13 @@ _OWN_PREFIXES: Final = ("webhook-", "hookchain-")
 _OF_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
 
 
+class EndpointSecretFault(errors.Temporary):
+    """An endpoint's secret is missing, or cannot sign. Its tenant can correct that, and reads the text."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("secret_unusable", detail)
+
+
 class EndpointRequest(NamedTuple):
     """A request that is a POST."""
 
@@ -64,16 +71,16 @@ def endpoint_request(
 ) -> EndpointRequest:
     """Return the request. `secrets` are the texts of the endpoint's secrets that are valid, newest first.
 
-    `webhook_id` is the delivery's idempotency key. Raises Temporary (`secret_unusable`) where no secret is there, or
-    one cannot sign.
+    `webhook_id` is the delivery's idempotency key. Raises EndpointSecretFault where no secret is there, or one
+    cannot sign.
     """
     if not secrets:
-        raise errors.Temporary("secret_unusable", "the endpoint has no secret")
+        raise EndpointSecretFault("the endpoint has no secret")
     body = endpoint_body(event, style, endpoint.fields)
     try:
         auth_headers = _auth_headers(endpoint.auth, secrets, body, webhook_id, timestamp)
     except ValueError as error:
-        raise errors.Temporary("secret_unusable", f"the endpoint's secret cannot sign: {error}") from error
+        raise EndpointSecretFault(f"the endpoint's secret cannot sign: {error}") from error
     return EndpointRequest(endpoint.url, _headers(endpoint, event, webhook_id, timestamp, auth_headers), body)
 
 

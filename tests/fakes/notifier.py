@@ -11,7 +11,7 @@ from functions.notify.recipients.recipient import Recipients
 from functions.notify.registry import Destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, DestinationStates, Pauses
+from functions.notify.waiting.pauses import Breakers, DestinationStates, SweepPauses
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery
 from shared.event import Event
@@ -97,9 +97,14 @@ class FakeNotifier:
         closer = Closer(
             configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients, self.parts.spans
         )
-        pauses = Pauses(self.parts.states, configured)
-        groups = closer if gathers else None
-        return Sweeper(self.ledger, self.bus, self.clock, self.clock.sleep, groups=groups, pauses=pauses)
+        return Sweeper(
+            self.ledger,
+            self.bus,
+            self.clock,
+            self.clock.sleep,
+            closer=closer if gathers else None,
+            pauses=SweepPauses(self.parts.states, configured),
+        )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:
         return await notify(push_of(message_of(delivery, self.clock.now()), attributes), self.parts)

@@ -23,7 +23,7 @@ from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, DestinationStates, Pauses
+from functions.notify.waiting.pauses import Breakers, DestinationStates, SweepPauses
 from functions.notify.waiting.sweep import Sweeper
 from functions.transform.hosts import StepHosts
 from functions.transform.program import read_program
@@ -395,7 +395,7 @@ class _World:
             task.cancel()
 
     async def _sweep_for_ever(self) -> None:
-        pauses = Pauses(self._sweeping.states, self._sweeping.destinations.configured)
+        pauses = SweepPauses(self._sweeping.states, self._sweeping.destinations.configured)
         sweeper = Sweeper(self._ledger, self._bus, self._clock, looks_ahead=True, pauses=pauses)
         while True:
             minute = self._clock.time()

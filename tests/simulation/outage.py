@@ -21,7 +21,7 @@ from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, DestinationStates, Pauses
+from functions.notify.waiting.pauses import Breakers, DestinationStates, SweepPauses
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
@@ -174,7 +174,7 @@ class _World:
         grants = FakeGrants()
         self._instances = [self._instance(grants) for _ in range(scenario.instances)]
         sweeping = self._instances[0]
-        pauses = Pauses(sweeping.states, sweeping.destinations.configured)
+        pauses = SweepPauses(sweeping.states, sweeping.destinations.configured)
         self._sweeper = Sweeper(self._ledger, self._bus, clock, looks_ahead=True, pauses=pauses)
         self._bus.subscribe(DELIVERIES, self._notify)
         self._bus.subscribe(DEAD_LETTERS, self._keep)

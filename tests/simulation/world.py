@@ -234,9 +234,9 @@ class World:
             await asyncio.sleep(seconds)
             parts = self.random.choice(self.parts)
             configured = parts.destinations.configured
-            groups = Closer(configured, self.ledger, self.bus, lambda: self.records, parts.clock)
+            closer = Closer(configured, self.ledger, self.bus, lambda: self.records, parts.clock)
             try:
-                await Sweeper(self.ledger, self.bus, parts.clock, groups=groups).sweep()
+                await Sweeper(self.ledger, self.bus, parts.clock, closer=closer).sweep()
             except (Temporary, Crash):
                 continue
 

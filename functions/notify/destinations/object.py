@@ -4,6 +4,14 @@ The delivery's id is in the object's metadata. If an object with the key exists,
 attempt of this delivery wrote it, whose response was lost, or another delivery did. The same event always makes the
 same bytes.
 
+An attempt takes one request or two (http_kind.py):
+
+    request           creates the object if no object has the key
+    check_after       the key is taken, and another delivery may have taken it: read the metadata of the object
+    outcome_of_check  the outcome by that metadata
+    outcome           the outcome in any other case. If the key is taken then, it has the delivery's id in it, so an
+                      earlier attempt of this delivery made the object, and the delivery is done
+
 https://cloud.google.com/storage/docs/json_api/v1/objects/insert
 https://cloud.google.com/storage/docs/json_api/v1/status-codes
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
@@ -53,7 +61,7 @@ _FOLDER: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
 """The default template, which the extension of the format follows."""
 _LITERAL: Final = re.compile(r"[^{]*")
 """The beginning of a template before its first expression or tag."""
-_OWN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
+_ID_IN_KEY: Final = re.compile(r"\{\{-?\s*delivery_id\s*-?\}\}")
 MAX_KEY_BYTES: Final = 1_024
 """The longest key, in Cloud Storage and in S3."""
 DELIVERY_ID: Final = "delivery_id"
@@ -188,23 +196,28 @@ class Settings(kind_settings.KindSettings):
         return literal[0] if literal else ""
 
     @property
-    def has_own_keys(self) -> bool:
-        """Return whether the delivery's id is in every key, so that an object that exists need not be read."""
-        return "{%" not in self.key_text and bool(_OWN_KEY.search(self.key_text))
+    def has_key_per_delivery(self) -> bool:
+        """Return whether the delivery's id is in every key, so that an object that exists need not be read.
+
+        A template with tags such as `{% if %}` may leave the id out for some events.
+        """
+        return "{%" not in self.key_text and bool(_ID_IN_KEY.search(self.key_text))
 
 
 @dataclass(slots=True)
 class ObjectRequest(http_kind.OutgoingRequest):
     """The request that creates an object, with what `check_after` needs if an object has the key.
 
-    address      the URL by which the metadata of that object is read
-    delivery_id  the id in the metadata if this delivery made that object
-    is_own_key   the key has the delivery's id, so that no other delivery can have made that object
+    check_method   HEAD for S3, which answers with the metadata as headers; GET for Cloud Storage, which has it as JSON
+    check_url      the URL by which the metadata of that object is read
+    delivery_id    the id in the metadata if this delivery made that object
+    has_id_in_key  the key has the delivery's id, so that no other delivery can have made that object
     """
 
-    address: str = ""
+    check_method: str = ""
+    check_url: str = ""
     delivery_id: str = ""
-    is_own_key: bool = False
+    has_id_in_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +252,15 @@ def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
 
 
 def check_after(response: http_kind.Response, request: ObjectRequest) -> http_kind.OutgoingRequest | None:
-    """Return the request of the metadata of the object that has the key, which may be another delivery's."""
-    if not is_taken(response) or request.is_own_key:
+    """Return the request for the metadata of the object that has the key, if another delivery may have made it.
+
+    Return None if no object has the key, or only this delivery can have made it.
+    """
+    if not is_taken(response) or request.has_id_in_key:
         return None
-    method = "HEAD" if request.method == "PUT" else "GET"
-    return http_kind.OutgoingRequest(method, request.address, auth=request.auth, allow_private=request.allow_private)
+    return http_kind.OutgoingRequest(
+        request.check_method, request.check_url, auth=request.auth, allow_private=request.allow_private
+    )
 
 
 def outcome_of_check(response: http_kind.Response, request: ObjectRequest) -> Outcome:
@@ -271,7 +288,7 @@ def is_taken(response: http_kind.Response) -> bool:
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    """Return the outcome. If the key is taken, this is called only if it has the delivery's id: see `check_after`."""
+    """Return the outcome where no metadata was read. A key that is taken has the delivery's id: see `check_after`."""
     if response.body.lstrip().startswith(b"<"):  # S3 answers with XML
         return _s3_outcome(response)
     if is_taken(response):
@@ -340,9 +357,10 @@ def _google_request(
         body=body + b"--%b--\r\n" % boundary.encode(),
         auth=(GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret),),
         allow_private=settings.allow_private,
-        address=f"{bucket}/{quoted_key}?fields=metadata",
+        check_method="GET",
+        check_url=f"{bucket}/{quoted_key}?fields=metadata",
         delivery_id=delivery.id,
-        is_own_key=settings.has_own_keys and delivery.id in key,
+        has_id_in_key=_has_id(key, delivery, settings),
     )
 
 
@@ -362,17 +380,18 @@ def _s3_request(
         access_key_id=settings.access_key_id,
         secret=settings.secret,
     )
-    own_headers = (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"))
+    fixed_headers = (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"))
     return ObjectRequest(
         method="PUT",
         url=url,
-        headers=(*own_headers, *metadata_headers),
+        headers=(*fixed_headers, *metadata_headers),
         body=content.body,
         auth=(auth,),
         allow_private=settings.allow_private,
-        address=url,
+        check_method="HEAD",
+        check_url=url,
         delivery_id=delivery.id,
-        is_own_key=settings.has_own_keys and delivery.id in key,
+        has_id_in_key=_has_id(key, delivery, settings),
     )
 
 
@@ -388,13 +407,13 @@ def _s3_bucket(settings: Settings, region: str) -> str:
 def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
     """Return the object's metadata. Raises Permanent."""
     view = http_kind.template_view(delivery)
-    own_metadata = {
+    further_metadata = {
         name: http_kind.rendered_line(f"metadata.{name}", text, view) for name, text in settings.metadata.items()
     }
-    size = sum(len(name) + len(_ascii(value)) for name, value in own_metadata.items())
+    size = sum(len(name) + len(_ascii(value)) for name, value in further_metadata.items())
     if size > MAX_METADATA_BYTES:
         raise errors.Permanent("output_too_large", f"metadata: at most {MAX_METADATA_BYTES} bytes; these are {size}")
-    return {**own_metadata, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
+    return {**further_metadata, DELIVERY: delivery.id, HOPS: str(delivery.event.hops + 1)}
 
 
 def _ascii(value: str) -> str:
@@ -411,6 +430,14 @@ def key_of(template: str, delivery: Delivery) -> str:
     if fault := key_fault(key):
         raise errors.Permanent("template_failed", f"template 'key': its result {fault}")
     return key
+
+
+def _has_id(key: str, delivery: Delivery, settings: Settings) -> bool:
+    """Return whether no other delivery can have this key.
+
+    Both are checked, because the event's data may hold the id, too, and `{{ delivery_id }}` may be in a comment.
+    """
+    return settings.has_key_per_delivery and delivery.id in key
 
 
 def key_fault(key: str) -> str | None:
@@ -435,7 +462,7 @@ def content_of(event: Event, settings: Settings) -> Content:
     except writing.FormatFault as fault:
         rule = f"the object as {settings.format}: {fault.message('value')}"
         raise errors.Permanent("conversion_failed", rule) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number that is not finite, or data that is nested too deeply
         raise errors.Permanent(
             "conversion_failed", f"the object as {settings.format}: JSON has no such value"
         ) from error
@@ -454,19 +481,16 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
     if settings.format == "raw":
         return _raw(event, settings)
     value = _value(event, settings)
-    if settings.format == "csv":
-        items = value if isinstance(value, list) and settings.value is not None else [value]
-        rows: list[jsontext.Json] = [
-            {
-                name: _cell(bounded_texts.compiled_expression(text).search(item))
-                for name, text in settings.columns.items()
-            }
-            for item in items
-        ]
-        return _encoded(text_writers.write_csv(rows, ",")), type_
     if settings.format == "json":
         return _encoded(jsontext.to_json(value)), type_
-    return _encoded(text_writers.write_ndjson(value if isinstance(value, list) else [value])), type_
+    items: list[jsontext.Json] = value if isinstance(value, list) else [value]
+    if settings.format == "ndjson":
+        return _encoded(text_writers.write_ndjson(items)), type_
+    rows: list[jsontext.Json] = [
+        {name: _cell(bounded_texts.compiled_expression(text).search(item)) for name, text in settings.columns.items()}
+        for item in items
+    ]
+    return _encoded(text_writers.write_csv(rows, ",")), type_
 
 
 def _value(event: Event, settings: Settings) -> jsontext.Json:

@@ -1,5 +1,9 @@
 """The endpoints of subscribers as destinations: found by the name in a delivery, and called by the engine for HTTP.
 
+`Endpoints` finds the endpoint and makes an `EndpointDestination` of it. That calls the engine (http_engine.py) with a
+kind (`_EndpointKind`) and secrets (`EndpointSecrets`) of this endpoint. A configured destination gets both by its
+settings.
+
 What a tenant can correct (the URL, the headers, the secret) is retried by the schedule, and counts as a failure of the
 endpoint. Where the receiver answers 410, or asks for no further deliveries, the delivery is final and the endpoint is
 disabled: the tenant's message keeps the event.
@@ -24,7 +28,7 @@ from shared.config.rules import rate_of
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.subscribers import names, sealing
 from shared.subscribers.model import Endpoint, SealedText
-from shared.subscribers.payload import PayloadStyle, endpoint_request, valid_secrets
+from shared.subscribers.payload import EndpointSecretFault, PayloadStyle, endpoint_request, valid_secrets
 from shared.timed_cache import TimedCache
 
 KEEP_SECONDS: Final = 600.0
@@ -58,27 +62,28 @@ class Endpoints:
         A test event also finds a disabled one. Raises Temporary.
         """
         name = delivery.destination
-        endpoint_name = names.endpoint_name(name)
-        base = self._configured.get(endpoint_name.destination) if endpoint_name else None
-        if endpoint_name is None or base is None or base.endpoints is None:
-            destination = endpoint_name.destination if endpoint_name else name
+        name_parts = names.endpoint_name(name)
+        base = self._configured.get(name_parts.destination) if name_parts else None
+        if name_parts is None or base is None or base.endpoints is None:
+            destination = name_parts.destination if name_parts else name
             return DeadLetterReason("unknown_destination", f"the configuration has no destination {destination!r}")
-        endpoint = await self._subscribers.endpoint(endpoint_name.tenant, endpoint_name.endpoint)
+        endpoint = await self._subscribers.endpoint(name_parts.tenant, name_parts.endpoint)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
             # A dead letter is final, and the endpoint may have been enabled since, to recover what it missed.
-            endpoint = await self._subscribers.endpoint(endpoint_name.tenant, endpoint_name.endpoint, is_fresh=True)
+            endpoint = await self._subscribers.endpoint(name_parts.tenant, name_parts.endpoint, is_fresh=True)
         if endpoint is None:
             return DeadLetterReason("endpoint_deleted", "the endpoint was deleted")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:
             return DeadLetterReason("endpoint_disabled", "the endpoint has not proven yet that it wants events")
         if not endpoint.is_enabled:
-            # A test event, which is tried once: no others of this source go to endpoints.
-            if delivery.event.source == names.SUBSCRIBERS_SOURCE:
+            is_test_event = delivery.event.source == names.SUBSCRIBERS_SOURCE  # of this source, endpoints get no others
+            if is_test_event:  # it is tried once
                 return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
         kept = self._targets.get(name, self._context.clock.now())
-        if kept is not None and kept[0] is endpoint:  # the same object, so the document has not changed
+        # `Subscribers.endpoint` returns the same object until the document changes.
+        if kept is not None and kept[0] is endpoint:
             return kept[1]
         target = self._make(name, endpoint, base.endpoints)
         self._targets.put(name, (endpoint, target), self._context.clock.now(), KEEP_SECONDS)
@@ -97,15 +102,15 @@ def _style(options: Configured) -> PayloadStyle:
     return "data" if jsontext.value_at(options.settings, "payload") == "data" else "standard"
 
 
-def _slower(own: str, configured: tuple[int, float] | None) -> tuple[int, float] | None:
-    """Return the endpoint's own rate, where it is no faster than the destination's."""
+def _slower(rate_text: str, configured: tuple[int, float] | None) -> tuple[int, float] | None:
+    """Return the slower one of the endpoint's rate and that of its destination. Either may be missing, or both."""
     try:
-        wanted = rate_of(own) if own else None
+        tenants = rate_of(rate_text) if rate_text else None
     except ValueError:  # it was saved under another rule
-        wanted = None
-    if wanted is None or configured is None:
-        return wanted or configured
-    return min(wanted, configured, key=lambda rate: rate[0] / rate[1])
+        tenants = None
+    if tenants is None or configured is None:
+        return tenants or configured
+    return min(tenants, configured, key=lambda rate: rate[0] / rate[1])
 
 
 class SealingKeyFault(errors.Temporary):
@@ -139,6 +144,8 @@ class EndpointSecrets:
 
         The tenant reads the reason. If our key is at fault, it only says so, and the log has the detail.
         """
+        if isinstance(error, EndpointSecretFault):
+            return RetryLater(error.detail)
         if isinstance(error, SealingKeyFault):
             name = self._endpoint.full_name
             logs.log("ERROR", "secret of an endpoint not read", function="notify", endpoint=name, detail=error.detail)
@@ -146,10 +153,8 @@ class EndpointSecrets:
             return RetryLater(reason, pause_destination_seconds=KEY_PAUSE_SECONDS)
         if error.code != "secret_unusable":
             raise error
-        # From payload.endpoint_request. The engine's own detail tells an operator to set a secret by its name.
-        is_about_endpoint = error.detail.startswith("the endpoint")
-        unsendable = "the endpoint's secret has a character that no header can hold"
-        return RetryLater(error.detail if is_about_endpoint else unsendable)
+        # The engine's own detail tells an operator to set a secret by its name, so the tenant gets another text.
+        return RetryLater("the endpoint's secret has a character that no header can hold")
 
     async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome:  # noqa: ARG002 as the engine asks
         """Return the outcome: a secret that changes is a change of the endpoint, which is read again soon."""
@@ -180,7 +185,7 @@ class _EndpointKind:
         secrets: SecretValues,
         attempt: Attempt,
     ) -> OutgoingRequest:
-        """Return the signed request. Raises Temporary (`secret_unusable`)."""
+        """Return the signed request. Raises EndpointSecretFault."""
         key, timestamp = attempt.idempotency_key, int(attempt.now)
         request = endpoint_request(self._endpoint, secrets[SECRET], delivery.event, self._style, key, timestamp)
         return OutgoingRequest(
@@ -203,8 +208,9 @@ class EndpointDestination:
     dedupes_repeats = True
 
     def __init__(self, endpoint: Endpoint, style: PayloadStyle, settings: SubscriberSettings, context: Context) -> None:
-        kind, secrets = _EndpointKind(endpoint, style, settings), EndpointSecrets(endpoint, settings.secret, context)
-        self._http = HttpDestination(kind, None, (), context, secrets=secrets)
+        kind = _EndpointKind(endpoint, style, settings)
+        secrets = EndpointSecrets(endpoint, settings.secret, context)
+        self._http = HttpDestination(kind, settings=None, secret_names=(), context=context, secrets=secrets)
 
     async def attempt(self, delivery: Delivery, attempt: Attempt) -> Outcome:
         """Deliver once, and return the outcome. Raises as `Destination.attempt`.

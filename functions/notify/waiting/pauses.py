@@ -8,9 +8,10 @@
 An attempt that runs far longer than usual counts as a failure before it ends. So a destination that hangs is paused
 after seconds, and not after its timeout.
 
-Each instance counts the failures of its own attempts. It reads the ledger at most every ten seconds (DestinationStates)
-and writes it only when a breaker opens. The sweep moves due deliveries to the end of the pause (`Pauses`). That costs
-one write for each delivery. To publish it, claim it and let it wait again would cost three.
+Each instance counts the failures of its own attempts (`Breakers`). It reads the ledger at most every ten seconds
+(`DestinationStates`) and writes it only when a breaker opens. The sweep moves due deliveries to the end of the pause
+(`SweepPauses`). That costs one write for each delivery. To publish it, claim it and let it wait again would cost
+three.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ from shared.subscribers.names import SEPARATOR
 
 CACHE_SECONDS: Final = 10.0
 """How long a state that was read is used."""
+CLOCK_TOLERANCE_SECONDS: Final = 1.0
+"""A state that was read is still used if the clock was set back by no more than this."""
 STEP_SECONDS: Final = 1.0
 """A pause is not written if it is longer than the known pause by less than this."""
 MAX_KNOWN: Final = 10_000
@@ -62,13 +65,12 @@ class DestinationStates:
         self._clock = clock
         self._known: dict[str, tuple[DestinationState, float]] = {}
 
-    async def state(self, name: str, *, fresh: bool = False) -> DestinationState:
-        """Return the state. It may be CACHE_SECONDS old unless `fresh` is true. Raises Temporary."""
+    async def state(self, name: str, *, is_fresh: bool = False) -> DestinationState:
+        """Return the state. It may be CACHE_SECONDS old unless `is_fresh` is true. Raises Temporary."""
         now = self._clock.now()
-        if name in self._known and not fresh:
+        if name in self._known and not is_fresh:
             known_state, known_until = self._known[name]
-            # After a clock was set back, more than these seconds would be left.
-            is_recent = 0 < known_until - now <= CACHE_SECONDS + STEP_SECONDS
+            is_recent = 0 < known_until - now <= CACHE_SECONDS + CLOCK_TOLERANCE_SECONDS
             if is_recent and known_state.disabled_reason is None:
                 return known_state
         state = await self._ledger.destination_state(name)
@@ -92,7 +94,7 @@ class DestinationStates:
 
     async def end_pause(self, name: str) -> None:
         """End a pause that began because of failures. A pause by an operator is not ended. Raises Temporary."""
-        state = await self.state(name, fresh=True)
+        state = await self.state(name, is_fresh=True)
         now = self._clock.now()
         if state.is_paused_by_failures(now):
             await self._ledger.release(name, now)
@@ -148,7 +150,7 @@ class Breakers:
         if len(self._circuits) > MAX_KNOWN:  # a circuit that is forgotten is read from the ledger's pause again
             oldest = next(iter(self._circuits))
             del self._circuits[oldest]
-        if circuit.open_until > now:
+        if circuit.is_open(now):
             wait = pause_wait(configured, circuit.open_until, now)
             reason = pause_text(configured, state.pause_reason or "attempts in a row failed")
             return Wait(now + spread(wait, delivery.id, 0), reason)
@@ -156,11 +158,10 @@ class Breakers:
         for _ in self.gate.report_hanging(name):
             await self._note(configured, settings, _HANGS)
         circuit = self._circuits.get(name, circuit)
-        if circuit.open_until > now:
+        if circuit.is_open(now):
             return Wait(now + spread(PROBE_WAIT_SECONDS, delivery.id, 0), pause_text(configured, _HANGS.reason))
-        is_closed = circuit.pause_seconds == 0.0
         # After a pause, the first delivery that comes here tries the destination, and the others wait for it.
-        if is_closed or self._probes.setdefault(name, delivery.id) == delivery.id:
+        if circuit.is_closed or self._probes.setdefault(name, delivery.id) == delivery.id:
             return None
         wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
         return Wait(now + wait, "the pause is over, and another delivery is tried first")
@@ -178,10 +179,9 @@ class Breakers:
             del self._probes[name]
         if outcome is None:
             return
-        if not has_failed(outcome):
+        if not destination_has_failed(outcome):
             circuit = self._circuits.get(name, CLOSED)
-            is_counting = circuit.failures or circuit.pause_seconds
-            if not is_counting:  # a success changes nothing, which is the usual case
+            if circuit.is_closed and not circuit.failures:  # a success changes nothing, which is the usual case
                 return
         elif self.gate.is_known_to_hang(name, delivery.id):
             return  # it was counted as a failure while it was hanging
@@ -199,7 +199,7 @@ class Breakers:
             text = f"paused for {times.duration_text(circuit.pause_seconds)}"
             logs.log("WARNING", text, function="notify", destination=name, breaker="open", reason=reason)
             await self.states.pause(name, circuit.pause_seconds, reason)
-        elif before.pause_seconds and not circuit.pause_seconds:
+        elif circuit.is_closed and not before.is_closed:
             logs.log("INFO", "answers again", function="notify", destination=name, breaker="closed")
 
 
@@ -207,13 +207,13 @@ def with_pause_of_ledger(
     circuit: Circuit, settings: BreakerSettings, paused_until: float | None, now: float
 ) -> Circuit:
     """Return the circuit with what the ledger says: a pause that another instance or an operator began, or the end of a
-    pause that an operator ended.
+    pause that an operator ended. After such an end the circuit is half open, as after any pause.
 
     `paused_until` is the end of the pause in the ledger. It stays there after its end, and is None only if the
     destination was never paused, or after `hookchain resume`.
     """
     if paused_until is None:
-        was_ended_by_operator = circuit.open_until > now
+        was_ended_by_operator = circuit.is_open(now)
         return circuit._replace(open_until=now) if was_ended_by_operator else circuit
     is_known_already = paused_until <= circuit.open_until
     is_long_over = paused_until <= now - RECENT_SECONDS
@@ -223,22 +223,26 @@ def with_pause_of_ledger(
     return Circuit(0, pause, paused_until)
 
 
-def has_failed(outcome: Outcome) -> bool | None:
-    """Return whether the destination failed; None if nothing was sent, so the outcome says nothing about it."""
+def destination_has_failed(outcome: Outcome) -> bool | None:
+    """Return whether the outcome counts as a failure of the destination; None if it says nothing about the destination.
+
+    RetryLater and Unknown count. A destination whose answer rejects a delivery is there, and one that is disabled gets
+    no more attempts, so neither counts. Failed without an answer was decided by Hookchain itself, and says nothing.
+    """
     if isinstance(outcome, Failed) and not outcome.answer:
         return None
     return type(outcome) in _FAILURES
 
 
 def after_outcome(circuit: Circuit, settings: BreakerSettings, outcome: Outcome, now: float) -> Circuit:
-    """Return the circuit after an attempt. An attempt that sent nothing does not change it."""
-    failed = has_failed(outcome)
-    return circuit if failed is None else after_attempt(circuit, settings, now, has_failed=failed)
+    """Return the circuit after an attempt. An outcome that says nothing about the destination does not change it."""
+    has_failed = destination_has_failed(outcome)
+    return circuit if has_failed is None else after_attempt(circuit, settings, now, has_failed=has_failed)
 
 
 def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) -> str:
     last = "" if isinstance(outcome, Delivered) else outcome.reason
-    if before.pause_seconds:
+    if not before.is_closed:
         return f"the attempt after the last pause failed too: {last}"
     several = "s in a row" if settings.failures > 1 else ""
     return f"{settings.failures} attempt{several} failed, the last: {last}"
@@ -261,7 +265,7 @@ def pause_text(configured: Configured, why: str) -> str:
     return f"paused after failures{f': {why}' if why else ''}"
 
 
-class Pauses:
+class SweepPauses:
     """The pauses in a sweep: they decide which of the due rows are published, and until when the others wait."""
 
     def __init__(self, states: DestinationStates, configured: Mapping[str, Configured]) -> None:
@@ -292,7 +296,7 @@ class Pauses:
     async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
         """Return the destinations of the rows that are not paused any more. Raises Temporary."""
         names = dict.fromkeys(row.destination for row in rows)
-        states = {name: await self._states.state(name, fresh=True) for name in names}
+        states = {name: await self._states.state(name, is_fresh=True) for name in names}
         return {name for name, state in states.items() if state.paused_until is None}
 
     async def _end(self, name: str) -> float:

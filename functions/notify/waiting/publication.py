@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from functions.notify.waiting.due import due_message, move_rows
-from functions.notify.waiting.pauses import Pauses
+from functions.notify.waiting.pauses import SweepPauses
 from shared import errors, ports
 from shared.ledger import POSTPONE_SECONDS, Ledger, LedgerRow, Move
 from shared.subscribers.names import SEPARATOR
@@ -126,7 +126,7 @@ class DuePublisher:
     ledger: Ledger
     bus: ports.Bus
     clock: ports.Clock
-    pauses: Pauses | None
+    pauses: SweepPauses | None
     pace: Pace
     backlog: Backlog
     count: int = 0

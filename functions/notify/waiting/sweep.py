@@ -4,15 +4,18 @@ A sweep looks for reasons for alerts, closes groups of digests, and publishes th
 pages of rows at once. Each row is moved ten minutes ahead before it is published, so that it is due again if this
 process dies in between. Sweeps may overlap, because only one of them can move a row. Requests to other systems are sent
 by tasks beside the sweep (side_tasks.py).
+
+A row can become due between two sweeps. `Ahead` tells what a sweep does about it, which depends on the bus.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from functions.notify.waiting.due import BACK_SECONDS, SLOTS_AHEAD_SECONDS, TIMER_SECONDS, waits_for_slot
-from functions.notify.waiting.pauses import Pauses
+from functions.notify.waiting.pauses import SweepPauses
 from functions.notify.waiting.publication import Backlog, DueCount, DuePublisher, Pace
 from shared import errors, ports
 from shared.ledger import Ledger, LedgerRow
@@ -43,12 +46,25 @@ meantime."""
 SWEEP_SECONDS: Final = 45.0
 """No page is read after this. The last pages need the rest of the scheduler's minute."""
 STAY_SECONDS: Final = 53.0
-"""The same if the sweep stays: on a bus without delays, it stays as long as it can, because rows that become due
-between two sweeps are published late."""
+"""The same if the sweep stays (`Ahead.STAY`). It stays as long as it can, because rows that become due after it are
+published late, by the next sweep."""
 END_SECONDS: Final = 57.0
 """Nothing is begun after this, because the scheduler waits a minute for the sweep's answer."""
 NEXT_SWEEP_SECONDS: Final = 61.0
 """By then, the next sweep has begun."""
+
+
+class Ahead(Enum):
+    """A way to treat the rows that become due before the next sweep.
+
+    NOTHING  leave them to the next sweep. Locally, that comes each second
+    DELAY    publish them at the end of the sweep, each with a delay
+    STAY     stay until the next sweep, and publish them at their times, because the bus has no delays
+    """
+
+    NOTHING = "nothing"
+    DELAY = "delay"
+    STAY = "stay"
 
 
 FindDue: TypeAlias = Callable[[float, int, float], Awaitable[Sequence[LedgerRow]]]
@@ -58,11 +74,11 @@ FindDue: TypeAlias = Callable[[float, int, float], Awaitable[Sequence[LedgerRow]
 class Sweeper:
     """Sweeps the ledger, with what one sweep has to know of the sweeps before it.
 
-    _complete_at  when no due row was left in the last sweep that found all of them; None if the next sweep looks for
-                  all due rows, however old they are
-    _all_at       when a sweep looks for all of them again
-    _pace         the turns of destinations, of which later ones come in the next sweep
-    _backlog      what was found due since the last report
+    _none_left_at  when a sweep last found no due row left, so that the next one looks for rows since then; None if it
+                   looks for all due rows, however old they are
+    _all_at        when a sweep looks for all of them again
+    _pace          the turns of destinations, of which later ones come in the next sweep
+    _backlog       what was found due since the last report
     """
 
     def __init__(
@@ -73,30 +89,32 @@ class Sweeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         looks_ahead: bool = False,
-        pauses: Pauses | None = None,
-        groups: "Closer | None" = None,
+        pauses: SweepPauses | None = None,
+        closer: "Closer | None" = None,
         monitor: "Monitor | None" = None,
         side_tasks: "SideTasks | None" = None,
     ) -> None:
         """Create the sweeper.
 
         looks_ahead  a sweep also publishes the rows that become due before the next sweep, at their times
-        groups       None if no destination gathers
+        closer       None if no destination has groups to close
         monitor      None if nobody gets alerts
         """
         self._ledger = ledger
-        self._groups = groups
+        self._closer = closer
         self._monitor = monitor
         self._side_tasks = side_tasks
         self._bus = bus
         self._clock = clock
         self._sleep = sleep
-        self._looks_ahead = looks_ahead
+        self._ahead = Ahead.NOTHING
+        if looks_ahead:
+            self._ahead = Ahead.DELAY if bus.max_delay_seconds > 0 else Ahead.STAY
         self._pauses = pauses
         self._pace = Pace()
         self._backlog = Backlog()
         self._all_at = 0.0
-        self._complete_at: float | None = None
+        self._none_left_at: float | None = None
 
     async def sweep(self) -> int:
         """Look for alerts, close groups, publish what is due, and close groups again if the sweep looks ahead.
@@ -110,7 +128,7 @@ class Sweeper:
         try:
             return await self._sweep()
         finally:
-            if self._looks_ahead:
+            if self._ahead is not Ahead.NOTHING:  # locally, they run on: see side_tasks.py
                 await self._side_tasks.finish()
 
     async def _sweep(self) -> int:
@@ -118,7 +136,7 @@ class Sweeper:
         start = self._clock.now()
         if start >= self._all_at:
             self._all_at = start + ALL_EVERY_SECONDS
-            self._complete_at = None
+            self._none_left_at = None
         faults: list[errors.Temporary] = []
         if self._monitor:
             await _run_part(self._monitor.check(), faults)
@@ -129,26 +147,26 @@ class Sweeper:
         )
         run = SweepRun(
             publisher=publisher,
-            find_due=self._groups.due_alone if self._groups else self._ledger.due,
+            find_due=self._closer.due_alone if self._closer else self._ledger.due,
             clock=self._clock,
             sleep=self._sleep,
-            looks_ahead=self._looks_ahead,
-            has_delays=self._bus.max_delay_seconds > 0,
+            ahead=self._ahead,
             start=start,
-            since=0.0 if self._complete_at is None else max(0.0, self._complete_at - BACK_SECONDS),
+            since=0.0 if self._none_left_at is None else max(0.0, self._none_left_at - BACK_SECONDS),
         )
         await run.drain()
-        if self._looks_ahead:  # it took most of a minute
+        if self._ahead is not Ahead.NOTHING:  # it took most of a minute
             left = start + END_SECONDS - self._clock.now()
             closed += await self._close_groups(min(CLOSE_AGAIN_SECONDS, left), faults) if left > 0 else 0
         if faults:
             raise faults[0]
-        self._complete_at = run.complete_at or self._complete_at
+        if run.none_left_at is not None:
+            self._none_left_at = run.none_left_at
         return publisher.count + closed
 
     async def _close_groups(self, seconds: float, faults: list[errors.Temporary]) -> int:
         """Close groups, and return how many deliveries were published."""
-        return await _run_part(self._groups.close(seconds), faults) if self._groups else 0
+        return await _run_part(self._closer.close(seconds), faults) if self._closer else 0
 
     def backlog(self) -> Mapping[str, DueCount]:
         """Return what the sweeps found due since the last report, as `Backlog.report` does."""
@@ -168,25 +186,23 @@ async def _run_part(part: Awaitable[int | None], faults: list[errors.Temporary])
 class SweepRun:
     """The search for due rows in one sweep. Each page of rows that it finds is published in a task of its own.
 
-    find_due     reads the due rows as `Ledger.due` does, or only those that wait in no group
-    looks_ahead  the rows that become due before the next sweep are published, too
-    has_delays   the bus can delay a message
-    start        the time at which the sweep began, which decides how much time is left
-    since        the time of the last row that was found, at which the next page begins
-    complete_at  the time at which no due row was left; None as long as some may be left
-    _seen        the keys and fences of the rows that were found: a row that was moved since has another fence
-    _pages       the tasks that publish a page each, with its rows
+    find_due      reads the due rows as `Ledger.due` does, or only those that wait in no group
+    ahead         what becomes of the rows that are due before the next sweep
+    start         the time at which the sweep began, which decides how much time is left
+    since         the time of the last row that was found, at which the next page begins
+    none_left_at  the time at which no due row was left; None as long as some may be left
+    _seen         the keys and fences of the rows that were found: a row that was moved since has another fence
+    _pages        the tasks that publish a page each, with its rows
     """
 
     publisher: DuePublisher
     find_due: FindDue
     clock: ports.Clock
     sleep: Callable[[float], Awaitable[None]]
-    looks_ahead: bool
-    has_delays: bool
+    ahead: Ahead
     start: float
     since: float
-    complete_at: float | None = None
+    none_left_at: float | None = None
     _seen: set[tuple[str, int]] = field(default_factory=set)
     _pages: dict[asyncio.Task[None], Sequence[LedgerRow]] = field(default_factory=dict)
 
@@ -202,7 +218,7 @@ class SweepRun:
             raise
 
     async def _search(self) -> None:
-        """Read pages of due rows, and start a task for each."""
+        """Read pages of due rows, and start a task for each. Return when no row is left or time runs out."""
         while (now := self.clock.now()) < self._end and not self.publisher.is_bus_down:
             try:
                 rows = await self._due_rows(now)
@@ -216,28 +232,25 @@ class SweepRun:
             elif not self._pages:
                 if rows:
                     return  # all were found before: they cannot be moved, or others move them
-                wait_seconds = await self._seconds_to_next_row(now)
-                if wait_seconds is None:
-                    self.complete_at = now
-                    return
-                await self.sleep(wait_seconds)
-                continue
-            if not unseen or len(self._pages) >= PAGES_AT_ONCE:
+                wait_seconds = await self._seconds_to_next_search(now)
+                if wait_seconds is not None:
+                    await self.sleep(wait_seconds)
+                    continue
+                if self.ahead is Ahead.DELAY:
+                    await self._publish_ahead(now)
+                self.none_left_at = now
+                return
+            may_read_on = unseen and len(self._pages) < PAGES_AT_ONCE
+            if not may_read_on:
                 await asyncio.wait(self._pages, return_when=asyncio.FIRST_COMPLETED)
             for page in [page for page in self._pages if page.done()]:
                 del self._pages[page]
                 page.result()
 
     @property
-    def _stays(self) -> bool:
-        """Return whether the sweep waits for the rows that become due before the next sweep, because it looks ahead and
-        the bus has no delays."""
-        return self.looks_ahead and not self.has_delays
-
-    @property
     def _end(self) -> float:
         """Return the time after which no page is read."""
-        return self.start + (STAY_SECONDS if self._stays else SWEEP_SECONDS)
+        return self.start + (STAY_SECONDS if self.ahead is Ahead.STAY else SWEEP_SECONDS)
 
     async def _due_rows(self, now: float) -> Sequence[LedgerRow]:
         """Return a page of the rows whose time has come, or whose slot is near. Raises Temporary.
@@ -248,7 +261,7 @@ class SweepRun:
         # be read again, so the limit has room for them.
         read_again = sum(row.retry_at == self.since for rows in self._pages.values() for row in rows)
         limit = BATCH_ROWS + read_again
-        if not self._stays:
+        if self.ahead is not Ahead.STAY:
             return await self.find_due(now, limit, self.since)
         is_last_search = now >= self._end - TURN_SECONDS
         until = self.start + NEXT_SWEEP_SECONDS if is_last_search else now + SLOTS_AHEAD_SECONDS
@@ -261,16 +274,14 @@ class SweepRun:
         self._seen.update((row.key, row.fence) for row in unseen)
         return unseen
 
-    async def _seconds_to_next_row(self, now: float) -> float | None:
-        """Return how long to wait for the next row that is due before the next sweep; None if there is none.
+    async def _seconds_to_next_search(self, now: float) -> float | None:
+        """Return how long this sweep waits until it looks for rows again; None if it does not.
 
-        If the bus has delays, publish such rows at once instead, and return None.
+        It waits for the turns of a destination's pace and, if it stays, for rows that are due before the next sweep.
         """
         if now < self.publisher.pace.latest:
             return TURN_SECONDS
-        if not self._stays:
-            if self.looks_ahead:
-                await self._publish_ahead(now)
+        if self.ahead is not Ahead.STAY:
             return None
         next_rows = await self.find_due(self.start + NEXT_SWEEP_SECONDS, 1, now)
         if not next_rows:

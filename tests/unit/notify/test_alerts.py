@@ -77,7 +77,7 @@ class Alerting:
             notifier.clock,
         )
         sweeper = Sweeper(
-            notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, groups=closer, monitor=self.monitor
+            notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, closer=closer, monitor=self.monitor
         )
         self.service = Service(notifier.parts, sweeper, notifier.journal, from_anybody, self.alerts)
 

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email import ses
 from functions.notify.destinations.email.mail import Address, Attachment, Mail
-from functions.notify.destinations.email.transports import outcome_of, request_body
+from functions.notify.destinations.email.sendgrid import outcome_of, request_body
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.jsontext import Json, JsonObject, to_json
 from shared.outgoing.http_client import Answer, NotConnected

@@ -8,10 +8,11 @@ import pytest
 from functions.notify.destination import CloudApi, Context
 from functions.notify.destinations.email.email import connect
 from functions.notify.destinations.email.mail import SendLimit
+from functions.notify.destinations.email.sendgrid import SendGridTransport
 from functions.notify.destinations.email.ses import SesTransport
 from functions.notify.destinations.email.smtp import SmtpTransport
 from functions.notify.destinations.email.smtp_server import SmtpServer, SmtpUrlFault, parse_smtp_url
-from functions.notify.destinations.email.transports import MailTransports, SendGridTransport, Via
+from functions.notify.destinations.email.transports import MailTransports, Via
 from functions.notify.examples import ATTEMPT
 from shared.delivery import Disabled, RetryLater
 from shared.errors import Permanent, Temporary

@@ -161,7 +161,7 @@ def test_the_place_and_the_identity_follow_from_the_bucket() -> None:
     ],
 )
 def test_only_a_key_with_the_deliverys_id_is_its_own(key: str | None, is_own: bool) -> None:
-    assert Settings.model_validate({**GS, "key": key}).has_own_keys is is_own
+    assert Settings.model_validate({**GS, "key": key}).has_key_per_delivery is is_own
 
 
 def checked(place: JsonObject, status: int, found: str | None) -> object:
@@ -190,4 +190,4 @@ def test_a_key_of_the_deliverys_own_needs_no_check() -> None:
     request = request_of(kind, GS)
     assert isinstance(request, kind.ObjectRequest)
     assert kind.check_after(Response(412, (), b"", 0.0), request) is None
-    assert kind.check_after(Response(500, (), b"", 0.0), replace(request, is_own_key=False)) is None
+    assert kind.check_after(Response(500, (), b"", 0.0), replace(request, has_id_in_key=False)) is None

@@ -23,7 +23,7 @@ OWN_WAYS_OUT: Final = {
     "functions/notify/destinations/apprise/guarded_session.py": "what hands them to the guard",
     "functions/notify/destinations/email/ses.py": "Amazon SES, on AWS",
     "functions/notify/destinations/email/smtp_session.py": "the operator's mail server",
-    "functions/notify/destinations/email/transports.py": "SendGrid's API",
+    "functions/notify/destinations/email/sendgrid.py": "SendGrid's API",
     "functions/notify/destinations/sql/database.py": "the operator's database",
     "functions/notify/destinations/sql/faults.py": "the errors of its drivers",
     "functions/notify/destinations/sql/place.py": "the operator's database",

@@ -69,14 +69,6 @@ class StepFault:
         return f"{place} {self.name!r}: {self.reason}" if self.name else f"{place}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class ChainsRead:
-    """The named chains, and each fault with the name of its chain, in the order of the file."""
-
-    chains: Mapping[str, tuple[NamedStep, ...]]
-    faults: Sequence[tuple[str, StepFault]]
-
-
 def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Program:
     """Return the program. The settings of a compiled configuration are not verified again, except those of the
     operator's own steps: a pydantic model is built by verifying.
@@ -87,17 +79,17 @@ def read_program(configuration: JsonObject, *, is_compiled: bool = False) -> Pro
         own = load_own_steps(own_sources(configuration.get("own_steps")))
     except OwnModuleFault as fault:
         raise SliceFault("invalid_slice", str(fault)) from fault
-    read = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
-    faults = [f"chain {name!r}: {fault}" for name, fault in read.faults]
+    chains, chain_faults = read_chains(configuration.get("chains"), own, is_compiled=is_compiled)
+    faults = [f"chain {name!r}: {fault}" for name, fault in chain_faults]
     routes: list[Route] = []
     for entry in objects_at(configuration, "routes"):
-        route, route_faults = _read_route(entry, own, read.chains, is_compiled)
+        route, route_faults = _read_route(entry, own, chains, is_compiled)
         routes.append(route)
         faults += [f"route {route.name!r}: {fault}" for fault in route_faults]
     if faults:
         raise SliceFault("invalid_slice", "; ".join(faults))
     # The slice has for each source the number of words that the log may show of its types.
-    return Program(Routes(routes), read.chains, own, type_words=_numbers(configuration.get("sources")))
+    return Program(Routes(routes), chains, own, type_words=_numbers(configuration.get("sources")))
 
 
 def _read_route(entry: JsonObject, own: StepClasses, chains: NamedChains, is_compiled: bool) -> tuple[Route, list[str]]:
@@ -231,8 +223,13 @@ def _compiled_step(kind: type[Step], settings: Json) -> Step:
     return step
 
 
-def read_chains(raw: Json, own: StepClasses, *, is_compiled: bool = False) -> ChainsRead:
-    """Return the named chains and all their faults. `raw` maps each name to the steps; None if there are no chains."""
+def read_chains(
+    raw: Json, own: StepClasses, *, is_compiled: bool = False
+) -> tuple[dict[str, tuple[NamedStep, ...]], list[tuple[str, StepFault]]]:
+    """Return the named chains, and each fault with the name of its chain, in the order of the file.
+
+    `raw` maps each name to the steps; None if there are no chains.
+    """
     chains: dict[str, tuple[NamedStep, ...]] = {}
     faults: list[tuple[str, StepFault]] = []
     for name, written in raw.items() if isinstance(raw, dict) else ():
@@ -242,7 +239,7 @@ def read_chains(raw: Json, own: StepClasses, *, is_compiled: bool = False) -> Ch
     for name, steps in chains.items():
         faults += [(name, fault) for fault in unknown_chains(steps, chains)]
         faults += [(name, fault) for fault in _cycle(name, chains)]
-    return ChainsRead(chains, faults)
+    return chains, faults
 
 
 def unknown_chains(steps: Sequence[NamedStep], chains: Mapping[str, object]) -> Iterator[StepFault]:

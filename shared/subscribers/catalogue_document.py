@@ -36,7 +36,7 @@ _SCHEMA_KEYS: Final = frozenset({"$schema", "$id", "$defs", "type", "properties"
 _EVENT_TYPE_KEYS: Final = frozenset({"description", "group", "schema", "examples", "deprecated"})
 """The fields of an event type in our own form."""
 _Make: TypeAlias = Callable[[], EventType]
-"""Makes one event type of a document. Raises CatalogueFault. It is called where one fault does not hide the others."""
+"""Makes one event type of a document. Raises CatalogueFault."""
 
 
 def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
@@ -45,16 +45,28 @@ def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
     `name` is the event type of a file that is a single JSON Schema, which does not say it: the file's name, for
     example. Raises CatalogueFaults.
     """
+    types: dict[str, EventType] = {}
+    faults: list[CatalogueFault] = []
     try:
         require_shallow(document)
         if not isinstance(document, dict):
             raise CatalogueFault("", "must be an object: an OpenAPI document, a JSON Schema, or event types by name")
-        reading = _Reading()
         for path, type_name, make in _entries(document, name):
-            reading.add(path, type_name, make)
-    except CatalogueFault as fault:
+            if len(types) >= MAX_TYPES:
+                raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
+            try:
+                if type_name in types:
+                    raise CatalogueFault(path, f"the event type {type_name!r} is there twice")
+                types[type_name] = make()
+            except CatalogueFault as fault:  # it must not hide the faults of other event types
+                faults.append(fault)
+                if len(faults) >= MAX_FAULTS:
+                    break
+    except CatalogueFault as fault:  # of the document as a whole
         raise CatalogueFaults([fault]) from fault
-    return reading.event_types()
+    if faults:
+        raise CatalogueFaults(faults)
+    return tuple(types.values())
 
 
 def catalogue_document(event_types: Iterable[EventType]) -> JsonObject:
@@ -76,36 +88,6 @@ def _schema_with_facts(event_type: EventType, base: str) -> JsonObject:
     schema = rebased(event_type.schema_, base)
     facts = {key: value for key, value in event_type_fields(event_type).items() if key != "schema"}
     return {TYPE_KEY: {"name": event_type.name, **facts}, **(schema if isinstance(schema, dict) else {})}
-
-
-class _Reading:
-    """The event types of a document that were read so far, and the faults of the others."""
-
-    def __init__(self) -> None:
-        self._types: dict[str, EventType] = {}
-        self._faults: list[CatalogueFault] = []
-
-    def add(self, path: str, name: str, make: _Make) -> None:
-        """Add an event type, or the fault with which `make` fails.
-
-        Raises CatalogueFault and CatalogueFaults once there are too many event types or faults.
-        """
-        if len(self._types) >= MAX_TYPES:
-            raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
-        try:
-            if name in self._types:
-                raise CatalogueFault(path, f"the event type {name!r} is there twice")
-            self._types[name] = make()
-        except CatalogueFault as fault:
-            self._faults.append(fault)
-            if len(self._faults) >= MAX_FAULTS:
-                raise CatalogueFaults(self._faults) from fault
-
-    def event_types(self) -> tuple[EventType, ...]:
-        """Return the event types in the order of the document. Raises CatalogueFaults if any of them has a fault."""
-        if self._faults:
-            raise CatalogueFaults(self._faults)
-        return tuple(self._types.values())
 
 
 def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]]:

@@ -46,7 +46,8 @@ def _operation(event_type: EventType, payload: Payload) -> JsonObject:
     is_enveloped = payload == "standard"
     content: JsonObject = {"schema": _envelope(event_type.name, schema) if is_enveloped else schema}
     if event_type.examples:
-        bodies = [_example(event_type.name, data) if is_enveloped else data for data in event_type.examples]
+        envelope: JsonObject = {"type": event_type.name, "timestamp": EXAMPLE_TIME}
+        bodies = [{**envelope, "data": data} if is_enveloped else data for data in event_type.examples]
         content["examples"] = {f"example-{number}": {"value": body} for number, body in enumerate(bodies, 1)}
     operation: JsonObject = {
         "operationId": event_type.name,
@@ -67,10 +68,6 @@ def _envelope(name: str, schema: JsonObject) -> JsonObject:
         "data": schema,
     }
     return {"type": "object", "properties": properties, "required": ["type", "timestamp", "data"]}
-
-
-def _example(name: str, data: Json) -> JsonObject:
-    return {"type": name, "timestamp": EXAMPLE_TIME, "data": data}
 
 
 # Reading it

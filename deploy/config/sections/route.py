@@ -102,11 +102,11 @@ def _read_chains(file: ConfigFile) -> _Chains:
         filled[name], unreadable = _with_files(file, steps, own)
         faults += _faults_at(file, ("chains", name), unreadable)
         reported |= {(name, fault.number) for fault in unreadable}
-    read = program.read_chains(filled, own)
-    for name, fault in read.faults:
+    chains, chain_faults = program.read_chains(filled, own)
+    for name, fault in chain_faults:
         if (name, fault.number) not in reported and not (has_broken_file and _is_unknown(fault, own)):
             faults += _faults_at(file, ("chains", name), [fault])
-    return _Chains(file, own, dict(read.chains), faults, has_broken_file)
+    return _Chains(file, own, chains, faults, has_broken_file)
 
 
 def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:

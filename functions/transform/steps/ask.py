@@ -182,8 +182,8 @@ async def _send_in_turn(hosts: "StepHosts", asking: Asking, request: fetch.Outgo
     reason = ""
     try:
         answer = await asking.services.authenticator.send(asking.settings.schemes, request)
-        has_failed = _is_unavailable(answer)
-        reason = _status_text(answer, question)
+        reason = _unavailability(answer, question)
+        has_failed = reason != ""
     except errors.Temporary as error:
         # Trouble of a part of ours, such as the store of secrets, says nothing about the host.
         has_failed = True if error.code in step.UNAVAILABLE_CODES else None
@@ -232,22 +232,19 @@ async def _signature(secret: str, body: bytes, event: Event, services: step.Serv
 
 def _verify_answer(answer: fetch.Fetched, question: Question) -> None:
     """Raise Temporary for an answer after which the route runs again later, and Permanent for any other bad one."""
-    if _is_unavailable(answer):
-        raise errors.Temporary("host_unavailable", _status_text(answer, question))
+    if reason := _unavailability(answer, question):
+        raise errors.Temporary("host_unavailable", reason)
     if not 200 <= answer.status < 300:
         hint = _redirect_hint(answer, question)
-        raise errors.Permanent("request_rejected", f"{_status_text(answer, question)}{hint}")
+        raise errors.Permanent("request_rejected", f"{question.host} answered {answer.status}{hint}")
     if answer.is_cut:
         raise errors.Permanent("response_too_large", f"{question.host} answered more than {MAX_ANSWER_BYTES} bytes")
 
 
-def _is_unavailable(answer: fetch.Fetched) -> bool:
-    """Return whether the answer means that the host may accept the same request later."""
-    return answer.status in _RETRIED_STATUSES or answer.status >= 500
-
-
-def _status_text(answer: fetch.Fetched, question: Question) -> str:
-    return f"{question.host} answered {answer.status}"
+def _unavailability(answer: fetch.Fetched, question: Question) -> str:
+    """Return the reason why the request may succeed later; empty if the answer does not say so."""
+    is_unavailable = answer.status in _RETRIED_STATUSES or answer.status >= 500
+    return f"{question.host} answered {answer.status}" if is_unavailable else ""
 
 
 def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:

@@ -43,13 +43,7 @@ class LedgerWrites(ABC):
         payload_hash = delivery.event.claimed_hash
         # Most deliveries have no row. This is `claim` of its `new_row`, in one step.
         first_row = rules.new_row(
-            delivery,
-            delivery.id,
-            now,
-            state=rules.ATTEMPTED,
-            fence=fence,
-            attempt_number=1,
-            lease_seconds=lease_seconds,
+            delivery, delivery.id, now, rules.ATTEMPTED, fence, attempt_number=1, lease_seconds=lease_seconds
         )
 
         def claim_row(row: LedgerRow) -> tuple[Claim, LedgerRow]:

@@ -110,9 +110,9 @@ class Routes:
             if group is None or len(group.all) <= MAX_LISTED_ROUTES:
                 positions += group.all if group else ()
                 continue
-            candidates = group.by_type.get(event.type, []) + group.others
-            if event.action is not None:
-                candidates += group.by_type.get(_with_action(event), [])
+            candidates = [*group.others]
+            for type_name in _type_names(event):
+                candidates += group.by_type.get(type_name, [])
             # The first routes of the group are added. Those that are candidates too count once, so that fewer than
             # MAX_LISTED_ROUTES may be listed.
             added_count = max(0, MAX_LISTED_ROUTES - len(candidates))
@@ -156,14 +156,10 @@ def match(route: Route, event: Event) -> Match:
             return Match(False, f"from {event.source_name!r}, which is not {_any_of(sorted(route.sources))}")
         reasons.append(f"from {event.source_name!r}")
     if route.types is not None:
-        type_ = event.type
-        if route.types.pattern.match(type_) is None:
-            if event.action is None:
-                return _unmatched_type(route.types, event)
-            type_ = _with_action(event)
-            if route.types.pattern.match(type_) is None:
-                return _unmatched_type(route.types, event)
-        reasons.append(f"type {type_!r} matches {route.types.text}")
+        type_name = next(filter(route.types.pattern.match, _type_names(event)), None)
+        if type_name is None:
+            return _unmatched_type(route.types, event)
+        reasons.append(f"type {type_name!r} matches {route.types.text}")
     if route.where is not None:
         where_match = _match_where(route.where, event)
         if not where_match.matched:
@@ -172,8 +168,9 @@ def match(route: Route, event: Event) -> Match:
     return Match(True, "; ".join(reasons) or "it takes every event")
 
 
-def _with_action(event: Event) -> str:
-    return f"{event.type}.{event.action}"
+def _type_names(event: Event) -> list[str]:
+    """Return what globs are matched with: the type, and the type with the action if there is one."""
+    return [event.type] if event.action is None else [event.type, f"{event.type}.{event.action}"]
 
 
 @cache
@@ -186,7 +183,7 @@ def _unmatched_type(types: TypeGlobs, event: Event) -> Match:
     if event.type == NO_TYPE:
         rule += f" (an event has the type {NO_TYPE!r} if its source finds none: see the source's `type`)"
     in_any_case = _in_any_case(types.pattern.pattern)
-    if in_any_case.match(event.type) or (event.action is not None and in_any_case.match(_with_action(event))):
+    if any(map(in_any_case.match, _type_names(event))):
         rule += ": types are case-sensitive"
     action = "" if event.action is None else f" with the action {event.action!r}"
     return Match(False, f"type {event.type!r}{action} {rule}", f"the type {rule}")

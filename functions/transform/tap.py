@@ -147,11 +147,8 @@ class Tap:
 
     def _log_ignored(self, stored: Mapping[str, tap.Lease | None], now: float) -> None:
         """Log each of the stored leases that gets no copies, once."""
-        ignored: dict[str, str] = {}
-        for name, lease in stored.items():
-            reason = "is no lease" if lease is None else self._why_ignored(lease, now)
-            if reason:
-                ignored[name] = reason
+        reasons = {name: self._why_ignored(lease, now) if lease else "is no lease" for name, lease in stored.items()}
+        ignored = {name: reason for name, reason in reasons.items() if reason}
         for name in sorted(ignored.keys() - self._ignored):
             logs.log("WARNING", "lease ignored", function="transform", detail=f"{name!a} {ignored[name]}")
         self._ignored = frozenset(ignored)

@@ -60,9 +60,9 @@ class HostConnection(Connection):
         self.opened_at = self.idle_since = opened_at
         self.idle_seconds = IDLE_SECONDS
 
-    def is_good(self, now: float, may_repeat: bool) -> bool:
-        """Return whether a request may be sent on it. `may_repeat`: the request may be sent twice."""
-        idle_seconds = self.idle_seconds if may_repeat else min(self.idle_seconds, UNREPEATABLE_SECONDS)
+    def is_good(self, now: float, *, is_repeatable: bool) -> bool:
+        """Return whether a request may be sent on it. `is_repeatable`: it may be sent twice."""
+        idle_seconds = self.idle_seconds if is_repeatable else min(self.idle_seconds, UNREPEATABLE_SECONDS)
         # If the connection was opened or used after `now`, the clock was set back, and nobody knows how old it is.
         is_young = self.opened_at <= now <= self.opened_at + AGE_SECONDS
         return is_young and self.idle_since <= now and self.is_reusable(now, idle_seconds)
@@ -75,19 +75,22 @@ class IdleConnections:
         self._idle: OrderedDict[HostConnection, None] = OrderedDict()
         self._of_host: dict[Host, list[HostConnection]] = {}
 
-    def take(self, host: Host, now: float, may_repeat: bool) -> HostConnection | None:
-        """Return the connection to the host that was used last; None if none can be used."""
+    def take(self, host: Host, now: float, *, is_repeatable: bool) -> HostConnection | None:
+        """Remove the connection to the host that was used last and is still good, and return it; None without one.
+
+        `is_repeatable`: the request that needs it may be sent twice. Connections that are not good are closed.
+        """
         while connections := self._of_host.get(host):
             connection = connections[-1]
             self._remove(connection)
-            if connection.is_good(now, may_repeat):
+            if connection.is_good(now, is_repeatable=is_repeatable):
                 return connection
             connection.close()
         return None
 
     def keep(self, connection: HostConnection, now: float, idle_seconds: float) -> None:
-        """Keep the connection, which was just used. Close the oldest ones if there are too many, or if they are idle
-        for too long."""
+        """Keep the connection, which was just used. Close those that have been idle for longest if there are too many,
+        and those that have been idle for too long."""
         if not connection.is_open:
             connection.abort()
             return
@@ -98,14 +101,17 @@ class IdleConnections:
         connections.append(connection)
         if len(connections) > MAX_IDLE_OF_HOST:
             self._close(connections[0])
-        oldest = next(iter(self._idle))
-        while len(self._idle) > MAX_IDLE or oldest.idle_since < now - IDLE_SECONDS:
-            self._close(oldest)
-            oldest = next(iter(self._idle))
+        # The last one is this connection, which is idle since `now`, so the loop ends before it.
+        while len(self._idle) > MAX_IDLE or self._longest_idle.idle_since < now - IDLE_SECONDS:
+            self._close(self._longest_idle)
 
     def close(self) -> None:
         while self._idle:
-            self._close(next(iter(self._idle)))
+            self._close(self._longest_idle)
+
+    @property
+    def _longest_idle(self) -> HostConnection:
+        return next(iter(self._idle))
 
     def _close(self, connection: HostConnection) -> None:
         self._remove(connection)
@@ -151,28 +157,24 @@ class GuardedFetch:
         self._keeps = keeps
 
     async def fetch(self, request: Outgoing) -> Fetched:
-        """Send the request and return the response. As `Fetch.fetch`."""
+        """Send the request on a kept connection, or on a new one, and return the response. As `Fetch.fetch`."""
         target = verified_target(request)
         host = Host(target.secure, target.host, target.port, request.allow_private, request.tls)
         deadline = asyncio.get_running_loop().time() + request.timeout_seconds
         content = request_bytes(request, target)
-        may_repeat = request.may_repeat or request.method in REPEATABLE
-        kept = self._idle.take(host, self._now(), may_repeat) if self._keeps else None
-        connection = kept
+        is_repeatable = request.may_repeat or request.method in REPEATABLE
+        connection = self._idle.take(host, self._now(), is_repeatable=is_repeatable) if self._keeps else None
         try:
-            if kept is not None:
-                try:
-                    return await self._exchange(kept, request, content, deadline)
-                except ConnectionLost as error:
-                    may_send_again = may_repeat or not kept.is_request_sent
-                    if error.answer_has_begun or not may_send_again:
-                        raise
-                # The server had most likely closed the kept connection. Send the request on a new one.
-                connection = None
-            connection = await self._connect(target, host, request, deadline)
+            if connection is not None:
+                fetched = await self._exchange_on_kept(connection, request, content, deadline, is_repeatable)
+                if fetched is not None:
+                    return fetched
+                connection = None  # that one has failed, and does not decide whether the request was sent
+            connection = await self._connect(target, host, deadline)
             return await self._exchange(connection, request, content, deadline)
         except OSError as error:  # errors of TLS and a timeout are OSErrors
-            # Nothing was done if nothing was sent. Otherwise, nobody knows whether the server did it.
+            # `connection` is the one that failed; None if none could be made. Nothing was done if nothing was sent on
+            # it. Otherwise, nobody knows whether the server did it.
             is_sent = connection is not None and connection.is_request_sent
             error_class = Unanswered if is_sent else Temporary
             raise error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
@@ -180,10 +182,28 @@ class GuardedFetch:
     def close(self) -> None:
         self._idle.close()
 
+    async def _exchange_on_kept(
+        self, kept: HostConnection, request: Outgoing, content: bytes, deadline: float, is_repeatable: bool
+    ) -> Fetched | None:
+        """Return the response on a kept connection; None if the request can be sent on a new one.
+
+        It can if the connection is lost before the response begins, and if the request was not sent whole or may be
+        sent twice. Most likely, the server had closed the connection already. Raises OSError otherwise.
+        """
+        try:
+            return await self._exchange(kept, request, content, deadline)
+        except ConnectionLost as error:
+            if error.answer_has_begun or (kept.is_request_sent and not is_repeatable):
+                raise
+            return None
+
     async def _exchange(
         self, connection: HostConnection, request: Outgoing, content: bytes, deadline: float
     ) -> Fetched:
-        """Send the request and return the response. Keep the connection for the next request, unless this one fails."""
+        """Send the request and return the response. Raises OSError, as `Connection.exchange`.
+
+        The connection is kept for the next request. It is aborted if this one fails.
+        """
         try:
             status, headers, body, is_cut = await connection.exchange(
                 content, request.max_bytes, deadline=deadline, has_body=request.method != "HEAD"
@@ -198,9 +218,9 @@ class GuardedFetch:
         return Fetched(status, tuple(headers), body, is_cut)
 
     async def _addresses(self, target: Target, allow_private: bool) -> Sequence[str]:
-        """Look up the name and verify each address.
+        """Look up the name, verify each address, and return the first MAX_ADDRESSES.
 
-        Raises NameBlocked if one of them is blocked, and OSError if the name has none.
+        Raises NameBlocked, which is a Permanent, if any of them is blocked, and OSError if the name has none.
         """
         if target.address:  # the URL has an address instead of a name, and it is verified already
             return [str(target.address)]
@@ -214,15 +234,16 @@ class GuardedFetch:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         return addresses[:MAX_ADDRESSES]
 
-    async def _connect(self, target: Target, host: Host, request: Outgoing, deadline: float) -> HostConnection:
-        """Connect to the first checked address that can be reached.
+    async def _connect(self, target: Target, host: Host, deadline: float) -> HostConnection:
+        """Connect to the first checked address that can be reached. `host` is the key of the new connection.
 
-        Raises OSError as the last address did, Permanent as `_addresses`, and Temporary as `TlsContexts.context`.
+        Raises OSError for the last address that failed, TimeoutError (an OSError) at the deadline, NameBlocked as
+        `_addresses`, and Temporary as `TlsContexts.context`.
         """
-        context = self._contexts.context(request.tls) if target.secure else None
+        context = self._contexts.context(host.tls) if target.secure else None
         failure: OSError = ConnectionError("no address")
         async with asyncio.timeout_at(deadline):
-            for address in await self._addresses(target, request.allow_private):
+            for address in await self._addresses(target, host.allow_private):
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         return await self._connect_to(address, target, host, context)

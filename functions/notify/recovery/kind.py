@@ -138,6 +138,12 @@ class MissedEvent(NamedTuple):
     api_request: ApiRequest | None = None
     is_redelivered: bool = False
 
+    @property
+    def redelivered_id(self) -> str | None:
+        """The provider's own id of an event whose redelivery failed; None if the event was not delivered again."""
+        provider_id, _, redelivery_id = self.id.partition(" ")
+        return provider_id if redelivery_id else None
+
 
 class UnreadableEvent(NamedTuple):
     """An event of a list that is in an unknown form. It is passed over, so that the others are recovered."""

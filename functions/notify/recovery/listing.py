@@ -1,10 +1,12 @@
 """The listing of a source's missed events: the requests to the provider's API, and what their answers have.
 
-A listing sends one request at a time. An answer has events and leads to further requests. A request that fails is sent
-again in the next run, and is skipped if it fails there, too. So one bad page does not keep the others from being read.
+A listing sends one request at a time. An answer has events and leads to further requests, which are sent before the
+others. A request that fails is sent again in the next run, and is skipped if it fails there, too. So one bad page does
+not keep the others from being read.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -35,6 +37,8 @@ LIMITED_SECONDS: Final = 30.0
 """The least pause after a 429."""
 MAX_FAULTS: Final = 3
 """In a row. Then the provider is not asked again in this run."""
+_NOT_OF_PLACE: Final = frozenset({401, 408})
+"""The 4xx statuses that say nothing about a place. A 403 or 404 may: a token can have rights for other places only."""
 
 
 class RecoverySettings(NamedTuple):
@@ -69,22 +73,30 @@ class RecoverySettings(NamedTuple):
 
     def window(self, since: float, until: float) -> Window:
         types = types_pattern(self.types) if self.types else None
-        return Window(self.source, since, until, self.places, self.public_url, types, self.redelivers)
+        return Window(
+            source=self.source,
+            since=since,
+            until=until,
+            places=self.places,
+            public_url=self.public_url,
+            types=types,
+            redelivers=self.redelivers,
+        )
 
 
 def read_recovery_settings(notify: jsontext.JsonObject) -> tuple[RecoverySettings, ...]:
     """Return the settings of each source in notify's slice that has `recover`."""
     return tuple(
         RecoverySettings(
-            source,
-            KINDS[str(each["provider"])],
-            str(each["secret"]),
-            tuple(map(str, jsontext.list_at(each, "places"))),
-            str(each.get("url", "")),
-            tuple(map(str, jsontext.list_at(each, "types"))),
-            str(each.get("api", "")),
-            each.get("allow_private") is True,
-            each.get("redeliver") is True,
+            source=source,
+            kind=KINDS[str(each["provider"])],
+            secret=str(each["secret"]),
+            places=tuple(map(str, jsontext.list_at(each, "places"))),
+            public_url=str(each.get("url", "")),
+            types=tuple(map(str, jsontext.list_at(each, "types"))),
+            api=str(each.get("api", "")),
+            allow_private=each.get("allow_private") is True,
+            redelivers=each.get("redeliver") is True,
         )
         for source, each in jsontext.mappings_at(notify, "recover").items()
     )
@@ -158,7 +170,11 @@ class ProviderApi:
 
 
 def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetched, now: float) -> ProviderFault:
-    """Return the fault that an answer with an error status reports."""
+    """Return the fault that an answer with an error status reports.
+
+    If the provider wants a pause, nothing else is wrong. Otherwise, a 3xx or 4xx is of the place if the source has
+    places, and a 401, 403 or 404 may be due to the token.
+    """
     status = answer.status
     text = f"{settings.kind.title} answered {status} to {request.path.partition('?')[0]}"
     pause_seconds = retry_after_seconds(answer.header("retry-after"), now) or 0.0
@@ -168,7 +184,7 @@ def _status_fault(settings: RecoverySettings, request: ApiRequest, answer: Fetch
         pause_seconds = max(pause_seconds, LIMITED_SECONDS)
     is_of_place = False
     if not pause_seconds:
-        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in (401, 408)
+        is_of_place = bool(settings.kind.places_key) and 300 <= status < 500 and status not in _NOT_OF_PLACE
         if status in (401, 403, 404):
             text += f". The token {settings.secret} needs {settings.rights}"
         elif 300 <= status < 400 and is_of_place:
@@ -187,15 +203,15 @@ class ReadAnswer(NamedTuple):
 class Failures:
     """The requests that failed, by their identity.
 
-    in_run_before  those that failed in the run before, and are left
-    in_this_run    those that failed in this run, and are left
-    in_row         how many requests failed since one succeeded, without those whose fault is of one place
+    in_run_before  those that failed in the run before, and are left. One that fails again is skipped
+    in_this_run    those that failed in this run, and are left. They are behind all others, and are not sent again now
+    count_in_row   how many requests failed since one succeeded, without those whose fault is of one place
     is_stopped     nothing more is sent in this run: the provider wants a pause, or MAX_FAULTS requests failed in a row
     """
 
     in_run_before: Collection[str] = ()
     in_this_run: set[str] = field(default_factory=set)
-    in_row: int = 0
+    count_in_row: int = 0
     is_stopped: bool = False
 
 
@@ -207,7 +223,7 @@ class Listing:
     answer, and `finish` goes on to the requests that follow. At the end of the run, the caller stores what is left for
     `resume`.
 
-    requests           the requests that are left, the next one last
+    requests           the requests that are left, in the order in which they are sent
     includes_rejected  events that receive had rejected are missed events too
     reads_each_event   further requests read the webhook request of each event, where the list does not have it
     handled            by the id of an event that is passed over from now on: when it happened
@@ -220,7 +236,7 @@ class Listing:
     settings: RecoverySettings
     api: ProviderApi
     window: Window
-    requests: list[ApiRequest]
+    requests: deque[ApiRequest]
     includes_rejected: bool = False
     reads_each_event: bool = True
     handled: dict[str, float] = field(default_factory=dict)
@@ -232,17 +248,21 @@ class Listing:
 
     @property
     def has_next(self) -> bool:
-        """Return whether a request is left that can be sent in this run."""
+        """Return whether a request is left that can be sent in this run.
+
+        If the next one has failed in this run, all others have been sent, because it was put behind them.
+        """
         if not self.requests or self.failures.is_stopped:
             return False
-        return self.requests[-1].identity not in self.failures.in_this_run
+        return self.requests[0].identity not in self.failures.in_this_run
 
     def resume(
-        self, window: Window, requests: list[ApiRequest], failed_before: Collection[str], *, is_partial: bool
+        self, window: Window, requests: Sequence[ApiRequest], failed_before: Collection[str], *, is_partial: bool
     ) -> None:
-        """Continue the listing that an earlier run left unfinished, instead of this one."""
+        """Continue the listing that an earlier run left unfinished, instead of this one. `failed_before` has the
+        identities of the requests that failed in that run."""
         self.window = window
-        self.requests = requests
+        self.requests = deque(requests)
         self.failures = Failures(in_run_before=failed_before)
         self.is_partial = is_partial
 
@@ -251,7 +271,7 @@ class Listing:
 
         Raises ProviderFault. Then another request is next, or none can be sent in this run.
         """
-        request = self.requests[-1]
+        request = self.requests[0]
         if request.identity in self.answered and not request.is_for_event:
             self._skip()
             raise ProviderFault(f"{self.settings.kind.title} lists the same page again")
@@ -261,37 +281,41 @@ class Listing:
             self._set_aside(request, fault)
             raise
         self.answered.add(request.identity)
-        self.failures.in_row = 0
+        self.failures.count_in_row = 0
         return self._select(items)
 
     def finish(self, answer: ReadAnswer) -> None:
         """Continue with the requests that follow from the answer. Its events are handled."""
-        self.requests.pop()
-        self.requests += reversed(answer.further_requests)
+        self.requests.popleft()
+        self.requests.extendleft(reversed(answer.further_requests))  # it takes the first one last
         self.handled |= {event.id: event.happened_at for event in answer.missed_events}
 
     def is_repeat(self, event: MissedEvent) -> bool:
         """Return whether the provider was asked before to deliver the event again."""
-        provider_id, _, redelivery_id = event.id.partition(" ")  # MissedEvent says what the id is made of
-        return bool(redelivery_id) and provider_id in self.handled
+        return event.redelivered_id in self.handled
 
     def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
-        """Let the other requests go on. One that failed in two runs is skipped, so that a new listing can begin."""
+        """Let the other requests go on, unless the provider wants a pause or too many failed in a row.
+
+        A request that failed in two runs is skipped, so that a new listing can begin.
+        """
         failures = self.failures
         if fault.pause_seconds:
             failures.is_stopped = True
             return
         if not fault.is_of_place:  # a fault of one place says nothing about the others
-            failures.in_row += 1
-            failures.is_stopped = failures.in_row == MAX_FAULTS
+            failures.count_in_row += 1
+            if failures.count_in_row >= MAX_FAULTS:
+                failures.is_stopped = True
         if fault.is_of_place or request.identity in failures.in_run_before:
             self._skip()
         else:
             failures.in_this_run.add(request.identity)
-            self.requests.insert(0, self.requests.pop())  # the first one of the list is sent last
+            self.requests.rotate(-1)  # behind all others
 
     def _skip(self) -> None:
-        self.requests.pop()
+        """Drop the next request."""
+        self.requests.popleft()
         self.is_partial = True
 
     def _select(self, items: Sequence[ListItem]) -> ReadAnswer:
@@ -334,13 +358,11 @@ def begin_listing(
     kept_since = now - settings.kind.kept_seconds
     until = now - SETTLED_SECONDS if settings.kind.lists_unsettled else now
     window = settings.window(max(since, kept_since), until)
-    requests = [*settings.kind.first_requests(window)]
-    requests.reverse()  # the first one is sent first
     return Listing(
-        settings,
-        ProviderApi(settings, fetch, token),
-        window,
-        requests,
+        settings=settings,
+        api=ProviderApi(settings, fetch, token),
+        window=window,
+        requests=deque(settings.kind.first_requests(window)),
         includes_rejected=includes_rejected,
         reads_each_event=reads_each_event,
     )

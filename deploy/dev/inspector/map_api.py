@@ -133,49 +133,63 @@ def live_map(
     `held_rows` are the newest deliveries that are held, of all destinations and endpoints, and `letters` the newest
     dead letters that are kept, newest first.
     """
+    endpoint_rows = [row for row in (*waiting.newest, *held_rows) if endpoint_name(row.destination)]
+    is_cut = waiting.is_cut or len(held_rows) >= status.MAX_SEARCHED
+    destination_states: dict[tuple[Kind, str], State] = {}
+    lines: dict[tuple[str, str], Traffic] = {}
+    for view in views:
+        own_endpoint_rows = [row for row in endpoint_rows if configured_name(row.destination) == view.name]
+        own_state = destination_state(view, now)
+        destination_states["destination", view.name] = (
+            own_state if own_state.level else endpoints_state(own_endpoint_rows, is_cut)
+        )
+        lines |= _lines_to(view, routing, own_endpoint_rows, is_cut, now)
+    return Live(
+        states={**_source_states(facts, now), **_route_states(waiting, letters, now), **destination_states},
+        sources={each.source: _source_traffic(each, now) for each in facts},
+        lines=lines,
+        may_have_delivered=frozenset(view.name for view in views if _may_have_delivered(view)),
+    )
+
+
+def _source_states(facts: Sequence[source_health.SourceFacts], now: float) -> dict[tuple[Kind, str], State]:
+    """Return the states of the sources that are not healthy."""
     states: dict[tuple[Kind, str], State] = {}
     for each in facts:
         health = source_health.judge(each, now)
         if level := _SOURCE_LEVELS.get(health.word):
             states["source", each.source] = State(level, health.word, health.reason)
+    return states
+
+
+def _route_states(
+    waiting: status.WaitingRows, letters: Sequence[DeadLetterRow], now: float
+) -> dict[tuple[Kind, str], State]:
+    """Return the states of the routes whose events failed within the last hour, or wait. Failures come first."""
+    states: dict[tuple[Kind, str], State] = {}
     for route in status.count_waiting_routes(waiting.route_rows):
         count = number_text(route.count, route.is_more)
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
-    # A dead letter without a destination is of an event that a step could not process.
-    failed = [
-        each
-        for each in letters
-        if each.route and each.destination in ("", ROUTE_ITSELF) and each.at > now - HOUR_SECONDS
-    ]
-    for letter in reversed(failed):
-        failed_count = sum(each.route == letter.route for each in failed)
-        count = number_text(failed_count, len(letters) >= MAX_LETTERS)
-        states["route", letter.route] = State("bad", f"{count} failed", letter.reason)
-    lines: dict[tuple[str, str], Traffic] = {}
-    is_cut = waiting.is_cut or len(held_rows) >= status.MAX_SEARCHED
-    to_endpoints = [row for row in (*waiting.newest, *held_rows) if endpoint_name(row.destination)]
-    for view in views:
-        routes = [route.name for route in routing.routes if view.name in route.destinations]
-        own_endpoints = [row for row in to_endpoints if configured_name(row.destination) == view.name]
-        own_state = destination_state(view, now)
-        states["destination", view.name] = own_state if own_state.level else endpoints_state(own_endpoints, is_cut)
-        may_wait = is_cut and (view.kind == SUBSCRIBERS or bool(own_endpoints))
-        for name, traffic in _traffic_by_route(view, routes, own_endpoints, now):
-            lines[name, view.name] = replace(traffic, is_more_waiting=traffic.is_more_waiting or may_wait)
-    return Live(
-        states=states,
-        sources={
-            each.source: traffic_of(each.sampled_at, [], now, each.sampled_at, source_health.SAMPLED_EVENTS)
-            for each in facts
-        },
-        lines=lines,
-        used=frozenset(view.name for view in views if _may_be_used(view)),
-    )
+    failed: dict[str, list[DeadLetterRow]] = {}
+    for each in letters:
+        # A dead letter without a destination is of an event that a step could not process.
+        if each.route and each.destination in ("", ROUTE_ITSELF) and each.at > now - HOUR_SECONDS:
+            failed.setdefault(each.route, []).append(each)
+    for name, newest_first in failed.items():
+        count = number_text(len(newest_first), len(letters) >= MAX_LETTERS)
+        states["route", name] = State("bad", f"{count} failed", newest_first[0].reason)
+    return states
 
 
-def _may_be_used(view: destinations.DestinationView) -> bool:
-    is_whole = len(view.newest) < destinations.MAX_COUNTED
-    return not is_whole or any(row.state == ledger_rules.DELIVERED for row in view.newest)
+def _source_traffic(facts: source_health.SourceFacts, now: float) -> Traffic:
+    received_at = facts.sampled_at
+    return traffic_of(received_at, [], now, sampled_at=received_at, sample_size=source_health.SAMPLED_EVENTS)
+
+
+def _may_have_delivered(view: destinations.DestinationView) -> bool:
+    """Return whether a delivery was accepted, or may have been before the newest ones that are read."""
+    is_delivered = any(row.state == ledger_rules.DELIVERED for row in view.newest)
+    return is_delivered or len(view.newest) >= destinations.MAX_COUNTED
 
 
 def destination_state(view: destinations.DestinationView, now: float) -> State:
@@ -221,33 +235,47 @@ def endpoints_state(rows: Sequence[LedgerRow], is_cut: bool) -> State:
     return State()
 
 
-def _traffic_by_route(
-    view: destinations.DestinationView, routes: Sequence[str], to_endpoints: Sequence[LedgerRow], now: float
-) -> Iterator[tuple[str, Traffic]]:
-    """Yield the traffic of each of the routes, and of those that no longer lead to the destination."""
+def _lines_to(
+    view: destinations.DestinationView,
+    routing: Routing,
+    endpoint_rows: Sequence[LedgerRow],
+    is_cut: bool,
+    now: float,
+) -> dict[tuple[str, str], Traffic]:
+    """Return the traffic from each route to the destination, also from routes that no longer lead to it.
+
+    `endpoint_rows` are the deliveries to its endpoints, if it has any, that wait or are held. `is_cut`: there may be
+    more deliveries to endpoints.
+    """
+    routes = [route.name for route in routing.routes if view.name in route.destinations]
+    has_endpoints = view.kind == SUBSCRIBERS or bool(endpoint_rows)
+    is_more_waiting = view.is_more or view.may_hold_more or (is_cut and has_endpoints)
     sampled_at = [row.created_at for row in view.newest]
+    lines: dict[tuple[str, str], Traffic] = {}
     for route in dict.fromkeys([*routes, *(row.route for row in view.newest)]):
         rows = [row for row in view.newest if row.route == route]
-        delivered = [row.updated_at for row in rows if row.state == ledger_rules.DELIVERED]
-        failed = [row.updated_at for row in rows if row.state == ledger_rules.DEAD_LETTERED]
-        waiting = sum(row.route == route for row in (*view.waiting_rows, *to_endpoints))
-        traffic = traffic_of(delivered, failed, now, sampled_at, destinations.MAX_COUNTED)
-        yield route, replace(traffic, waiting=waiting, is_more_waiting=view.is_more or view.may_hold_more)
+        delivered_at = [row.updated_at for row in rows if row.state == ledger_rules.DELIVERED]
+        failed_at = [row.updated_at for row in rows if row.state == ledger_rules.DEAD_LETTERED]
+        waiting = sum(row.route == route for row in (*view.waiting_rows, *endpoint_rows))
+        traffic = traffic_of(delivered_at, failed_at, now, sampled_at=sampled_at, sample_size=destinations.MAX_COUNTED)
+        lines[route, view.name] = replace(traffic, waiting=waiting, is_more_waiting=is_more_waiting)
+    return lines
 
 
 def traffic_of(
-    times: Sequence[float], failed_at: Sequence[float], now: float, sampled_at: Sequence[float], sample_size: int
+    passed_at: Sequence[float], failed_at: Sequence[float], now: float, *, sampled_at: Sequence[float], sample_size: int
 ) -> Traffic:
     """Return the counts of the last hour.
 
-    `sampled_at` are the times of all that was read, at most `sample_size`. If these go back less than an hour, there
-    may be more. If they go back less than RATE_SECONDS, the rate is that of the time to which they go back.
+    `passed_at` are the times at which a source's events came in, or a destination accepted deliveries. `sampled_at` are
+    the times of all that was read, at most `sample_size`. If these go back less than an hour, there may be more. If
+    they go back less than RATE_SECONDS, the rate is that of the time to which they go back.
     """
     hour_began = now - HOUR_SECONDS
     oldest_at = min(sampled_at, default=hour_began) if len(sampled_at) >= sample_size else hour_began
     rate_began = max(oldest_at, now - RATE_SECONDS)
-    count = sum(each > hour_began for each in times)
-    newest_count = sum(each >= rate_began for each in times)
+    count = sum(each > hour_began for each in passed_at)
+    newest_count = sum(each >= rate_began for each in passed_at)
     return Traffic(
         count=count,
         is_more=oldest_at > hour_began,
@@ -289,7 +317,7 @@ def _route_document(route: RouteInfo, live: Live) -> JsonObject:
         {
             "name": name,
             "count": live.lines.get((route.name, name), Traffic()).text,
-            "has_delivered": name in live.used,
+            "has_delivered": name in live.may_have_delivered,
             **_state_document(_state(live, "destination", name)),
         }
         for name in route.destinations

@@ -2,7 +2,8 @@
 
 options.py        the options
 state_folder.py   the state folder: locked, private, without damaged files
-setup.py          the configuration that is served and its files, and all settings of the processes, with the secrets
+setup.py          all settings of the processes, with the secrets
+served_configuration.py  the configuration that is served, and its files
 processes.py      the processes to run, as data
 start.py          checks all this, then starts a supervisor and the background work: the sweep, the retention
 supervisor.py     runs until a signal arrives, with the setup that is in use

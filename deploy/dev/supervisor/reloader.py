@@ -15,7 +15,8 @@ from typing import Final
 from deploy.config import dotenv
 from deploy.dev.supervisor.banner import changed_lines
 from deploy.dev.supervisor.processes import TLS_RECEIVE
-from deploy.dev.supervisor.setup import SETUP_FAULTS, SUFFIXES, Setup, files_to_watch, set_up
+from deploy.dev.supervisor.served_configuration import SUFFIXES, files_to_watch
+from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, set_up
 from deploy.dev.supervisor.supervisor import Supervisor
 
 WATCH_SECONDS: Final = 1.0

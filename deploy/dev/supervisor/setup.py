@@ -1,4 +1,4 @@
-"""The setup of `hookchain dev` and `hookchain serve`: the configuration that is served, its files, and its secrets.
+"""The setup of `hookchain dev` and `hookchain serve`: the served configuration with its secrets and options.
 
 `set_up` is called at the start and after each change of the configuration. On a developer's machine it generates what
 is missing; in production it raises CommandError instead, with a line for each reason.
@@ -13,148 +13,51 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import checkout, compiler, dotenv, mail_settings, running_dev
-from deploy.config.config_file import ConfigFaults, ConfigFile, texts_in
-from deploy.config.sections.subscribers import event_type_files
+from deploy.config.config_file import ConfigFaults
 from deploy.config.slices import without_google_account
 from deploy.dev.supervisor import processes
 from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.reaper import GRACE_SECONDS
+from deploy.dev.supervisor.served_configuration import PRIVATE_MODE, Configuration, load_configuration
 from deploy.requests.signing import KEY_BYTES, generate_value
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets import local_secrets, values
-from deploy.secrets.needs import MAIL_SECRETS, Need, needs, token_names
+from deploy.secrets.needs import MAIL_SECRETS, Need, needs
 from deploy.terminal.command_line import CommandError
 from deploy.topology.topology import find_topology
 from shared.cloud.local.database import OTHERS
-from shared.jsontext import JsonObject, list_at, mapping_at, mappings_at, to_json, value_at, values_in
+from shared.jsontext import JsonObject, list_at, mapping_at, value_at, values_in
 from shared.secrets import variable_name
 from shared.signatures.auth_scheme import read_scheme
 from shared.templating.template import is_template
 
-SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".csv", ".html", ".txt", ".css", ".js", ".pem"})
-"""Of the files whose change can matter to a process."""
-PRIVATE_MODE: Final = 0o700
-MAX_PATH_CHARACTERS: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The configuration that is served.
-
-    path       None in the mode without a file
-    files      the files to watch: the file, all that it names, and the operator's own, which may still be written
-    providers  the catalogue's, by source
-    tokens     the names of the secrets that only `hookchain hooks` reads
-    own_file   the file if it is the operator's own: its warnings are reported
-    """
-
-    path: Path | None
-    slices: Mapping[str, JsonObject]
-    files: tuple[Path, ...]
-    providers: Mapping[str, str]
-    tokens: tuple[str, ...] = ()
-    own_file: ConfigFile | None = None
-
-    @property
-    def title(self) -> str:
-        return str(self.path) if self.path else "no file; webhooks are mailed to EMAIL_ADDRESS"
-
-    def secrets_of(self, function: str) -> list[str]:
-        return compiler.secrets_needed({function: self.slices[function]})
-
-
-def load_configuration(environ: Mapping[str, str], root: Path, *, is_production: bool = False) -> Configuration:
-    """Return the configuration that the environment names. Raises ConfigFaults."""
-    path = checkout.choose_config(environ, root)
-    file = compiler.read_config(path, environ)
-    slices = compiler.compile_config(file)
-    if not is_production:
-        _allow_this_machine(slices)
-    is_own = path is not None and path != root / checkout.EXAMPLE_CONFIG
-    sources = mappings_at(file.document, "sources")
-    providers = {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
-    files = _files_of(path, file, environ, root)
-    tokens = tuple(token_names(file.document))
-    return Configuration(path, slices, files, providers, tokens, file if is_own else None)
-
-
-def _allow_this_machine(slices: Mapping[str, JsonObject]) -> None:
-    """Let endpoints of subscribers be on this machine, and links lead to it."""
-    for function in ("notify", "subscribe"):
-        section = slices.get(function, {}).get("subscribers")
-        if isinstance(section, dict):
-            section |= {"allow_http": True, "allow_private": True}
-            section |= {"public_url": None} if "public_url" in section else {}
-
-
-def files_to_watch(environ: Mapping[str, str], root: Path) -> tuple[Path, ...]:
-    """Return the files of the configuration as it is on disk now, with or without faults.
-
-    A fault may be fixed in any of them, or by one that does not exist yet.
-    """
-    path = checkout.choose_config(environ, root)
-    try:
-        file = compiler.read_config(path, environ)
-    except ConfigFaults:
-        file = None
-    return _files_of(path, file, environ, root)
-
-
-def _files_of(path: Path | None, file: ConfigFile | None, environ: Mapping[str, str], root: Path) -> tuple[Path, ...]:
-    """Return the configuration's file, those that it names, and those that would be chosen if they were written."""
-    files = [path] if path else []
-    if path and file:
-        files += _named_files(file)
-    if not environ.get("HOOKCHAIN_CONFIG"):
-        files += [root / each for each in checkout.OWN_CONFIGS]
-    if file:
-        files += event_type_files(file)
-    return tuple(files)
-
-
-def _named_files(file: ConfigFile) -> Iterator[Path]:
-    """Yield each text in the configuration that could be the name of a file: a template, a schema."""
-    for text in texts_in(file.document):
-        is_name = len(text) <= MAX_PATH_CHARACTERS and text.isprintable() and Path(text).suffix in SUFFIXES
-        if is_name and not (file.folder / text).is_dir():
-            yield file.folder / text
-
-
-def write_slices(slices: Mapping[str, JsonObject], folders: processes.Folders) -> tuple[str, ...]:
-    """Write the slices that changed; return their functions. One that is not needed any more is removed."""
-    changed = []
-    for function in compiler.OPTIONAL:
-        if function not in slices:
-            folders.slice_file(function).unlink(missing_ok=True)
-    for function, document in slices.items():
-        path, text = folders.slice_file(function), to_json(document)
-        path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            new_file = path.with_suffix(".new")
-            new_file.write_text(text, encoding="utf-8")
-            new_file.replace(path)
-            changed.append(function)
-    return tuple(changed)
-
-
 CAUGHT_FROM: Final = "sender@example.com"
-"""The sender of a caught mail whose destination has none, such as `to: actor`: a deployment holds it."""
+"""The sender of a caught mail whose destination has no `from`, and whose `to` are only templates, such as `actor`.
 
-
+Without a sender, a deployment holds the delivery. On this machine it is to be seen.
+"""
+TIMEOUTS: Final = ("timeout_seconds", "timeout")
+"""The longest wait for another system, as the slices of destinations and of steps name it."""
+BODY_SECONDS: Final = 10.0
+"""How long receive waits for a body: the number in shared/cloud/gcp/serving.py, which is slow to import."""
+AWS_STOP_SECONDS: Final = 8.0
+"""How long a process of the local AWS may take to end: more than STOP_SECONDS of deploy/dev/aws/local_aws.py."""
+STOP_MARGIN_SECONDS: Final = 5.0
+"""For what a function does before and after its longest call to another system."""
 SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, local_secrets.WeakSecret, CommandError)
 """The faults that `set_up` raises. Each has a text for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All settings of the processes.
+    """The settings of the processes, and what the banner and the notes of rejected requests report about them.
 
     shell            the environment as found
     environ          the environment with .env and every secret
-    generated        the names of the secrets that were generated for this setup
     short_secrets    the names of the secrets that are short enough to guess
-    unset            the credentials of destinations that are not set: deliveries to those destinations are held
     doubts           a sentence for each secret that may not be the one that was meant, by its name
+    generated        the names of the secrets that were generated for this setup
+    unset            the credentials of destinations that are not set: deliveries to those destinations are held
     env_warnings     the warnings about .env
     is_env_file_new  .env did not exist
     is_paused        the state was restored from a backup: the bus delivers nothing until `hookchain resume --all`
@@ -186,15 +89,18 @@ class Setup:
         return (*self.configuration.files, self.options.env_file)
 
     def children(self, sendgrid_key: str) -> tuple[processes.Child, ...]:
+        """Return the processes to run. `sendgrid_key` is the key of the local SendGrid, which catches mail."""
         inherited = processes.base_environ(self.environ, self.options.send_mail)
-        key = None if self.options.send_mail else sendgrid_key
-        found = {name: self._secrets_of(name) for name in self.configuration.slices}
+        key = None if self.options.send_mail else sendgrid_key  # what is really sent needs the operator's own key
+        secrets_by_function = {name: self._secrets_of(name) for name in self.configuration.slices}
         if self.is_aws:
             needed = find_topology(self.configuration.slices, self.environ)
             timeouts = {each.name: each.timeout_seconds for each in needed.functions}
             mail_key = key if "sendgrid" in needed.mail else None
-            return processes.plan_aws_children(self.folders, self.ports, inherited, found, timeouts, mail_key)
-        variables = {name: local_secrets.as_variables(texts) for name, texts in found.items()}
+            return processes.plan_aws_children(
+                self.folders, self.ports, inherited, secrets_by_function, timeouts, mail_key
+            )
+        variables = {name: local_secrets.as_variables(texts) for name, texts in secrets_by_function.items()}
         production = self.options.production
         return processes.plan_children(
             self.folders, self.ports, inherited, variables, key, production, is_paused=self.is_paused
@@ -208,7 +114,7 @@ class Setup:
     def stop_seconds(self) -> float:
         """Return how long a process may take to finish what is under way when it is stopped."""
         if self.options.production:
-            return stop_seconds(self.configuration.slices)
+            return longest_call_seconds(self.configuration.slices) + STOP_MARGIN_SECONDS
         return AWS_STOP_SECONDS if self.is_aws else GRACE_SECONDS
 
     @property
@@ -298,12 +204,13 @@ def _generate(missing: Sequence[Need], slices: Mapping[str, JsonObject], state: 
 
 
 def _set_caught_senders(notify: JsonObject) -> None:
+    """Change the slice so that mails that would have no sender have CAUGHT_FROM."""
     for destination in mapping_at(notify, "destinations").values():
         settings = mapping_at(destination, "settings")
-        if value_at(destination, "kind") == "email":
-            has_address = not all(is_template(str(each)) for each in list_at(settings, "to"))
-            if not settings.get("from") and not has_address:
-                settings["from"] = CAUGHT_FROM
+        is_mail = value_at(destination, "kind") == "email"
+        has_only_templates = all(is_template(str(each)) for each in list_at(settings, "to"))
+        if is_mail and has_only_templates and not settings.get("from"):
+            settings["from"] = CAUGHT_FROM
 
 
 def _set_up_production(
@@ -317,8 +224,9 @@ def _set_up_production(
     configuration = load_configuration(config_environ, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
-    has_page = local_secrets.secret_text(processes.PAGE_PASSWORD, environ) is not None
-    gaps = local_secrets.find_gaps([*names, processes.PAGE_PASSWORD] if has_page else names, environ)
+    # The page's password need not be set, but must not be short.
+    has_page_password = local_secrets.secret_text(processes.PAGE_PASSWORD, environ) is not None
+    gaps = local_secrets.find_gaps([*names, processes.PAGE_PASSWORD] if has_page_password else names, environ)
     unset = [need for need in needed if need.name in gaps.missing]
     doubts = local_secrets.secret_doubts(options.env_file, names, environ, tokens=configuration.tokens)
     if faults := [*_production_faults(options, configuration.slices, environ, doubts, unset)]:
@@ -374,26 +282,16 @@ def _tls_faults(options: Options) -> Iterator[str]:
         yield f"TLS: {files} {rule}; got {error.strerror or error}"
 
 
-TIMEOUTS: Final = ("timeout_seconds", "timeout")
-"""The longest wait for another system, as the slices of destinations and of steps name it."""
-BODY_SECONDS: Final = 10.0
-"""How long receive waits for a body: the number in shared/cloud/gcp/serving.py, which is slow to import."""
-AWS_STOP_SECONDS: Final = 8.0
-"""How long a process of the local AWS may take to end: more than STOP_SECONDS of deploy/dev/aws/local_aws.py."""
-STOP_MARGIN_SECONDS: Final = 5.0
-"""For what a function does before and after its longest call to another system."""
-
-
-def stop_seconds(slices: Mapping[str, JsonObject]) -> float:
-    """Return the longest `timeout` of a destination or a step, or the time that a request's body may take, and the
-    margin."""
+def longest_call_seconds(slices: Mapping[str, JsonObject]) -> float:
+    """Return the longest `timeout` of a destination or a step, or the time that a request's body may take if that is
+    longer."""
     timeouts = [
         float(value)
         for slice_ in slices.values()
         for path, value in values_in(slice_)
         if path and path[-1] in TIMEOUTS and isinstance(value, int | float)
     ]
-    return max([BODY_SECONDS, *timeouts]) + STOP_MARGIN_SECONDS
+    return max([BODY_SECONDS, *timeouts])
 
 
 def generated_values(before: Mapping[str, str], setup: Setup) -> dict[str, str]:

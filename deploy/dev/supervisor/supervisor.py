@@ -17,7 +17,8 @@ from deploy.dev.supervisor import output
 from deploy.dev.supervisor.banner import banner, farewell, make_hint, production_banner
 from deploy.dev.supervisor.children import BUS, Children, race
 from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes, write_slices
+from deploy.dev.supervisor.served_configuration import write_slices
+from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.log_view import LogView
 from shared import jsontext

@@ -220,13 +220,13 @@ def total(traffic: Sequence[Traffic]) -> Traffic:
 class Live:
     """The current states by kind and name, and the current traffic by source, and by route and destination.
 
-    `used` are the destinations to which something was delivered, or may have been.
+    `may_have_delivered` are the destinations that accepted a delivery, or may have done so before those that are read.
     """
 
     states: Mapping[tuple[Kind, str], State] = field(default_factory=dict)
     sources: Mapping[str, Traffic] = field(default_factory=dict)
     lines: Mapping[tuple[str, str], Traffic] = field(default_factory=dict)
-    used: frozenset[str] = frozenset()
+    may_have_delivered: frozenset[str] = frozenset()
 
     def urgency(self, kind: Kind, name: str) -> int:
         """Return the number of the level: the larger, the more urgent."""

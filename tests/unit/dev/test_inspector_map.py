@@ -130,7 +130,7 @@ def test_counts_are_of_the_last_hour_and_rates_of_the_last_five_minutes(
     ages: list[float], sample_size: int, expected: Traffic
 ) -> None:
     times = [NOW - age for age in ages]
-    assert traffic_of(times, [], NOW, times, sample_size) == expected
+    assert traffic_of(times, [], NOW, sampled_at=times, sample_size=sample_size) == expected
 
 
 def test_sources_and_routes_have_states_and_lines_have_the_counts_of_their_routes() -> None:

@@ -15,7 +15,7 @@ from deploy.dev.backup import needed_secrets
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.dev.supervisor.processes import Folders
-from deploy.dev.supervisor.setup import write_slices
+from deploy.dev.supervisor.served_configuration import write_slices
 from deploy.dev.supervisor.start import purge_deliveries, purge_state
 from deploy.dev.supervisor.state_folder import locked, require_known_files, set_aside_damaged
 from deploy.history.local_journal import JournalReader, newest_at

@@ -24,6 +24,7 @@ from shared.subscribers.catalogue_page import catalogue_page
 from shared.subscribers.openapi_webhooks import openapi_document
 
 LIMITS: Final = limits.Limits(max_body_bytes=64 * limits.MIB, max_decoded_bytes=64 * limits.MIB, max_nodes=2_000_000)
+"""Those of a file to import: larger than a request of the API, because a catalogue is sent in several."""
 COLUMNS: Final = (
     Column("EVENT TYPE"),
     Column("GROUP", 8),
@@ -110,22 +111,28 @@ def _import(call: subscribers.Call) -> int:
             report("event-types import", f"{path}: {fault}")
         print("Nothing was imported.", file=sys.stderr)
         return NOT_DONE
-    outcomes: dict[str, list[Json]] = {"created": [], "updated": [], "unchanged": []}
-    for is_dry in (True, False) if call.options.yes else (True,):  # so that a fault of the last changes nothing
-        outcomes = {outcome: [] for outcome in outcomes}
-        with call.api() as api:
-            for begin in range(0, len(types), AT_ONCE):
-                document = catalogue_document(types[begin : begin + AT_ONCE])
-                done = api.client().import_event_types(document=document, dry_run=is_dry)
-                outcomes["created"] += done["created"]
-                outcomes["updated"] += done["updated"]
-                outcomes["unchanged"] += done["unchanged"]
+    outcomes = _send_all(call, types, is_dry=True)
+    if call.options.yes:
+        outcomes = _send_all(call, types, is_dry=False)
     _print_import(call, outcomes)
     return DONE
 
 
+def _send_all(call: subscribers.Call, types: Sequence[model.EventType], *, is_dry: bool) -> dict[str, list[Json]]:
+    """Send the types to the API, AT_ONCE in a request. Return the names by what the API did, or if dry would do."""
+    outcomes: dict[str, list[Json]] = {"created": [], "updated": [], "unchanged": []}
+    with call.api() as api:
+        for begin in range(0, len(types), AT_ONCE):
+            document = catalogue_document(types[begin : begin + AT_ONCE])
+            done = api.client().import_event_types(document=document, dry_run=is_dry)
+            outcomes["created"] += done["created"]
+            outcomes["updated"] += done["updated"]
+            outcomes["unchanged"] += done["unchanged"]
+    return outcomes
+
+
 def _parsed(path: Path) -> Json:
-    """Return the document in the file. What does not begin like JSON, and has no such extension, is read as YAML.
+    """Return the document in the file: JSON if its name ends with .json or it begins with `{` or `[`, else YAML.
 
     Raises CommandError and OSError.
     """

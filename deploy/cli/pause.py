@@ -1,4 +1,9 @@
-"""`hookchain pause`, `resume` and `release`: stop the deliveries to a destination, and let them continue."""
+"""`hookchain pause`, `resume` and `release`: stop the deliveries to a destination, and let them continue.
+
+A destination is stopped in two ways. The ledger pauses it until a time, by `pause --for` or by its circuit breaker, and
+then its deliveries wait. Or the ledger disables it, by `pause` without a time or by notify after an outcome that
+needs an operator, and then they are held until `resume`.
+"""
 
 import argparse
 import asyncio
@@ -21,10 +26,19 @@ CACHE_TIME: Final = f"{resumption.NOTICE_SECONDS:.0f} s"
 """The time for which notify may still use an older state of a destination, as text."""
 
 
-class Subject:
-    """A destination of a deployment, on which an action acts.
+class Stop(NamedTuple):
+    """The reason why a destination takes nothing, and whether an operator stopped it: then nothing is to be fixed."""
+
+    reason: str
+    is_by_operator: bool
+
+
+class ActedDestination:
+    """The destination of a deployment on which an action acts, by its name in the configuration.
 
     options  those of the action, which are its further arguments
+    ledger   the open ledger of the deployment
+    traits   those of the platform
     where    the options that another command needs to reach the same deployment, such as ` --platform gcp`
     noticed  the text that says when the running functions know of a change
     """
@@ -44,14 +58,15 @@ class Subject:
             return f"once `{running_dev.command_of(self.options.state)}` runs"
         return f"within {output.duration_text(self.traits.sweep_seconds + delay_seconds)}"
 
-    async def stopped_by(self, now: float) -> str | None:
+    async def stop(self, now: float) -> Stop | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
         state = await self.ledger.destination_state(self.name)
         if state.disabled_reason is not None:
-            return state.disabled_reason
+            return Stop(state.disabled_reason, PAUSED_BY_OPERATOR in state.disabled_reason)
         if state.paused_until is not None and state.paused_until > now:
             reason = f": {state.pause_reason}" if state.pause_reason else ""
-            return f"paused until {times.rfc3339(state.paused_until)}{reason}"
+            text = f"paused until {times.rfc3339(state.paused_until)}{reason}"
+            return Stop(text, PAUSED_BY_OPERATOR in (state.pause_reason or ""))
         return None
 
     def released_line(self, released: int) -> str:
@@ -60,15 +75,15 @@ class Subject:
         return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
 
 
-class Acted(NamedTuple):
+class ActionResult(NamedTuple):
     """The result of an action: the line to print, and how many deliveries it made due."""
 
     text: str
     deliveries: int = 0
 
 
-Act = Callable[[Subject], Awaitable[Acted]]
-"""A function that acts on the destination. It raises CommandError."""
+Act = Callable[[ActedDestination], Awaitable[ActionResult]]
+"""A function that acts on the destination. It raises CommandError, before it has changed anything."""
 
 
 def destination_parser(name: str, *, is_optional: bool = False) -> argparse.ArgumentParser:
@@ -92,7 +107,7 @@ def _run(name: str, options: argparse.Namespace, act: Act) -> int:
     return DONE
 
 
-def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> Acted:
+def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: str) -> ActionResult:
     """Act on a destination, and leave audit records. `name` is the action's name, and `tool` the operator's tool.
 
     A destination that the configuration has lost can be acted on as long as the ledger has deliveries for it. Raises
@@ -103,22 +118,23 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
     environ = configured.environ_of(options)
     platform = open_platform(options, environ)
 
-    async def acted() -> Acted:
+    async def run_action() -> ActionResult:
         async with platform.ledger() as ledger:
             with audited_action(options, tool, what) as action:
-                is_route = options.destination == delivery.ROUTE_ITSELF  # its rows are of routes that wait
-                if is_route or not await ledger.rows(1, destination=options.destination):
+                # Rows with this name belong to routes that wait, so they prove nothing about a destination.
+                is_name_of_routes = options.destination == delivery.ROUTE_ITSELF
+                if is_name_of_routes or not await ledger.rows(1, destination=options.destination):
                     _require_configured(options, environ)
                 action.count = None  # if it fails midway, a part of the deliveries may be due
                 try:
-                    result = await act(Subject(options, ledger, platform.traits))
+                    result = await act(ActedDestination(options, ledger, platform.traits))
                 except command_line.CommandError:
                     action.count = 0  # it was rejected before it changed anything
                     raise
                 action.count = result.deliveries
                 return result
 
-    return asyncio.run(acted())
+    return asyncio.run(run_action())
 
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
@@ -149,23 +165,23 @@ def pause(arguments: list[str]) -> int:
     return run_on_destination("pause", command.parse_args(arguments), pause_destination)
 
 
-async def pause_destination(subject: Subject) -> Acted:
+async def pause_destination(destination: ActedDestination) -> ActionResult:
     """Pause the destination: for `seconds` of the options, or until it is resumed if they are None.
 
     Raises CommandError if it is disabled or paused by an operator already.
     """
     now = time.time()
-    resume = f"to resume it: `hookchain resume {subject.name}{subject.where}`"
-    state = await subject.ledger.destination_state(subject.name)
+    resume_advice = f"to resume it: `hookchain resume {destination.name}{destination.where}`"
+    state = await destination.ledger.destination_state(destination.name)
     if state.disabled_reason is not None:
         raise command_line.CommandError(
-            f"{subject.name} is already paused or disabled: {state.disabled_reason}; {resume}"
+            f"{destination.name} is already paused or disabled: {state.disabled_reason}; {resume_advice}"
         )
-    if (seconds := subject.options.seconds) is None:
-        await subject.ledger.disable(subject.name, PAUSED_BY_OPERATOR, now)
-        return Acted(f"paused {subject.noticed}; {resume}")
-    await subject.ledger.pause(subject.name, now + seconds, now, PAUSED_BY_OPERATOR)
-    return Acted(f"paused {subject.noticed}, until {times.rfc3339(now + seconds)}; {resume}")
+    if (seconds := destination.options.seconds) is None:
+        await destination.ledger.disable(destination.name, PAUSED_BY_OPERATOR, now)
+        return ActionResult(f"paused {destination.noticed}; {resume_advice}")
+    await destination.ledger.pause(destination.name, now + seconds, now, PAUSED_BY_OPERATOR)
+    return ActionResult(f"paused {destination.noticed}, until {times.rfc3339(now + seconds)}; {resume_advice}")
 
 
 # Resume
@@ -175,7 +191,8 @@ def resume(arguments: list[str]) -> int:
     command = destination_parser("resume", is_optional=True)
     command.add_argument("--all", action="store_true", help="start all deliveries after `hookchain restore`")
     options = command.parse_args(arguments)
-    if options.all == (options.destination is not None):
+    has_name = options.destination is not None
+    if (has_name and options.all) or not (has_name or options.all):
         command.error("name a destination, or give --all")
     if options.all and not is_local(options):
         command.error("--all: needs this machine; a cloud has no `hookchain restore`")
@@ -196,30 +213,32 @@ def _resume_all(options: argparse.Namespace) -> int:
     return DONE
 
 
-async def resume_destination(subject: Subject) -> Acted:
+async def resume_destination(destination: ActedDestination) -> ActionResult:
     """Resume the destination, and make due what waits for it. Raises CommandError if only held deliveries are left.
 
     Deliveries that the destination may have accepted stay held: only `release` sends them.
     """
     now = time.time()
-    is_stopped = await subject.stopped_by(now) is not None
-    if not is_stopped and await subject.ledger.rows(1, destination=subject.name, state="held"):
-        act = f"run `hookchain release {subject.name}{subject.where}`"
-        raise command_line.CommandError(f"{subject.name} is not paused. To send what is held for it, {act}")
-    resumed = await resumption.resume_destination(subject.ledger, subject.name, now)
+    is_stopped = await destination.stop(now) is not None
+    if not is_stopped and await destination.ledger.rows(1, destination=destination.name, state="held"):
+        release_command = f"`hookchain release {destination.name}{destination.where}`"
+        raise command_line.CommandError(
+            f"{destination.name} is not paused. To send what is held for it, run {release_command}"
+        )
+    resumed = await resumption.resume_destination(destination.ledger, destination.name, now)
     if not is_stopped and not resumed.hastened and not resumed.keep_waiting:
-        return Acted("not paused: nothing to do")
+        return ActionResult("not paused: nothing to do")
     texts = ["resumed" if is_stopped else "it was not paused"]
     count = resumed.released + resumed.hastened
     if count or not (resumed.stays_held or resumed.keep_waiting):
-        texts.append(_deliveries(resumed, subject.attempt_time(resumed.delay_seconds)))
+        texts.append(_deliveries(resumed, destination.attempt_time(resumed.delay_seconds)))
     if resumed.keep_waiting:
         waiting = output.count_of(resumed.keep_waiting, "delivery keeps its own wait", "deliveries keep their own wait")
-        texts.append(f"{waiting}, such as for a digest: `hookchain status{subject.where}`")
+        texts.append(f"{waiting}, such as for a digest: `hookchain status{destination.where}`")
     if resumed.stays_held:
-        release = f"`hookchain release {subject.name}{subject.where}`"
-        texts.append(f"deliveries that may have been accepted stay held; to send them: {release}")
-    return Acted("; ".join(texts), count)
+        release_command = f"`hookchain release {destination.name}{destination.where}`"
+        texts.append(f"deliveries that may have been accepted stay held; to send them: {release_command}")
+    return ActionResult("; ".join(texts), count)
 
 
 def _deliveries(resumed: resumption.Resumed, attempt_time: str) -> str:
@@ -239,15 +258,15 @@ def release(arguments: list[str]) -> int:
     return run_on_destination("release", command.parse_args(arguments), release_destination)
 
 
-async def release_destination(subject: Subject) -> Acted:
+async def release_destination(destination: ActedDestination) -> ActionResult:
     """Make due what is held for the destination, also what it may have accepted already.
 
     Raises CommandError if the destination is paused or disabled, because its deliveries would be held again.
     """
     now = time.time()
-    if reason := await subject.stopped_by(now):
-        resume = f"run `hookchain resume {subject.name}{subject.where}`"
-        act = resume if PAUSED_BY_OPERATOR in reason else f"fix that first, then {resume}"
-        raise command_line.CommandError(f"{subject.name} is paused or disabled: {reason}; {act}")
-    released = await subject.ledger.release(subject.name, now, releases_unknown=True)
-    return Acted(subject.released_line(released), released)
+    if stop := await destination.stop(now):
+        resume_advice = f"run `hookchain resume {destination.name}{destination.where}`"
+        advice = resume_advice if stop.is_by_operator else f"fix that first, then {resume_advice}"
+        raise command_line.CommandError(f"{destination.name} is paused or disabled: {stop.reason}; {advice}")
+    released = await destination.ledger.release(destination.name, now, releases_unknown=True)
+    return ActionResult(destination.released_line(released), released)

@@ -4,7 +4,8 @@ import argparse
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -60,21 +61,28 @@ def _run(options: argparse.Namespace) -> int:
         if options.name in (None, each.name)
     ]
     is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
-    lines = {each.name: _example(configuration, each.name, base, platform, is_aws) for each in listed}
+    examples = {each.name: _example(configuration, each.name, base, platform, is_aws) for each in listed}
     if options.json:
-        print_json({"sources": [{**each.document(), "example": lines[each.name]} for each in listed]})
-    else:
-        screen = stdout_screen()
-        print("\n\n".join("\n".join(entry_text(each, lines[each.name], screen)) for each in listed))
-        if platform.traits.is_local and any(line.startswith("curl") and "$" in line for line in lines.values()):
-            file = relative_path(options.env_file)
-            read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
-            print(f"\nTo set $NAME in your shell, read .env:  . {read}")
-            for variable, text in configuration.environ.items():
-                if len(secrets.split_values(text)) > 1 and any(_reads(line, variable) for line in lines.values()):
-                    first = f'{variable}=$(printf %s "${variable}" | head -n 1)'
-                    print(f"{variable} is being rotated; a sender uses its first line:  {first}")
+        print_json({"sources": [{**each.document(), "example": examples[each.name]} for each in listed]})
+        return DONE
+    screen = stdout_screen()
+    print("\n\n".join("\n".join(entry_text(each, examples[each.name], screen)) for each in listed))
+    if platform.traits.is_local:
+        _print_shell_hints([*examples.values()], options.env_file, configuration.environ)
     return DONE
+
+
+def _print_shell_hints(examples: Sequence[str], env_file: Path, environ: Mapping[str, str]) -> None:
+    """Print how a shell gets the variables with secrets that the examples read. Only lines of curl read any."""
+    if not any(line.startswith("curl") and "$" in line for line in examples):
+        return
+    file = relative_path(env_file)
+    read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
+    print(f"\nTo set $NAME in your shell, read .env:  . {read}")
+    for variable, text in environ.items():
+        if len(secrets.split_values(text)) > 1 and any(_reads(line, variable) for line in examples):
+            first = f'{variable}=$(printf %s "${variable}" | head -n 1)'
+            print(f"{variable} is being rotated; a sender uses its first line:  {first}")
 
 
 def _reads(line: str, variable: str) -> bool:
@@ -98,7 +106,7 @@ def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Scr
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, auth in enumerate(entry.schemes):
-        rows += _rows("or" if number else "settings", auth)
+        rows += _rows("settings" if number == 0 else "or", auth)
     rows.append(("events", event_types_text(entry)))
     if entry.listed:
         rows.append(("", f"`{program()} providers {entry.listed}` lists the event types of {entry.provider}"))
@@ -110,7 +118,7 @@ def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Scr
 
 def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     """Return a row for each line, of which only the first has the title."""
-    return [("" if place else title, line) for place, line in enumerate(lines)]
+    return [(title if number == 0 else "", line) for number, line in enumerate(lines)]
 
 
 def event_types_text(entry: requests_sources.SenderSettings) -> str:
@@ -126,7 +134,12 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
 
 
 def _example(configuration: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
-    """Return a command that sends an event; empty if there is none. `is_aws`: `make dev PLATFORM=aws` is running."""
+    """Return a command that sends an event to the source.
+
+    It publishes to the bus of a source that has one, makes a link, or sends the provider's sample; else it is a line of
+    curl with an example event. These are on this machine only, except curl. It is empty if no command can send: in a
+    cloud, to a bus, and to a source without a scheme or without POST. `is_aws`: `make dev PLATFORM=aws` is running.
+    """
     source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     schemes = requests_sources.auth_entries(source)
     if isinstance(bus := source.get("bus"), dict):

@@ -40,32 +40,37 @@ LATE_SECONDS: Final = 300.0
 """The age of a waiting message from which on it is marked, because its function is probably stuck."""
 _SERVES: Final = "serving"
 """The state of a version that has no trouble."""
-_VERSIONS: Final = (
+_VERSION_COLUMNS: Final = (
     Column("RUNS"),
     Column("VERSION"),  # never cut: the URL of a page ends with its token
     Column("SINCE"),
     Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
 )
-_SOURCES: Final[tuple[Column, ...]] = (Column("SOURCE", 8), Column("LAST EVENT", 11), Column("AGO"), Column("LAST DAY"))
+_SOURCE_COLUMNS: Final[tuple[Column, ...]] = (
+    Column("SOURCE", 8),
+    Column("LAST EVENT", 11),
+    Column("AGO"),
+    Column("LAST DAY"),
+)
 _HEALTH_COLOURS: Final = {"healthy": GREEN, "quiet": YELLOW, "failing": RED, "unregistered": RED}
 """By `Health.word`. Other words have no colour."""
-_HEALTH: Final = (
+_HEALTH_COLUMNS: Final = (
     Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),
     Column("REGISTERED"),
     Column("SECRET"),
     Column("USUALLY"),
 )
-_SILENCE: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
-_BACKLOGS: Final = (
+_SILENCE_COLUMN: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
+_BACKLOG_COLUMNS: Final = (
     Column("SUBSCRIPTION", 12),
     Column("WAITING"),
     Column("OLDEST", colour=lambda text: YELLOW if text.endswith("!") else ""),
 )
-_STATES: Final = {"delivering": GREEN, "paused": YELLOW, "disabled": RED}
+_STATE_COLOURS: Final = {"delivering": GREEN, "paused": YELLOW, "disabled": RED}
 """The colours by the first word of a destination's state."""
-_DESTINATIONS: Final = (
+_DESTINATION_COLUMNS: Final = (
     Column("DESTINATION", 12),
-    Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
+    Column("STATE", colour=lambda text: _STATE_COLOURS.get(text.partition(" ")[0], "")),
     Column("WAITING"),
     Column("OLDEST"),
     Column("NEXT TRY"),
@@ -90,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     configuration = served_configuration(options)
     now = time.time()
     where = same_platform(options)
-    status = _status(open_platform(options, configuration.environ), configuration, now, where)
+    status = _read_status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
         print_json(status.document())
     else:
@@ -122,8 +127,12 @@ def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Co
     return Configured(environ_of(options), None, None, slices)
 
 
-def _status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
-    """Read the parts of the status separately, so that in a cloud, a part that cannot be read hides no other part."""
+def _read_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
+    """Return the status. `where` is as in StatusText.
+
+    In a cloud, what runs is shown even if the stores cannot be read, which is a note then. On this machine, this raises
+    CommandError or HookchainError.
+    """
     running = platform.running(now)
     try:
         stored = stored_status(platform, configuration, now, where)
@@ -165,21 +174,22 @@ class StatusText:
 
     def lines(self, status: history_status.Status) -> Iterator[str]:
         """Yield the tables and the lines. A part that has nothing is left out, except the dead letters."""
-        yield self._table(_VERSIONS, map(_version_row, status.versions))
+        yield self._table(_VERSION_COLUMNS, map(_version_row, status.versions))
         if status.sources:
             yield "\n" + self._sources_table(status.sources)
             yield from self._advice(status.sources)
         if status.backlogs:
-            yield "\n" + self._table(_BACKLOGS, map(_backlog_row, status.backlogs))
+            yield "\n" + self._table(_BACKLOG_COLUMNS, map(_backlog_row, status.backlogs))
         if status.destinations:
-            yield "\n" + self._table(_DESTINATIONS, map(self._destination_row, status.destinations))
+            yield "\n" + self._table(_DESTINATION_COLUMNS, map(self._destination_row, status.destinations))
         yield "\n" + self._dead_letters(status.dead_letters)
-        yield from map(self._held, status.held)
+        yield from map(self._stopped, status.held)
         for destination in status.destinations:
             yield from self._groups(destination)
         names_with_groups = {each.name for each in status.destinations if each.groups}
         for retrying in status.retrying:
-            if retrying.grouped < retrying.count or retrying.destination not in names_with_groups:
+            is_listed_as_groups = retrying.grouped >= retrying.count and retrying.destination in names_with_groups
+            if not is_listed_as_groups:
                 yield self._retrying(retrying)
         yield from map(self._waiting_route, status.waiting_routes)
         for note in status.notes:
@@ -190,13 +200,13 @@ class StatusText:
 
     def _sources_table(self, sources: Sequence[history_status.SourceActivity]) -> str:
         """Return the table, with the columns for health and silence only if a source has something in them."""
-        columns = _SOURCES
+        columns = _SOURCE_COLUMNS
         rows = [self._source_row(each) for each in sources]
         if any(each.facts for each in sources):
-            columns += _HEALTH
+            columns += _HEALTH_COLUMNS
             rows = [(*row, *self._health_cells(each)) for row, each in zip(rows, sources, strict=True)]
         if any(each.silence_seconds is not None for each in sources):
-            columns += (_SILENCE,)
+            columns += (_SILENCE_COLUMN,)
             rows = [(*row, _silence_cell(each)) for row, each in zip(rows, sources, strict=True)]
         return self._table(columns, rows)
 
@@ -225,7 +235,7 @@ class StatusText:
         """Yield the reason of each health that an operator should know, with the command."""
         for each in sources:
             health = source_health.judge(each.facts, self.now, self.where) if each.facts else None
-            if health and (health.word != "healthy" or health.command):
+            if health and health.command:  # every health but `healthy` has one
                 line = f"{health.word}: {each.source}: {printable(health.reason)}"
                 yield self.screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
 
@@ -252,8 +262,11 @@ class StatusText:
             return "dead letters: none"
         return self.screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{self.where})"
 
-    def _held(self, held: jsontext.JsonObject) -> str:
-        """Return the line about a destination that waits for the operator. Without a `reason`, it is only paused."""
+    def _stopped(self, held: jsontext.JsonObject) -> str:
+        """Return the line about a destination that takes no deliveries, from `held_document`.
+
+        Without a `reason`, it is only paused. Its `act` is the command that lets its deliveries continue.
+        """
         name = printable(str(held.get("destination")))
         if held.get("reason") is None:
             reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""

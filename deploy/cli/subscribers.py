@@ -100,7 +100,7 @@ def run_call(name: str, action: Action, arguments: list[str]) -> int:
             raise CommandError(f"{where}: has no `subscribers`. functions/subscribe/README.md says how to add it.")
         platform = open_platform(options, found.environ)
         settings = read_settings(found.slices["subscribe"])
-        if is_local(options):  # as `hookchain dev` has it
+        if is_local(options):  # endpoints may be on this machine, as its function `subscribe` allows too
             settings = replace(settings, allow_http=True, allow_private=True, public_url="")
         call = Call(options, settings, platform, screen)
         try:
@@ -175,11 +175,13 @@ def read_file(path: Path) -> bytes:
     return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
-def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], importer: Callable[[bool], Importer]) -> int:
+def run_import(
+    call: Call, noun: str, read: Callable[[bytes], list[Row]], make_importer: Callable[[bool], Importer]
+) -> int:
     """Import a CSV file, and return NOT_DONE if it has faults. Without --yes, print what would be imported.
 
     All rows are verified before the first is written, so a file with a fault changes nothing. `noun` is what a row
-    describes. `importer` returns the function that imports one row, and gets whether the import is dry. Raises
+    describes. `make_importer` returns the function that imports one row, and gets whether the import is dry. Raises
     CommandError for a file that is no such CSV.
     """
     path: Path = call.options.file
@@ -187,22 +189,23 @@ def run_import(call: Call, noun: str, read: Callable[[bytes], list[Row]], import
         rows = read(read_file(path))
     except CsvFault as fault:
         raise CommandError(f"{path}: {fault}") from fault
-    result = _imported(call.api(is_dry=True), rows, importer(True))
-    if result.faults:
-        for text in result.faults:
+    verification = _import_rows(call.api(is_dry=True), rows, make_importer(True))
+    if verification.faults:
+        for text in verification.faults:
             report(f"{noun}s import", f"{path}: {text}")
         print("Nothing was imported.", file=sys.stderr)
         return NOT_DONE
+    result = verification
     if call.options.yes:
-        result = _imported(call.api(), rows, importer(False))
+        result = _import_rows(call.api(), rows, make_importer(False))
         for text in result.faults:  # somebody else changed something meanwhile
             report(f"{noun}s import", f"{path}: {text}")
     _print_import(call, noun, result)
     return NOT_DONE if result.faults else DONE
 
 
-def _imported(api: AbstractContextManager[OperatorApi], rows: list[Row], importer: Importer) -> ImportResult:
-    """Import the rows over the API, with progress on standard error."""
+def _import_rows(api: AbstractContextManager[OperatorApi], rows: list[Row], importer: Importer) -> ImportResult:
+    """Import the rows over the API, or over a dry one verify them, with progress on standard error."""
     line = PassingLine(sys.stderr)
 
     def tell(count: int) -> None:

@@ -153,7 +153,7 @@ def _send(choice: Choice, options: argparse.Namespace) -> int:
         sent_at=fresh.now,
         answer=answer,
         outcome=read_outcome(answer, TIMEOUT_SECONDS),
-        state=options.state,
+        state_folder=options.state,
     )
     return trigger_result.print_result(sent, as_json=options.json)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.cli import send
 from deploy.cli.command import DONE, NOT_DONE
@@ -24,10 +24,10 @@ WAIT_SECONDS: Final = 5.0
 MAX_EVENTS: Final = 10
 """The most events, or rejected requests, among which those of the sample are searched for."""
 _POLL_SECONDS: Final = 0.1
-_SETTLED: Final[frozenset[outcomes.EventStatus]] = frozenset(
+_SHOWN_STATUSES: Final[frozenset[outcomes.EventStatus]] = frozenset(
     {"no_route", "filtered", "duplicate", "delivered", "merged", "dead_lettered", "waiting", "retry_scheduled", "held"}
 )
-"""The statuses of an event at which the command stops waiting."""
+"""The statuses of an event at which the command stops waiting: no attempt or step is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SentSample:
     broken_part   the part of the request that was wrong; None if it was right
     is_elsewhere  the user chose the URL, so no journal on this machine has the event
     sent_at       Unix seconds
-    state         the folder of `hookchain dev`
+    state_folder  that of `hookchain dev`
     """
 
     target: trigger_target.TriggerTarget
@@ -47,7 +47,7 @@ class SentSample:
     sent_at: float
     answer: http.Response | http.NoResponse
     outcome: Outcome
-    state: Path
+    state_folder: Path
 
     @property
     def is_rejected(self) -> bool:
@@ -75,9 +75,9 @@ def _print_text(sent: SentSample) -> None:
     broken = f", {sent.broken_part} broken" if sent.broken_part else ""
     print(f"{target.entry.name}, {sent.sample.event}{broken}, to {printable(target.url)}")
     needs_start = not sent.is_elsewhere and isinstance(sent.answer, http.NoResponse)
-    start = f"; start `{start_command(sent.state)}`" if needs_start else ""
+    start = f"; start `{start_command(sent.state_folder)}`" if needs_start else ""
     print(f"  {printable(_result_text(sent))}{start}{_verdict(sent)}")
-    note = send.wrong_port_note(target.url, sent.outcome, sent.state)
+    note = send.wrong_port_note(target.url, sent.outcome, sent.state_folder)
     if note:
         print(f"  {note}")
     elif not sent.is_elsewhere:
@@ -109,8 +109,10 @@ def _verdict(sent: SentSample) -> str:
 def _journal_lines(sent: SentSample) -> list[str]:
     """Return what the journal has about the event: its deliveries, or why the request was rejected."""
     if sent.outcome.ok:
-        return [] if sent.sample.is_handshake else _wait_for(sent.state, lambda local: _events(sent, local))
-    if not sent.outcome.status:
+        return (
+            [] if sent.sample.is_handshake else _wait_for(sent.state_folder, lambda state: _look_at_events(sent, state))
+        )
+    if sent.outcome.status is None:  # there was no response
         return []
     lines = _why_rejected(sent)
     if sent.broken_part:
@@ -120,33 +122,37 @@ def _journal_lines(sent: SentSample) -> list[str]:
 
 def _why_rejected(sent: SentSample) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
-    if running_ports(sent.state) is None:
-        command = start_command(sent.state)
-        found = f"no `{command}` runs with {sent.state}, so another program answered"
+    if running_ports(sent.state_folder) is None:
+        command = start_command(sent.state_folder)
+        found = f"no `{command}` runs with {sent.state_folder}, so another program answered"
         return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `{command}` that you mean"]
-    return _wait_for(sent.state, lambda local: _rejection(sent, local))
+    return _wait_for(sent.state_folder, lambda state: _look_at_rejections(sent, state))
 
 
-def _wait_for(state: Path, look: Callable[[State], tuple[list[str], bool]]) -> list[str]:
-    """Return the lines once they are settled, or after WAIT_SECONDS; none if no `hookchain dev` runs.
+class Look(NamedTuple):
+    """The lines to print by what the journal has now. Unless they are final, a later look may have more."""
 
-    `look` returns the lines as they are now, and whether they are settled.
-    """
+    lines: list[str]
+    is_final: bool
+
+
+def _wait_for(state_folder: Path, look: Callable[[State], Look]) -> list[str]:
+    """Return the lines once they are final, or after WAIT_SECONDS; none if no `hookchain dev` runs."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while running_ports(state) is not None:
+    while running_ports(state_folder) is not None:
         try:
-            with open_local_state(state) as local:
-                lines, is_settled = look(local)
+            with open_local_state(state_folder) as state:
+                seen = look(state)
         except StateFault:
             return []
-        if is_settled or time.monotonic() > deadline:
-            return lines
+        if seen.is_final or time.monotonic() > deadline:
+            return seen.lines
         time.sleep(_POLL_SECONDS)
     return []
 
 
-def _events(sent: SentSample, local: State) -> tuple[list[str], bool]:
-    """Return the lines about the events of the sample, and whether all are settled.
+def _look_at_events(sent: SentSample, state: State) -> Look:
+    """Return the lines about the events of the sample, which are final once each has one of _SHOWN_STATUSES.
 
     Without an id in the reply, these are the source's events since the request was sent.
     """
@@ -154,27 +160,23 @@ def _events(sent: SentSample, local: State) -> tuple[list[str], bool]:
         ids = [sent.outcome.event_id]
     else:
         source = sent.target.source.name
-        page = local.reader.events(journal_view.EventQuery(source=source, since=sent.sent_at, limit=MAX_EVENTS))
+        page = state.reader.events(journal_view.EventQuery(source=source, since=sent.sent_at, limit=MAX_EVENTS))
         ids = [event.id for event in reversed(page.events)]
     lines: list[str] = []
-    is_settled = bool(ids)
-    for event_id in ids:
-        record = local.reader.event(event_id)
-        lines += _event(event_id, local) if record else []
-        is_settled &= record is not None and record.summary.status in _SETTLED
-    return lines, is_settled
+    records = [(event_id, state.reader.event(event_id)) for event_id in ids]
+    for event_id, record in records:
+        lines += _event_lines(event_id, record, state) if record else []
+    is_final = bool(ids) and all(record and record.summary.status in _SHOWN_STATUSES for _, record in records)
+    return Look(lines, is_final)
 
 
-def _event(event_id: str, local: State) -> Iterator[str]:
-    record = local.reader.event(event_id)
-    if record is None:
-        return
+def _event_lines(event_id: str, record: journal_view.EventRecord, state: State) -> Iterator[str]:
     yield f"{record.summary.type} {event_id[:8]}: {record.summary.status}"
     yield from (f"  route {each.route!r}: {each.outcome}: {each.reason}" for each in record.routes)
     if record.other_routes:
         others = count_of(record.other_routes, "other route")
         yield f"  {others} did not match: `hookchain events show {event_id[:8]}` prints why"
-    yield from (f"  to {row.destination}: {_state_text(row)}" for row in local.deliveries(event_id))
+    yield from (f"  to {row.destination}: {_state_text(row)}" for row in state.deliveries(event_id))
 
 
 def _state_text(row: ledger.LedgerRow) -> str:
@@ -191,9 +193,9 @@ def why_of(detail: str) -> str:
     return why or finding
 
 
-def _rejection(sent: SentSample, local: State) -> tuple[list[str], bool]:
-    """Return the reason of the source's newest rejection since the request was sent, and whether there is one yet."""
-    for request in local.reader.rejected(MAX_EVENTS):
+def _look_at_rejections(sent: SentSample, state: State) -> Look:
+    """Return the reason of the source's newest rejection since the request was sent. It is final once there is one."""
+    for request in state.reader.rejected(MAX_EVENTS):
         if request.source == sent.target.source.name and request.at >= sent.sent_at:
-            return [f"why: {why_of(request.detail)}"], True
-    return [], False
+            return Look([f"why: {why_of(request.detail)}"], is_final=True)
+    return Look([], is_final=False)

@@ -133,7 +133,10 @@ class SourceFacts:
 
 
 class Health(NamedTuple):
-    """The health of a source. `command` corrects the trouble or shows more of it; empty if nothing is to be done."""
+    """The health of a source. `command` corrects the trouble or shows more of it.
+
+    It is empty if nothing is to be done, which is so only of a source that is `healthy`.
+    """
 
     word: Word
     reason: str

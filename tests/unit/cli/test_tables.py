@@ -136,7 +136,7 @@ FIXED = {
 
 
 @pytest.mark.parametrize(
-    "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets.COLUMNS, status._VERSIONS, status._SOURCES]
+    "columns", [events.COLUMNS, dead_letters.COLUMNS, secrets.COLUMNS, status._VERSION_COLUMNS, status._SOURCE_COLUMNS]
 )
 def test_a_table_fits_whatever_its_rows_hold(columns: Sequence[output.Column]) -> None:
     for free in (LONG, HOSTILE * 9, "漢字" * 60):

@@ -144,7 +144,7 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
             **provider_api.compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
             **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
-            **subscribers.compiled_subscribers(config.subscribers),
+            **subscribers.compiled_subscribers_for_notify(config.subscribers),
             **route.compiled_for_notify(routes),
             **telemetry.compiled_telemetry(config.telemetry),
             **_retention(config),

@@ -68,7 +68,7 @@ def _people_in_section(file: ConfigFile) -> PeopleList:
         lines.append(file.line((SECTION, name)))
         if person:
             people.append(person)
-        # The model PersonConfig checks the fields of PERSON_KEYS by the same rules, and its faults are reported too.
+        # The model PersonConfig reports the faults of the fields in PERSON_KEYS, by the same rules.
         unreported = [fault for fault in entry_faults if fault.key not in PERSON_KEYS]
         for fault in (*unreported, *_unknown_keys(file, entry)):
             faults.append(fault_at(file, (SECTION, name, fault.key), fault.rule))
@@ -243,11 +243,17 @@ def compiled_people(
 def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], people_list: PeopleList) -> Iterator[Fault]:
     """Yield the faults of recipients, and of templates that use a person although there is none.
 
-    `settings` has the destinations without faults. A person can be missing because the list has faults. Then only the
-    faults of the list are reported.
+    `settings` has the settings of the destinations by name. A person can be missing because the list has faults. Then
+    only the faults of the list are reported. A destination's `recipient` has these keys, as far as they apply:
+
+    address  the kind of address that the destination needs
+    person   the name of one person
+    path     in place of it, the expression that finds the person in each event
+    allowed  the `allow_recipients` of a mail, which an event can select besides people
     """
+    owners = owners_destination(file)  # it mails tenants, who are not in `people`
     for name, model in settings.items():
-        if name == owners_destination(file):  # it mails tenants, who are not in `people`
+        if name == owners:
             continue
         recipient = getattr(model, "recipient", None)
         if recipient is None:
@@ -274,7 +280,7 @@ def _named_person_faults(
 ) -> Iterator[Fault]:
     person_name = str(recipient["person"])
     address = str(recipient["address"])
-    people_by_name = {listed.person.name: listed.person for listed in people_list.people}
+    people_by_name = {each.person.name: each.person for each in people_list.people}
     if person_name not in people_by_name:
         hint = did_you_mean(person_name, people_by_name)
         rule = f"there is nobody in `people` with the name {person_name!r}{hint}"

@@ -59,8 +59,8 @@ class RouteConfig(values.Model):
 
 def route_faults(file: ConfigFile) -> Iterator[Fault]:
     """Yield faults of routes and chains: their names, what they select, their steps, and where they lead."""
-    steps = _read_chains(file)
-    yield from steps.faults
+    definitions = _read_definitions(file)
+    yield from definitions.faults
     seen: set[str] = set()
     for number, route in file.numbered_mappings("routes"):
         at: DocumentPath = ("routes", number)
@@ -71,62 +71,71 @@ def route_faults(file: ConfigFile) -> Iterator[Fault]:
         yield from unknown_names(file, (*at, "from"), "source", [*file.mapping("sources"), "all"])
         yield from unknown_names(file, (*at, "to"), "destination")
         yield from expression_faults(file, (*at, "where"))
-        yield from _step_faults(steps, (*at, "steps"), route.get("steps", []))
+        yield from _step_faults(definitions, (*at, "steps"), route.get("steps", []))
 
 
 @dataclass(frozen=True, slots=True)
-class _Chains:
-    """The named chains, the operator's own steps, and the faults in both."""
+class _OwnSteps:
+    """The operator's own steps. `has_broken_file`: a file of them does not load, which is a fault of its own."""
 
-    file: ConfigFile
-    own: StepClasses
-    chains: dict[str, tuple[NamedStep, ...]]
-    faults: list[Fault]
+    steps: StepClasses
     has_broken_file: bool
 
-    def may_be_own(self, fault: StepFault) -> bool:
-        """Return whether nothing defines the step: it may be in the file that does not load, a fault of its own."""
-        return self.has_broken_file and _is_unknown(fault, self.own)
+    def lacks(self, fault: StepFault) -> bool:
+        """Return whether the fault's step is neither one of these nor a built-in one."""
+        return fault.name is not None and fault.name not in self.steps and step_class(fault.name) is None
+
+    def may_define(self, fault: StepFault) -> bool:
+        """Return whether an unknown step may be in the file that does not load. Then it is not reported."""
+        return self.has_broken_file and self.lacks(fault)
 
 
-def _is_unknown(fault: StepFault, own: StepClasses) -> bool:
-    return fault.name is not None and fault.name not in own and step_class(fault.name) is None
+@dataclass(frozen=True, slots=True)
+class _Definitions:
+    """The definitions that steps of routes use, the operator's own steps and the named chains, with their faults."""
+
+    file: ConfigFile
+    own: _OwnSteps
+    chains: dict[str, tuple[NamedStep, ...]]
+    faults: list[Fault]
 
 
-def _read_chains(file: ConfigFile) -> _Chains:
-    own, faults = own_steps(file)
-    has_broken_file = bool(faults)
+def _read_definitions(file: ConfigFile) -> _Definitions:
+    classes, faults = own_steps(file)
+    own = _OwnSteps(classes, has_broken_file=bool(faults))
     filled: dict[str, Json] = {}
     reported = set[tuple[str, int | None]]()
     for name, steps in file.mapping("chains").items():
-        filled[name], unreadable = _with_files(file, steps, own)
-        faults += _faults_at(file, ("chains", name), unreadable)
-        reported |= {(name, fault.number) for fault in unreadable}
-    chains, chain_faults = program.read_chains(filled, own)
+        filled[name], file_faults = _fill_steps(file, steps, classes)
+        faults += _faults_at(file, ("chains", name), file_faults, own)
+        reported |= {(name, fault.number) for fault in file_faults}
+    chains, chain_faults = program.read_chains(filled, classes)
     for name, fault in chain_faults:
-        if (name, fault.number) not in reported and not (has_broken_file and _is_unknown(fault, own)):
-            faults += _faults_at(file, ("chains", name), [fault])
-    return _Chains(file, own, chains, faults, has_broken_file)
+        if (name, fault.number) not in reported and not own.may_define(fault):
+            faults += _faults_at(file, ("chains", name), [fault], own)
+    return _Definitions(file, own, chains, faults)
 
 
-def _step_faults(chains: _Chains, path: DocumentPath, steps: Json) -> Iterator[Fault]:
-    filled, faults = _with_files(chains.file, steps, chains.own)
-    found, invalid = program.read_chain(filled, chains.own)
-    unreadable = {fault.number for fault in faults}
-    faults += [fault for fault in invalid if fault.number not in unreadable and not chains.may_be_own(fault)]
-    yield from _faults_at(chains.file, path, [*faults, *program.unknown_chains(found, chains.chains)])
+def _step_faults(definitions: _Definitions, path: DocumentPath, steps: Json) -> Iterator[Fault]:
+    """Yield the faults of the steps at the path. A step whose file cannot be read has no other fault."""
+    file, own = definitions.file, definitions.own
+    filled, faults = _fill_steps(file, steps, own.steps)
+    found, invalid = program.read_chain(filled, own.steps)
+    reported = {fault.number for fault in faults}
+    faults += [fault for fault in invalid if fault.number not in reported and not own.may_define(fault)]
+    yield from _faults_at(file, path, [*faults, *program.unknown_chains(found, definitions.chains)], own)
 
 
-def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault]) -> Iterator[Fault]:
+def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault], own: _OwnSteps) -> Iterator[Fault]:
     for fault in faults:
-        if fault.reason.startswith("there is no such step") and fault.name in destination_kinds():
+        if own.lacks(fault) and fault.name in destination_kinds():
             rule = "is a kind of destination: write it under `destinations`, and name that in the route's `to`"
             fault = StepFault(fault.number, fault.name, rule)
         at = path if fault.number is None else (*path, fault.number - 1)
         yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
 
 
-def _with_files(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[StepFault]]:
+def _fill_steps(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[StepFault]]:
     """Return the steps with the content of their files, and a fault for each step whose file cannot be read."""
     steps = as_steps(written)
     if not isinstance(steps, list):
@@ -147,9 +156,9 @@ def compiled_routes(file: ConfigFile, routes: Iterable[RouteConfig], chains: Map
     """Return that part of transform's slice. The content of a file replaces its name."""
     sources = STEP_FILES.sources(file)
     own = load_own_steps(sources)
-    compiled_chains: JsonObject = {name: _steps(steps, file, own) for name, steps in chains.items()}
+    compiled_chains: JsonObject = {name: _compiled_steps(steps, file, own) for name, steps in chains.items()}
     return {
-        "routes": [_route(route, file, own) for route in routes],
+        "routes": [_compiled_route(route, file, own) for route in routes],
         **({"chains": compiled_chains} if compiled_chains else {}),
         **({"own_steps": dict(sources)} if sources else {}),
     }
@@ -177,13 +186,13 @@ def compiled_for_notify(transform: JsonObject) -> JsonObject:
     return compiled
 
 
-def _route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject:
+def _compiled_route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject:
     compiled: JsonObject = {
         "name": route.name,
         "from": None if "all" in route.from_ else list(route.from_),
         "types": list(route.types) or None,
         "where": route.where,
-        "steps": _steps(route.steps, file, own),
+        "steps": _compiled_steps(route.steps, file, own),
         "to": list(route.to),
     }
     optional: JsonObject = {
@@ -194,11 +203,11 @@ def _route(route: RouteConfig, file: ConfigFile, own: StepClasses) -> JsonObject
     return {**compiled, **{key: value for key, value in optional.items() if value is not None}}
 
 
-def _steps(steps: list[StepConfig], file: ConfigFile, own: StepClasses) -> list[Json]:
-    return [_step(step, file, own) for step in steps]
+def _compiled_steps(steps: list[StepConfig], file: ConfigFile, own: StepClasses) -> list[Json]:
+    return [_compiled_step(step, file, own) for step in steps]
 
 
-def _step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
+def _compiled_step(step: JsonObject, file: ConfigFile, own: StepClasses) -> JsonObject:
     """Return the step with its settings in full, which transform need not verify; those of an own step as written."""
     compiled: JsonObject = {}
     for name, written in step.items():
@@ -229,6 +238,7 @@ def _file_keys(name: str, own: StepClasses) -> tuple[str, ...]:
 
 
 def _filled(value: Json, folder: Path) -> Json:
+    """Return the value with the content of each `{file: …}` in it, at any depth. Raises UnreadableFile."""
     if isinstance(value, list):
         return [_filled(item, folder) for item in value]
     if not isinstance(value, dict):
@@ -240,6 +250,7 @@ def _filled(value: Json, folder: Path) -> Json:
 
 
 def _content(name: str, folder: Path) -> Json:
+    """Return the text of the file, or `{base64: …}` if it is not UTF-8. Raises UnreadableFile."""
     try:
         content = (folder / name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it

@@ -99,7 +99,7 @@ BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plis
 
 
 def _schemes(value: object) -> object:
-    """Return a list of schemes, which is empty for an explicit `none`."""
+    """Return a list of schemes, which is empty for an explicit `none`. Raises ValueError for an empty list."""
     if value == []:
         raise ValueError("must have at least one scheme, or be `auth: none`")
     entries = value if isinstance(value, list) else [value]
@@ -109,6 +109,7 @@ def _schemes(value: object) -> object:
 
 
 _PROVIDER_KEYS: Final = frozenset(provider_api.ProviderApiSettings.model_fields)
+"""`provider`, and the settings that need one."""
 _REQUEST_KEYS: Final = frozenset(
     {"auth", "methods", "allow", "trusted_proxies", "public_url", "content_types", "respond", "form"}
 )
@@ -120,13 +121,21 @@ class SourceConfig(provider_api.ProviderApiSettings):
 
     auth             one scheme, a list of which any one suffices, or an explicit `none`; default: the provider's
     allow            the IP addresses that may send, as seen behind `trusted_proxies`
+    methods          the HTTP methods that are accepted
+    max_body_bytes   the largest body that is accepted
+    trusted_proxies  how many proxies in front of the function are trusted; default: as for all sources
     public_url       the URL that the sender calls, if the sender signs it and a proxy changes it
+    content_types    the content types that are accepted
     body             the format of the body, whatever its content type; `text` and `bytes` keep it as received
     unwrap           take the content of an XML document's root element as the data, as if it had been sent as JSON
     unpack           a field that contains the real body as JSON
     batch            the items that become one event each, such as `data.events.*`
     cast             the type of the value at a path: text, integer, number, boolean or list. XML, forms and CSV carry
                      text only, and an XML element that occurs once is not a list
+    keep_raw         True: keep the body and the headers as sent; False: neither. Default: the body if a mail shows it
+    type, id, subject, actor, time, action   where a request has each of these fields, in the order of preference
+    respond          the reply to an accepted request
+    form             a form that browsers post
     dedupe           what makes two requests the same event if no signed id does: `signed` (the signed bytes, the
                      default for a sender that signs), `body`, or `delivery_id` (`id`, signed or not)
     schema           a JSON Schema 2020-12, or the name of its file
@@ -163,15 +172,17 @@ class SourceConfig(provider_api.ProviderApiSettings):
     @model_validator(mode="before")
     @classmethod
     def _needs_auth(cls, value: object) -> object:
+        if not isinstance(value, dict) or value.keys() & {"auth", "provider", "bus"}:
+            return value
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        is_mistyped = isinstance(value, dict) and not value.keys() <= known  # a fault that may explain this one
-        if isinstance(value, dict) and not is_mistyped and not value.keys() & {"auth", "provider", "bus"}:
+        # An unknown key is a fault of its own. It may be one of these keys, mistyped, so only it is reported.
+        if value.keys() <= known:
             raise ValueError("needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`")
         return value
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> "SourceConfig":
-        if self.provider is None and (keys := sorted(self.model_fields_set & _PROVIDER_KEYS - {"provider"})):
+        if self.provider is None and (keys := sorted(self.model_fields_set & (_PROVIDER_KEYS - {"provider"}))):
             raise ValueError(f"`{keys[0]}` needs `provider`; under `auth`, each scheme has a secret of its own")
         if any("{param." in str(scheme) for scheme in self.auth):
             raise ValueError("{param.NAME} is for the catalogue only: under `auth`, write the value itself")
@@ -243,16 +254,21 @@ _COMPILED_APART: Final = _PROVIDER_KEYS.union(
 )
 """The settings that the slice does not have as they are written."""
 _HEADER_TYPE_WORDS: Final = 4
+"""The most words of an event type that a log may show if its provider sends it in a header, as GitLab does: `Merge
+Request Hook`. Any other type can be any text, so a log shows it only if it is one word."""
 
 
 def compiled_source(name: str, source: SourceConfig, folder: Path, *, is_mailed: bool) -> JsonObject:
     """Return the source as the slice has it. Names of files are relative to `folder`.
 
-    The source's own settings override those of its provider or bus, which override the defaults. `is_mailed`: a mail
-    shows its bodies as they came.
+    The source's own settings override those of its provider or bus, which override the defaults. `auth` is that of the
+    provider or the bus only if the source has none: otherwise they have no `auth`. `is_mailed`: a mail shows its bodies
+    as they came.
     """
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
-    keep_raw = {True: "all", False: "no", None: "body" if is_mailed else "no"}[source.keep_raw]
+    keep_raw = "all" if source.keep_raw else "no"
+    if source.keep_raw is None and is_mailed:
+        keep_raw = "body"
     settings: JsonObject = source.model_dump(mode="json", exclude=set(_COMPILED_APART), exclude_none=True)
     own_settings = {key: value for key, value in settings.items() if key in source.model_fields_set}
     inherited: JsonObject = {}

@@ -29,10 +29,12 @@ TENANT_ADDRESS: Final = "data.email"
 """The place of the tenant's address in an operational event."""
 MAX_EVENT_TYPES: Final = 1_000
 MAX_EXAMPLES: Final = 20
-AT: Final[DocumentPath] = ("subscribers", "event_types")
-WHERE: Final = ".".join(map(str, AT))
-SUFFIXES: Final = (".json", ".yaml", ".yml")
-MAX_BYTES: Final = 10 * 2**20
+EVENT_TYPES_PATH: Final[DocumentPath] = ("subscribers", "event_types")
+EVENT_TYPES_NAME: Final = ".".join(map(str, EVENT_TYPES_PATH))
+CATALOGUE_SUFFIXES: Final = (".json", ".yaml", ".yml")
+"""The endings of the files that are read in a folder of event types."""
+MAX_CATALOGUE_BYTES: Final = 10 * 2**20
+"""The largest file of event types."""
 LogoUrl = Annotated[
     str,
     fitting(
@@ -170,7 +172,10 @@ class EventTypes:
 
 
 def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], types: EventTypes) -> Iterator[Fault]:
-    """Yield the faults that types do not show. `settings` has the settings of each destination without faults."""
+    """Yield the faults that the models of the sections do not show.
+
+    `settings` has the settings of the destinations by name. `types` are the event types, with their faults.
+    """
     destinations = {name: each for name, each in file.mappings("destinations").items() if KIND in each}
     for name, destination in destinations.items():
         for option in _NOT_FOR_ENDPOINTS:
@@ -195,7 +200,7 @@ def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], type
 def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
     """Yield warnings about settings that are rarely intended. The configuration has no faults."""
     section = file.mapping(SECTION)
-    operator = str(file.value(SECTION, "tell", "operator"))
+    operator = _told_destination(file, "operator")
     webhook = file.mapping("destinations", operator, "webhook")
     if webhook and not str(webhook.get("format")).startswith("cloudevents") and not _TYPE.search(to_json(webhook)):
         rule = f"{operator!r} sends the data of each event without its type, such as `endpoint.disabled`"
@@ -211,13 +216,22 @@ def subscribers_warnings(file: ConfigFile) -> Iterator[Fault]:
 
 
 def owners_destination(file: ConfigFile) -> str:
-    """Return the destination that mails tenants: its recipient is the tenant's address, not a person in `people`."""
-    return str(file.value(SECTION, "tell", "owners"))
+    """Return the destination that mails tenants; empty if there is none.
+
+    Its recipient is the tenant's address, not a person in `people`.
+    """
+    return _told_destination(file, "owners")
+
+
+def _told_destination(file: ConfigFile, role: Literal["operator", "owners"]) -> str:
+    """Return the destination that `tell` names for the role; empty if it names none."""
+    name = file.value(SECTION, "tell", role)
+    return name if isinstance(name, str) else ""
 
 
 def _operator_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Iterator[Fault]:
     at = (SECTION, "tell", "operator")
-    operator = str(file.value(*at))
+    operator = _told_destination(file, "operator")
     if KIND in file.mapping("destinations", operator):
         rule = "must not be a destination of the kind `subscribers`, whose endpoints the events are about"
         yield fault_at(file, at, f"{rule}; got {operator!r}. Name another destination")
@@ -241,11 +255,13 @@ def _owners_faults(file: ConfigFile, settings: Mapping[str, BaseModel]) -> Itera
 def event_types(file: ConfigFile) -> EventTypes:
     """Return the event types of the section, or of the files that it names, and their faults."""
     reader = _EventTypeReader()
-    written = _written(file)
-    if names := _names(written):
+    written = file.mapping(*EVENT_TYPES_PATH)
+    if names := _file_names(written):
         reader.read_files(file, names)
-        return EventTypes(reader.types, dict.fromkeys(reader.types, file.line((*AT, "file"))), tuple(reader.faults))
-    lines = {name: file.line((*AT, name)) for name in written}
+        return EventTypes(
+            reader.types, dict.fromkeys(reader.types, file.line((*EVENT_TYPES_PATH, "file"))), tuple(reader.faults)
+        )
+    lines = {name: file.line((*EVENT_TYPES_PATH, name)) for name in written}
     for name, entry in written.items():
         try:
             config = EventTypeConfig.model_validate(entry)
@@ -257,23 +273,23 @@ def event_types(file: ConfigFile) -> EventTypes:
 
 def event_type_files(file: ConfigFile) -> list[Path]:
     """Return the files that the configuration names, those of its folders included."""
-    return [path for name in _names(_written(file)) for path in _files_at(file.folder / name)]
+    return [path for name in _file_names(file.mapping(*EVENT_TYPES_PATH)) for path in _files_at(file.folder / name)]
 
 
-def _written(file: ConfigFile) -> JsonObject:
-    return file.mapping(*AT)
+def _file_names(written: JsonObject) -> list[str]:
+    """Return the names of files in the section `event_types`.
 
-
-def _names(written: JsonObject) -> list[str]:
-    """Return the names of files. An event type may have the name `file` too, but its value is not a text."""
+    An event type may have the name `file` too, but its value is not a text.
+    """
     value = written.get("file")
     names = value if isinstance(value, list) else [value]
     return [name for name in names if isinstance(name, str)]
 
 
 def _files_at(path: Path) -> list[Path]:
+    """Return the catalogues in the folder; the path itself if it is no folder, or cannot be listed."""
     try:
-        return sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+        return sorted(each for each in path.iterdir() if each.suffix in CATALOGUE_SUFFIXES) if path.is_dir() else [path]
     except (OSError, ValueError):  # ValueError: a name with a NUL in it
         return [path]
 
@@ -286,7 +302,7 @@ class _EventTypeReader:
         self.faults: list[Fault] = []
 
     def read_files(self, file: ConfigFile, names: list[str]) -> None:
-        line = file.line((*AT, "file"))
+        line = file.line((*EVENT_TYPES_PATH, "file"))
         for path in (path for name in names for path in _files_at(file.folder / name)):
             shown = str(path.relative_to(file.folder)) if path.is_relative_to(file.folder) else str(path)
             for name, entry in self._entries(path, shown, line):
@@ -300,27 +316,27 @@ class _EventTypeReader:
                     self._verify_and_add(name, entry, path.parent, line, where)
         if len(self.types) > MAX_EVENT_TYPES:
             rule = f"must have at most {MAX_EVENT_TYPES:,} event types; got {len(self.types):,}"
-            self.faults.append(Fault(line, WHERE, rule))
+            self.faults.append(Fault(line, EVENT_TYPES_NAME, rule))
 
     def _entries(self, path: Path, shown: str, line: int) -> Iterator[tuple[str, Json]]:
         """Yield the event types in the file by name. If it cannot be read, add its faults."""
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_BYTES:,} bytes")])
-            document = _document(path)
+            if path.stat().st_size > MAX_CATALOGUE_BYTES:
+                raise CatalogueFaults([CatalogueFault("", f"must have at most {MAX_CATALOGUE_BYTES:,} bytes")])
+            document = _read_catalogue_file(path)
             if is_own_form(document) and isinstance(document, dict):
                 yield from document.items()
                 return
             for each in read_catalogue(document, path.stem):
                 yield each.name, event_type_fields(each)
         except OSError:
-            self.faults.append(Fault(line, WHERE, unreadable(shown)))
+            self.faults.append(Fault(line, EVENT_TYPES_NAME, unreadable(shown)))
         except CatalogueFaults as error:
-            self.faults += [Fault(line, WHERE, f"{shown}: {fault}") for fault in error.faults]
+            self.faults += [Fault(line, EVENT_TYPES_NAME, f"{shown}: {fault}") for fault in error.faults]
         except (ValueError, RecursionError):
-            self.faults.append(Fault(line, WHERE, f"{shown}: is not JSON"))
+            self.faults.append(Fault(line, EVENT_TYPES_NAME, f"{shown}: is not JSON"))
         except ConfigFaults as error:
-            self.faults += [Fault(line, WHERE, fault.text(shown)) for fault in error.faults]
+            self.faults += [Fault(line, EVENT_TYPES_NAME, fault.text(shown)) for fault in error.faults]
 
     def _verify_and_add(self, name: str, entry: Json, folder: Path, line: int, where: str) -> None:
         try:
@@ -357,8 +373,11 @@ class _EventTypeReader:
         }
 
 
-def _document(path: Path) -> Json:
-    """Read the file. Raises OSError, ValueError and RecursionError for JSON, and ConfigFaults for YAML."""
+def _read_catalogue_file(path: Path) -> Json:
+    """Return the document in the file.
+
+    Raises OSError, ValueError and RecursionError for JSON, and ConfigFaults for YAML.
+    """
     if path.suffix == ".json":
         return from_json(path.read_bytes())
     read = read_config_file(path)
@@ -385,7 +404,7 @@ def compiled_subscribe(
     settings: Mapping[str, BaseModel],
     types: Mapping[str, JsonObject],
 ) -> JsonObject:
-    """Return the part of subscribe's slice that no other function has."""
+    """Return the settings of the API and the portal, for the slice of the function `subscribe`."""
     portal = section.portal
     public: JsonObject = {
         **_common(section),
@@ -405,8 +424,8 @@ def compiled_subscribe(
     return {"subscribers": public, "destinations": compiled_destinations, "event_types": dict(types)}
 
 
-def compiled_subscribers(section: SubscribersConfig | None) -> JsonObject:
-    """Return the part of notify's slice."""
+def compiled_subscribers_for_notify(section: SubscribersConfig | None) -> JsonObject:
+    """Return the settings by which notify delivers to endpoints, for its slice; none without the section."""
     return {} if section is None else {"subscribers": {**_common(section), "secret": KEY_SECRET}}
 
 

@@ -104,25 +104,28 @@ class Listed(NamedTuple):
 
 
 class Directory:
-    """The people by the names that identify them. A mail address also identifies the person who has it.
+    """The people by the names that identify them. A mail address also identifies the person, unless two have it.
 
-    `providers` has the provider of each source. A name that two people have in the same scope identifies neither of
+    A scope is a source, a provider or EVERYWHERE. A name that two people have in the same scope identifies neither of
     them: `shared` has the names of both people, by the scope and that name.
+
+    `providers` has the provider of each source that has one.
     """
 
     def __init__(self, listed: Iterable[Listed], providers: Mapping[str, str]) -> None:
         self.shared: dict[tuple[str, str], tuple[str, str]] = {}
         self._providers = providers
-        self._named: dict[str, Person] = {}
-        self._found: dict[tuple[str, str], Person] = {}
+        self._by_name: dict[str, Person] = {}
+        self._by_scope_and_name: dict[tuple[str, str], Person] = {}
         emails: Counter[str] = Counter()
         for person, aliases, scoped in listed:
-            self._named[person.name] = person
+            self._by_name[person.name] = person
             emails[folded(person.email or "")] += 1
             for scope, names in ((EVERYWHERE, (*aliases, person.name)), *scoped.items()):
                 for name in names:
                     self._add(scope, name, person)
-        for person in self._named.values():
+        # An address that two people have is not in `shared`, because that is no fault of the list.
+        for person in self._by_name.values():
             if person.email and emails[folded(person.email)] == 1:
                 self._add(EVERYWHERE, person.email, person)
 
@@ -133,23 +136,25 @@ class Directory:
         Names for the source come first, then those for its provider, then those for every source.
         """
         name = folded(who)
-        for scope in (source, self._providers.get(source, source), EVERYWHERE):
+        provider = self._providers.get(source)
+        scopes = (source, EVERYWHERE) if provider is None else (source, provider, EVERYWHERE)
+        for scope in scopes:
             if (scope, name) in self.shared:
                 return None
-            if person := self._found.get((scope, name)):
+            if person := self._by_scope_and_name.get((scope, name)):
                 return person
         return None
 
     def named(self, name: str) -> Person | None:
         """Return the person of that name in `people`."""
-        return self._named.get(name)
+        return self._by_name.get(name)
 
     def __iter__(self) -> Iterator[Person]:
-        return iter(self._named.values())
+        return iter(self._by_name.values())
 
     def _add(self, scope: str, name: str, person: Person) -> None:
         key = (scope, folded(name))
-        other = self._found.setdefault(key, person)
+        other = self._by_scope_and_name.setdefault(key, person)
         if other.name != person.name:
             self.shared[key] = (other.name, person.name)
 
@@ -161,7 +166,8 @@ ReadPeople: TypeAlias = Callable[[], Awaitable[Directory]]
 def folded(name: str) -> str:
     """Return the form of a name that is compared: with A to Z in lower case, and without ASCII white space around it.
 
-    Other letters are not changed: the lower case of the Kelvin sign, for example, is the letter k.
+    Other letters are not changed, or a name with a similar looking letter would identify the person, too: the lower
+    case of the Kelvin sign, for example, is the letter k.
     """
     return name.strip(string.whitespace).translate(_LOWER)
 
@@ -241,10 +247,10 @@ def parse_rows(content: bytes) -> list[jsontext.JsonObject]:
 
     Raises UnreadableList.
     """
-    text = content.removeprefix(_BYTE_ORDER_MARK)
-    if text.lstrip()[:1] in (b"{", b"["):
+    without_mark = content.removeprefix(_BYTE_ORDER_MARK)
+    if without_mark.lstrip()[:1] in (b"{", b"["):
         try:
-            parsed = jsontext.from_json(text)
+            parsed = jsontext.from_json(without_mark)
         except (ValueError, RecursionError):
             raise UnreadableList("is not valid JSON") from None
     else:
@@ -306,7 +312,8 @@ def read_entry(row: jsontext.JsonObject) -> tuple[Listed | None, list[EntryFault
         except ValueError as error:
             faults.append(EntryFault(key, str(error)))
     chats = {chat: fields.pop(chat) for chat in CHATS if chat in fields}
-    # The events of a provider such as `slack` identify the person by the id in that chat, too.
+    # The events of a provider such as `slack` identify the person by the id in that chat, too. A chat and its provider
+    # have the same name.
     scoped |= {chat: (id_, *scoped.get(chat, ())) for chat, id_ in chats.items()}
     # Each key of FIELDS that is no chat is also a field of Person.
     return Listed(Person(name, chats=chats, **fields), aliases, scoped), faults

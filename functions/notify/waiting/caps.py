@@ -104,7 +104,7 @@ class Caps:
 def bucket_name(configured: registry.Configured, delivery: Delivery) -> str:
     """Return the name of the delivery's bucket: the destination's, and with `per` also a hash of the key.
 
-    The key itself may be long, or a customer's name.
+    The key itself may be long, or a customer's name. An endpoint has no `per`, but its rate is in the name.
     """
     if configured.is_endpoint and configured.rate is not None:
         # Its tenant can change the rate while deliveries wait for slots of the old one, so each rate has a bucket.
@@ -180,6 +180,7 @@ class Places:
         """Take a place, or wait a moment for one. Return False if none becomes free. Raises Temporary."""
         if await self._try_to_enter():
             return True
+        # If no place is in use here, none is given back here: other instances have them all.
         if not self.in_use or len(self._waiting) >= MAX_WAITING:
             return False
         freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -272,21 +273,23 @@ class _Bucket:
     async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
+        The delivery waits for the slot that it got before, takes a place, and only then asks for a new slot if it has
+        none: a place can be given back, but a slot that nobody uses is lost. A delivery that may be attempted keeps its
+        place until `Caps.leave`.
+
         `gathers`: deliveries over the rate wait for a digest, which takes one slot for all of them.
         """
         has_slot = await self._wait_for_slot(slot_at)
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)
-        # The delivery has its place now, and keeps it until `Caps.leave` unless it has to wait. It asks for a new slot
-        # only now, because a place can be given back, but a slot that nobody uses is lost.
-        wait: Wait | None = None
-        may_begin = False
+        if self._rate is None or has_slot:
+            return None
+        keeps_place = False
         try:
-            if self._rate and not has_slot:
-                wait = await self._enter_rate(self._rate, gathers)
-            may_begin = wait is None
+            wait = await self._enter_rate(self._rate, gathers)
+            keeps_place = wait is None
         finally:  # a cancelled delivery gives its place back, too
-            if self.places and not may_begin:
+            if self.places and not keeps_place:
                 await self.places.leave()
         return wait
 
@@ -298,8 +301,10 @@ class _Bucket:
         return at is not None
 
     async def _enter_rate(self, rate: Rate, gathers: bool) -> Wait | None:
-        """Wait in the process for a slot that is near. Return the wait for a later slot. Raises Temporary."""
-        at = await rate.slot(PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS)
+        """Wait in the process for a slot that is near, and return None. Otherwise return the delivery's wait: for a
+        digest, or until its later slot. Raises Temporary."""
+        # A delivery that can wait for a digest reserves no later slot: nobody would use it.
+        at = await rate.slot(within=PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS)
         now = self._clock.now()
         reason = f"the `rate` allows one delivery each {times.duration_text(rate.interval)}"
         if at is None and gathers:

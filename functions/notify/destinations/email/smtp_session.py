@@ -58,9 +58,11 @@ async def send_letters(
 ) -> list[RecipientFate]:
     """Send the letters in their order, and return the fate of every recipient.
 
-    `deadline` is a time of the event loop's clock. `now` is the date of the mails. Raises CannotSend if the server
-    accepts no mail from us and no recipient has a fate yet. Afterwards, only the letter for which the server says so
-    gets the fate `later`, and the next letter is sent.
+    `now` is the date of the mails, in Unix seconds. `deadline` is a time of the event loop's clock.
+
+    Raises CannotSend if the server accepts no mail from us, as it says before the first letter or for it. Once a
+    recipient has a fate, an error would lose it. So any further letter for which the server says this gets the fate
+    `later`, and the next one is sent.
     """
     fates: list[RecipientFate] = []
     async with _session(server, login, tls, letters[0].mail.sender.domain, deadline) as smtp:
@@ -175,6 +177,7 @@ async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: flo
         async with asyncio.timeout_at(deadline):
             fates, accepted = await _send_envelope(smtp, letter, needs_utf8)
     except _SESSION_ERRORS as error:
+        # Those that the server had rejected before are tried again with the others.
         smtp.close()
         return _same_fate(letter.recipients, "later", _reason(error))
     if accepted:
@@ -185,10 +188,10 @@ async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: flo
 async def _send_envelope(
     smtp: aiosmtplib.SMTP, letter: Letter, needs_utf8: bool
 ) -> tuple[list[RecipientFate], list[Address]]:
-    """Send the sender's and the recipients' addresses.
+    """Send the sender's and the recipients' addresses. Return the fates of the recipients that the server does not
+    accept, and the addresses of those that it accepts, who have no fate yet.
 
-    Returns the fates of the recipients that the server rejects, and the recipients that it accepts. Raises CannotSend
-    if it rejects the sender permanently.
+    Raises CannotSend if it rejects the sender permanently, and _SESSION_ERRORS, of which CannotSend is none.
     """
     sender = letter.mail.sender.address
     options = ["SMTPUTF8", "BODY=8BITMIME"] if needs_utf8 else []
@@ -223,7 +226,7 @@ async def _send_content(
 ) -> list[RecipientFate]:
     """Send the content of the mail, and return the fate of the recipients that the server has accepted."""
     is_end_sent = False
-    reading: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
+    reply_task: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
     try:
         async with asyncio.timeout_at(deadline):
             data_reply = await smtp.execute_command(b"DATA")
@@ -234,23 +237,23 @@ async def _send_content(
                 raise aiosmtplib.SMTPServerDisconnected("the connection broke")
             # A server may reply before the end of the content, for instance if the mail is too large. So the task reads
             # while the content is sent; `sleep(0)` lets it start.
-            reading = asyncio.create_task(protocol.read_response())
+            reply_task = asyncio.create_task(protocol.read_response())
             await asyncio.sleep(0)
             protocol.write(_DOT_AT_LINE_START.sub(b"..", message_bytes(mail, now)))
-            await _sent_or_replied(smtp, reading)
-            if reading.done():
+            await _sent_or_replied(smtp, reply_task)
+            if reply_task.done():
                 # The server would take any further line of the content as a command.
                 smtp.close()
             else:
                 protocol.write(END_OF_CONTENT)
                 is_end_sent = True
-            reply = await reading
+            reply = await reply_task
     except _SESSION_ERRORS as error:
         smtp.close()
         return _same_fate(accepted, "unknown" if is_end_sent else "later", _reason(error))
     finally:
-        if reading is not None:
-            reading.cancel()
+        if reply_task is not None:
+            reply_task.cancel()
     return _same_fate(accepted, _content_fate(reply.code, is_end_sent), _reply_text(*reply))
 
 
@@ -263,12 +266,12 @@ async def _content_rejected(
     return _same_fate(accepted, _rejection_fate(reply.code), _reply_text(*reply))
 
 
-async def _sent_or_replied(smtp: aiosmtplib.SMTP, reading: "asyncio.Task[aiosmtplib.SMTPResponse]") -> None:
+async def _sent_or_replied(smtp: aiosmtplib.SMTP, reply_task: "asyncio.Task[aiosmtplib.SMTPResponse]") -> None:
     """Wait until all that was written is sent, or until the server has replied."""
     # A cast and no isinstance: the transport of uvloop is not a subclass of asyncio.WriteTransport.
     transport = cast("asyncio.WriteTransport", smtp.transport)
     # Polled, because a transport does not tell when its buffer is empty.
-    while transport.get_write_buffer_size() and not reading.done():  # noqa: ASYNC110
+    while transport.get_write_buffer_size() and not reply_task.done():  # noqa: ASYNC110
         await asyncio.sleep(DRAIN_SECONDS)
 
 

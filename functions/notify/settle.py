@@ -21,9 +21,13 @@ A delivery that is not delivered goes one of three ways. Each is a value, so tha
     Hold              it waits for an operator
     DeadLetterReason  it is given up, and gets no further attempt
 
-`finish` records this value, also for a delivery that was not attempted; then `attempt` is None. For example, a delivery
-to an unknown destination becomes a dead letter. Recording ends the claim of the delivery. `give_back` undoes the claim,
-because nothing was sent: the bus brings the delivery again.
+These functions end the claim of a delivery:
+
+    settle       after an attempt: records what follows from its outcome
+    finish       records one of the values above, also for a delivery that was not attempted; then `entry` is None
+    dead_letter  as `finish`, for a DeadLetterReason alone; for example, the destination is unknown
+    record       writes a settlement that the caller made, as the functions above do
+    give_back    undoes the claim, because nothing was sent: the bus brings the delivery again
 """
 
 from collections.abc import Awaitable, Callable
@@ -61,16 +65,15 @@ FollowUp: TypeAlias = Wait | Hold | DeadLetterReason
 """The next state of a delivery that is not delivered."""
 
 
-async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, attempt: AttemptEntry) -> Result:
-    """Record what follows from the attempt's outcome. Raises Temporary."""
+async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcome, entry: AttemptEntry) -> Result:
+    """Record what follows from an attempt with this outcome. `entry` is the record of it. Raises Temporary."""
     if isinstance(outcome, Delivered):
-        return await record(
-            notifier, work, Settlement(ledger_rules.DELIVERED, attempt.ended_at, "", attempt), "delivered"
-        )
+        settlement = Settlement(ledger_rules.DELIVERED, entry.ended_at, reason="", attempt=entry)
+        return await record(notifier, work, settlement, "delivered")
     if isinstance(outcome, Disabled):
         await _disable(notifier, work, outcome)
     follow_up = _follow_up(work, target, outcome, notifier.clock.now())
-    result = await finish(notifier, work, target.configured, follow_up, attempt)
+    result = await finish(notifier, work, target.configured, follow_up, entry)
     if isinstance(outcome, RetryLater) and outcome.pause_destination_seconds:
         # Write the pause last: if this write failed first, the outcome of the attempt would not be recorded.
         name = target.configured.name
@@ -91,12 +94,12 @@ def _follow_up(work: Work, target: Target, outcome: Failed | Disabled | Unknown 
         case RetryLater():
             return _next_attempt(work, target.configured, outcome.reason, now, outcome.after_seconds)
         case Unknown():
-            unknown_count = work.claim.row.unknown_count + 1
-            end = end_after_unknown(work, target, unknown_count, outcome.reason)
+            unknown_in_a_row = work.claim.row.unknown_count + 1  # with this one
+            end = end_after_unknown(work, target, unknown_in_a_row, outcome.reason)
             if end is not None:
                 return end
             # A repeat may act twice, so the delivery waits for longer than after a failure.
-            wait_seconds = unknown_wait_seconds(unknown_count)
+            wait_seconds = unknown_wait_seconds(unknown_in_a_row)
             return _next_attempt(work, target.configured, unknown_reason(outcome.reason), now, wait_seconds)
 
 
@@ -115,8 +118,8 @@ def _next_attempt(
     return Wait(next_at, reason)
 
 
-def end_after_unknown(work: Work, target: Target, unknown_count: int, reason: str) -> Hold | DeadLetterReason | None:
-    """Return how the delivery ends after `unknown_count` attempts in a row with an unknown outcome.
+def end_after_unknown(work: Work, target: Target, unknown_in_a_row: int, reason: str) -> Hold | DeadLetterReason | None:
+    """Return how the delivery ends after so many attempts in a row with an unknown outcome, with the last one.
 
     Return None if another attempt may follow. With `on_unknown: hold`, none may. Otherwise any number may if the
     receiver recognises a repeat, and MAX_UNKNOWN attempts in all if it does not.
@@ -127,9 +130,9 @@ def end_after_unknown(work: Work, target: Target, unknown_count: int, reason: st
         if endpoint_name(name):  # the endpoint's tenant reads this, and cannot run commands
             advice = "It waits until the operator releases it"
         return Hold(f"{unknown_reason(reason)}. {advice}", needs_release=True)
-    if unknown_count < MAX_UNKNOWN or dedupes_repeats(target.destination):
+    if unknown_in_a_row < MAX_UNKNOWN or dedupes_repeats(target.destination):
         return None
-    reason = unknown_reason(f"{unknown_count} attempts in a row got no answer, the last: {reason}")
+    reason = unknown_reason(f"{unknown_in_a_row} attempts in a row got no answer, the last: {reason}")
     return DeadLetterReason("outcome_unknown", reason)
 
 
@@ -149,60 +152,66 @@ def expired_reason(last_reason: str, next_at: float | None = None) -> DeadLetter
 async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> None:
     """Disable the destination for every instance, and log it unless the reason is known. Raises Temporary."""
     name = work.delivery.destination
-    if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)):
+    is_new_reason = await repeat_until_lease_ends(
+        notifier, work.claim, lambda: notifier.states.disable(name, outcome.reason)
+    )
+    if is_new_reason:
         advice = outcome.reason if outcome.names_resume else f"{outcome.reason}; then `hookchain resume {name}`"
         text = "destination disabled: its deliveries are held"
         logs.log("ERROR", text, function="notify", destination=name, reason=advice)
 
 
 async def finish(
-    notifier: Notifier, work: Work, configured: Configured, follow_up: FollowUp, attempt: AttemptEntry | None = None
+    notifier: Notifier, work: Work, configured: Configured, follow_up: FollowUp, entry: AttemptEntry | None = None
 ) -> Result:
-    """Record the next state of a delivery that is not delivered. `attempt` is the attempt that was made now, if any.
+    """Record the next state of a delivery that is not delivered. `entry` is the attempt that was made now, if any.
 
     A delivery that will have expired at its next attempt is given up. Raises Temporary.
     """
     match follow_up:
         case Wait(until=until) if configured.has_expired(work.delivery.event, until):
-            return await dead_letter(notifier, work, expired_reason(follow_up.reason, until), attempt)
+            return await dead_letter(notifier, work, expired_reason(follow_up.reason, until), entry)
         case Wait():
-            return await _wait(notifier, work, follow_up, attempt)
+            return await _wait(notifier, work, follow_up, entry)
         case Hold():
-            return await _hold(notifier, work, follow_up, attempt)
+            return await _hold(notifier, work, follow_up, entry)
         case DeadLetterReason():
-            return await dead_letter(notifier, work, follow_up, attempt)
+            return await dead_letter(notifier, work, follow_up, entry)
 
 
-async def _wait(notifier: Notifier, work: Work, wait: Wait, attempt: AttemptEntry | None) -> Result:
+async def _wait(notifier: Notifier, work: Work, wait: Wait, entry: AttemptEntry | None) -> Result:
     """Schedule the next attempt. Raises Temporary."""
     now = notifier.clock.now()
     settlement = Settlement(
         state=ledger_rules.RETRY_SCHEDULED,
         now=now,
         reason=wait.reason,
-        attempt=attempt,
+        attempt=entry,
         retry_at=wait.until,
         group=wait.group,
         has_slot=wait.has_slot,
     )
-    return await record(notifier, work, settlement, _outcome_of_wait(wait, attempt), reason=wait.reason)
+    return await record(notifier, work, settlement, _outcome_of_wait(wait, entry), reason=wait.reason)
 
 
-def _outcome_of_wait(wait: Wait, attempt: AttemptEntry | None) -> outcomes.DeliveryOutcome:
+def _outcome_of_wait(wait: Wait, entry: AttemptEntry | None) -> outcomes.DeliveryOutcome:
     """Return the log's word for the wait."""
     if wait.group:
         return "gathered"
-    if attempt is None:
+    if entry is None:
         return "deferred"
-    if attempt.outcome == "unknown":
+    if entry.outcome == "unknown":
         return "unknown"
     return "retry_scheduled"
 
 
-async def _hold(notifier: Notifier, work: Work, hold: Hold, attempt: AttemptEntry | None) -> Result:
-    """Hold the delivery. Release it if an operator resumed its destination in the meantime. Raises Temporary."""
+async def _hold(notifier: Notifier, work: Work, hold: Hold, entry: AttemptEntry | None) -> Result:
+    """Hold the delivery. If an operator resumed its destination meanwhile, release the deliveries held for it.
+
+    Raises Temporary.
+    """
     now = notifier.clock.now()
-    settlement = Settlement(ledger_rules.HELD, now, hold.reason, attempt, needs_release=hold.needs_release)
+    settlement = Settlement(ledger_rules.HELD, now, reason=hold.reason, attempt=entry, needs_release=hold.needs_release)
     result = await record(notifier, work, settlement, "held", reason=hold.reason)
     if hold.needs_release:
         return result
@@ -215,7 +224,7 @@ async def _hold(notifier: Notifier, work: Work, hold: Hold, attempt: AttemptEntr
 
 
 async def dead_letter(
-    notifier: Notifier, work: Work, why: DeadLetterReason, attempt: AttemptEntry | None = None
+    notifier: Notifier, work: Work, why: DeadLetterReason, entry: AttemptEntry | None = None
 ) -> Result:
     """Publish the delivery to the destination in `otherwise`, if there is one, and a dead letter. Then record the end.
 
@@ -226,7 +235,7 @@ async def dead_letter(
     otherwise = _otherwise(notifier, work.delivery)
     if otherwise is not None:
         reason = f"{reason}; {otherwise.destination!r} gets it instead"
-    settlement = Settlement(ledger_rules.DEAD_LETTERED, now, f"{code}: {reason}", attempt)
+    settlement = Settlement(ledger_rules.DEAD_LETTERED, now, reason=f"{code}: {reason}", attempt=entry)
     if endpoint_name(work.delivery.destination):  # no dead letter: the tenant's message keeps the event
         return await record(notifier, work, settlement, "dead_lettered", code, reason)
     letter = delivery_letter(work.delivery, work.claim.message, code, reason, now)
@@ -239,7 +248,7 @@ async def dead_letter(
         # If nothing was sent, or the receiver rejected it, give the claim back: the bus brings the message again, and
         # the attempt is repeated. After an unknown outcome, a repeat might act twice. Then the claim stays until its
         # lease ends, and the attempt counts as one without a record.
-        if attempt is None or attempt.outcome != "unknown":
+        if entry is None or entry.outcome != "unknown":
             await give_back(notifier, work.claim)
         raise
     return await record(notifier, work, settlement, "dead_lettered", code, reason)
@@ -258,7 +267,10 @@ async def record(
     Return Acknowledged with `outcome`; Nacked if the lease had ended and another worker has the delivery. Raises
     Temporary.
     """
-    if await repeat_until_lease_ends(notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)):
+    had_lease = await repeat_until_lease_ends(
+        notifier, work.claim, lambda: notifier.ledger.settle(work.claim, settlement)
+    )
+    if had_lease:
         # The sweep publishes a delivery that waits in a group together with the group, so it needs no timer.
         if settlement.retry_at is not None and not settlement.group:
             await start_timer(notifier.bus, notifier.clock, work.claim, settlement.retry_at, settlement.has_slot)

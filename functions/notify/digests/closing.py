@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.digests.draft import Draft, LineTime
+from functions.notify.digests.draft import Draft, LineBudget
 from functions.notify.digests.record import (
     FORGOTTEN_SECONDS,
     RECORD_SECONDS,
@@ -78,11 +78,11 @@ class Progress:
 
     Changed on the way:
 
-    oldest_at  the time of the oldest row of the groups that are being closed
-    left_at    the time of the oldest row that stays due; the time of the pass if none does
-    count      the number of digests, and of deliveries without one, that it has published
-    line_time  the time that the templates of lines may still take
-    faults     the errors of single groups, which do not keep the other groups from being closed
+    oldest_at    the time of the oldest row of the groups that are being closed
+    left_at      the time of the oldest row that stays due; the time of the pass if none does
+    count        the number of digests, and of deliveries without one, that it has published
+    line_budget  the time that the templates of lines may still take
+    faults       the errors of single groups, which do not keep the other groups from being closed
     """
 
     clock: ports.Clock
@@ -91,7 +91,7 @@ class Progress:
     left_at: float
     end: float
     count: int = 0
-    line_time: LineTime = field(default_factory=lambda: LineTime(LINES_SECONDS))
+    line_budget: LineBudget = field(default_factory=lambda: LineBudget(LINES_SECONDS))
     faults: list[Temporary] = field(default_factory=list)
 
     @property
@@ -176,7 +176,7 @@ class Closer:
                 if not drafts:  # rows come in the order of their times, so this one is the oldest of these groups
                     progress.oldest_at = row.retry_at or 0.0
                 seen.add(row.group)
-                drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_time)
+                drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_budget)
             if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
                 progress.note_left_due(row.retry_at or 0.0)
                 break
@@ -278,7 +278,7 @@ class Closer:
             # The list of people or the settings changed since: each delivery is gathered again, in its new group.
             await self._publish_group_alone(draft.group, progress)
             return
-        delivery = draft.merged(record.number, person)
+        delivery = draft.to_delivery(record.number, person)
         frozen = record.with_digest(delivery, draft.members, progress.now)
         frozen_text = frozen.text()
         if len(draft.due) > len(draft.members):

@@ -20,6 +20,7 @@ from functions.notify.digests.record import digest_event_id, max_members
 from functions.notify.digests.settings import (
     ALL,
     FIRST,
+    LAST,
     MAX_KEY_CHARACTERS,
     MAX_MESSAGE_BYTES,
     GatherSettings,
@@ -57,10 +58,10 @@ MAX_FIELDS: Final = 300
 
 
 @dataclass(slots=True)
-class LineTime:
+class LineBudget:
     """The seconds of computing that the templates of lines may still take, in one group or in a whole pass."""
 
-    seconds: float = time_bound.MAX_COMPUTING_SECONDS
+    seconds_left: float = time_bound.MAX_COMPUTING_SECONDS
 
 
 @dataclass(slots=True)
@@ -106,27 +107,28 @@ class Draft:
     """The deliveries of one group, which are added one after another. Then it says whether the group is ripe, and makes
     the one delivery that they become.
 
-    Of all rows that were added:
+    Of all rows that were added, also of those for which this digest has no room and of unreadable ones:
 
-    due          the keys and fences of those that are due, also of those for which this digest has no room
+    due          the keys and fences of those that are due
     earliest_at  the earliest `retry_at` of the rows that are due
     latest_at    the latest `retry_at`
     created_at   when the oldest row was created
-    unreadable   those whose message is no delivery
+    unreadable   those whose message is no delivery. They are read only while the digest has room
 
     Of the members, the deliveries that become part of the digest:
 
     members      their fences, by their keys
-    sample       the first one, by which the key and the recipient of all of them can be found
+    sample       any one of them, by which the key and the recipient of all of them can be found
     _newest      what the digest lists of them, or with `keep: all` their data
     _kinds       how many of them have each source and type
     _routes      the routes that they came by
-    _first       the one that was received first; `_last`, the one that was received last
+    _oldest      the one that was received first
+    _latest      the one that was received last
     _hops        the highest number of hops that one of them has made (see MAX_HOPS)
     """
 
-    def __init__(self, group: str, destination: str, settings: GatherSettings, line_time: LineTime) -> None:
-        """Create a draft without deliveries. `line_time` is the time that all drafts of a pass share."""
+    def __init__(self, group: str, destination: str, settings: GatherSettings, line_budget: LineBudget) -> None:
+        """Create a draft without deliveries. All drafts of a pass share `line_budget`."""
         self.group = group
         self.destination = destination
         self.settings = settings
@@ -147,10 +149,10 @@ class Draft:
             self._newest = Newest(settings.max_events, MAX_DIGEST_BYTES)
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._routes: set[str] = set()
-        self._first: _Member | None = None
-        self._last: _Member | None = None
+        self._oldest: _Member | None = None
+        self._latest: _Member | None = None
         self._hops = 0
-        self._line_times = (LineTime(), line_time)  # a template is used only while both of them have time left
+        self._line_budgets = (LineBudget(), line_budget)  # a template is used only while both have time left
 
     def add(self, row: ledger.LedgerRow, is_due: bool) -> None:
         """Add a row that waits in the group. A row that was added before is left out."""
@@ -187,19 +189,19 @@ class Draft:
             return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
         return max(now, self.earliest_at + spread_seconds(self.settings))
 
-    def merged(self, number: int, person: str | None) -> Delivery:
+    def to_delivery(self, number: int, person: str | None) -> Delivery:
         """Return the one delivery that the members become. `number` is the number of the group's digest."""
-        assert self._first is not None
-        assert self._last is not None
+        assert self._oldest is not None
+        assert self._latest is not None
         event_id = self._event_id(number)
         # A digest of a single event would only hide it, so the event itself is delivered.
         is_single_event = len(self.members) == 1 and not self.settings.is_alerts
         if self._keep == ALL:
             event = self._coalesced(event_id, person)
         elif self._keep == FIRST:
-            event = replace(self._first.event, id=event_id)
-        elif self._keep or is_single_event:
-            event = replace(self._last.event, id=event_id)
+            event = replace(self._oldest.event, id=event_id)
+        elif self._keep == LAST or is_single_event:
+            event = replace(self._latest.event, id=event_id)
         else:
             event = self._digest(event_id, person)
         [route] = self._routes if len(self._routes) == 1 else [MANY_ROUTES]
@@ -212,10 +214,10 @@ class Draft:
         self._routes.add(delivery.route)
         self._kinds[self._source(event), event.type] += 1
         self._hops = max(self._hops, event.hops)
-        if self._first is None or order < self._first.order:
-            self._first = _Member(order, event)
-        if self._last is None or order > self._last.order:
-            self._last = _Member(order, event)
+        if self._oldest is None or order < self._oldest.order:
+            self._oldest = _Member(order, event)
+        if self._latest is None or order > self._latest.order:
+            self._latest = _Member(order, event)
         if self._keep == ALL:
             if event.dataref is None:  # data in the object store is counted as omitted
                 self._newest.add(order, to_json(event.data).encode("utf-8", "replace"))
@@ -245,7 +247,7 @@ class Draft:
         if self.settings.is_alerts:
             return alert_line(delivery.event, MAX_LINE_CHARACTERS)
         line = ""
-        has_time = all(line_time.seconds > 0 for line_time in self._line_times)
+        has_time = all(budget.seconds_left > 0 for budget in self._line_budgets)
         if self.settings.line is not None and has_time:
             begun = process_time()
             try:
@@ -254,8 +256,8 @@ class Draft:
             except errors.Permanent:  # the template does not fit this event, which then gets the default line
                 pass
             finally:
-                for line_time in self._line_times:
-                    line_time.seconds -= process_time() - begun
+                for budget in self._line_budgets:
+                    budget.seconds_left -= process_time() - begun
         return bounded_texts.cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int) -> str:
@@ -270,11 +272,11 @@ class Draft:
 
     def _digest(self, event_id: str, person: str | None) -> Event:
         """Return the event of a digest."""
-        assert self._first is not None
-        assert self._last is not None
+        assert self._oldest is not None
+        assert self._latest is not None
         kinds = [Kind(source, type_, count) for (source, type_), count in self._kinds.most_common(MAX_KINDS)]
-        first_at = self._first.event.receivedat
-        last_at = self._last.event.receivedat
+        first_at = self._oldest.event.receivedat
+        last_at = self._latest.event.receivedat
         digest = DigestData(
             count=len(self.members),
             first_at=first_at,
@@ -302,12 +304,12 @@ class Draft:
 
     def _own_event(self, event_id: str, event_type: str, data: Json) -> Event:
         """Return an event of Hookchain with this data, as if it was received with the last member."""
-        assert self._last is not None
+        assert self._latest is not None
         return Event(
             id=event_id,
             source=ALERT_SOURCE if self.settings.is_alerts else f"{DIGESTS}{self.destination}",
             type=event_type,
-            receivedat=self._last.event.receivedat,
+            receivedat=self._latest.event.receivedat,
             payloadhash=hashlib.sha256(to_json(data).encode("utf-8", "replace")).hexdigest(),
             data=data,
             hops=self._hops,

@@ -17,8 +17,9 @@ from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, texts_json
 
 FIRST: Final = "first"
+LAST: Final = "last"
 ALL: Final = "all"
-"""Values of `keep`. The third one is `last`."""
+"""The values of `keep`."""
 ALERTS: Final = "alerts"
 """The beginning of the names of groups of Hookchain's own alerts. All other names are hexadecimal."""
 DEFAULT_MAX_EVENTS: Final = 50

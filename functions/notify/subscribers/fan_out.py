@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers
@@ -67,8 +67,8 @@ class FanOut:
 
     def tenant_of(self, delivery: Delivery) -> str:
         """Return the tenant for whose endpoints the delivery is; empty for several, or if the data is not here."""
-        if delivery.after:  # <tenant>:<endpoint>, as `_next_page` writes it
-            return delivery.after.partition(SEPARATOR)[0]
+        if delivery.after:
+            return _Place.read(delivery.after).tenant
         try:
             with bounded_texts.bounded_templates():
                 ids = tenants_in(view_of(delivery.event), self._tenant)
@@ -96,12 +96,12 @@ class FanOut:
         if isinstance(ids, str):
             return Failed("unknown_tenant", ids)
         light = replace(delivery.event, type=type_)
-        page = _Page(delivery.after)
+        page = _Page(_Place.read(delivery.after))
         unknown = await self._choose_endpoints(page, ids, light, whole.event, delivery.route)
         await self._publish(page, delivery, light, attempt)
         reached = _endpoints_text(len(page.chosen))
         if not unknown:
-            return Delivered(reached if page.chosen or page.after else f"{reached}: {page.why_empty(type_)}")
+            return Delivered(reached if page.chosen or not page.is_first else f"{reached}: {page.why_empty(type_)}")
         missing = f"there is no tenant {', '.join(map(repr, unknown[:MAX_SHOWN_TENANTS]))}"
         if self._ignores_unknown:
             return Delivered(f"{reached}; {missing}, which is ignored")
@@ -113,23 +113,27 @@ class FanOut:
     async def _choose_endpoints(
         self, page: "_Page", ids: Sequence[str], light: Event, whole: Event, route: str
     ) -> Sequence[str]:
-        """Put the endpoints that the event is for on the page. Return the ids of tenants that are not there."""
+        """Put the endpoints that the event is for on the page.
+
+        Return the ids of tenants that do not exist. Only the first page reports them, so it looks for all tenants even
+        when it is full.
+        """
         unknown: list[str] = []
-        first, _, after = page.after.partition(SEPARATOR)
+        begin = page.after
         view = matching.filter_view(whole.id, light.type, payload.event_timestamp(whole), whole.data)
-        for id_ in ids[ids.index(first) if first in ids else 0 :]:
+        for id_ in ids[ids.index(begin.tenant) if begin.tenant in ids else 0 :]:
             version = await self._subscribers.version(id_)
             if version is None:
                 unknown.append(id_)
             elif not page.is_full:  # else the next page has them
                 # The page before has kept the message of the tenant at which it ended.
-                begins_at = after if id_ == first else ""
-                if not begins_at:
+                after_endpoint = begin.endpoint if id_ == begin.tenant else ""
+                if not after_endpoint:
                     await self._keep_message(id_, light, route)
                 await self._choose_of_tenant(
-                    page, await self._subscribers.endpoints(id_, version), begins_at, light.type, view
+                    page, await self._subscribers.endpoints(id_, version), after_endpoint, light.type, view
                 )
-        return [] if page.after else unknown  # the first page reports them
+        return unknown if page.is_first else []
 
     async def _keep_message(self, tenant: str, event: Event, route: str) -> None:
         """Keep the tenant's message. Raises Temporary, and Permanent for a message that no store accepts."""
@@ -160,16 +164,24 @@ class FanOut:
         return event_json(replace(event, data=None, dataref=name, rawbody=None, rawbase64=None, rawheaders=None))
 
     async def _choose_of_tenant(
-        self, page: "_Page", endpoints: Sequence[model.Endpoint], after: str, type_: str, view: jsontext.JsonObject
+        self,
+        page: "_Page",
+        endpoints: Sequence[model.Endpoint],
+        after_endpoint: str,
+        type_: str,
+        view: jsontext.JsonObject,
     ) -> None:
-        """Put the tenant's endpoints behind `after` on the page, as long as there is room."""
+        """Put the tenant's endpoints behind `after_endpoint` on the page, as long as there is room.
+
+        All of them are looked at here, so a notice of one that was not published in time is published, too.
+        """
         now = asyncio.get_running_loop().time
         turn_ends_at = now() + TURN_SECONDS
         for endpoint in endpoints:
             if endpoint.notices and endpoint.notices[0][1] < self._clock.now() - LATE_SECONDS:
                 await self._subscribers.notices.publish(endpoint)
             page.known += 1
-            if not self._subscribers.is_ready(endpoint) or endpoint.id <= after:
+            if not self._subscribers.is_ready(endpoint) or endpoint.id <= after_endpoint:
                 continue
             page.ready += 1
             if page.is_full:
@@ -205,16 +217,34 @@ class FanOut:
             await self._subscribers.bus.publish(ports.DELIVERIES, [next_page])
 
 
+class _Place(NamedTuple):
+    """The place of an endpoint in the order in which a fan-out reaches them: by tenants, then by ids.
+
+    A delivery has the place at which the page before ended in `after`, as `<tenant>:<endpoint>`.
+    """
+
+    tenant: str
+    endpoint: str
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        tenant, _, endpoint = text.partition(SEPARATOR)
+        return cls(tenant, endpoint)
+
+    def __str__(self) -> str:
+        return f"{self.tenant}{SEPARATOR}{self.endpoint}"
+
+
 class _Page:
     """The endpoints of one fan-out, in the order of tenants and ids.
 
-    after   the last endpoint of the page before, as `<tenant>:<endpoint>`; empty for the first page
+    after   the last endpoint of the page before; both of its parts are empty for the first page
     chosen  the endpoints that get the event
     known   the number of endpoints that were looked at
     ready   the number of those that are enabled and verified
     """
 
-    def __init__(self, after: str) -> None:
+    def __init__(self, after: _Place) -> None:
         self.after = after
         self.chosen: list[EndpointName] = []
         self.known = 0
@@ -229,6 +259,10 @@ class _Page:
         return f"of the tenant's {_endpoints_text(self.ready)}, none takes the type {type_!r} with this data"
 
     @property
+    def is_first(self) -> bool:
+        return not self.after.tenant
+
+    @property
     def is_full(self) -> bool:
         return len(self.chosen) >= MAX_PAGE
 
@@ -236,7 +270,8 @@ class _Page:
 def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> ports.BusMessage:
     """Return the delivery of the same event to the endpoints that come after the page."""
     last = page.chosen[-1]
-    following = Delivery(delivery.event, delivery.route, delivery.destination, after=f"{last.tenant}:{last.endpoint}")
+    after = str(_Place(last.tenant, last.endpoint))
+    following = Delivery(delivery.event, delivery.route, delivery.destination, after=after)
     return delivery_message(following, event_json(following.event), time, attributes)
 
 

@@ -4,9 +4,15 @@ SQLAlchemy writes the statements from the names in the settings alone. The drive
 so no value is ever part of a statement. Many rows are written in one transaction, in the calling thread. If one of them
 makes it fail, each half of the rows is written by itself.
 
-A unique index over the row's key is required. Without it, rows would be there twice. PostgreSQL and SQLite get the
-columns of the index in each statement, and reject the statement if there is no such index. MySQL uses any unique index
-that a row collides with, so its indexes are read before rows are written.
+The setting `key` decides what becomes of a row:
+
+    with `key`     the columns in `key` identify the row. A row that is there with the same values is replaced
+    without `key`  the delivery's id identifies the row, which has it in a column of its own. A row that is there stays
+
+In the code, `unique` are the names of the columns that identify a row, and `Row.key` are their values. A unique index
+over these columns is required. Without it, rows would be there twice. PostgreSQL and SQLite get the columns in each
+statement, and reject the statement if there is no such index. MySQL uses any unique index that a row collides with, so
+its indexes are read before rows are written.
 """
 
 import math
@@ -224,6 +230,7 @@ class IndexFault(NamedTuple):
 def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | None:
     """Return the problem with the table's unique indexes; None if there is none, or if there is no table.
 
+    `Database` asks it of MySQL only, because the others reject a statement themselves; `hookchain doctor`, of all.
     Raises DBAPIError. MySQL also raises it if there is no table.
     """
     key = frozenset(name.lower() for name in settings.unique)
@@ -285,7 +292,7 @@ class LostConnection:
     is_unknown: bool
 
     @property
-    def outcome(self) -> Fault | Unknown:
+    def result(self) -> Fault | Unknown:
         """Return the result of the rows if they are not written again."""
         if not self.is_unknown:
             return self.fault
@@ -328,7 +335,8 @@ class Database:
     def _write(self, rows: Sequence[Row], deadline: float) -> list[Outcome]:
         """Do what `write` does, until `deadline`, a time of the monotonic clock."""
         result = self._write_together(rows, deadline)
-        if not isinstance(result, Fault) or not result.spares_other_rows or len(rows) == 1:
+        may_split = isinstance(result, Fault) and result.spares_other_rows and len(rows) > 1
+        if not may_split:
             return _outcomes(result, len(rows))
         outcomes: list[Outcome] = []
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
@@ -342,7 +350,7 @@ class Database:
         if isinstance(result, Fault) and result.kind == "no_table" and self._settings.create:
             result = self._write_into_new_table(rows)
         if isinstance(result, LostConnection):
-            result = self._write_after_loss(rows, result) if time.monotonic() < deadline else result.outcome
+            result = self._write_after_loss(rows, result) if time.monotonic() < deadline else result.result
         if isinstance(result, Fault) and result.kind == "repeat" and len(rows) == 1 and not self._settings.key:
             return [Delivered(THERE)] if self._is_there(rows[0]) else result
         return result
@@ -355,10 +363,10 @@ class Database:
         self._engine.dispose()
         result = self._write_once([replace(row, is_retry=True) for row in rows])
         if isinstance(result, LostConnection):
-            result = result.outcome
-        # The second try says nothing about the rows, so what the first one did stays unknown.
-        if lost.is_unknown and isinstance(result, Fault) and not result.concerns_row:
-            return lost.outcome
+            result = result.result
+        has_learnt_nothing = isinstance(result, Fault) and not result.concerns_row
+        if lost.is_unknown and has_learnt_nothing:  # what the first try did stays unknown
+            return lost.result
         return result
 
     def _write_into_new_table(self, rows: Sequence[Row]) -> WriteResult:
@@ -370,7 +378,7 @@ class Database:
             creation_fault = fault_of(error, self._driver)
         result = self._write_once(rows)
         if isinstance(result, LostConnection):
-            return result.outcome
+            return result.result
         is_missing = isinstance(result, Fault) and result.kind == "no_table"
         if creation_fault is None or not is_missing:
             return result
@@ -402,7 +410,7 @@ class Database:
         except DRIVER_ERRORS as error:
             fault = fault_of(error, self._driver)
             if fault.kind == "no_table" and self._driver == "mysql":
-                self._verified_until = 0.0
+                self._verified_until = 0.0  # the table that is made next may have other indexes
             return LostConnection(fault, transaction.is_sent) if fault.kind == "connection" else fault
 
 
@@ -422,7 +430,7 @@ def _invalidated_on_error(connection: sa.Connection, transaction: "_Transaction"
 
 
 class _Transaction:
-    """One transaction. A single statement needs no BEGIN and no COMMIT: it commits by itself.
+    """One transaction. A single statement needs no BEGIN and no COMMIT: engines are in autocommit mode (place.py).
 
     is_open  BEGIN was sent, and nothing is committed yet
     is_sent  the statement that commits was sent, so the rows may have been written
@@ -463,6 +471,7 @@ class _Transaction:
             self.is_sent = True
             connection.exec_driver_sql("COMMIT")
             self.is_open = False
+        # MySQL may count an older row as written, too.
         is_older = self._settings.newer_by is not None and len(self._rows) == 1 and written == 0
         return [Delivered(NEWER if is_older else UPSERTED)] * len(self._rows)
 

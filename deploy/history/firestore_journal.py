@@ -1,9 +1,7 @@
 """The read side of the journal on Firestore: events, dead letters, and the plots over both.
 
-Each query is over one field's own index. Before the first read, what a version before 2026-11-26 wrote is rewritten:
-such an event has its `seq` in a field of its own, and such a delivery its `created`, both as numbers, which today's
-queries do not find. Its attempts are in a collection of their own. A document that another process changes meanwhile is
-found again. Remove this once no such document can be left: they expire.
+Each query is over one field's own index. Documents of an earlier version, which these queries do not find, are
+rewritten before the first read.
 """
 
 import asyncio
@@ -12,23 +10,41 @@ from itertools import chain
 from typing import Final, Literal
 
 from deploy.history import cloud_journal, journal_view
+from deploy.history.firestore_upgrade import upgrade
 from shared.batching import batches
-from shared.cloud import earlier_words, shards
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, begins_with, document_id, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
-from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of, upgraded_document
+from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
-from shared.journal import KEPT, AttemptEntry
+from shared.journal import KEPT
 from shared.jsontext import JsonObject, to_json
 
 NAMES_AT_ONCE: Final = 300
+"""The events that one call reads without their documents."""
 BODIES_AT_ONCE: Final = 30
 """Each of 200 KiB at most, above which it rests in a blob."""
+MAX_COUNTED: Final = 10_000
+"""The kept dead letters that are counted at most."""
+MAX_ANSWER_BYTES: Final = 6_000_000
+"""The most bytes of messages in one answer. In base64, they are a third longer."""
+FIRST_SEQ: Final = 0
+LAST_SEQ: Final = 2**53 - 1
+MAX_OF_EVENT: Final = 1_000
+"""The deliveries, and the dead letters, that are read for the state of an event, on average over a query's events."""
+WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
+"""The fields of a dead letter without its message."""
+WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
+"""The fields of an event without its body."""
 
 
 class FirestoreJournalReader(cloud_journal.CloudJournal):
+    """The journal on Firestore. CloudJournal says what the methods that it calls return.
+
+    The name of an event's document, `document_id` of its id, is the key that CloudJournal passes to `_documents`.
+    """
+
     def __init__(self, store: firestore.Firestore, blobs: cloud_journal.BlobPort) -> None:
         super().__init__([store, blobs], lambda: upgrade(store))
         self._store = store
@@ -53,7 +69,8 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         matching = [
             each for each in events if cloud_journal.matches_query(query, each.entry["source"], each.entry["type"])
         ]
-        return cloud_journal.Chunk(matching, None if len(events) < count else int(str(events[-1].entry["seq"])))
+        is_last = len(events) < count
+        return cloud_journal.Chunk(matching, before=None if is_last else int(str(events[-1].entry["seq"])))
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Read as many at a time as an answer can hold and a call can read in its time."""
@@ -85,10 +102,10 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         found: set[str] = set()
         for some in batches([*names], NAMES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("entry",))
-            whole = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
-            others = [name for name in some if name not in whole]
-            whole |= (await self._store.get(BODIES, others, (EXPIRE_AT,)) if others else {}).keys()
-            found |= {names[name] for name in whole}
+            with_own = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
+            others = [name for name in some if name not in with_own]
+            bodies = await self._store.get(BODIES, others, (EXPIRE_AT,)) if others else {}
+            found |= {names[name] for name in (*with_own, *bodies)}
         return frozenset(found)
 
     @cloud_journal.on_own_loop
@@ -137,15 +154,16 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         await self._store.commit([Write(BODIES, name, None)])
 
     async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
-        queries: list[JsonObject] = []
+        row_queries: list[JsonObject] = []
+        letter_queries: list[JsonObject] = []
         for group in batches(ids, firestore.MAX_IDS_IN_QUERY):
             where = [Where("event_id", "IN", list(group))]
             limit = len(group) * MAX_OF_EVENT
-            queries.append(query_document(LEDGER, where, limit=limit, select=("row",)))
-            queries.append(query_document(DEAD_LETTERS, where, limit=limit, select=("event_id", "state")))
-        answers = await asyncio.gather(*(self._store.query(query) for query in queries))
-        rows = [row_of(each.fields) for each in chain.from_iterable(answers[::2])]
-        letters = [each.fields for each in chain.from_iterable(answers[1::2])]
+            row_queries.append(query_document(LEDGER, where, limit=limit, select=("row",)))
+            letter_queries.append(query_document(DEAD_LETTERS, where, limit=limit, select=("event_id", "state")))
+        found_rows, found_letters = await asyncio.gather(self._query_all(row_queries), self._query_all(letter_queries))
+        rows = [row_of(each.fields) for each in found_rows]
+        letters = [each.fields for each in found_letters]
         return cloud_journal.States(
             cloud_journal.grouped(
                 (row.event_id, state)
@@ -155,15 +173,18 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             cloud_journal.grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
 
+    async def _query_all(self, queries: Sequence[JsonObject]) -> list[firestore.Document]:
+        return [*chain.from_iterable(await asyncio.gather(*map(self._store.query, queries)))]
+
     @cloud_journal.on_own_loop
     async def dead_letters(
         self, limit: int, *, state: str | None = KEPT, before: int | None = None
     ) -> tuple[journal_view.DeadLetterRow, ...]:
         """Return dead letters, newest first."""
-        end = LAST if before is None else before
-        where = _between("seq", FIRST, end)
+        end = LAST_SEQ if before is None else before
+        where = _between("seq", FIRST_SEQ, end)
         if state is not None:
-            where = _between("by_state", keyed(state, FIRST), keyed(state, end))
+            where = _between("by_state", keyed(state, FIRST_SEQ), keyed(state, end))
         query = query_document(
             DEAD_LETTERS, where, order_by=where[0].field, descending=True, limit=limit, select=WITHOUT_MESSAGE
         )
@@ -181,7 +202,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
-        where = _between("by_state", keyed(KEPT, FIRST), keyed(KEPT, LAST))
+        where = _between("by_state", keyed(KEPT, FIRST_SEQ), keyed(KEPT, LAST_SEQ))
         return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
     async def _mark(self, letter_id: str, state: str) -> bool:
@@ -230,7 +251,11 @@ def _stored(document: firestore.Document) -> cloud_journal.StoredEvent:
 
 
 def chunk_size(query: journal_view.EventQuery) -> int:
-    """Return how many events to read at once: no more than the query's limit if the index alone finds them."""
+    """Return how many events to read at once.
+
+    If the index finds exactly what the query asks for, that is its limit and one more. Otherwise the events that are
+    read are searched, so each read is as large as possible.
+    """
     is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
     return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
 
@@ -240,15 +265,6 @@ def _text_of(body: Fields) -> str:
     return document.decode() if isinstance(document, bytes) else ""
 
 
-FIRST: Final = 0
-LAST: Final = 2**53 - 1
-MAX_OF_EVENT: Final = 1_000
-WITHOUT_MESSAGE: Final = ("seq", "state", "entry", "message_blob")
-"""The fields of a dead letter without its message."""
-WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
-"""The fields of an event without its body."""
-
-
 async def read_events(
     store: firestore.Firestore, query: journal_view.EventQuery, before: int | None, limit: int
 ) -> list[firestore.Document]:
@@ -256,8 +272,8 @@ async def read_events(
 
     The caller applies the other conditions of the query.
     """
-    low = FIRST if query.since is None else first_seq(query.since)
-    high = LAST if query.until is None else first_seq(query.until + 0.001)
+    low = FIRST_SEQ if query.since is None else first_seq(query.since)
+    high = LAST_SEQ if query.until is None else first_seq(query.until + 0.001)
     high = high if before is None else min(high, before)
     if query.source:
         field, prefix = "by_source", f"{query.source[:MAX_TEXT]}/"
@@ -280,12 +296,6 @@ def letters_query(event_id: str) -> JsonObject:
     return query_document(DEAD_LETTERS, where, limit=journal_view.MAX_LETTERS_OF_EVENT, select=WITHOUT_MESSAGE)
 
 
-MAX_ANSWER_BYTES: Final = 6_000_000
-"""The most bytes of messages in one answer. In base64, they are a third longer."""
-MAX_COUNTED: Final = 10_000
-AT_ONCE: Final = 25
-
-
 def _groups(documents: Sequence[firestore.Document]) -> Iterator[list[str]]:
     """Yield lists of ids, of which each has messages for which one answer has room."""
     names: list[str] = []
@@ -299,60 +309,3 @@ def _groups(documents: Sequence[firestore.Document]) -> Iterator[list[str]]:
         size += length
     if names:
         yield names
-
-
-ATTEMPTS: Final = "attempts"
-PAGE: Final = 100
-
-
-async def upgrade(store: firestore.Firestore) -> None:
-    """Rewrite the documents that an earlier version has written. Raises Temporary."""
-    while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
-        await _write(store, [_upgraded_event(each) for each in events])
-    while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *WHOLE))):
-        attempts = await _attempts(store, [str(each.fields["event_id"]) for each in rows])
-        await _write(store, [_upgraded_row(each, attempts) for each in rows])
-
-
-def _earlier_query(collection: str, field: str, select: Sequence[str]) -> JsonObject:
-    where = [Where(field, "GREATER_THAN_OR_EQUAL", 0)]
-    return query_document(collection, where, order_by=field, limit=PAGE, select=select)
-
-
-async def _write(store: firestore.Firestore, writes: Sequence[Write]) -> None:
-    for some in batches(writes, AT_ONCE):
-        await asyncio.gather(*(store.write_if(write) for write in some))
-
-
-def _upgraded_event(found: firestore.Document) -> Write:
-    entry = entry_of(found.fields)
-    shard = shards.shard_of(str(found.fields["id"]))
-    seq = int(str(found.fields["seq"]))
-    fields: Fields = {
-        "seq": None,
-        "listed": firestore.sharded("", shard, seq),
-        "by_source": firestore.sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
-        "by_type": firestore.sharded(f"{str(entry['type'])[:MAX_TEXT]}/", shard, seq),
-        # Its document is in a collection of its own, unless today's version has seen the event again.
-        "entry": to_json({"has_document": False, **entry, "seq": seq}),
-    }
-    return Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
-
-
-def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -> Write:
-    row = row_of(found.fields)
-    own = tuple(sorted((each for each in attempts if each.delivery_id == row.key), key=lambda each: each.started_at))
-    return upgraded_document(row._replace(attempts=row.attempts or own), found.version)
-
-
-async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
-    found: list[AttemptEntry] = []
-    for ids in batches([*dict.fromkeys(event_ids)], firestore.MAX_IDS_IN_QUERY):
-        documents = await store.query(query_document(ATTEMPTS, [Where("event_id", "IN", list(ids))], limit=PAGE * PAGE))
-        found += [_attempt_of(each.fields) for each in documents]
-    return found
-
-
-def _attempt_of(fields: Fields) -> AttemptEntry:
-    attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
-    return attempt._replace(outcome=earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))

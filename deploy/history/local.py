@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.config import running_dev
 from deploy.config.probe import silent_processes
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
-from deploy.history import audit, journal_view, local_journal
+from deploy.history import audit, journal_view, local_erasure, local_journal
 from deploy.history.cloud_journal import closing as closing_port
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
 from shared import jsontext, store_ports
@@ -59,7 +59,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             transform_slice=partial(read_slice, folder, "transform"),
             receive_slice=partial(read_slice, folder, "receive"),
             beyond_reach=BEYOND_REACH,
-            rewrite_files=partial(local_journal.rewrite_files, folder),
+            rewrite_files=partial(local_erasure.rewrite_files, folder),
             lists_accepted=read_aws_environ(folder) is None,
             troubles=lambda: tuple(_troubles(folder)),
         )

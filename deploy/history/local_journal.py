@@ -1,22 +1,17 @@
-"""The local journal, for the page and the commands: reading, erasure, retention. Synchronous: call it in a thread."""
+"""The local journal, for the page and the commands. Synchronous: call it in a thread."""
 
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from deploy.history import journal_view, local_search
-from deploy.history.stored_messages import dataref_of
+from deploy.history import journal_view, local_erasure, local_search
 from shared import delivery, journal, jsontext, ledger_rules
 from shared.cloud.local import database
-from shared.cloud.local.journal import FILE_NAME, open_journal, update_status, write_entries
-from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
-from shared.cloud.local.ledger_rows import open_ledger
-from shared.retention import Retention
+from shared.cloud.local.journal import open_journal, update_status
 
 _REQUESTS: Final = (
     "SELECT at, method, status, source, code, event_id, type, detail, bytes, duration_ms, seq FROM requests"
@@ -28,6 +23,8 @@ _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
     " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
 )
+OPEN_STATUSES: Final = "'delivering', 'waiting', 'retry_scheduled', 'held'"
+"""The statuses of an event with unfinished deliveries. An event that is only `received` has no deliveries yet."""
 _BODY_OF: Final = "FROM bodies JOIN events ON events.seq = event_seq WHERE events.id = ?"
 _BEGINNING: Final = {
     table: f"SELECT id FROM {table}"  # noqa: S608 either name stands here
@@ -47,12 +44,14 @@ _ATTEMPT_COUNTS: Final = f"""
 SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
 FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{delivery.ROUTE_ITSELF}' GROUP BY 1
 """  # noqa: S608 our own text
-# A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
+# The first attempt of a delivery has the number 1, no attempt before it, and no replay as its cause: a replay begins
+# again with number 1.
 _FIRSTS: Final = """
 firsts AS (SELECT min(seq) AS seq FROM attempts
     WHERE event_id IN (SELECT event_id FROM chosen) AND attempt_number > 0 GROUP BY event_id, delivery_id)
 """
-# A replay can also make a delivery that was not there before. CASE does not read the body unless the time asks for it.
+# A replay can also make a delivery that was not there before. The surrounding query has the attempt's `started_at` and
+# the event's columns. CASE does not read the body unless the time asks for it.
 _IS_REPLAYED: Final = f"""
 CASE WHEN routed_at > received_at + {journal_view.REPLAYED_SECONDS} AND started_at >= routed_at
     THEN coalesce((SELECT passes FROM bodies WHERE event_seq = events.seq), 1) > 1 ELSE 0 END
@@ -75,7 +74,10 @@ FROM chosen JOIN events ON events.id = event_id WHERE chosen.seq IN (SELECT seq 
 
 
 class JournalReader:
-    """The journal of this machine. If its file does not exist, it is created, so the journal is empty."""
+    """The journal of this machine. If its file does not exist, it is created, so the journal is empty.
+
+    What a command or the page changes is written by a connection of its own, so `version` changes with it.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -142,7 +144,7 @@ class JournalReader:
         """Return `seq` and id of the events with unfinished deliveries, oldest first unless `newest_first`."""
         order = "seq DESC" if newest_first else "seq"
         return self._connection.execute(
-            "SELECT seq, id FROM events WHERE status IN ('delivering', 'waiting', 'retry_scheduled', 'held')"  # noqa: S608
+            f"SELECT seq, id FROM events WHERE status IN ({OPEN_STATUSES})"  # noqa: S608 our own text
             f" AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY {order} LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()
@@ -189,10 +191,11 @@ class JournalReader:
     def erase(self, event_ids: Sequence[str]) -> None:
         """Erase the content of the events, and drop the search index, which cannot forget single events."""
         with closing(open_journal(self._path)) as connection:
-            erase_events(connection, event_ids, time.time())
+            local_erasure.erase_events(connection, event_ids, time.time())
         local_search.drop_index(self._connection)
 
     def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
+        """Return how many attempts of these deliveries (event, delivery) have an answer or a reason to erase."""
         return sum(
             1
             for event_id, delivery_id in deliveries
@@ -262,153 +265,3 @@ class JournalReader:
         return tuple(
             journal_view.DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters)
         )
-
-
-# Erasure
-
-
-DATABASES: Final = "*.db"
-NO_ATTEMPT: Final = 0
-_OPEN: Final = frozenset({"retry_scheduled", "unknown", "held"})
-_LAST_OUTCOMES: Final = (
-    "SELECT delivery_id, route, destination, outcome, max(seq) FROM attempts WHERE event_id = ? GROUP BY delivery_id"
-)
-_STATEMENTS: Final = (
-    "UPDATE events SET subject = '', actor = '' WHERE id = :id",
-    # A second pass of transform keeps the empty document, and what is not NULL.
-    "UPDATE bodies SET document = '' WHERE event_seq = (SELECT seq FROM events WHERE id = :id)",
-    "UPDATE attempts SET reason = '', answer = '' WHERE event_id = :id",
-    "UPDATE dead_letters SET message = x'', reason = '', state = :state WHERE event_id = :id",
-)
-
-
-def erase_events(connection: sqlite3.Connection, event_ids: Sequence[str], now: float) -> None:
-    """Erase the events as JournalView.erase does. A pending delivery becomes a failed one, as in the ledger."""
-    for event_id in event_ids:
-        with database.transaction(connection):
-            for statement in _STATEMENTS:
-                connection.execute(statement, {"id": event_id, "state": journal_view.DROPPED})
-            write_entries(connection, list(_ends(connection, event_id, now)))
-
-
-def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator[journal.AttemptEntry]:
-    """Yield an entry without an attempt for each delivery that was pending or held."""
-    for delivery_id, route, destination, outcome, _ in connection.execute(_LAST_OUTCOMES, (event_id,)).fetchall():
-        if outcome in _OPEN:
-            yield journal.AttemptEntry(
-                delivery_id,
-                event_id,
-                route,
-                destination,
-                NO_ATTEMPT,
-                now,
-                now,
-                outcome="failed",
-                reason=ledger_rules.FORGOTTEN,
-            )
-
-
-def rewrite_files(folder: Path, busy_seconds: float = database.BUSY_SECONDS) -> list[str]:
-    """Rewrite each SQLite file, because deleted data stays in its free pages and its log until then.
-
-    Return the files that could not be rewritten, with the reasons. The functions may run meanwhile.
-    """
-    return [fault for path in sorted(folder.glob(DATABASES)) for fault in _rewrite(path, busy_seconds)]
-
-
-def _rewrite(path: Path, busy_seconds: float) -> Iterator[str]:
-    """Rewrite the file, and yield the reason if that was not possible."""
-    try:
-        with closing(sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)) as connection:
-            connection.execute("VACUUM")
-            is_blocked, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error as error:
-        yield f"{path.name}: {'another process uses it' if database.is_busy(error) else error}"
-        return
-    if is_blocked:
-        yield f"{path.name}-wal: another process reads it"
-
-
-# Retention: what is past it is deleted in small transactions, so that no writer waits long.
-
-CHUNK: Final = 500
-
-
-# An event keeps its body until its deliveries are final, because a retry may need it.
-_OLD_BODIES: Final = """
-UPDATE bodies SET document = '' WHERE seq IN (
-    SELECT bodies.seq FROM bodies JOIN events ON events.seq = event_seq
-    WHERE received_at < ? AND document <> '' AND
-        status NOT IN ('received', 'delivering', 'waiting', 'retry_scheduled', 'held') LIMIT ?)
-"""
-_OLD_EVENTS: Final = """
-DELETE FROM events WHERE seq IN (
-    SELECT seq FROM events
-    WHERE received_at < ? AND status NOT IN ('received', 'delivering', 'waiting', 'retry_scheduled', 'held') LIMIT ?)
-RETURNING seq, id
-"""
-_OLD_DEAD_LETTERS: Final = "DELETE FROM dead_letters WHERE seq IN (SELECT seq FROM dead_letters WHERE at < ? LIMIT ?)"
-_OLD_REQUESTS: Final = "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE at < ? LIMIT ?)"
-_LETTERS_WITH_BLOBS: Final = "SELECT message FROM dead_letters WHERE instr(message, CAST('dataref' AS BLOB)) > 0"
-# The ledger has no message of a final delivery, and none yet of a first attempt, whose blob is new.
-_DELIVERIES_WITH_BLOBS: Final = (
-    "SELECT message FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered')"
-    " AND instr(message, CAST('dataref' AS BLOB)) > 0"
-)
-
-
-def purge_journal(path: Path, now: float, retention: Retention) -> None:
-    with closing(open_journal(path)) as connection:
-        removed = _purge_events(connection, now - retention.events_seconds)
-        removed += _repeat(connection, _OLD_BODIES, now - retention.bodies_seconds)
-        _repeat(connection, _OLD_DEAD_LETTERS, now - retention.dead_letters_seconds)
-        _repeat(connection, _OLD_REQUESTS, now - retention.events_seconds)
-        (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
-        if removed > left:  # nothing can be deleted from the search index, so it is built again
-            local_search.attach_index(connection, path.parent)
-            local_search.drop_index(connection)
-
-
-def needed_blobs(folder: Path) -> frozenset[str]:
-    """Return the names of the blobs that deliveries need until they are final, and dead letters, however old they are.
-
-    Raises sqlite3.Error, OSError and Temporary.
-    """
-    with closing(open_journal(folder / FILE_NAME)) as journal, closing(open_ledger(folder / LEDGER_FILE)) as ledger:
-        messages = [*journal.execute(_LETTERS_WITH_BLOBS), *ledger.execute(_DELIVERIES_WITH_BLOBS)]
-    names = (dataref_of(message) for (message,) in messages)
-    return frozenset(name for name in names if name is not None)
-
-
-def newest_at(folder: Path) -> float | None:
-    """Return when the newest row of the journal or of the ledger was written, or None without rows."""
-    columns = {"events": "received_at", "requests": "at", "dead_letters": "at"}
-    with closing(open_journal(folder / FILE_NAME)) as journal, closing(open_ledger(folder / LEDGER_FILE)) as ledger:
-        newest = [
-            journal.execute(f"SELECT {column} FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608 above
-            for table, column in columns.items()
-        ]
-        newest.append(ledger.execute("SELECT created_at FROM deliveries ORDER BY id DESC LIMIT 1").fetchone())
-    return max((row[0] for row in newest if row), default=None)
-
-
-def _repeat(connection: sqlite3.Connection, statement: str, before: float) -> int:
-    total = 0
-    while True:
-        with database.transaction(connection):
-            count = connection.execute(statement, (before, CHUNK)).rowcount
-        total += count
-        if count < CHUNK:
-            return total
-
-
-def _purge_events(connection: sqlite3.Connection, before: float) -> int:
-    total = 0
-    while True:
-        with database.transaction(connection):
-            purged = connection.execute(_OLD_EVENTS, (before, CHUNK)).fetchall()
-            connection.executemany("DELETE FROM bodies WHERE event_seq = ?", [(seq,) for seq, _ in purged])
-            connection.executemany("DELETE FROM attempts WHERE event_id = ?", [(event_id,) for _, event_id in purged])
-        total += len(purged)
-        if len(purged) < CHUNK:
-            return total

@@ -25,7 +25,7 @@ from deploy.dev.supervisor.reloader import Reloader
 from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
 from deploy.dev.supervisor.supervisor import FindWarnings, Supervisor, Work
-from deploy.history.local_journal import needed_blobs, newest_at, purge_journal
+from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
 from shared import errors, jsontext, settings
 from shared.cloud.local import blobs, database, documents, journal, ledger
 from shared.delivery import REMEMBERED_SECONDS

@@ -19,7 +19,7 @@ from deploy.cli.mcp_tools import MAX_LINE_CHARACTERS, PLAN_SECONDS, RUNS, plan_r
 from deploy.cli.pause import act_on_destination, pause_destination
 from deploy.config.compiler import compile_file
 from deploy.history.journal_view import STATUSES
-from deploy.history.local_journal import erase_events
+from deploy.history.local_erasure import erase_events
 from deploy.platforms.choice import TARGET_OPTIONS
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.event import Event

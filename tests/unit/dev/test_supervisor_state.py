@@ -18,8 +18,9 @@ from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.served_configuration import write_slices
 from deploy.dev.supervisor.start import purge_deliveries, purge_state
 from deploy.dev.supervisor.state_folder import locked, require_known_files, set_aside_damaged
-from deploy.history.local_journal import JournalReader, newest_at
+from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
+from deploy.history.local_retention import newest_at
 from deploy.terminal.command_line import CommandError
 from shared.cloud.local.blobs import LocalBlobs
 from shared.cloud.local.database import VERSIONS, transaction

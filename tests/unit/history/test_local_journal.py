@@ -17,8 +17,9 @@ from deploy.history import local_search
 from deploy.history.documents import request_document
 from deploy.history.journal_view import EventPage, EventQuery, EventSummary, search_words
 from deploy.history.local import open_local_state
-from deploy.history.local_journal import JournalReader, purge_journal
+from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
+from deploy.history.local_retention import purge_journal
 from deploy.history.local_search import match_expression
 from deploy.history.source_health import Outside, read_facts
 from deploy.history.state import StateFault

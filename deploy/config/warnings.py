@@ -15,7 +15,7 @@ from deploy.config.configuration import Configuration
 from deploy.config.expression_warnings import comparison_texts, keyword_texts, template_texts
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.alerts import alert_destinations
-from deploy.config.sections.auth import Auth, LinkAuth, PathAuth, QueryAuth
+from deploy.config.sections.auth import SIGNING_A_TIME, Auth, LinkAuth, PathAuth, QueryAuth
 from deploy.config.sections.bus_source import BusSourceConfig
 from deploy.config.sections.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.sections.destination import DestinationConfig
@@ -157,8 +157,9 @@ def provider_texts(source: SourceConfig, default_url: str | None) -> Iterator[st
 
 def _signs_time(scheme: Auth) -> bool:
     """Return whether the age of a request is compared with the tolerance."""
-    has_age = scheme.scheme in {"standard-webhooks", "contentful", "aws-sns", "paypal"}
-    return has_age or bool(getattr(scheme, "timestamp", None) or getattr(scheme, "max_age", None))
+    return scheme.scheme in SIGNING_A_TIME or bool(
+        getattr(scheme, "timestamp", None) or getattr(scheme, "max_age", None)
+    )
 
 
 def auth_texts(scheme: Auth) -> Iterator[str]:

@@ -159,7 +159,7 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     declared = events.declared_example(transform, name, slices.get("subscribe", {}).get("event_types"))
     event_type = declared[0] if declared else events.routed_type(transform, name)
     source = sources[name]
-    event = events.make_first_event(
+    event = events.make_event_without_id(
         source, event_type, declared[1] if declared else events.fitting_data(slices, name, event_type)
     )
     if sample:

@@ -22,7 +22,7 @@ from shared.subscribers.schema_example import example_of
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}
 """By the name of a format, which is also the extension of its files."""
-EVENT: Final[Mapping[str, Json]] = {
+DEFAULT_DATA: Final[Mapping[str, Json]] = {
     "customerName": "Chuck U Farley",
     "customerEmail": "chuckufarley@example.com",
     "plan": "free",
@@ -65,14 +65,19 @@ class MadeEvent:
         elif place == "query":
             self.query[rest] = value
         elif place == "data" and isinstance(self.data, dict):
-            inner = self.data
-            *folders, name = rest.split(".")
-            for folder in folders:
-                deeper = inner.setdefault(folder, {})
-                if not isinstance(deeper, dict):
-                    return
-                inner = deeper
-            inner[name] = value
+            *parents, name = rest.split(".")
+            if (parent := _object_at(self.data, parents)) is not None:
+                parent[name] = value
+
+
+def _object_at(data: JsonObject, path: Sequence[str]) -> JsonObject | None:
+    """Return the object at the path, with new objects where nothing is; None if something else is on the way."""
+    for name in path:
+        inner = data.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return None
+        data = inner
+    return data
 
 
 def may_have(schema: Json, name: str) -> bool:
@@ -84,8 +89,8 @@ def may_have(schema: Json, name: str) -> bool:
     return is_described or schema.get("additionalProperties", True) is not False
 
 
-def make_first_event(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:
-    """Return an event with that data, whose id is not set: it can be sent again as another event."""
+def make_event_without_id(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:
+    """Return an event with that data. Its id is not set, so each time that it is sent, it is another event."""
     location = first_location(source.get("type"))
     if location is None and may_have(source.get("schema"), "event"):
         location = "data.event"
@@ -97,7 +102,7 @@ def make_first_event(source: JsonObject, event_type: str, data: Mapping[str, Jso
     return event
 
 
-def make_example_event(source: JsonObject, event_type: str, data: Mapping[str, Json] = EVENT) -> MadeEvent:
+def make_example_event(source: JsonObject, event_type: str, data: Mapping[str, Json] = DEFAULT_DATA) -> MadeEvent:
     """Return an event for a person to send, without a mark."""
     return _make_event(source, event_type, data, "example-1")
 
@@ -109,7 +114,7 @@ def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent
 
 def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], identity: str) -> MadeEvent:
     """Return the event with its id where the source reads it, if it reads it at a plain place."""
-    event = make_first_event(source, event_type, data)
+    event = make_event_without_id(source, event_type, data)
     if location := first_location(source.get("id")):
         event.put(location, identity)
     return event
@@ -118,7 +123,7 @@ def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], i
 def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
     """Return a sample of the provider, of one of the types if there is one; None if it has no sample.
 
-    `mark` ends in hexadecimal digits after a dash, 12 or more, from which the ids in the sample are made.
+    `mark` ends in a dash and 12 or more hexadecimal digits, from which the ids in the sample are made.
     """
     names = sample_names(provider)
     matching = [name for name in names if may_match(types, name)]
@@ -130,9 +135,10 @@ def make_provider_event(provider: str, types: Sequence[str], mark: str, now: flo
 
 
 def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str | None) -> MadeEvent:
-    """Return the file's body unchanged, except that in JSON the event's id is `mark`. Raises CommandError.
+    """Return an event with the file's body, and with `mark` as its id if the source reads that elsewhere or in JSON.
 
-    The type is written only into a header or the query, because in the body the file has its own.
+    Any other body keeps its own id, and is sent unchanged. The type is written only into a header or the query, because
+    in the body the file has its own. Raises CommandError.
     """
     try:
         content = path.read_bytes()
@@ -142,11 +148,11 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
     if format not in CONTENT_TYPES:
         raise CommandError(f"{path}: its extension must be one of {', '.join(CONTENT_TYPES)}")
     event = MadeEvent(content, format, page_headers(source))
-    location, type_location = first_location(source.get("id")), first_location(source.get("type"))
-    if location and location.startswith("data.") and format == "json":
+    id_location, type_location = first_location(source.get("id")), first_location(source.get("type"))
+    if id_location and id_location.startswith("data.") and format == "json":
         event.data = _json_object(path, content)
-    if location and (isinstance(event.data, dict) or not location.startswith("data.")):
-        event.put(location, mark)
+    if id_location:
+        event.put(id_location, mark)
     if event_type and type_location and not type_location.startswith("data."):
         event.put(type_location, event_type)
     return event
@@ -187,7 +193,12 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
 def first_location(location: Json) -> str | None:
     """Return the first of one or several locations; None if all are expressions, at which nothing can be put."""
     listed = location if isinstance(location, list) else [location]
-    return next((each for each in listed if isinstance(each, str) and "." in each and " if " not in each), None)
+    return next((each for each in listed if isinstance(each, str) and _is_place(each)), None)
+
+
+def _is_place(location: str) -> bool:
+    """Return whether the location is a place such as `data.id`, and not an expression such as `data.id if data.new`."""
+    return "." in location and " if " not in location
 
 
 # Data that fits
@@ -209,7 +220,7 @@ _BY_NAME: Final[Mapping[str, Json]] = {
     "quantity": 3,
     "": "example",
 }
-"""By the end of a field's name, in any case; any other field is the last."""
+"""By the end of a field's name, in any case. The last end is empty, so it fits any other field."""
 _COLUMN_SCHEMAS: Final[Mapping[str | None, JsonObject]] = {
     "text": {"type": "string"},
     "integer": {"type": "integer"},
@@ -232,7 +243,7 @@ def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str)
     """
     schema = value_at(slices.get("receive", {}), "sources", source, "schema")
     described = example_of(schema, _BY_NAME) if isinstance(schema, dict) else None
-    data: JsonObject = described if isinstance(described, dict) else {**EVENT}
+    data: JsonObject = described if isinstance(described, dict) else {**DEFAULT_DATA}
     fields = dict(_fields(slices, source, event_type))
     for path in sorted(fields, key=len, reverse=True)[:MAX_FIELDS]:
         if schema is None or may_have(schema, path[0]):
@@ -274,11 +285,6 @@ def _parts(found: re.Match[str]) -> tuple[str, ...]:
 
 def _add(data: JsonObject, path: tuple[str, ...], value: Json) -> None:
     """Put the value at the path, unless something is there or on the way."""
-    *folders, name = path
-    inner = data
-    for folder in folders:
-        deeper = inner.setdefault(folder, {})
-        if not isinstance(deeper, dict):
-            return
-        inner = deeper
-    inner.setdefault(name, value)
+    *parents, name = path
+    if (parent := _object_at(data, parents)) is not None:
+        parent.setdefault(name, value)

@@ -1,6 +1,7 @@
 """The options of `hookchain send`: the secret and its scheme, and the event as fields, text, a file or standard input.
 
-A secret is never an argument, only its name.
+A secret is never an argument, only its name. It goes to another machine only if the user names it or a source: with
+neither, a URL elsewhere gets a request without authentication.
 """
 
 import argparse
@@ -58,7 +59,9 @@ def read_secret(name: str, environ: Mapping[str, str]) -> str:
 
 
 def choose_credentials(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
-    """Return what the options ask for, else what the source's configuration asks for. Raises ValueError."""
+    """Return the authentication by the first of these: a scheme that an option names, the source that --source names, a
+    secret that an option gives, the source in a URL of this machine. Raises ValueError.
+    """
     auth = _requested_auth(options)
     if auth is not None:
         return Credentials(options.url, _given_secret(options, environ, stdin), auth)
@@ -112,7 +115,10 @@ def _newest_value(text: str, which: str) -> str:
 
 
 def _with_given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
-    """Use the source's scheme on this machine, and elsewhere where the source's secret has the name given."""
+    """Use the given secret, by the scheme of the source in the URL if that is meant, else as `Credentials.auth` says.
+
+    The source is meant on this machine, and elsewhere if its secret has the name given.
+    """
     try:
         source = load_sources(options.config, environ).find(_source_name(options.url))
     except ConfigFaults as faults:
@@ -149,8 +155,8 @@ def _for_source(source: Source, options: argparse.Namespace, environ: Mapping[st
     entry = source.auth_entry(options.secret)
     if entry is None:
         return _unauthenticated(options.url, f"the source {source.name!r} needs none")
-    if entry["scheme"] in _TOKENS_IN_URL and url_with_token(options.url, source.name, entry, "") == options.url:
-        return Credentials(options.url)  # it has one already
+    if entry["scheme"] in _TOKENS_IN_URL and _has_token(options.url, source.name, entry):
+        return Credentials(options.url)
     is_given = options.secret is not None or options.secret_stdin
     secret = _given_secret(options, environ, stdin) if is_given else read_secret(str(entry["secret"]), environ)
     return _by_entry(source, entry, secret, options)
@@ -198,16 +204,21 @@ def client_auth(entry: JsonObject) -> Auth:
 
 def url_with_token(url: str, source: str, entry: JsonObject, token: str) -> str:
     """Return the URL with the token where `path` or `query` has it; a URL that has one already is unchanged."""
+    if _has_token(url, source, entry):
+        return url
     parts = urlsplit(url)
     if entry["scheme"] == "path":
-        path = parts.path.rstrip("/")
-        has_token = source in map(unquote, path.split("/")[:-1])
-        return url if has_token else parts._replace(path=f"{path}/{quote(token, safe='')}").geturl()
-    parameter = str(entry["parameter"])
-    if parameter in dict(parse_qsl(parts.query, keep_blank_values=True)):
-        return url
-    pair = f"{quote(parameter, safe='')}={quote(token, safe='')}"
+        return parts._replace(path=f"{parts.path.rstrip('/')}/{quote(token, safe='')}").geturl()
+    pair = f"{quote(str(entry['parameter']), safe='')}={quote(token, safe='')}"
     return parts._replace(query=f"{parts.query}&{pair}" if parts.query else pair).geturl()
+
+
+def _has_token(url: str, source: str, entry: JsonObject) -> bool:
+    """Return whether the URL has a token: after the source's name in the path, or as the parameter of the query."""
+    parts = urlsplit(url)
+    if entry["scheme"] == "path":
+        return source in map(unquote, parts.path.rstrip("/").split("/")[:-1])
+    return str(entry["parameter"]) in dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
 def _is_local(url: str) -> bool:
@@ -228,24 +239,25 @@ _FIRST_CHARACTERS: Final = {"{": "json", "[": "json", "<": "xml"}
 
 
 def read_body(options: argparse.Namespace, stdin: TextIO) -> "tuple[Json | bytes, str]":
-    """Return a value and the format to write it in, or bytes to send unchanged, which have the extra fields already.
+    """Return a value and the format to write it in, or bytes in that format to send unchanged.
 
-    Raises ValueError, OSError, and Rejected for a text that does not parse.
+    The caller adds the options' extra fields to a value. Bytes have them already. Raises ValueError, OSError, and
+    Rejected for a text that does not parse.
     """
     if options.field:
         if options.data is not None or options.file is not None:
             raise ValueError("the body must come from fields, --data or --file; got two of them")
         return parse_fields(options.field), options.format or "json"
-    content, kind = _read_content(options, stdin)
-    form = options.format or kind
-    if kind is None or form is None:
-        kind = form = _require_format(form)
-    if kind == form and not options.extra:
-        return content, form
-    value = parse_body(content, FORMATS[kind][1], DEFAULT).data
-    if kind == form == "xml":
-        return _with_extra_in_root(value, parse_fields(options.extra)), form
-    return value, form
+    content, found_format = _read_content(options, stdin)
+    wanted_format = _require_format(options.format or found_format)
+    if found_format is None:
+        found_format = wanted_format
+    if found_format == wanted_format and not options.extra:
+        return content, wanted_format
+    value = parse_body(content, FORMATS[found_format][1], DEFAULT).data
+    if found_format == wanted_format == "xml":
+        return _with_extra_in_root(value, parse_fields(options.extra)), wanted_format
+    return value, wanted_format
 
 
 def parse_fields(pairs: Iterable[str]) -> JsonObject:
@@ -289,10 +301,10 @@ def _guess_format(text: str) -> str | None:
     return _FIRST_CHARACTERS.get(text.removeprefix("\ufeff").lstrip()[:1])
 
 
-def _require_format(form: str | None) -> str:
-    if form is None:
+def _require_format(format_name: str | None) -> str:
+    if format_name is None:
         raise ValueError(f"the body's format is unknown. Give --format with one of: {', '.join(FORMATS)}")
-    return form
+    return format_name
 
 
 def _with_extra_in_root(document: Json, extra: JsonObject) -> bytes:
@@ -308,7 +320,7 @@ def make_link_parameters(fields: Sequence[str], data: str | None) -> Pairs:
 
     Raises ValueError.
     """
-    if bool(fields) is (data is not None):
+    if (fields and data is not None) or (not fields and data is None):
         raise ValueError("the event must come from fields (name=text) or from --data, and not from both")
     if data is not None:
         return [(_LINK_BODY, _encode_document(data))]
@@ -316,7 +328,8 @@ def make_link_parameters(fields: Sequence[str], data: str | None) -> Pairs:
     if reserved := sorted(named.keys() & OWN):
         raise ValueError(f"the field {reserved[0]!r} is reserved for the link. Give the event with --data.")
     are_texts = all(isinstance(value, str) for value in named.values())
-    if are_texts and len(named) == len(fields) and _LINK_BODY not in named:
+    is_each_name_once = len(named) == len(fields)  # of a repeated name, a document has the last value alone
+    if are_texts and is_each_name_once and _LINK_BODY not in named:
         return [(name, str(value)) for name, value in named.items()]
     return [(_LINK_BODY, _encode_document(to_json(named)))]
 

@@ -187,3 +187,5 @@ Auth: TypeAlias = Annotated[
     | ContentfulAuth,
     Field(discriminator="scheme"),
 ]
+SIGNING_A_TIME: Final = frozenset({"standard-webhooks", "contentful", "aws-sns", "paypal"})
+"""The schemes that always sign a time. The others do so only with the setting `timestamp`, or limit it by `max_age`."""

@@ -207,7 +207,7 @@ def _with_inherited(document: dict[str, jsontext.JsonObject], key: str) -> jsont
     return {**shared, **entry}
 
 
-def chosen_schemes(entry: ProviderEntry, variant: str | None) -> list[OfferedScheme]:
+def chosen_schemes(entry: ProviderEntry, variant: str | None = None) -> list[OfferedScheme]:
     """Return the provider's scheme of this variant, or without a variant all that apply by default."""
     if variant is None:
         return [offered for offered in entry.auth if not offered.on_request]

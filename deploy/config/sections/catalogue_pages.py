@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from deploy.config.sections.auth import Auth
+from deploy.config.sections.auth import SIGNING_A_TIME, Auth
 from deploy.config.sections.catalogue import (
     NO_SECRET,
     SOURCES_SECRET,
@@ -44,7 +44,7 @@ def entry_text(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     yield from _section("Authentication", _named(_schemes(entry)), screen)
     yield from _section("Event fields", _named(_fields(entry)), screen)
     yield from _section("Duplicates", [*_identity(entry)], screen)
-    yield from _section("Reply", _wrapped(_answer(entry)), screen)
+    yield from _section("Reply", _wrapped(_expected_reply(entry)), screen)
     yield from _section("Handshakes", [line for one in entry.handshakes for line in _handshake(one)], screen)
     yield from _section("Notes", [line for note in entry.notes for line in _wrapped(note, "- ")], screen)
     yield from _section("Evidence", [*_evidence(entry, screen)], screen)
@@ -98,10 +98,11 @@ def _event_types(key: str) -> Iterator[str]:
 
 def _identity(entry: ProviderEntry) -> Iterator[str]:
     """Yield what makes two requests the same event, for a provider that signs requests but not their delivery id."""
-    if signs_delivery_id(entry) is not False:
+    if signs_delivery_id(entry) in (True, None):  # None: it signs nothing
         return
     repeats = entry.event.repeats or []
-    if all(each.when for each in repeats):
+    has_always_repeats = any(not each.when for each in repeats)
+    if not has_always_repeats:
         unsigned = f": the delivery id ({', else '.join(entry.event.id)}) is not signed" if entry.event.id else ""
         yield from _wrapped(f"Requests with the same signed bytes are one event, whatever their headers{unsigned}.")
     if not repeats:
@@ -115,7 +116,8 @@ def _identity(entry: ProviderEntry) -> Iterator[str]:
     )
 
 
-def _answer(entry: ProviderEntry) -> str:
+def _expected_reply(entry: ProviderEntry) -> str:
+    """Return what the provider expects of our reply, and what it does without one."""
     answer = entry.answer
     facts = [
         f"the provider accepts {answer.success}" if answer.success else "",
@@ -191,8 +193,8 @@ def listing(catalogue: Catalogue, screen: Screen) -> str:
         Column("KEY"),
         Column("PROVIDER", 12),
         Column("AUTH", 12),
-        Column("HANDSHAKE", 9, lambda _: DIM),
-        Column("PROVEN", None, lambda text: YELLOW if text == "nothing" else ""),
+        Column("HANDSHAKE", 9, colour=lambda _: DIM),
+        Column("PROVEN", colour=lambda text: YELLOW if text == "nothing" else ""),
     ]
     rows = [_row(key, entry) for key, entry in catalogue.items()]
     more = f"{count_of(len(rows), 'provider')}. `hookchain providers KEY` shows how to set one up."
@@ -240,7 +242,11 @@ def secret_name_of(key: str) -> str:
 
 
 def needs_secret(entry: ProviderEntry) -> bool:
-    schemes = chosen_schemes(entry, None)
+    """Return whether a source of the provider names a secret: of its default schemes, or of a token in its path.
+
+    A provider that does not authenticate itself has no scheme, so its source has a path with a token.
+    """
+    schemes = chosen_schemes(entry)
     return not entry.auth or any(offered.scheme.model_dump().get("secret") == SOURCES_SECRET for offered in schemes)
 
 
@@ -256,7 +262,7 @@ def _settings(key: str, entry: ProviderEntry) -> Iterator[str]:
         yield f"auth: {{scheme: path, secret: {name}}}"
     elif needs_secret(entry):
         yield f"secret: {name}"
-    if any(signs_url(offered.scheme) for offered in chosen_schemes(entry, None)):
+    if any(signs_url(offered.scheme) for offered in chosen_schemes(entry)):
         yield f"# public_url: https://…/{source_name_of(key)}  # as you gave it to the provider, if a proxy changes it"
     if entry.params:
         yield "params:" if any(param.required for param in entry.params.values()) else "# params:"
@@ -276,7 +282,7 @@ def secret_line(key: str) -> str:
 
 def uses_provider_keys(entry: ProviderEntry) -> bool:
     """Return whether only the provider can sign, with a private key whose public key is downloaded from it."""
-    schemes = [offered.scheme.model_dump() for offered in chosen_schemes(entry, None)]
+    schemes = [offered.scheme.model_dump() for offered in chosen_schemes(entry)]
     return bool(schemes) and all(each["scheme"] in NO_SECRET or each.get("keys_url") for each in schemes)
 
 
@@ -321,7 +327,7 @@ def _details(scheme: JsonObject, offered: OfferedScheme) -> Iterator[str]:
         yield "the secret is the key in hex"
     if "timestamp" in scheme:
         yield f"signed at {scheme['timestamp']} ({_UNITS[str(scheme['unit'])]}), within {scheme['tolerance_seconds']} s"
-    elif "tolerance_seconds" in scheme and scheme["scheme"] in {"standard-webhooks", "contentful", "paypal", "aws-sns"}:
+    elif "tolerance_seconds" in scheme and scheme["scheme"] in SIGNING_A_TIME:
         yield f"within {scheme['tolerance_seconds']} s"
     if offered.on_request:
         yield f"only with `variant: {scheme.get('variant')}`"
@@ -329,8 +335,12 @@ def _details(scheme: JsonObject, offered: OfferedScheme) -> Iterator[str]:
 
 def _location(scheme: JsonObject) -> str:
     header = scheme.get("header")
-    where = f"header {header}" if header else f"at {scheme['at']}" if scheme.get("at") else ""
-    if not where and scheme["scheme"] == "query":
+    where = ""
+    if header:
+        where = f"header {header}"
+    elif scheme.get("at"):
+        where = f"at {scheme['at']}"
+    elif scheme["scheme"] == "query":
         where = f"query parameter {scheme.get('parameter')}"
     details = [
         _LAYOUTS.get(str(scheme.get("layout")), ""),

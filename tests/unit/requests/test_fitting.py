@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.config.running_dev import ports_from
 from deploy.requests.command_lines import first_event_line
-from deploy.requests.events import EVENT, fitting_data
+from deploy.requests.events import DEFAULT_DATA, fitting_data
 from shared.jsontext import JsonObject
 from tests.fakes.configurations import compile_text
 
@@ -48,7 +48,7 @@ def compiled(config: str = CONFIG, schema: JsonObject | None = None, folder: Pat
 
 def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read() -> None:
     expected: JsonObject = {
-        **EVENT,
+        **DEFAULT_DATA,
         "order": {"number": "example", "total": 12.5},
         "paid": True,
         "day": "2026-03-01",
@@ -58,7 +58,7 @@ def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read()
         "isGift": "example",
     }
     assert fitting_data(compiled(), "shop", "order.created") == expected
-    assert fitting_data(compiled(), "shop", "signup") == {**EVENT, "other": "example"}
+    assert fitting_data(compiled(), "shop", "signup") == {**DEFAULT_DATA, "other": "example"}
 
 
 CLOSED: JsonObject = {

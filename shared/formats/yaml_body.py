@@ -7,6 +7,7 @@ An alias becomes a copy of the value that it stands for, and counts like one.
 """
 
 import re
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import yaml
@@ -113,36 +114,42 @@ class _Anchored(NamedTuple):
     text: str | None
 
 
-class _List:
-    """A list that is being read.
+# Plain dataclasses, because nothing compares or prints them.
 
+
+@dataclass(slots=True, eq=False, repr=False)
+class _Container:
+    """A list or an object that is being read.
+
+    anchor                           the name by which aliases refer to it; None without one
     nodes_before, characters_before  the counts of the document before it; what is counted from there on is its own
     height                           how many levels it has so far
     """
 
-    def __init__(self, anchor: str | None, nodes_before: int, characters_before: int) -> None:
-        self.anchor = anchor
-        self.nodes_before = nodes_before
-        self.characters_before = characters_before
-        self.height = 1
-        self.value: list[Json] = []
+    anchor: str | None
+    nodes_before: int
+    characters_before: int
+    height: int = 1
 
 
-class _Object:
+@dataclass(slots=True, eq=False, repr=False)
+class _List(_Container):
+    """A list that is being read."""
+
+    value: list[Json] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class _Object(_Container):
     """An object that is being read: a key, its value, the next key. `key` is None while a key is expected.
 
     The fields of a merge key `<<` are added at the end, because the object's own fields override them.
     """
 
-    def __init__(self, anchor: str | None, nodes_before: int, characters_before: int) -> None:
-        self.anchor = anchor
-        self.nodes_before = nodes_before
-        self.characters_before = characters_before
-        self.height = 1
-        self.value: JsonObject = {}
-        self.key: str | None = None
-        self._is_merging = False
-        self._merged: list[JsonObject] | None = None
+    value: JsonObject = field(default_factory=dict)
+    key: str | None = None
+    _is_merging: bool = False
+    _merged: list[JsonObject] | None = None
 
     def take_key(self, text: str | None, *, is_plain: bool) -> None:
         """Take a scalar as the key. `text` is None for a list or an object, which cannot be a key."""
@@ -228,7 +235,7 @@ class Builder:
             nodes = self._nodes - closed.nodes_before
             characters = self._characters - closed.characters_before
             self._anchors[closed.anchor] = _Anchored(closed.value, nodes, characters, closed.height, text=None)
-        self._raise_height(closed.height)
+        self._note_height(closed.height)
         self._add(closed.value, None, is_plain=False)
 
     def alias(self, anchor: str) -> None:
@@ -236,12 +243,12 @@ class Builder:
         if anchor not in self._anchors:
             raise Rejected("malformed_body", "not YAML: an alias refers to no anchor")
         anchored = self._anchors[anchor]
-        if anchored is None:
+        if anchored is None:  # its list or object is still open
             raise Rejected("expanded_too_large", "a YAML alias stands for what it is in")
         self._has_aliases = True
         self._count(anchored.nodes, anchored.characters)
         self._verify_depth(anchored.height)
-        self._raise_height(anchored.height)
+        self._note_height(anchored.height)
         self._add(_copied(anchored.value), anchored.text, is_plain=False)
 
     def _start(self, container: _List | _Object, tag: str | None, kind: str) -> None:
@@ -263,7 +270,7 @@ class Builder:
         else:
             container.take_value(container.key, value, self._limits)
 
-    def _raise_height(self, inner_height: int) -> None:
+    def _note_height(self, inner_height: int) -> None:
         """Note in the innermost list or object that it contains a value of that height."""
         container = self._open[-1]
         container.height = max(container.height, inner_height + 1)
@@ -305,7 +312,8 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     try:
         _read(text, builder)
     except yaml.YAMLError as error:
-        if text.lstrip()[:1] in {"{", "["} and "\\u" in text:
+        may_have_surrogates = "\\u" in text  # written as two escapes, which libyaml rejects and JSON allows
+        if may_have_surrogates and text.lstrip()[:1] in {"{", "["}:
             return _parse_as_json(text, limits, _rejection(error, limits))
         raise _rejection(error, limits) from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8

@@ -67,7 +67,7 @@ class JwtScheme(auth_scheme.TimedScheme):
     claims             claims, and for each the values of which a token must have one
     digest_claim       the claim with the body's SHA-256; empty: the token says nothing of the body
     limits_age         a token must have `iat`, the time it was issued at, and be no older than `tolerance_seconds`
-    without_exp        a token needs no `exp`, the time from which on it is not valid
+    without_exp        a token needs no `exp`, the time from which on it is not valid. With `limits_age`, none needs it
     leeway_seconds     how long after its `exp` a token is still accepted
     tolerance_seconds  how far `nbf` and `iat` may be in the future, and with `limits_age` in the past
 
@@ -86,8 +86,8 @@ class JwtScheme(auth_scheme.TimedScheme):
     leeway_seconds: int = 0
 
     def __post_init__(self) -> None:
-        self.signs_content = bool(self.digest_claim)
-        self.signs_body_alone = bool(self.digest_claim)
+        # Only by a digest does a token cover content of the request, and that is the body alone.
+        self.signs_content = self.signs_body_alone = bool(self.digest_claim)
         self.needs_key = bool(self.keys_url)
 
     @classmethod
@@ -124,7 +124,7 @@ class JwtScheme(auth_scheme.TimedScheme):
     def needed_key(self, fields: locations.RequestFields, now: float) -> auth_scheme.NeededKey | None:
         if not self.keys_url:
             return None
-        self._read_unproven(fields.request, now)
+        self._read_unproven(fields.request, now)  # no key is fetched for a token that `verify` rejects in any case
         return auth_scheme.NeededKey(self.keys_url, is_configured=True)
 
     def _read_unproven(self, request: http.Request, now: float) -> Unproven:
@@ -135,7 +135,7 @@ class JwtScheme(auth_scheme.TimedScheme):
         """
         token = self._token(request)
         signed, _, signature = token.rpartition(".")
-        encoded_header, encoded_claims = signed.split(".")
+        encoded_header, encoded_claims = signed.split(".")  # `_token` has found two full stops
         header, claims = _object(encoded_header), _object(encoded_claims)
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:

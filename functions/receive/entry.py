@@ -138,8 +138,7 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
         )
         return
     event = outcome.events[0] if outcome.events else None
-    has_several_words = event is not None and " " in event.type
-    type_words = _type_words(source, head, event) if event and has_several_words else 1
+    type_words = _type_words(source, head, event) if event and " " in event.type else 1  # most types are one word
     logs.log(
         "INFO",
         _ACCEPTED,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
 from shared.ports import Secrets
 from shared.signatures.locations import Conditions, Location, RequestFields, parse_location, read_conditions
 from shared.signatures.passwords import verify_password
@@ -285,7 +285,7 @@ def read_handshake(entry: Json) -> Handshake:
         method=str(entry.get("method", "POST")),
         when=read_conditions(entry.get("when")),
         needs_authentication=entry.get("signed") is True,
-        checks=tuple(_read_check(check) for check in list_at(entry, "check")),
+        checks=tuple((parse_location(str(each["at"])), str(each["secret"])) for each in objects_at(entry, "check")),
         secret=str(entry.get("secret", "")),
         confirm=parse_location(confirm) if isinstance(confirm, str) else None,
         status=status,
@@ -293,11 +293,6 @@ def read_handshake(entry: Json) -> Handshake:
         text=_parse_template(text) if isinstance(text, str) else None,
         json=_parse_json(document) if isinstance(document, dict) else None,
     )
-
-
-def _read_check(check: Json) -> tuple[Location, str]:
-    assert isinstance(check, dict)
-    return parse_location(str(check["at"])), str(check["secret"])
 
 
 def _parse_json(document: JsonObject) -> "Mapping[str, Template | Json]":

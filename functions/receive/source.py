@@ -240,11 +240,9 @@ class Sources(Mapping[str, Source]):
         self._sources: dict[str, Source] = {}
 
     def __getitem__(self, name: str) -> Source:
-        source = self._sources.get(name)
-        if source is None:
-            source = self._read(name, self._settings[name])
-            self._sources[name] = source
-        return source
+        if name not in self._sources:
+            self._sources[name] = self._read(name, self._settings[name])
+        return self._sources[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._settings)
@@ -302,22 +300,22 @@ def _read_source(name: str, settings: Json) -> Source:
     return Source(
         name=name,
         auth=schemes,
-        methods=_texts(settings, "methods"),
+        methods=tuple(texts_at(settings, "methods")),
         max_body_bytes=_integer(settings["max_body_bytes"]),
         unwrap=settings.get("unwrap") is True,
         body=str(settings.get("body", "")),
-        formats=_texts(settings, "formats"),
+        formats=tuple(texts_at(settings, "formats")),
         repeats=tuple(read_conditions(each.get("when")) for each in objects_at(settings, "repeats")),
         batch=path_in_data(batch) if isinstance(batch, str) else (),
         keep_raw=str(settings.get("keep_raw", "no")),
         dedupe=str(settings.get("dedupe", "")),
         fact_locations=read_fact_locations(settings),
         unpacked_field=packed_path[0] if len(packed_path) == 1 else "",  # a form has no fields in fields
-        content_types=_texts(settings, "content_types"),
+        content_types=tuple(texts_at(settings, "content_types")),
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),
         public_url=str(settings.get("public_url", "")),
         type_words=_integer(settings.get("type_words", 1)),
-        allow=AllowList(_texts(settings, "allow")) if "allow" in settings else None,
+        allow=AllowList(texts_at(settings, "allow")) if "allow" in settings else None,
         respond=read_respond(respond) if isinstance(respond, dict) else None,
         form=form,
         handshakes=_handshakes(list_at(settings, "handshakes")),
@@ -386,10 +384,6 @@ def _converted(value: Json, path: Sequence[str], convert: Callable[[Json], Json]
         return convert(value)
     except ValueError:
         return value
-
-
-def _texts(settings: JsonObject, name: str) -> tuple[str, ...]:
-    return tuple(texts_at(settings, name))
 
 
 def _integer(value: Json) -> int:

@@ -194,8 +194,7 @@ def _read_step(
         hint = did_you_mean(name, {*step_classes(), *own})
         return [StepFault(number, name, f"there is no such step{hint}")]
     try:
-        is_verified = is_compiled and name not in own
-        step = _compiled_step(kind, settings) if is_verified else _verified_step(kind, settings)
+        step = _compiled_step(kind, settings) if is_compiled and name not in own else _verified_step(kind, settings)
     except SettingsFault as fault:
         return [StepFault(number, name, reason) for reason in _advised(fault.reasons, name, kind, settings)]
     except Exception as error:

@@ -71,10 +71,9 @@ class Tap:
 
     def may_copy(self, event: Event) -> bool:
         """Return whether somebody may listen to the event's source."""
-        if event.source_name not in self.sources:
-            return False
         has_read_leases = self._leases is not None and self._is_current(self.clock.now())
-        return not has_read_leases or bool(self._leases)
+        may_have_listener = not has_read_leases or bool(self._leases)
+        return event.source_name in self.sources and may_have_listener
 
     def _is_current(self, now: float) -> bool:
         """Return whether the leases were read lately.

@@ -19,7 +19,7 @@ from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import count_of
 from deploy.terminal.progress import PassingLine
 from functions.notify.recipients.people import folded
-from functions.notify.recipients.recipient import compiled_directory
+from functions.notify.recipients.people_list import compiled_directory
 from shared import errors, ledger_rules
 from shared.event import from_cloudevent, view_of
 from shared.expressions import Expression, ExpressionFault, is_true, over_event, root_names

@@ -12,8 +12,8 @@ from deploy.explain.rendering import OfflineDelivery, request_lines
 from deploy.explain.timing import Timing
 from functions.notify.destinations.email.mail import Mail
 from functions.notify.notifier import read_removals
-from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person
-from functions.notify.recipients.recipient import NoRecipient, masked
+from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person, masked
+from functions.notify.recipients.recipient import NoRecipient
 from functions.notify.registry import Configured
 from shared import errors, secrets, times
 from shared.delivery import Delivery

@@ -18,8 +18,8 @@ from functions.notify.destination import Attempt, read_settings
 from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.recipients.people import Person
-from functions.notify.recipients.recipient import NoRecipient, compiled_recipients, masked
+from functions.notify.recipients.people import Person, masked
+from functions.notify.recipients.recipient import NoRecipient, compiled_recipients
 from shared import errors, times
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject

@@ -300,7 +300,8 @@ def _recipients(context: Context) -> "Recipients | None":
     """Return what finds the persons that `to` names; None if no destination's `to` names a person."""
     if not any(each.recipient for each in destinations_or_exit().values()):
         return None
-    from functions.notify.recipients.recipient import Recipients, people_reader
+    from functions.notify.recipients.people_list import people_reader
+    from functions.notify.recipients.recipient import Recipients
 
     read_people = people_reader(_slice().get("people"), context.fetch, context.secrets, context.clock)
     return Recipients(read_people, context.blobs)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from functions.notify.recipients.recipient import NoRecipient, Recipients, people_reader
+from functions.notify.recipients.people_list import people_reader
+from functions.notify.recipients.recipient import NoRecipient, Recipients
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.event import Event

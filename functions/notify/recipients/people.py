@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from functions.notify.destinations.email.mail import parse_address
 from shared import errors, jsontext, limits
+from shared.event import oneline
 from shared.formats.csv_body import parse as parse_csv
 from shared.formats.parse import media_type
 
@@ -170,6 +171,14 @@ def folded(name: str) -> str:
     case of the Kelvin sign, for example, is the letter k.
     """
     return name.strip(string.whitespace).translate(_LOWER)
+
+
+def masked(text: str) -> str:
+    """Return the beginning of a name or mail address. An operator recognises it, and it may be logged."""
+    local, at, domain = oneline(text[: 2 * MAX_ALIAS_CHARACTERS]).rpartition("@")
+    if not at:
+        local, domain = domain, ""
+    return f"{local[: 3 if len(local) > 5 else 1]}…{at}{domain[:40]}"
 
 
 class EntryFault(NamedTuple):

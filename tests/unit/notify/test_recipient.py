@@ -19,7 +19,8 @@ from functions.notify.recipients.people import (
     read_entry,
     read_rows,
 )
-from functions.notify.recipients.recipient import NoRecipient, Recipients, people_reader
+from functions.notify.recipients.people_list import people_reader
+from functions.notify.recipients.recipient import NoRecipient, Recipients
 from functions.notify.registry import Configured, Recipient
 from shared.delivery import Delivery
 from shared.errors import Temporary

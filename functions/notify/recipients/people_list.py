@@ -1,0 +1,169 @@
+"""The list of people: in notify's slice of the configuration, or at a URL that the slice names."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Final
+
+from functions.notify.recipients.people import (
+    MAX_BYTES,
+    Directory,
+    ReadPeople,
+    UnreadableList,
+    masked,
+    parse_rows,
+    read_rows,
+)
+from shared import errors, logs, ports
+from shared.fetch import Fetch, Outgoing
+from shared.jsontext import Json, JsonObject, mapping_at, objects_at
+
+CACHE_SECONDS: Final = 600.0
+"""How long a list from a URL is used before it is read again."""
+STALE_SECONDS: Final = 86_400.0
+"""How long the last list is used while the URL cannot be read."""
+AGAIN_SECONDS: Final = 30.0
+"""The time between two attempts to read the URL after a failure."""
+FETCH_SECONDS: Final = 10.0
+MAX_LOGGED: Final = 5
+"""The number of faults of a list that are logged."""
+
+
+def people_reader(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> ReadPeople:
+    """Return the function that reads the people: from the slice's `people`, or from the URL there."""
+    settings = mapping_at(written)
+    if isinstance(settings.get("url"), str):
+        return FetchedDirectory(settings, fetch, secrets, clock).current
+    return compiled_reader(settings)
+
+
+def compiled_reader(settings: JsonObject) -> ReadPeople:
+    """Return the function that reads the people whom the slice itself lists: once, when it is called first."""
+    directory = cache(lambda: compiled_directory(settings))
+
+    async def read() -> Directory:
+        return directory()
+
+    return read
+
+
+def compiled_directory(settings: JsonObject) -> Directory:
+    """Return the people that the slice itself lists."""
+    listed, _ = read_rows(objects_at(settings, "rows"))
+    return Directory(listed, providers_of(settings))
+
+
+def providers_of(settings: JsonObject) -> Mapping[str, str]:
+    """Return the provider of each source that has one."""
+    return {name: str(provider) for name, provider in mapping_at(settings, "providers").items()}
+
+
+class FetchedDirectory:
+    """A list of people at a URL.
+
+    If it is older than CACHE_SECONDS, one delivery reads it again for all of them, and waits for that. Until then, the
+    others use the last list, if it is no older than STALE_SECONDS. If the URL cannot be read, the last list is used for
+    the same time, and the URL is not read again for AGAIN_SECONDS.
+    """
+
+    def __init__(
+        self, settings: JsonObject, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
+    ) -> None:
+        self._settings = settings
+        self._fetch = fetch
+        self._secrets = secrets
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._last: Directory | None = None
+        self._fault: errors.Temporary | None = None
+        self._read_at = 0.0
+        self._refresh_at = 0.0
+
+    async def current(self) -> Directory:
+        """Return the people. Raises Temporary (`people_unavailable`) if there is no list of the last STALE_SECONDS."""
+        if self._is_fresh():
+            return self._usable()
+        is_being_read = self._lock.locked()
+        if is_being_read and not self._is_stale():
+            return self._usable()
+        async with self._lock:
+            if not self._is_fresh():
+                await self._refresh()
+            return self._usable()
+
+    def _is_fresh(self) -> bool:
+        """Return whether the list need not be read now, because it was read, or could not be read, shortly before."""
+        now = self._clock.now()
+        # After a clock was set back, `_refresh_at` can be later than any time that was set.
+        return now < self._refresh_at <= now + CACHE_SECONDS
+
+    def _is_stale(self) -> bool:
+        """Return whether the last list may not be used any more, or whether there is none."""
+        return self._last is None or self._clock.now() >= self._read_at + STALE_SECONDS
+
+    def _usable(self) -> Directory:
+        """Return the last list. Raises Temporary if it is stale."""
+        if self._last is None or self._is_stale():
+            raise self._fault or errors.Temporary("people_unavailable", "the list of people is older than a day")
+        return self._last
+
+    async def _refresh(self) -> None:
+        """Read the list. If that fails, log it, and keep the last list."""
+        try:
+            directory = await self._read()
+        except errors.HookchainError as error:
+            self._failed(error.detail)
+        except UnreadableList as error:
+            self._failed(f"it {error}")
+        else:
+            self._last, self._fault = directory, None
+            self._read_at = self._clock.now()
+            self._refresh_at = self._read_at + CACHE_SECONDS
+
+    def _failed(self, reason: str) -> None:
+        self._fault = errors.Temporary("people_unavailable", f"the list of people cannot be read: {reason}")
+        now = self._clock.now()
+        self._refresh_at = now + AGAIN_SECONDS
+        use = "its last content serves for a day" if self._last is not None else "deliveries to people wait"
+        logs.log(
+            "WARNING",
+            "people not read",
+            function="notify",
+            code=self._fault.code,
+            detail=f"{self._fault.detail}; {use}",
+        )
+
+    async def _read(self) -> Directory:
+        """Read the list at the URL. Raises HookchainError and UnreadableList."""
+        headers: tuple[tuple[str, str], ...] = (("accept", "application/json, text/csv"),)
+        if isinstance(secret := self._settings.get("secret"), str):
+            [token, *_] = await self._secrets.values(secret)  # the newest value
+            headers = (*headers, ("authorization", f"Bearer {token}"))
+        request = Outgoing(
+            "GET",
+            str(self._settings["url"]),
+            headers,
+            timeout_seconds=FETCH_SECONDS,
+            max_bytes=MAX_BYTES,
+            allow_private=self._settings.get("allow_private") is True,
+        )
+        fetched = await self._fetch().fetch(request)
+        if fetched.status != 200:
+            raise UnreadableList(f"answered {fetched.status}")
+        if fetched.is_cut:
+            raise UnreadableList(f"has more than {MAX_BYTES:,} bytes")
+        return await asyncio.to_thread(_directory, fetched.body, providers_of(self._settings))
+
+
+def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
+    """Return the people in the content. Its faults are logged with the numbers of their rows. Raises UnreadableList."""
+    listed, faults = read_rows(parse_rows(content))
+    texts = [f"row {number}: {fault.key[:40]!r} {fault.rule}" for number, fault in faults[:MAX_LOGGED]]
+    if not listed:
+        raise UnreadableList("lists nobody with a name")
+    directory = Directory(listed, providers)
+    texts += [f"two people have the name {masked(name)!r}" for _, name in sorted(directory.shared)[:MAX_LOGGED]]
+    if texts:
+        count = len(faults) + len(directory.shared)
+        logs.log("WARNING", "people with faults", function="notify", count=count, detail="; ".join(texts))
+    return directory

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.config import compiler
 from deploy.config.configuration import Configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
-from deploy.explain import offline, reference
+from deploy.explain import case_input, reference
 from deploy.explain.differences import differences, missing, same
 from deploy.explain.rendering import OfflineDelivery, body_value
 from deploy.terminal.command_line import CommandError
@@ -89,9 +89,9 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
 
 async def _case_lines(case: CaseConfig, program: Program, slices: Mapping[str, JsonObject], folder: Path) -> list[str]:
     try:
-        events = await offline.input_events(case, slices["receive"], folder)
-        decisions = [await decide(event, program.routes, offline.case_services(case.answers)) for event in events]
-    except offline.InputError as error:
+        events = await case_input.input_events(case, slices["receive"], folder)
+        decisions = [await decide(event, program.routes, case_input.case_services(case.answers)) for event in events]
+    except case_input.InputError as error:
         return [str(error)]
     except errors.Permanent as error:
         return [error.detail]
@@ -242,12 +242,12 @@ async def example_lines(name: str, step: type[Step]) -> list[str]:
     if faults:
         return [f"its settings: {fault.reason}" for fault in faults]
     event = replace(
-        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", times.rfc3339(offline.AT), "00"),
+        Event(f"example-of-{name}".replace("-", ""), "/sources/example", "example", times.rfc3339(case_input.AT), "00"),
         data=copy.deepcopy(example.before),
     )
     answers = {url: CaseAnswer(body=body) for url, body in example.answers.items()}
     try:
-        result = await Chain("", tuple(steps)).run(event, offline.case_services(answers))
+        result = await Chain("", tuple(steps)).run(event, case_input.case_services(answers))
     except errors.Temporary as error:
         return [error.detail]
     return _example_mismatches(example, result, event)

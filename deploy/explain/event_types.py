@@ -15,7 +15,7 @@ from deploy.config.config_file import ConfigFile, DocumentPath, Fault
 from deploy.config.configuration import Configuration
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer
-from deploy.explain import offline
+from deploy.explain import case_input, offline
 from deploy.explain.config_tests import deliveries_of
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify import registry
@@ -28,7 +28,7 @@ from shared.did_you_mean import did_you_mean, nearest
 from shared.event import Event, view_of
 from shared.jsontext import JsonObject, mapping_at
 
-SAMPLE_VALUES: Final = Fresh(offline.AT, "5eed5eed5eed", "5050505050")
+SAMPLE_VALUES: Final = Fresh(case_input.AT, "5eed5eed5eed", "5050505050")
 """What samples have in place of times and ids."""
 
 
@@ -123,8 +123,8 @@ def _check_delivery(
 async def _sample_runs(config: Configuration, file: ConfigFile, receive: JsonObject) -> list[_SampleRun]:
     runs: list[_SampleRun] = []
     for case in config.tests:
-        with suppress(offline.InputError):  # the test fails, and says so
-            events = await offline.input_events(case, receive, file.folder)
+        with suppress(case_input.InputError):  # the test fails, and says so
+            events = await case_input.input_events(case, receive, file.folder)
             runs.append(_SampleRun(f"test {case.name!r}", events, case.answers, True))
     for name, source in config.sources.items():
         for sample in sample_names(source.provider) if source.provider else ():
@@ -139,8 +139,8 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
         return ()
     bus = offline.RecordingBus()
     request = replace(sample.request, path=f"/{source}")
-    secrets = offline.local_secrets({}, offline.FixedClock(offline.AT))
-    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, offline.AT)
+    secrets = offline.local_secrets({}, offline.FixedClock(case_input.AT))
+    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, case_input.AT)
     try:
         await receiver.receive(request, offline.body_reader(request))
     except errors.HookchainError:  # the source takes another format, for example
@@ -150,7 +150,7 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
 
 async def _deliveries(run: _SampleRun, program: Program) -> list[Delivery]:
     try:
-        decisions = [await decide(event, program.routes, offline.case_services(run.answers)) for event in run.events]
+        decisions = [await decide(event, program.routes, case_input.case_services(run.answers)) for event in run.events]
     except errors.Permanent:  # a step asks another system, which cannot be done offline: nothing is known
         return []
     return deliveries_of(decisions)

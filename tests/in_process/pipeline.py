@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from deploy.client.hookchain.auth import Auth, Basic, Hmac, Password, auth_headers
-from deploy.explain.offline import case_services
+from deploy.explain.case_input import case_services
 from functions.notify.destinations.email.email import MailSettings, MailWriter
 from functions.notify.destinations.email.mail import Address, Mail
 from functions.receive.receive import Accepted, Receiver

@@ -12,7 +12,9 @@ from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, checks, machine, places, senders
-from deploy.history.aws import CloudWatchLog, aws_ports, open_aws_state, read_backlogs, read_counts, read_versions
+from deploy.history.aws import aws_ports, open_aws_state
+from deploy.history.aws_logs import CloudWatchLog
+from deploy.history.aws_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits

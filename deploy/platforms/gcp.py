@@ -12,7 +12,9 @@ from deploy.doctor import checks, google, machine
 from deploy.doctor.places import buses_on_google, google_places
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.history.gcp import GoogleLog, cloud_place, open_gcp_state, read_backlogs, read_counts, read_versions
+from deploy.history.gcp import cloud_place, open_gcp_state
+from deploy.history.gcp_logs import GoogleLog
+from deploy.history.gcp_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
 from deploy.history.state import State, TapPorts
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits

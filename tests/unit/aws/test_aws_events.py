@@ -15,14 +15,8 @@ from hypothesis import given, strategies as st
 
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsFault, DeployedStack
-from deploy.history.aws import (
-    CloudWatchLog,
-    filter_patterns,
-    parse_log_event,
-    read_backlogs,
-    read_counts,
-    read_versions,
-)
+from deploy.history.aws_logs import CloudWatchLog, filter_patterns, parse_log_event
+from deploy.history.aws_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
 from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.cloud.aws.journal import DynamoJournal

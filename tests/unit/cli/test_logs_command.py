@@ -12,7 +12,7 @@ import pytest
 
 from deploy.cloud_access.gcp import Gcloud
 from deploy.cloud_access.gcp_names import Target
-from deploy.history.gcp import GoogleLog
+from deploy.history.gcp_logs import GoogleLog
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
 from deploy.history.logs import LogQuery, cloud_records, parse_cloud_entry, parse_local_line
 from shared.jsontext import JsonObject, to_json

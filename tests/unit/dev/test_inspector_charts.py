@@ -14,7 +14,7 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.dev.inspector import charts_api
 from deploy.dev.inspector.cloud_app import make_cloud_app
 from deploy.dev.inspector.sources_api import OutsideFacts
-from deploy.history.gcp import read_counts
+from deploy.history.gcp_status import read_counts
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.source_health import Outside
 from deploy.terminal.command_line import CommandError

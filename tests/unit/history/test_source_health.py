@@ -13,7 +13,7 @@ import pytest
 from deploy.cli.status import StatusText
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.configured import Configured, configured_at
-from deploy.history import aws, gcp, source_access
+from deploy.history import aws_logs, gcp_logs, source_access
 from deploy.history.journal_view import EventSummary
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
@@ -355,9 +355,9 @@ def access(tmp_path: Path) -> SourceAccess:
 
 
 def test_requests_to_unknown_paths_are_no_rejections_of_a_source_in_a_clouds_log() -> None:
-    [pattern] = aws.filter_patterns(source_access.REJECTIONS)
+    [pattern] = aws_logs.filter_patterns(source_access.REJECTIONS)
     assert pattern.endswith(') && $.source = "*" }')
-    assert "jsonPayload.source:*" in gcp.log_filter(Target("acme"), source_access.REJECTIONS, NOW)
+    assert "jsonPayload.source:*" in gcp_logs.log_filter(Target("acme"), source_access.REJECTIONS, NOW)
 
 
 async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests(

@@ -116,7 +116,8 @@ class SystemUnavailable(Temporary):
 
 
 UNAVAILABLE_CODES: Final[frozenset[TemporaryCode]] = frozenset({"host_unavailable", "host_unreachable", "step_timeout"})
-"""The codes of failures of another system, and not of a part of ours."""
+"""The codes of failures of another system, and not of a part of ours. A step that asks others and is not done in time
+(`step_timeout`) waits for its system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,8 @@ class Step(ABC):
                   file's text, or with `{"base64": …}` if the file is not UTF-8. `{file: NAME}` does the same in any
                   setting
     only_removes  true for a step that adds nothing to the data, so that its result is not measured
-    asks_others   true for an AskingStep that waits for another system, not for a part of ours alone
+    asks_others   true for an AskingStep that waits for another system, not for a part of ours alone. An operator's own
+                  AskingStep counts as one in any case: see NamedStep
     """
 
     summary: ClassVar[str]
@@ -198,7 +200,8 @@ class Step(ABC):
         return step_name(cls.__name__)
 
     def removes(self) -> tuple[str, ...]:
-        """Return the paths of the values after which a field may be missing, or be elsewhere; `data` for all."""
+        """Return the paths of the values in which a field may be missing, or be elsewhere, after this step; `data` for
+        all of the data. A step that writes a value may remove the fields that were there."""
         return ()
 
     def chains(self) -> tuple[str, ...]:

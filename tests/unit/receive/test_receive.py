@@ -588,3 +588,9 @@ def _can_be_sent(reply: Reply) -> bool:
 
 
 POSTING = Posting(ANY_SOURCES, ANY_SECRETS)
+
+
+def test_only_a_field_of_the_form_itself_can_have_the_body_in_it() -> None:
+    sources = Posting("top: {auth: none, unpack: data.payload}\ndeep: {auth: none, unpack: data.a.payload}").sources
+    assert sources["top"].unpacked_field == "payload"
+    assert sources["deep"].unpacked_field == "", "a signed field `payload` would count as all of the data"

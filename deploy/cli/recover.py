@@ -52,6 +52,7 @@ def _command() -> command_line.CommandParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Return the exit code of `_recover`. Raises UsageError, CommandError and HookchainError."""
     configuration = configured(options)
     settings = _settings(configuration.document, configuration.slices["notify"], options.source)
     platform = open_platform(options, configuration.environ)
@@ -77,6 +78,9 @@ async def _recover(
     """List the events, print them and ask, then list them again and publish them. Return the exit code.
 
     The second listing reads each event, which the first one leaves out, because a provider may need a request for each.
+
+    A dry run returns NOT_DONE only if a request failed. Any other run also does so if it left something else out, or
+    if the question is answered with no.
     """
     fetch = cloud_platform.fetch(keeps=False)
     with platform.state() as state:
@@ -93,7 +97,8 @@ async def _recover(
             newest = nlargest(MAX_PRINTED, [*newest, *missed_events], key=lambda event: event.happened_at)
         _print(listing, count, newest)
         if options.dry_run:
-            return NOT_DONE if listing.is_partial or listing.failures.in_this_run else DONE
+            has_failed_request = listing.is_partial or bool(listing.failures.in_this_run)
+            return NOT_DONE if has_failed_request else DONE
         if not count:
             return NOT_DONE if _is_incomplete(listing) else DONE
         if not _is_confirmed(options, count):
@@ -125,6 +130,7 @@ def _listing(
 async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIterator[listings.ReadAnswer]:
     """Yield the answer to each request until none is left, and show how many there were.
 
+    An answer is finished when the next one is asked for. So if the caller raises, its events are not passed over.
     Print which request failed, and go on. Raises CommandError if the provider answers no request, and unless it
     `waits`, if the provider wants a pause.
     """
@@ -145,7 +151,8 @@ async def _answers(listing: listings.Listing, *, waits: bool = False) -> AsyncIt
                 continue
             again = f". Run the command again in {fault.pause_seconds:.0f} s" if fault.pause_seconds else ""
             text = f"{listing.settings.source}: {fault}{again}"
-            if listing.failures.is_stopped or not (listing.has_next or listing.answered):
+            has_no_answer = not listing.has_next and not listing.answered
+            if listing.failures.is_stopped or has_no_answer:
                 raise command_line.CommandError(text) from fault
             print(f"{text}. Its events are left out", file=sys.stderr)
             continue

@@ -102,9 +102,8 @@ class Registrar:
         if self.base_url:
             return f"{self.base_url.rstrip('/')}/{source.name}"
         is_local = self.platform.traits.is_local
-        # The `public_url` of the whole file may be that of a deployment, so `hookchain dev` does not use it.
-        is_of_deployment = not source.config.public_url and is_local and self.platform.source_access().is_dev
-        if public_url and not is_of_deployment:
+        # The `public_url` of the whole file may be that of a deployment, so `hookchain dev` uses only the source's own.
+        if public_url and (source.config.public_url or not is_local or not self.platform.source_access().is_dev):
             return public_url
         if is_local:
             rule = f"{source.name}: a provider cannot call this machine; open a tunnel to {self.platform.receive_url()}"
@@ -174,7 +173,7 @@ class Registrar:
 
     def _verify_own_secret(self, source: HookedSource) -> None:
         """Raise CommandError if the provider makes the secret, and something else has the same one."""
-        if source.kind.secret is None:
+        if source.kind.secret is None:  # the provider makes none
             return
         all_needs = needs(self.configuration.slices, self.configuration.environ)
         uses = [use for need in all_needs if need.name == source.secret for use in need.uses]
@@ -195,7 +194,10 @@ def stored_source(row: Row) -> HookedSource | None:
 
 
 def former_places(source: HookedSource, row: Row) -> list[str]:
-    """Return the places of remembered hooks that are not in the source's API, or need a token of another kind."""
+    """Return the places of remembered hooks that the source's settings do not reach.
+
+    These are all of them if the provider's API has another URL now, else those that have no place in this API.
+    """
     stored = stored_source(row)
     if stored and stored.api_url != source.api_url:
         return [*row.hooks]
@@ -261,7 +263,8 @@ class StoredSourceSecret:
     def set_at(self) -> float | None:
         """Return when the values were stored.
 
-        None for `.env`, which has only the day, and for a secret that does not exist.
+        None for a secret that does not exist. On this machine, only a mounted file has a time: it is also None for a
+        value in `.env`, which has only the day.
         """
         stored = self._find()
         if stored is None:

@@ -1,7 +1,7 @@
 """`hookchain smoke`: send one test event, signed as its source requires, and follow it to its destinations.
 
 The command chooses a source and an event, posts the event, and then reads its state repeatedly from the journal and the
-ledger, until every delivery has a result.
+ledger, until every delivery has had a first result: it does not wait for retries.
 """
 
 import argparse
@@ -65,12 +65,12 @@ def _run(options: argparse.Namespace) -> int:
     request, event_type = _chosen_event(options, configuration, source, settings, mark)
     platform = open_platform(options, configuration.environ)
     url = options.to or f"{platform.serving_url()}/{source}"
-    with platform.state() as state:
+    with platform.state() as stores:
         recipients = possible_recipients(configuration.slices, source, event_type)
         if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
         posting = Posting(url=url, source=source, settings=settings, auth=auth, read_secret=platform.secret_value)
-        return _post_and_follow(options, platform, state, posting, request, mark)
+        return _post_and_follow(options, platform, stores, posting, request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tuple[str, JsonObject, AuthScheme]:
@@ -189,12 +189,12 @@ class EventState:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every delivery has had a result."""
+        """Return whether every delivery has had a result, which need not be the last one: a retry may follow."""
         return self.expected is not None and self.count_with_result >= self.expected
 
     @property
     def count_with_result(self) -> int:
-        """Return the number of deliveries that have a result, which need not be the last one: a retry may follow."""
+        """Return the number of deliveries that have had a result."""
         return sum(each.state != PENDING for each in self.deliveries)
 
     @property
@@ -230,6 +230,8 @@ def _state_from_row(row: ledger.LedgerRow, journal_answer: str) -> DeliveryState
 
 
 STAGE_WIDTH: Final = 11
+_TIME_WIDTH: Final = 8
+"""The characters of a time such as `  0.12 s`. A longer one makes its line longer."""
 
 
 class Advice(NamedTuple):
@@ -318,11 +320,11 @@ class StagePrinter:
         for broken in state.broken:
             self.print_fault(RED, "transformed", broken, f"`hookchain dead-letters list{self.where}` shows it")
         for route in state.routes:
-            if not route.code:
+            if not route.code:  # a route with the code of a fault is one of `broken`
                 targets = f" → {', '.join(route.destinations)}" if route.destinations else ""
                 decision = "matched" if route.matched else "did not match"
                 detail = printable(f"route {route.route!r} {decision}: {route.reason}{targets}")
-                self.say(f"  {' ' * STAGE_WIDTH}           {self.screen.coloured(detail, DIM)}")
+                self.say(f"  {' ' * STAGE_WIDTH} {' ' * _TIME_WIDTH}  {self.screen.coloured(detail, DIM)}")
 
     def _print_delivery(self, delivery: DeliveryState) -> None:
         detail = delivery.destination
@@ -377,19 +379,20 @@ def follow(
 # From the request to the end
 
 
-def _read_state(state: State, event_id: str) -> EventState:
-    record = state.reader.event(event_id)
-    return state_from_records(record, state.deliveries(event_id) if record else ())
+def _read_event_state(stores: State, event_id: str) -> EventState:
+    record = stores.reader.event(event_id)
+    return state_from_records(record, stores.deliveries(event_id) if record else ())
 
 
-def _newest_id(state: State, source: str, since: float) -> str | None:
+def _newest_id(stores: State, source: str, since: float) -> str | None:
     """Return the id of the source's newest event since a time; None if there is none after some seconds.
 
-    It is needed for providers that expect a reply without an event id.
+    It is needed for providers that expect a reply without an event id. If the source is busy, the event can be another
+    sender's.
     """
     query = EventQuery(source=source, since=since, limit=1)
     for _ in range(NEWEST_EVENT_TRIES):
-        if events := state.reader.events(query).events:
+        if events := stores.reader.events(query).events:
             return events[0].id
         time.sleep(NEWEST_EVENT_PAUSE_SECONDS)
     return None
@@ -398,7 +401,7 @@ def _newest_id(state: State, source: str, since: float) -> str | None:
 def _post_and_follow(
     options: argparse.Namespace,
     platform: Platform,
-    state: State,
+    stores: State,
     posting: Posting,
     request: http.Request,
     mark: str,
@@ -423,12 +426,12 @@ def _post_and_follow(
             line.show(f"  waiting … {stages.clock():.0f} s")
         time.sleep(platform.traits.poll_seconds)
 
-    event_id = _post(state, posting, request, mark, posted_at, stages)
+    event_id = _post(stores, posting, request, mark, posted_at, stages)
     event_state = EventState()
     if event_id is not None:
         longest_seconds = options.timeout or platform.traits.smoke_seconds
         try:
-            event_state = follow(lambda: _read_state(state, event_id), stages, longest_seconds, pause)
+            event_state = follow(lambda: _read_event_state(stores, event_id), stages, longest_seconds, pause)
         except errors.HookchainError as error:
             rule = f"whether it was delivered is not known: {error.detail}"
             stages.print_fault(
@@ -444,7 +447,7 @@ def _post_and_follow(
 
 
 def _post(
-    state: State, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
+    stores: State, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
 ) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found.
 
@@ -455,7 +458,7 @@ def _post(
         advice = f"hookchain logs --function receive{stages.where}"
         stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
-    event_id = outcome.event_id or _newest_id(state, posting.source, posted_at - CLOCK_MARGIN_SECONDS)
+    event_id = outcome.event_id or _newest_id(stores, posting.source, posted_at - CLOCK_MARGIN_SECONDS)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
         stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")

@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -75,7 +76,8 @@ def main(arguments: list[str]) -> int:
     add_state(command)
     command.reject_ignored(arguments, IGNORED)
     options = command.parse_args(arguments)
-    if options.env_file != env_file() and not options.make_key and not options.env_file.exists():
+    is_file_needed = options.env_file != env_file() and not options.make_key  # it was named, and is not created
+    if is_file_needed and not options.env_file.exists():
         command.error(f"argument --env-file: must be a file that exists; got {str(options.env_file)!r}")
     if options.event and (options.list or options.make_key):
         command.error("argument EVENT: has no effect with --list or --make-key")
@@ -83,16 +85,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Return the exit code; NOT_DONE if only the provider can sign the sample, which is printed.
+    """List the samples, make a key to sign with, or send a sample. Return the exit code.
 
-    Raises ValueError, OSError, HookchainError, and the faults of a configuration.
+    If only the provider can sign the sample, print this and return NOT_DONE. Raises ValueError, OSError and
+    HookchainError, and the faults of a configuration.
     """
     choice = _choose_provider(options)
     if options.list:
         _print_list(choice.provider, as_json=options.json)
         return DONE
+    environ = environ_of(options)
     try:
-        return _send(choice, options)
+        target = _find_target(choice, options, environ)
+        if options.make_key:
+            print("\n".join(_make_key(target, options.env_file, options.state)))
+            return DONE
+        return _send(target, options, environ)
     except CannotSign as reason:
         print(_cannot_sign_text(choice.provider, reason), file=sys.stderr)
         return NOT_DONE
@@ -124,21 +132,26 @@ def _print_list(provider: str, *, as_json: bool) -> None:
         print("\n".join([*samples, *(f"{name}  (handshake)" for name in handshakes)]))
 
 
-def _send(choice: Choice, options: argparse.Namespace) -> int:
-    """Send the sample and print the result, or make the key to sign it with. Return the exit code.
-
-    Raises CannotSign and what _run does.
+def _find_target(
+    choice: Choice, options: argparse.Namespace, environ: Mapping[str, str]
+) -> trigger_target.TriggerTarget:
+    """Return the source and the URL to send to. Raises ValueError if no source of the provider is configured, unless
+    the user chose the URL, and the faults of a configuration.
     """
-    environ = environ_of(options)
     receive_port = local_ports(options.state, environ).receive
     target = trigger_target.trigger_target(
         choice.provider, configured(options), choice.source_name, options.to, receive_port
     )
     if not target.is_configured and options.to is None:
         raise ValueError(trigger_target.missing_source_text(choice.provider, target.entry))
-    if options.make_key:
-        print("\n".join(_make_key(target, options.env_file, options.state)))
-        return DONE
+    return target
+
+
+def _send(target: trigger_target.TriggerTarget, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Send the sample, print the result, and return the exit code of `print_result`.
+
+    Raises CannotSign and what _run does.
+    """
     keys = Keys(environ, options.state)
     ten_digits = str(secrets.randbelow(9 * 10**9) + 10**9)  # no zero at the beginning: an id may be a number
     fresh = Fresh(time.time(), secrets.token_hex(6), ten_digits)

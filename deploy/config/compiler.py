@@ -71,7 +71,11 @@ class Checked:
 
 
 def check_config(file: ConfigFile) -> Checked:
-    """Return the configuration and all its faults. Each check reads the file itself, so that no fault hides another."""
+    """Return the configuration and all its faults.
+
+    Each check reads the file itself, so that no fault hides another. Only the last ones compare whole sections, so they
+    need a configuration that has the shape of the model.
+    """
     if not isinstance(file.document, dict):
         rule = "must be a mapping with `sources`, `routes` and `destinations`"
         return Checked([*file.value_faults, Fault(1, "", rule)])
@@ -190,7 +194,10 @@ def _public_urls(config: Configuration) -> dict[str, str]:
 
 
 def _routed_types(config: Configuration) -> dict[str, list[str]]:
-    """Return the provider's event types that the routes of each source take; none if they may take all."""
+    """Return the patterns of event types that the routes of each source take. A source without a route is left out.
+
+    The list is empty if they take all types, or if the source has types of its own, so that any may be needed.
+    """
     types_by_source: dict[str, list[str]] = {}
     for name, source in config.sources.items():
         routes = [each for each in config.routes if each.enabled and {"all", name} & {*each.from_}]

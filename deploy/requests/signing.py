@@ -140,7 +140,7 @@ def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
 
 
 def _token_signature(content: bytes, key: str, algorithm: str) -> str:
-    digest = f"sha{algorithm[2:]}"
+    digest = f"sha{algorithm[2:]}"  # as in RS256; of EdDSA it has no meaning, because Ed25519 needs no hash
     if algorithm.startswith("HS"):
         return hmac_text(content, key.encode(), digest, "base64url")
     padding = "pss" if algorithm.startswith("PS") else "pkcs1"
@@ -204,12 +204,16 @@ def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
     path = private_key_file(state, secret_name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
+    path.chmod(0o600)  # an earlier key of this secret may be readable for others
     path.write_text(pair.private, encoding="ascii")
     return path
 
 
 def generate_key_pair(auth: AuthScheme) -> KeyPair:
-    """Return a new key pair of the kind that the scheme verifies with. RSA is for any scheme that names no other."""
+    """Return a new key pair of the kind that the scheme verifies with. RSA is for any scheme that names no other.
+
+    The curve is P-256, which is that of ES256.
+    """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat

@@ -34,7 +34,7 @@ from shared.subscribers.model import Scope
 
 OPERATOR: Final = KeyCaller("operator", frozenset[Scope]({"admin"}))
 _HEADERS_LEFT_OUT: Final = frozenset({"idempotency-key", "accept"})
-"""A command makes each request once."""
+"""The client's headers that do not reach the API. A key has no use, because a command makes each request once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Deployment:
 
 
 class OperatorApi:
-    """The API while it is open. With `is_dry`, what is written is read again, and is gone with this object."""
+    """The API while it is open. With `is_dry`, writes are kept in memory, where later requests read them."""
 
     def __init__(self, deployment: Deployment, is_dry: bool = False) -> None:
         self._deployment = deployment
@@ -161,7 +161,10 @@ class BusWhenNeeded:
 
 
 class OverlayDocuments:
-    """The Documents port. A version that a dry run has written begins with `dry-`."""
+    """The Documents port for a dry run: it reads the documents below, and keeps its own writes in memory.
+
+    A document that it deleted is kept as None. A version that it has written begins with `dry-`.
+    """
 
     def __init__(self, below: Documents) -> None:
         self._below = below
@@ -176,6 +179,7 @@ class OverlayDocuments:
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
         own = self._changed[partition]
         ours = {id: each for id, each in own.items() if each and id > after and (not until or id < until)}
+        # More than the limit: each of its own writes and deletions may replace one of those that are found.
         found = await self._below.page(partition, limit + len(own), after, until)
         theirs = {each.id: each for each in found if each.id not in own}
         merged = {**theirs, **ours}

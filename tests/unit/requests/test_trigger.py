@@ -1,5 +1,6 @@
 """Every provider's samples, signed as it signs, against a receiver in this process."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import FOLDER, load_sample, sample_names
 from deploy.requests.signed_samples import BREAKS, Break, CannotSign, chosen_sample
+from deploy.requests.signing import KeyPair, store_private_key
 from functions.receive.receive import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME
@@ -137,3 +139,9 @@ def test_an_answer_that_its_sender_reads_is_one_that_it_understands(
 
 def test_names_of_secrets_made_for_providers_are_secret_names() -> None:
     assert all(SECRET_NAME.fullmatch(f"{provider.replace('_', '-')}-secret") for provider in PROVIDERS)
+
+
+def test_a_private_key_is_readable_for_its_owner_only_although_an_earlier_one_was_not(tmp_path: Path) -> None:
+    pair = KeyPair("private", "public")
+    store_private_key(tmp_path, "shop-key", pair).chmod(0o644)
+    assert stat.S_IMODE(store_private_key(tmp_path, "shop-key", pair).stat().st_mode) == 0o600

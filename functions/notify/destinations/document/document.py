@@ -36,7 +36,8 @@ DOCS: Final = "https://docs.googleapis.com/v1/documents"
 DRIVE: Final = "https://www.googleapis.com/drive/v3/files"
 DOCS_SCOPE: Final = "https://www.googleapis.com/auth/documents"
 DRIVE_SCOPE: Final = "https://www.googleapis.com/auth/drive"
-"""To copy a template into a folder that others made. `drive.file` sees neither."""
+"""To copy a template into a folder that others made, of which `drive.file` sees neither. Google Docs accepts this scope
+for its own calls, too."""
 PROPERTY: Final = "hookchain"
 """The property of a new document that has the delivery's key."""
 NEW: Final = "NEW"
@@ -51,8 +52,11 @@ SHARE_FOLDER: Final = (
 MAX_TITLE_CHARACTERS: Final = 250
 MAX_CHARACTERS: Final = 1_020_000
 """A document of Google has no more, whatever it contains."""
-MakeRequests: TypeAlias = Callable[[int], list[Json]]
-"""Takes the index at which the document's body ends, and returns the requests of a batchUpdate."""
+EMPTY_END: Final = START + 1
+"""The index at which an empty body ends."""
+MakeUpdates: TypeAlias = Callable[[int], list[Json]]
+"""Takes the index at which the document's body ends, and returns the updates of a batchUpdate, which Google calls its
+requests."""
 
 
 class Settings(KindSettings):
@@ -102,19 +106,16 @@ class Settings(KindSettings):
 class Content:
     """The content of a new document or a section.
 
-    make      returns the requests that write it
-    key       the attempt's `row_key`, by which a retry finds it
-    is_retry  an earlier attempt may have written it
+    title         the name of a new document
+    make_updates  returns the updates that write the content
+    key           the attempt's `row_key`, by which a retry finds the content
+    is_retry      an earlier attempt may have written it
     """
 
     title: str
-    make: MakeRequests
+    make_updates: MakeUpdates
     key: str
     is_retry: bool
-
-    def requests(self, end_index: int = START + 1) -> list[Json]:
-        """Return the requests for a body that ends at `end_index`; by default for an empty one."""
-        return self.make(end_index)
 
 
 class DocumentDestination:
@@ -145,17 +146,23 @@ class DocumentDestination:
         try:
             if self._settings.append_to is None:
                 return await self._fill_new_document(content, deadline, secrets)
+            return await self._append_section(self._settings.append_to, content, deadline, secrets)
+        except CallFailed as failed:
+            return failed.outcome
+
+    async def _append_section(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+        """Write the content at the end of the document, once no other section of this process is being written.
+
+        Raises CallFailed, Temporary and Permanent.
+        """
+        try:
             async with asyncio.timeout_at(deadline):
                 # Concurrent updates of this process would only make each other read the document again.
                 await self._turn.acquire()
         except TimeoutError:
             return RetryLater("other sections were written until the attempt's time was over, and nothing was sent")
-        except CallFailed as failed:
-            return failed.outcome
         try:
-            return await self._update(self._settings.append_to, content, deadline, secrets)
-        except CallFailed as failed:
-            return failed.outcome
+            return await self._update(document, content, deadline, secrets)
         finally:
             self._turn.release()
 
@@ -186,26 +193,31 @@ class DocumentDestination:
         return str(created.get("id"))
 
     async def _update(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
-        """Write the content, unless it is there. Raises CallFailed, Temporary and Permanent."""
+        """Write the content, unless it is there. Raises CallFailed, Temporary and Permanent.
+
+        Google rejects an update if the document has another revision than the one that was read, or because of the
+        content. So a rejected update is tried again only if the revision has changed meanwhile.
+        """
         url = f"{DOCS}/{document}?fields=revisionId,namedRanges,body(content(endIndex))"
         link = f"https://docs.google.com/document/d/{document}/edit"
-        revision: Json = None
-        rejected: CallFailed | None = None
+        tried_revision: Json = None
+        rejection: CallFailed | None = None
         for _ in range(MAX_TRIES):
             current = await self._docs.read(url, deadline, secrets)
             named_ranges = current.get("namedRanges")
             if isinstance(named_ranges, dict) and markdown.mark_of(content.key) in named_ranges:
                 return Delivered(f"it was there already {link}")
-            if rejected is not None and current.get("revisionId") == revision:
-                raise rejected  # nobody changed the document: the content is what Google rejects
             revision = current.get("revisionId")
+            if rejection is not None and revision == tried_revision:
+                raise rejection  # nobody changed the document: the content is what Google rejects
+            tried_revision = revision
             try:
-                updates = content.requests(_end_index(current))
+                updates = content.make_updates(_end_index(current))
                 await self._docs.write(_update_request(self._settings, document, updates, revision), deadline, secrets)
             except CallFailed as failed:
                 if not isinstance(failed.outcome, Failed):
                     raise
-                rejected = failed
+                rejection = failed
             else:
                 return Delivered(link)
         return RetryLater("others changed the document each time before it was updated")
@@ -224,7 +236,7 @@ def request(
     """
     del secrets  # the sender reads the account's key
     content = content_of(delivery, settings, attempt.row_key)
-    return _update_request(settings, settings.append_to or NEW, content.requests())
+    return _update_request(settings, settings.append_to or NEW, content.make_updates(EMPTY_END))
 
 
 def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
@@ -264,7 +276,7 @@ def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool 
         }
         _verify_length(values.values())
         return Content(title, lambda _: markdown.fill_requests(values, key), key, is_retry)
-    paragraphs = markdown.paragraphs_of(_template(settings.markdown).render(view))
+    paragraphs = markdown.paragraphs_of(_markdown_template(settings.markdown).render(view))
     if not paragraphs:
         raise errors.Permanent("template_failed", "template 'markdown': its text is empty with this event")
     _verify_length(paragraph.text for paragraph in paragraphs)
@@ -289,7 +301,7 @@ def _text(name: str, value: Json) -> str:
 
 
 @lru_cache(maxsize=100)
-def _template(text: str) -> Template:
+def _markdown_template(text: str) -> Template:
     return Template("markdown", text, encode=markdown.encoded)
 
 
@@ -306,4 +318,4 @@ def _is_marked(key: str) -> str:
 def _end_index(document: JsonObject) -> int:
     """Return the index of the body's end; for a body without a stated end, the end of an empty body."""
     ends = [element.get("endIndex") for element in objects_at(document, "body", "content")]
-    return max([end for end in ends if isinstance(end, int)], default=START + 1)
+    return max([end for end in ends if isinstance(end, int)], default=EMPTY_END)

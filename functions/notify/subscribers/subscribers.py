@@ -98,9 +98,9 @@ class Notices:
         self._operator = settings.operator
         self._owners = settings.owners
 
-    def notices(self, kind: str, at: float, reason: str) -> tuple[Notice, ...]:
+    def make(self, kind: str, at: float, reason: str) -> tuple[Notice, ...]:
         """Return the notice for an endpoint's document; none if nobody is to be told."""
-        is_told = self._operator is not None or (self._owners is not None and kind == DISABLED)
+        is_told = self._operator is not None or self._owners_told_of(kind) is not None
         return ((kind, at, reason),) if is_told else ()
 
     async def publish(self, endpoint: Endpoint) -> None:
@@ -121,19 +121,25 @@ class Notices:
         def without(before: Endpoint | None) -> Endpoint | None:
             if before is None:
                 return None
-            left = [notice for notice in before.notices if notice not in endpoint.notices]  # made in the meantime
-            return before.model_copy(update={"notices": tuple(left)})
+            made_meanwhile = [notice for notice in before.notices if notice not in endpoint.notices]
+            return before.model_copy(update={"notices": tuple(made_meanwhile)})
 
         await self._directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, without)
 
     def _messages(self, endpoint: Endpoint, tenant: Tenant, notice: Notice) -> Sequence[BusMessage]:
-        """Return the notice's event as a message for each destination that is told. Owners hear of DISABLED only."""
+        """Return the notice's event as a message for each destination that is told. A tenant without a mail address has
+        no owners who can be told."""
         kind, at, reason = notice
         event = operational_event(kind, endpoint, tenant, at, reason)
         names = [self._operator] if self._operator else []
-        if self._owners and tenant.email and kind == DISABLED:
-            names.append(self._owners)
+        owners = self._owners_told_of(kind)
+        if owners and tenant.email:
+            names.append(owners)
         return [operational_message(event, name) for name in names]
+
+    def _owners_told_of(self, kind: str) -> str | None:
+        """Return the destination of the owners, who are told of DISABLED only; None if they are not told."""
+        return self._owners if kind == DISABLED else None
 
 
 class Subscribers:
@@ -236,8 +242,10 @@ class EndpointHealth:
             return None if since is None else HealthChange(RECOVERED)
         if isinstance(outcome, Failed) and outcome.code == "endpoint_disabled":
             return HealthChange(DISABLED, outcome.reason, "receiver")
-        if isinstance(outcome, Failed) or (isinstance(outcome, RetryLater) and outcome.pause_destination_seconds):
-            return None  # the receiver answered, or the fault is ours
+        if isinstance(outcome, Failed):
+            return None  # the event or the receiver's answer is at fault for this one delivery
+        if isinstance(outcome, RetryLater) and outcome.pause_destination_seconds:
+            return None  # only a fault of ours pauses an endpoint: our key to its secret (EndpointSecrets)
         limit = self._subscribers.settings.disable_after_seconds
         if since is not None:
             if now - since < limit:
@@ -250,27 +258,30 @@ class EndpointHealth:
         return HealthChange(FAILING, outcome.reason)
 
     async def _write(self, change: HealthChange, now: float) -> None:
-        """Write the change and its notice, and make it known. Raises Temporary."""
-        reason = change.reason[:MAX_REASON_CHARACTERS]
+        """Write the change and its notice, log it, and publish the notice. Raises Temporary.
+
+        Nothing is written if the document has the change already, or if the endpoint has another URL now.
+        """
+        change = change._replace(reason=change.reason[:MAX_REASON_CHARACTERS])
         has_changed = False
 
         def decide(before: Endpoint | None) -> Endpoint | None:
             nonlocal has_changed
-            has_changed = False
+            has_changed = False  # an earlier call may have been for a document that another process has changed since
             if before is None or before.url != self._endpoint.url:  # the attempt was made at another URL
                 return None
             fields = _changed_fields(before, change, self._subscribers.settings.disable_after_seconds, now)
             if fields is None:
                 return None
             has_changed = True
-            notices = (*before.notices, *self._subscribers.notices.notices(change.kind, now, reason))
+            notices = (*before.notices, *self._subscribers.notices.make(change.kind, now, change.reason))
             return before.model_copy(update={**fields, "notices": notices})
 
         endpoint = self._endpoint
         after = await self._subscribers.directory.change(Endpoint, endpoints_of(endpoint.tenant), endpoint.id, decide)
         if after is None:
             return
-        self._endpoint = after
+        self._endpoint = after  # as it is stored now, also if nothing was written
         self._subscribers.remember(after)
         if not has_changed:
             return
@@ -279,7 +290,9 @@ class EndpointHealth:
         if change.kind == DISABLED:
             await self._subscribers.directory.announce_change(endpoint.tenant, "notify")
         severity = "WARNING" if change.kind == DISABLED else "INFO"
-        logs.log(severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=reason or None)
+        logs.log(
+            severity, f"endpoint {change.kind}", function="notify", endpoint=self._name, reason=change.reason or None
+        )
         if after.notices:
             await self._subscribers.notices.publish(after)
 
@@ -295,5 +308,4 @@ def _changed_fields(before: Endpoint, change: HealthChange, limit: float, now: f
         return None if since is not None else {"failing_since": now}
     if change.by == "failures" and (since is None or now - since < limit):  # it recovered, or was enabled again
         return None
-    reason = change.reason[:MAX_REASON_CHARACTERS]
-    return {"disabled_by": change.by, "disabled_reason": reason, "disabled_at": now}
+    return {"disabled_by": change.by, "disabled_reason": change.reason, "disabled_at": now}

@@ -108,8 +108,8 @@ class Exchanges:
     Changed by `send`:
 
     responses   the responses so far, masked
-    error       the error that decides the outcome if the plugin fails: the first one after which a request may have
-                been accepted, or else the last one
+    error       the error that decides the outcome if the plugin fails: the last one, but no other replaces one after
+                which a request may have been accepted (Unanswered)
     is_started  a request was begun
     """
 
@@ -181,16 +181,17 @@ class AppriseDestination:
         sending = loop.run_in_executor(_threads(), _notify, prepared, exchanges)
         try:
             async with asyncio.timeout_at(deadline):
-                service, is_accepted = await sending
+                notification = await sending
         except TimeoutError:
+            # The thread goes on until the plugin returns. Each further request of it fails, because no time is left.
             if exchanges.is_started:
                 return Unknown("no answer came in time")
             return RetryLater("no request was sent in time: all threads for this kind are busy")
-        if service is None:
+        if notification is None:
             rule = "must be a URL that the library apprise accepts (try `apprise -vv URL`)"
             raise http_kind.unusable_secret(self._settings.secret, rule)
         try:
-            return outcome_of(service, is_accepted, exchanges)
+            return outcome_of(notification.service, notification.is_accepted, exchanges)
         except errors.Permanent as error:
             return outcome_of_url_fault(self._settings.secret, error)
 
@@ -200,7 +201,10 @@ def connect(name: str, settings: Settings, context: destination.Context) -> Appr
 
 
 def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome:
-    """Return the outcome by what the plugin says and the last response. Raises Permanent for a request never sent."""
+    """Return the outcome: by what the plugin says, or else by the error of its requests, or else by the last response.
+
+    Raises Permanent for a request never sent.
+    """
     last = exchanges.responses[-1] if exchanges.responses else None
     if is_accepted:
         return Delivered(last.excerpt if last else "")
@@ -216,7 +220,7 @@ def outcome_of(service: str, is_accepted: bool, exchanges: Exchanges) -> Outcome
     if last.status in {401, 403}:
         return http_kind.held(last, service, "correct the URL in the secret, or the rights of its token")
     outcome = http_kind.outcome_by_status(last, service)
-    if isinstance(outcome, Delivered):
+    if isinstance(outcome, Delivered):  # the plugin read in the body that the service did not accept the message
         return RetryLater(f"{service} answered {last.status}, and its answer is not a success", answer=last.excerpt)
     return outcome
 
@@ -250,10 +254,18 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="apprise")
 
 
-def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool]:
-    """Return the service's name and whether it accepted the message; no name where the URL is not valid.
+class _Notification(NamedTuple):
+    """The name of the service, and whether its plugin says that it accepted the message."""
 
-    Runs in a thread. Raises Temporary where the library is not installed.
+    service: str
+    is_accepted: bool
+
+
+def _notify(prepared: _Prepared, exchanges: Exchanges) -> _Notification | None:
+    """Make the plugin for the URL and let it send the message. Return None if the URL is not valid.
+
+    Runs in a thread. Raises Temporary if the library is not installed, and what the plugin raises before its first
+    request.
     """
     plugin_type = _plugin_type(prepared.scheme)
     message = prepared.message
@@ -262,19 +274,20 @@ def _notify(prepared: _Prepared, exchanges: Exchanges) -> tuple[str | None, bool
 
     plugin = _plugin(plugin_type, prepared.url)
     if plugin is None:
-        return None, False
+        return None
     title = bounded_texts.cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title
     # A service without titles gets the title in the text, before a line break of two characters.
     room = plugin.body_maxlen - (0 if plugin.title_maxlen else len(title) + 2)
     token = CURRENT.set(exchanges.send)
     try:
-        return plugin.service_name, plugin.notify(bounded_texts.cut(message.text, room), title, message.type, "text")
+        is_accepted = plugin.notify(bounded_texts.cut(message.text, room), title, message.type, "text")
+        return _Notification(plugin.service_name, is_accepted)
     except Exception:
         # A plugin can raise any error, for instance for a response that it cannot read. Once a request has been made,
         # the outcome depends on the last response's status.
         if not exchanges.is_started:
             raise
-        return plugin.service_name, False
+        return _Notification(plugin.service_name, is_accepted=False)
     finally:
         CURRENT.reset(token)
 

@@ -203,7 +203,7 @@ def _missing_lines(delivery: Delivery, notify: JsonObject) -> Iterator[str]:
 
 def _unanswered_lines(configured: Configured) -> Iterator[str]:
     """Yield what follows if the destination does not answer in time."""
-    attempt_settings = configured.endpoints or configured
+    attempt_settings = configured.endpoint_options or configured
     act = "sends it again, minutes later"
     if attempt_settings.on_unknown == "hold":
         act = f"keeps it until `hookchain release {configured.name}`"

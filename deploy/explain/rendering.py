@@ -66,7 +66,7 @@ class OfflineDelivery:
         recipients = compiled_recipients(self._people)
         if self.configured.recipient is None or recipients is None:
             return None
-        return await recipients.recipient_of(self.configured, self.delivery)
+        return await recipients.find_person(self.configured, self.delivery)
 
     def mail(self, person: Person | None) -> Mail | None:
         """Return the mail, to `person` where the destination's `to` names them; None if the destination sends no mail.

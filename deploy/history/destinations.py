@@ -250,7 +250,7 @@ class Gathering:
 
     def gathers(self, destination: str) -> bool:
         configured = self._configured.get(destination)
-        return configured is not None and bool(configured.gather or configured.alerts)
+        return configured is not None and bool(configured.gather or configured.alert_options)
 
     async def groups(self, rows: Sequence[LedgerRow]) -> tuple[WaitingGroup, ...]:
         """Return the groups in which the rows wait, the first to be closed first."""
@@ -286,7 +286,7 @@ class Gathering:
         if configured.recipient is None or self._recipients is None:
             return None
         try:
-            resolved = await self._recipients.recipient_of(configured, delivery)
+            resolved = await self._recipients.find_person(configured, delivery)
         except errors.HookchainError:  # the event's data is in a blob
             return None
         return resolved.name if isinstance(resolved, people.Person) else None

@@ -328,7 +328,7 @@ async def _find_recipient(notifier: Notifier, work: Work, target: Target) -> Wai
     """Set the recipient of the work. Return what follows if there is none; otherwise None. Raises Temporary."""
     assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
     try:
-        work.person = await notifier.recipients.person(target.configured, work.delivery)
+        work.person = await notifier.recipients.require_person(target.configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
         hint = did_you_mean.removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
         return DeadLetterReason(error.code, f"{error.detail}{hint}")

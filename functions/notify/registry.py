@@ -33,8 +33,8 @@ FAN_OUT_SECONDS: Final = 60.0
 """The longest duration of a fan-out. The `timeout` of its destination applies to each request to an endpoint."""
 
 
-class Recipient(NamedTuple):
-    """The person that a destination's `to` names: the one at `path` in each event, or the `person` of that name.
+class RecipientRule(NamedTuple):
+    """The rule by which `to` names a person: the one at `path` in each event, or the `person` of that name.
 
     address  the field of a person that the kind of destination needs, such as `email`
     path     `actor`, or a JMESPath expression over the event
@@ -57,16 +57,16 @@ class Configured:
     expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
     otherwise              the name of the destination that gets what this one does not
     success_when           the JMESPath condition that makes a 2xx a success
-    own                    the module of the kind, if it is the operator's own kind
+    own_module             the module of the kind, if it is the operator's own kind
     breaker                None if it is off
     rate                   the number of attempts that may begin in a time, and that time in seconds
     in_flight              the number of attempts that may be under way
     per                    the JMESPath expression for a key; `rate` and `in_flight` then apply to each key
     recipient              None if `to` names no person
     gather                 the settings of its digests; None if each delivery is sent separately
-    endpoints              the options for each endpoint, if its kind is `subscribers`
+    alert_options          its options for Hookchain's own alerts, which are always gathered; None if it gets no alerts
+    endpoint_options       the options for each endpoint, if its kind is `subscribers`
     health                 records the health of a subscriber's endpoint; None for a configured destination
-    alerts                 its options for Hookchain's own alerts, which are always gathered; None if it gets no alerts
     """
 
     name: str
@@ -79,14 +79,14 @@ class Configured:
     otherwise: str | None = None
     success_when: str | None = None
     breaker: BreakerSettings | None = None
-    own: ModuleType | None = None
+    own_module: ModuleType | None = None
     rate: tuple[int, float] | None = None
     in_flight: int | None = None
     per: str | None = None
-    recipient: Recipient | None = None
+    recipient: RecipientRule | None = None
     gather: "GatherSettings | None" = None
-    alerts: "Configured | None" = None
-    endpoints: "Configured | None" = None
+    alert_options: "Configured | None" = None
+    endpoint_options: "Configured | None" = None
     health: "EndpointHealth | None" = None
 
     is_endpoint: bool = field(init=False)
@@ -97,7 +97,7 @@ class Configured:
     def __post_init__(self) -> None:
         # The attributes of a frozen dataclass are set so.
         object.__setattr__(self, "is_endpoint", self.health is not None)
-        object.__setattr__(self, "is_fan_out", self.endpoints is not None)
+        object.__setattr__(self, "is_fan_out", self.endpoint_options is not None)
 
     def has_expired(self, event: Event, at: float) -> bool:
         """Return whether the event is no longer delivered at `at`, in Unix seconds."""
@@ -111,7 +111,7 @@ class Configured:
     def for_delivery(self, delivery: Delivery) -> "Configured":
         """Return the options for alerts if the delivery is an alert of Hookchain; otherwise these."""
         is_alert = delivery.event.source == ALERT_SOURCE
-        return self.alerts if self.alerts is not None and is_alert else self
+        return self.alert_options if self.alert_options is not None and is_alert else self
 
 
 class Target(NamedTuple):
@@ -147,23 +147,23 @@ def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
         kind = fields["kind"]
         if kind not in own and not _is_built_in(str(kind)):
             raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
-        options = {field: _read(field, fields) for field in fields if field != "alerts"}
+        options = {option: _read(option, fields) for option in fields if option != "alerts"}
         # The compiler wrote these fields, and no others, with these types.
-        configured = Configured(name=name, own=own.get(str(kind)), **options)  # type: ignore[arg-type]
+        configured = Configured(name=name, own_module=own.get(str(kind)), **options)  # type: ignore[arg-type]
         if kind == SUBSCRIBERS:
             return _fan_out(configured)
         if "alerts" in fields:
-            return replace(configured, alerts=_for_alerts(configured, fields["alerts"]))
+            return replace(configured, alert_options=_for_alerts(configured, fields["alerts"]))
         return configured
     except (AttributeError, KeyError, TypeError) as fault:  # a member is missing, or has another type
         detail = f"destination {name!r} is not as the compiler writes it; compile the slice again"
         raise SliceFault("invalid_slice", detail) from fault
 
 
-def _read(field: str, fields: jsontext.JsonObject) -> object:
-    """Return the value of a field of Configured. Raises TypeError."""
-    value = fields[field]
-    match field:
+def _read(option: str, fields: jsontext.JsonObject) -> object:
+    """Return the value of an option of Configured. Raises TypeError."""
+    value = fields[option]
+    match option:
         case "retry_seconds" | "rate":
             return tuple(cast("list[float]", value))
         case "breaker":
@@ -171,7 +171,7 @@ def _read(field: str, fields: jsontext.JsonObject) -> object:
         case "recipient":
             recipient = cast("jsontext.JsonObject", value)
             allowed = tuple(cast("list[str]", recipient.get("allowed", [])))
-            return Recipient(**{**recipient, "allowed": allowed})  # type: ignore[arg-type] # the compiler's
+            return RecipientRule(**{**recipient, "allowed": allowed})  # type: ignore[arg-type] # the compiler's
         case "gather":
             return _gather_settings(value, fields.get("per"))
     return value
@@ -180,8 +180,8 @@ def _read(field: str, fields: jsontext.JsonObject) -> object:
 def _fan_out(configured: Configured) -> Configured:
     """Return a destination of the kind `subscribers` as a fan-out, which publishes one delivery for each endpoint.
 
-    Its options apply to each endpoint, so they become `endpoints`. The fan-out itself calls no receiver, and can be
-    repeated.
+    Its options apply to each endpoint, so they become `endpoint_options`. The fan-out itself calls no receiver, and can
+    be repeated.
     """
     return Configured(
         name=configured.name,
@@ -192,7 +192,7 @@ def _fan_out(configured: Configured) -> Configured:
         on_unknown="resend",
         expires_after_seconds=configured.expires_after_seconds,
         otherwise=configured.otherwise,
-        endpoints=replace(configured, otherwise=None, per=None, gather=None),
+        endpoint_options=replace(configured, otherwise=None, per=None, gather=None),
     )
 
 
@@ -256,7 +256,7 @@ def dedupes_repeats(destination: Destination) -> bool:
 
 def module_of(configured: Configured) -> ModuleType:
     """Return the module of the destination's kind. Raises ImportError."""
-    return configured.own or importlib.import_module(kind_module(configured.kind))
+    return configured.own_module or importlib.import_module(kind_module(configured.kind))
 
 
 def _connect(configured: Configured, context: Context) -> Destination:

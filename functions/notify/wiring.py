@@ -165,7 +165,7 @@ def _caps(clock: ports.Clock) -> caps.Caps | None:
     """Return the caps; None if no destination has one, and there are no subscribers, whose endpoints may have one."""
     destinations = destinations_or_exit().values()
     # A destination can have other options for the alerts that it gets.
-    alert_options = [configured.alerts for configured in destinations if configured.alerts]
+    alert_options = [configured.alert_options for configured in destinations if configured.alert_options]
     has_caps = any(options.rate or options.in_flight for options in (*destinations, *alert_options))
     if not has_caps and "subscribers" not in _slice():
         return None
@@ -268,7 +268,7 @@ def _records() -> "Records":
 def _closer(notifier: Notifier) -> "Closer | None":
     """Return what closes groups; None if no destination gathers deliveries or gets alerts, which are gathered too."""
     destinations = notifier.destinations.configured
-    if not any(configured.gather or configured.alerts for configured in destinations.values()):
+    if not any(configured.gather or configured.alert_options for configured in destinations.values()):
         return None
     from functions.notify.digests.closing import Closer
 

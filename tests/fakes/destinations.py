@@ -6,7 +6,7 @@ from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.digests.settings import GatherSettings
-from functions.notify.registry import Configured, Destinations, Recipient
+from functions.notify.registry import Configured, Destinations, RecipientRule
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.fetch import Fetch
 from shared.outgoing.circuit import BreakerSettings
@@ -51,7 +51,7 @@ class Options(TypedDict, total=False):
     rate: tuple[int, float]
     in_flight: int
     per: str
-    recipient: Recipient
+    recipient: RecipientRule
     gather: GatherSettings
 
 

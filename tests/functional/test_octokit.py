@@ -10,7 +10,7 @@ from typing import Final
 
 from functions.notify.recipients.people_list import people_reader
 from functions.notify.recipients.recipient import NoRecipient, Recipients
-from functions.notify.registry import Configured, Recipient
+from functions.notify.registry import Configured, RecipientRule
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -109,17 +109,19 @@ async def test_each_event_goes_to_the_one_who_caused_it(node_package: Callable[[
     written: JsonObject = {"rows": rows, "providers": {NAME: "github"}}
     read_people = people_reader(written, FakeFetch, FakeSecrets({}), FakeClock())
     recipients = Recipients(read_people, FakeBlobs())
-    actor = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "actor"))
-    field = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "data.sender.login"))
+    actor = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "actor"))
+    field = Configured(
+        "mail", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "data.sender.login")
+    )
 
     assert (len(events) > 150, len(logins) > 5) == (True, True)
     for event in events:
-        found = await recipients.recipient_of(actor, Delivery(event, "r", "mail"))
+        found = await recipients.find_person(actor, Delivery(event, "r", "mail"))
         if event.actor is None:
             assert isinstance(found, NoRecipient)
             continue
         assert not isinstance(found, NoRecipient)
         assert found.email == f"p{logins.index(event.actor.lower())}@example.com"
-        assert await recipients.recipient_of(field, Delivery(event, "r", "mail")) == found
+        assert await recipients.find_person(field, Delivery(event, "r", "mail")) == found
         stranger = replace(event, source="/sources/shop")
-        assert isinstance(await recipients.recipient_of(actor, Delivery(stranger, "r", "mail")), NoRecipient)
+        assert isinstance(await recipients.find_person(actor, Delivery(stranger, "r", "mail")), NoRecipient)

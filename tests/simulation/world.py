@@ -124,7 +124,9 @@ class Connected(Destinations):
             for name in inboxes
         }
         if OPS in inboxes:
-            self.configured[OPS] = replace(self.configured[OPS], alerts=replace(self.configured[OPS], gather=ALERTS))
+            self.configured[OPS] = replace(
+                self.configured[OPS], alert_options=replace(self.configured[OPS], gather=ALERTS)
+            )
 
     def connected(self, configured: Configured) -> Destination:
         return self._inboxes[configured.name]

@@ -32,7 +32,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
     if configured.recipient is not None:
         assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
         try:
-            person = await notifier.recipients.person(configured, delivery)
+            person = await notifier.recipients.require_person(configured, delivery)
         except (errors.Permanent, errors.Temporary):
             return None  # the claimed delivery looks for its recipient again, and ends or waits with the reason
     now = notifier.clock.now()

@@ -329,7 +329,7 @@ class Closer:
         configured = self._destinations[draft.destination]
         if configured.recipient is None or self._recipients is None or draft.sample is None:
             return None
-        return (await self._recipients.person(configured, draft.sample)).name
+        return (await self._recipients.require_person(configured, draft.sample)).name
 
     async def _publish(self, digest: Frozen) -> None:
         """Publish the digest as a delivery. If it was published before, notify recognises it. Raises Temporary."""
@@ -384,7 +384,7 @@ def gather_settings(row: LedgerRow, destinations: Mapping[str, Configured]) -> G
     if configured is None or not row.group:
         return None
     if row.group.startswith(ALERTS):
-        return configured.alerts.gather if configured.alerts else None
+        return configured.alert_options.gather if configured.alert_options else None
     return configured.gather
 
 

@@ -45,7 +45,7 @@ class NoRecipient(NamedTuple):
 
 
 class Recipients:
-    """The recipients of deliveries. Where there is none, `recipient_of` returns why, and `person` raises it.
+    """The recipients of deliveries. Where there is none, `find_person` returns why, and `require_person` raises it.
 
     `blobs` has the data of large events, which the expression in `to` may need.
     """
@@ -54,7 +54,7 @@ class Recipients:
         self._read_people = read_people
         self._blobs = blobs
 
-    async def recipient_of(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
+    async def find_person(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
         """Return the person whom the destination's `to` names for this event. The person has the address that the kind
         of destination needs.
 
@@ -68,14 +68,14 @@ class Recipients:
             return NoRecipient(f"{fault}: add it, or name another destination in `otherwise`")
         return person
 
-    async def person(self, configured: registry.Configured, delivery: Delivery) -> Person:
-        """Return the recipient. Raises as `recipient_of`, and Permanent (`unknown_person`) if there is none."""
-        person = await self.recipient_of(configured, delivery)
+    async def require_person(self, configured: registry.Configured, delivery: Delivery) -> Person:
+        """Return the recipient. Raises as `find_person`, and Permanent (`unknown_person`) if there is none."""
+        person = await self.find_person(configured, delivery)
         if isinstance(person, NoRecipient):
             raise errors.Permanent("unknown_person", person.reason)
         return person
 
-    async def _find(self, rule: registry.Recipient, event: Event) -> Person | NoRecipient:
+    async def _find(self, rule: registry.RecipientRule, event: Event) -> Person | NoRecipient:
         """Return the person for the event by `rule`, the destination's `to`. Their address is not checked."""
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(rule, event)
@@ -91,7 +91,7 @@ class Recipients:
         person = people.find(who, event.source_name)
         return person or allowed_address(rule, who) or _unknown(rule.path or registry.ACTOR, who, event)
 
-    async def _named_by_digest(self, rule: registry.Recipient, event: Event) -> Person | NoRecipient:
+    async def _named_by_digest(self, rule: registry.RecipientRule, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
             event = await claim_check.checked_out(event, self._blobs)
         name = value_at(event.data, "person")
@@ -128,7 +128,7 @@ def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 
 
-def _address_of_tenant(rule: registry.Recipient, who: str) -> Person | None:
+def _address_of_tenant(rule: registry.RecipientRule, who: str) -> Person | None:
     """Return a person with only that mail address, if `who` is one.
 
     It can be trusted: only Hookchain's own events have this source, and the address came through the operator's API.
@@ -138,7 +138,7 @@ def _address_of_tenant(rule: registry.Recipient, who: str) -> Person | None:
     return Person(who, email=who) if _PLAIN_ADDRESS.fullmatch(who) else None
 
 
-def allowed_address(rule: registry.Recipient, who: str) -> Person | None:
+def allowed_address(rule: registry.RecipientRule, who: str) -> Person | None:
     """Return a person with only that mail address, if `allow_recipients` allows it."""
     if not rule.allowed or rule.address != "email" or len(who) > MAX_ADDRESS_CHARACTERS:
         return None

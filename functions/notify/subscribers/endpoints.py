@@ -42,7 +42,7 @@ _CORRECTABLE: Final = frozenset({"address_blocked", "invalid_header", "invalid_u
 class Endpoints:
     """The endpoints of all tenants, found by their names. What is made of an endpoint is kept until it changes.
 
-    `configured` are all destinations; those that have `endpoints` are of the kind `subscribers`.
+    `configured` are all destinations; those that have `endpoint_options` are of the kind `subscribers`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Endpoints:
         name = delivery.destination
         name_parts = names.endpoint_name(name)
         base = self._configured.get(name_parts.destination) if name_parts else None
-        if name_parts is None or base is None or base.endpoints is None:
+        if name_parts is None or base is None or base.endpoint_options is None:
             destination = name_parts.destination if name_parts else name
             return DeadLetterReason("unknown_destination", f"the configuration has no destination {destination!r}")
         endpoint = await self._subscribers.endpoint(name_parts.tenant, name_parts.endpoint)
@@ -78,14 +78,14 @@ class Endpoints:
         if not endpoint.is_enabled:
             is_test_event = delivery.event.source == names.SUBSCRIBERS_SOURCE  # of this source, endpoints get no others
             if is_test_event:  # it is tried once
-                return self._make(name, endpoint, replace(base.endpoints, retry_seconds=()))
+                return self._make(name, endpoint, replace(base.endpoint_options, retry_seconds=()))
             why = f": {endpoint.disabled_reason}" if endpoint.disabled_reason else ""
             return DeadLetterReason("endpoint_disabled", f"the endpoint is disabled{why}")
         kept = self._targets.get(name, self._context.clock.now())
         # `Subscribers.endpoint` returns the same object until the document changes.
         if kept is not None and kept[0] is endpoint:
             return kept[1]
-        target = self._make(name, endpoint, base.endpoints)
+        target = self._make(name, endpoint, base.endpoint_options)
         self._targets.put(name, (endpoint, target), self._context.clock.now(), KEEP_SECONDS)
         return target
 

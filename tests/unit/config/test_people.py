@@ -8,7 +8,7 @@ from deploy.bundle.requirements import features
 from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults
 from deploy.secrets.needs import needs
-from functions.notify.registry import Recipient, read_destinations
+from functions.notify.registry import RecipientRule, read_destinations
 from shared.jsontext import JsonObject, value_at
 from tests.fakes.configurations import compile_text
 
@@ -43,19 +43,19 @@ def faults_of(people: str, destination: str, folder: Path = Path()) -> list[str]
 @pytest.mark.parametrize(
     ("destination", "recipient"),
     [
-        ("email: {to: actor}", Recipient("email", "actor")),
+        ("email: {to: actor}", RecipientRule("email", "actor")),
         (
             "email: {to: \"data.people[?role=='owner'].id | [0]\"}",
-            Recipient("email", "data.people[?role=='owner'].id | [0]"),
+            RecipientRule("email", "data.people[?role=='owner'].id | [0]"),
         ),
-        ("email: {to: {person: anna}}", Recipient("email", person="anna")),
-        (f"{SMS}, to: actor}}", Recipient("phone", "actor")),
-        (f"{SMS}, to: {{person: anna}}}}", Recipient("phone", person="anna")),
-        ("slack: {secret: s, to: actor}", Recipient("slack", "actor")),
-        ("telegram: {secret: s, to: actor}", Recipient("telegram", "actor")),
+        ("email: {to: {person: anna}}", RecipientRule("email", person="anna")),
+        (f"{SMS}, to: actor}}", RecipientRule("phone", "actor")),
+        (f"{SMS}, to: {{person: anna}}}}", RecipientRule("phone", person="anna")),
+        ("slack: {secret: s, to: actor}", RecipientRule("slack", "actor")),
+        ("telegram: {secret: s, to: actor}", RecipientRule("telegram", "actor")),
     ],
 )
-def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, recipient: Recipient) -> None:
+def test_to_names_a_person_in_each_kind_that_can_address_one(destination: str, recipient: RecipientRule) -> None:
     slice_ = slice_of(ANNA, destination)
     assert read_destinations(slice_)["it"].recipient == recipient
     assert value_at(slice_, "people", "providers") == {"github": "github"}

@@ -75,8 +75,8 @@ def test_silence_may_name_others() -> None:
 def test_each_destination_that_alerts_may_come_to_gathers_them_and_no_other_does() -> None:
     quiet = '{email: {to: a@example.com}, otherwise: pager, quiet_hours: {from: "22:00", to: "7:00"}}'
     found = read_destinations(slices("{to: ops, every: 10m}", ops=quiet)["notify"])
-    assert found["crm"].alerts is None
-    assert [each.gather for name in ("ops", "pager") if (each := found[name].alerts)] == [
+    assert found["crm"].alert_options is None
+    assert [each.gather for name in ("ops", "pager") if (each := found[name].alert_options)] == [
         GatherSettings(digest=Digest(600.0, None), quiet_hours=QuietHours(22 * 60, 7 * 60, None), is_alerts=True),
         GatherSettings(digest=Digest(600.0, None), is_alerts=True, keeps_all=True),
     ]
@@ -85,9 +85,9 @@ def test_each_destination_that_alerts_may_come_to_gathers_them_and_no_other_does
 def test_alerts_are_tried_again_like_digests_unless_the_destination_has_a_schedule_of_its_own() -> None:
     ops = read_destinations(slices("{to: ops}")["notify"])["ops"]
     assert ops.retry_seconds == DEFAULT_RETRY_SECONDS
-    assert ops.alerts is not None
-    assert ops.alerts.retry_seconds == DIGEST_RETRY_SECONDS
-    own = read_destinations(slices("{to: ops}", ops=f"{{{MAIL}, retry: [5s]}}")["notify"])["ops"].alerts
+    assert ops.alert_options is not None
+    assert ops.alert_options.retry_seconds == DIGEST_RETRY_SECONDS
+    own = read_destinations(slices("{to: ops}", ops=f"{{{MAIL}, retry: [5s]}}")["notify"])["ops"].alert_options
     assert own is not None
     assert own.retry_seconds == (5.0,)
 

@@ -51,7 +51,7 @@ class Alerting:
         made: dict[str, Destination] = dict(self.made)
         destinations = FakeDestinations(made, options=self.options)
         destinations.configured = {
-            name: replace(each, alerts=replace(each, gather=self.gather))
+            name: replace(each, alert_options=replace(each, gather=self.gather))
             for name, each in destinations.configured.items()
         }
         self.notifier = FakeNotifier(self.made["crm"], destinations)

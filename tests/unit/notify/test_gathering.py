@@ -18,7 +18,7 @@ from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, 
 from functions.notify.notify import notify
 from functions.notify.recipients.people import Listed, Person
 from functions.notify.recipients.recipient import Recipients
-from functions.notify.registry import Recipient
+from functions.notify.registry import RecipientRule
 from functions.notify.waiting.sweep import CLOSE_SECONDS, SWEEP_SECONDS
 from shared.delivery import Delivery, Disabled, RetryLater
 from shared.errors import Temporary
@@ -468,7 +468,7 @@ async def test_lines_whose_templates_compute_for_long_are_ours_from_then_on(monk
 async def test_a_name_that_becomes_another_persons_takes_no_others_events_along() -> None:
     ada, eve = Person("ada", email="ada@example.com"), Person("eve", email="eve@example.com")
     people = FakePeople(Listed(ada, ("ada-one", "ada-two")), Listed(eve))
-    notifier = notifier_of(DIGEST, recipient=Recipient(address="email", path="actor"))
+    notifier = notifier_of(DIGEST, recipient=RecipientRule(address="email", path="actor"))
     notifier.recipients = Recipients(people, FakeBlobs())
     notifier.start()
     for number, actor in enumerate(["ada-one", "ada-two"]):
@@ -484,7 +484,7 @@ async def test_a_name_that_becomes_another_persons_takes_no_others_events_along(
 
 
 async def test_members_whose_person_is_gone_end_one_by_one() -> None:
-    notifier = notifier_of(DIGEST, recipient=Recipient(address="email", path="actor"))
+    notifier = notifier_of(DIGEST, recipient=RecipientRule(address="email", path="actor"))
     notifier.recipients = Recipients(FakePeople(Listed(Person("ada", email="ada@example.com"))), FakeBlobs())
     notifier.start()
     for number in range(2):

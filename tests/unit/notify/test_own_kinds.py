@@ -292,7 +292,7 @@ from shared.event import Event
 print(*sorted(sys.modules))
 event = Event("e", "/sources/web", "signup", "2026-09-21T14:13:20.000Z", "0" * 64, actor="anna-gh")
 recipients, configured = wiring.service().notifier.recipients, wiring.destinations_or_exit()["list"]
-print(asyncio.run(recipients.recipient_of(configured, Delivery(event, "r", "list"))).email)
+print(asyncio.run(recipients.find_person(configured, Delivery(event, "r", "list"))).email)
 """
 
 
@@ -331,6 +331,6 @@ def test_alerts_are_delivered_together_and_by_a_schedule_of_their_own() -> None:
     alerts: Json = {"gather": {"digest": {"every_seconds": 900, "by": None}, "is_alerts": True}, "retry_seconds": [60]}
     read = read_destinations({"destinations": {"list": {**WRITTEN, "alerts": alerts}}})["list"]
     assert (read.gather, read.retry_seconds) == (None, (5, 300))
-    assert read.alerts is not None
-    assert read.alerts.retry_seconds == (60,)
-    assert read.alerts.gather == GatherSettings(digest=Digest(900, None), is_alerts=True)
+    assert read.alert_options is not None
+    assert read.alert_options.retry_seconds == (60,)
+    assert read.alert_options.gather == GatherSettings(digest=Digest(900, None), is_alerts=True)

@@ -21,7 +21,7 @@ from functions.notify.recipients.people import (
 )
 from functions.notify.recipients.people_list import people_reader
 from functions.notify.recipients.recipient import NoRecipient, Recipients
-from functions.notify.registry import Configured, Recipient
+from functions.notify.registry import Configured, RecipientRule
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import event_json
@@ -271,15 +271,15 @@ async def test_a_compiled_list_is_read_without_a_request() -> None:
     assert person.name == "anna"
 
 
-TO_ACTOR = Recipient("email", "actor")
-ALLOWING = Recipient("email", "actor", allowed=("example.com", "@partner.example", "one@else.example"))
+TO_ACTOR = RecipientRule("email", "actor")
+ALLOWING = RecipientRule("email", "actor", allowed=("example.com", "@partner.example", "one@else.example"))
 
 
-def of(recipient: Recipient, **attributes: Json) -> Person | NoRecipient:
+def of(recipient: RecipientRule, **attributes: Json) -> Person | NoRecipient:
     """Return the recipient of an event with those attributes."""
     configured = Configured("crm", "email", None, (5.0,), 15.0, "resend", recipient=recipient)
     delivery = Delivery(replace(EVENT, **attributes), "route", "crm")  # type: ignore[arg-type]
-    return finished(recipients_of().recipient_of(configured, delivery))
+    return finished(recipients_of().find_person(configured, delivery))
 
 
 def reason_of(found: Person | NoRecipient) -> str:
@@ -298,7 +298,7 @@ def test_a_providers_name_only_counts_for_its_sources() -> None:
 
 
 def test_an_expression_names_the_person_by_text_or_number() -> None:
-    recipient = Recipient("email", "data.assignee.id")
+    recipient = RecipientRule("email", "data.assignee.id")
     assert of(recipient, data={"assignee": {"id": 583231}}) == BOB
     assert of(recipient, data={"assignee": {"id": "583231"}}) == BOB
     assert "'data.assignee.id' is not in this event; name the field" in reason_of(of(recipient, data={}))
@@ -307,7 +307,7 @@ def test_an_expression_names_the_person_by_text_or_number() -> None:
 
 
 def test_an_operational_event_goes_to_the_tenant_whose_address_it_has_and_no_senders_event_does() -> None:
-    tenant, address = Recipient("email", "data.email"), "ops@customer.example"
+    tenant, address = RecipientRule("email", "data.email"), "ops@customer.example"
     told = of(tenant, source=SUBSCRIBERS_SOURCE, data={"email": address})
     assert told == Person(address, email=address)
     assert "nobody in `people`" in reason_of(of(tenant, source="/sources/hookchain", data={"email": address}))
@@ -320,14 +320,14 @@ async def test_an_expression_reads_the_data_of_a_large_event() -> None:
     whole = replace(EVENT, data={"who": "bob"})
     await blobs.put("blob", event_json(whole))
     light = replace(EVENT, data=None, dataref="blob")
-    configured = Configured("crm", "email", None, (5.0,), 15.0, "resend", recipient=Recipient("email", "data.who"))
+    configured = Configured("crm", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "data.who"))
 
-    assert await recipients_of(blobs=blobs).recipient_of(configured, Delivery(light, "r", "crm")) == BOB
+    assert await recipients_of(blobs=blobs).find_person(configured, Delivery(light, "r", "crm")) == BOB
 
 
 def test_a_configured_person_is_found_by_their_name_in_people_alone() -> None:
-    assert of(Recipient("email", person="anna")) == ANNA
-    assert "`people` has nobody" in reason_of(of(Recipient("email", person="anna-gh")))
+    assert of(RecipientRule("email", person="anna")) == ANNA
+    assert "`people` has nobody" in reason_of(of(RecipientRule("email", person="anna-gh")))
 
 
 def test_a_digest_goes_to_the_person_that_it_was_made_for() -> None:
@@ -340,9 +340,9 @@ def test_a_digest_goes_to_the_person_that_it_was_made_for() -> None:
 
 
 def test_a_person_without_the_address_is_nobody_for_this_kind() -> None:
-    reason = reason_of(of(Recipient("phone", "actor"), actor="bob"))
+    reason = reason_of(of(RecipientRule("phone", "actor"), actor="bob"))
     assert reason.startswith("'bob' in `people` has no `phone`")
-    assert of(Recipient("ntfy", "actor"), actor="anna") == ANNA
+    assert of(RecipientRule("ntfy", "actor"), actor="anna") == ANNA
 
 
 def test_an_address_of_an_allowed_domain_needs_no_entry() -> None:
@@ -381,7 +381,7 @@ def test_no_event_reaches_anybody_but_those_who_are_listed_or_allowed(actor: str
     )
 
 
-def notifier_for(recipient: Recipient, people: FakePeople | None = None) -> FakeNotifier:
+def notifier_for(recipient: RecipientRule, people: FakePeople | None = None) -> FakeNotifier:
     recipients = Recipients(people or FakePeople(), FakeBlobs())
     return FakeNotifier(options=Options(recipient=recipient), recipients=recipients)
 

@@ -13,7 +13,7 @@ from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.explain.offline import local_services
-from deploy.explain.reference import StepsFault, chain_from_text, fault_text
+from deploy.explain.step_text import StepsFault, chain_from_text, fault_text
 from deploy.terminal.command_line import CommandError
 from functions.transform.answer_chain import document_from, event_from
 from functions.transform.chain import Chain, ChainResult

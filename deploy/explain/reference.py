@@ -1,4 +1,4 @@
-"""The reference that commands print: steps and kinds of destinations, in a list or in full; and a chain from text.
+"""The reference that commands print: the steps and the kinds of destinations, in a list or in full.
 
 The texts about settings come from the docstrings of their models.
 """
@@ -15,33 +15,37 @@ from typing import Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from deploy.config.config_file import ConfigFaults, parse_config
-from deploy.config.sections import destination, route
+from deploy.config.sections import destination
 from deploy.config.sections.kinds import destination_kinds, kind_summary, settings_model
 from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, own_kinds
 from functions.notify.examples import example_request
-from functions.transform import chain, program, step_classes, verifying
+from functions.transform import step_classes, verifying
 from functions.transform.step import AskingStep, Example, Step
 from functions.transform.step_settings import Settings
-from shared import errors, time_bound
+from shared import errors
 from shared.config import values
-from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
+
+WIDTH: Final = 100
+"""The characters of a line of prose."""
+PAGE: Final = "functions/notify/README.md"
+EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
 
 
 def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
     """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
     inner = (_inner(model),) if issubclass(model, BaseModel) else ()
     for part in dict.fromkeys((*model.__mro__, *inner)):
-        is_own = part is not Settings and not part.__module__.startswith("pydantic")
+        is_of_project = part is not Settings and not part.__module__.startswith("pydantic")
         text = vars(part).get("__doc__")
-        if is_own and issubclass(part, Settings | BaseModel) and isinstance(text, str):
+        if is_of_project and issubclass(part, Settings | BaseModel) and isinstance(text, str):
             yield inspect.cleandoc(text)
 
 
 def _inner(model: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of the settings if `model` is a RootModel, which also accepts a short form; else `model`."""
     root = model.model_fields.get("root")
     inner = root.annotation if root else None
     return inner if inspect.isclass(inner) and issubclass(inner, BaseModel) else model
@@ -57,9 +61,6 @@ def undocumented_settings(model: type[BaseModel], documentation: str) -> Iterato
     for name, field in undocumented.items():
         default = "required" if field.is_required() else f"default: {json.dumps(field.default, default=str)}"
         yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
-
-
-MAX_TEXT_CHARACTERS: Final = 500
 
 
 def step_listing(own: step_classes.StepClasses, screen: Screen) -> Iterator[str]:
@@ -116,65 +117,6 @@ def _indented(text: str) -> Iterator[str]:
     yield from (f"  {line}" for line in text.splitlines())
 
 
-class StepsFault(ValueError):
-    """A text is not a valid chain of steps. The message has a line for each fault."""
-
-
-def chain_from_text(text: str, chains: chain.NamedChains, own: step_classes.StepClasses, folder: Path) -> chain.Chain:
-    """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
-
-    Names of files are relative to `folder`. Raises StepsFault.
-    """
-    if text in chains:
-        return chain.Chain("", chains[text], chains)
-    steps = [_with_files(step, own, folder) for step in _written(text, chains)]
-    found, faults = program.read_chain(steps, own)
-    faults += program.unknown_chains(found, chains)
-    if faults:
-        raise StepsFault("\n".join(map(str, faults)))
-    return chain.Chain("", tuple(found), chains)
-
-
-def fault_text(fault: errors.HookchainError) -> str:
-    """Return the detail, followed by the text of the exception that the operator's own step raised.
-
-    A log leaves that text out, because it may quote the event.
-    """
-    cause = fault.__cause__
-    is_own = cause is not None and not isinstance(cause, errors.HookchainError | time_bound.OutOfTime)
-    text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
-    return f"{fault.detail}: {text}" if text else fault.detail
-
-
-def _written(text: str, chains: chain.NamedChains) -> list[Json]:
-    if not text.strip():
-        raise StepsFault("the step is empty: write `name: settings`")
-    try:
-        document = parse_config(text, "the step", Path()).document
-    except ConfigFaults as fault:
-        raise StepsFault(str(fault)) from fault
-    if isinstance(document, str):
-        hint = did_you_mean(document, chains) if chains else ""
-        raise StepsFault(f"there is no chain {document!r}{hint}. Write a step as `name: settings`")
-    if isinstance(document, dict):
-        return [{name: settings} for name, settings in document.items()]
-    return document if isinstance(document, list) else [document]
-
-
-def _with_files(step: Json, own: step_classes.StepClasses, folder: Path) -> Json:
-    if not isinstance(step, dict):
-        return step
-    try:
-        return {name: route.with_files(settings, name, folder, own) for name, settings in step.items()}
-    except route.UnreadableFile as fault:
-        raise StepsFault(str(fault)) from fault
-
-
-WIDTH: Final = 100
-PAGE: Final = "functions/notify/README.md"
-EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
-
-
 def known_kinds(own: own_kinds.OwnKinds) -> list[str]:
     return [*destination_kinds(), *own]
 
@@ -193,7 +135,7 @@ def kind_page(kind: str, own: own_kinds.OwnKinds, screen: Screen) -> Iterator[st
     yield screen.coloured(kind, BOLD) + f": {kind_summary(kind, own)}"
     texts = list(setting_texts(model))
     for text in texts:
-        if lines := text.splitlines()[1:]:
+        if lines := text.splitlines()[1:]:  # the first line of a kind is its summary
             yield from ("", *(lines if lines[0] else lines[1:]))
     if others := list(undocumented_settings(model, " ".join(texts))):
         yield from ("", *others)
@@ -205,18 +147,18 @@ def kind_page(kind: str, own: own_kinds.OwnKinds, screen: Screen) -> Iterator[st
         yield from ("", screen.coloured("Example", DIM), *_destination(kind, example.settings))
         yield f"  data      {_json(example.data)}"
         yield from _request_lines(example)
-    if isinstance(settings := getattr(model, "example", None), dict):
+    if settings := _example_settings(model):
         yield from ("", screen.coloured("Example", DIM), *_destination(kind, settings))
 
 
 def kind_document(kind: str, own: own_kinds.OwnKinds) -> JsonObject:
-    """Return the same as one JSON document."""
+    """Return what `kind_page` shows as one JSON document."""
     model = settings_model(kind, own)
     examples: list[Json] = [
         {"settings": each.settings, "data": each.data, "method": each.method, "url": each.url, "body": each.body}
         for each in kind_examples(kind, own)
     ]
-    if isinstance(settings := getattr(model, "example", None), dict):
+    if settings := _example_settings(model):
         examples.append({"settings": settings})
     return {
         "name": kind,
@@ -226,10 +168,16 @@ def kind_document(kind: str, own: own_kinds.OwnKinds) -> JsonObject:
     }
 
 
-def example_faults(kind: ModuleType, example: http_kind.HttpExample) -> list[str]:
-    """Return the differences between an example and the request that the kind makes of it; none if it is correct."""
+def _example_settings(model: type[BaseModel]) -> JsonObject | None:
+    """Return the settings that the model of a kind without requests has as its example; None if it has none."""
+    example = getattr(model, "example", None)
+    return example if isinstance(example, dict) else None
+
+
+def example_faults(module: ModuleType, example: http_kind.HttpExample) -> list[str]:
+    """Return how an example differs from the request that a kind's module makes of it; nothing if it is correct."""
     try:
-        request = example_request(kind, example)
+        request = example_request(module, example)
     except ValidationError as error:
         return [f"its settings: {values.fault_text(detail)}" for detail in error.errors()]
     except errors.Permanent as error:

@@ -10,7 +10,7 @@ from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
 from functions.notify.registry import SUBSCRIBERS
-from shared import delivery, retention
+from shared import delivery, ledger_rules, retention
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
@@ -58,9 +58,11 @@ class SourceActivity:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The waiting messages of one subscription and the age of the oldest; None if it is not known.
+    """The waiting messages of one subscription.
 
-    delayed  the number of further messages that the bus keeps until they are due
+    count           the number of messages that may be delivered now; None if it is not known
+    oldest_seconds  the age of the oldest message; None if there is none, or it is not known
+    delayed         the number of further messages that the bus keeps until they are due
     """
 
     subscription: str
@@ -251,8 +253,8 @@ class WaitingRows:
 
 async def read_waiting(ledger: Ledger) -> WaitingRows:
     """Return the rows of what waits now. Raises Temporary."""
-    newest = await ledger.rows(MAX_RETRYING, state="retry_scheduled")
-    route_rows = await ledger.rows(MAX_RETRYING, destination=delivery.ROUTE_ITSELF, state="retry_scheduled")
+    newest = await ledger.rows(MAX_RETRYING, state=ledger_rules.RETRY_SCHEDULED)
+    route_rows = await ledger.rows(MAX_RETRYING, destination=delivery.ROUTE_ITSELF, state=ledger_rules.RETRY_SCHEDULED)
     return WaitingRows(newest, route_rows)
 
 
@@ -272,7 +274,7 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     for row in rows:
         if row.destination == delivery.ROUTE_ITSELF:
             by_route.setdefault(row.route, []).append(row)
-    is_more = len(rows) == MAX_RETRYING
+    is_more = len(rows) >= MAX_RETRYING
     waiting_routes: list[WaitingRoutes] = []
     for route, own in by_route.items():
         next_at = min(filter(None, [each.retry_at for each in own]))
@@ -286,22 +288,23 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
     `newest` are the newest MAX_RETRYING waiting rows of all destinations. They are used for those without a view.
     """
     view_by_name = {view.name: view for view in views}
-    own = [row for view in views for row in view.waiting_rows if row.state == "retry_scheduled"]
-    own += [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
+    without_view = [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
+    view_rows = [row for view in views for row in view.waiting_rows if row.state == ledger_rules.RETRY_SCHEDULED]
     rows_by_name: dict[str, list[LedgerRow]] = {}
-    for row in own:
+    for row in (*view_rows, *without_view):
         rows_by_name.setdefault(configured_name(row.destination), []).append(row)
     retrying: list[Retrying] = []
     for name, rows in rows_by_name.items():
         view = view_by_name.get(name)
         endpoints = {row.destination for row in rows if endpoint_name(row.destination)}
         newest_ungrouped = max(rows, key=lambda row: (not row.group, row.created_at))
+        # The views do not contain what waits for endpoints.
         retrying.append(
             Retrying(
                 destination=name,
                 count=len(rows),
                 reason=newest_ungrouped.reason,
-                is_more=len(newest) == MAX_RETRYING if view is None or endpoints else view.is_more,
+                is_more=view.is_more if view and not endpoints else len(newest) >= MAX_RETRYING,
                 unknown=sum(bool(row.unknown_count) for row in rows),
                 grouped=sum(bool(row.group) for row in rows),
                 endpoints=len(endpoints),
@@ -310,7 +313,7 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
     return retrying
 
 
-def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float | None) -> SourceActivity:
+def _activity(reader: JournalView, facts: SourceFacts, now: float, silence_seconds: float | None) -> SourceActivity:
     day_began = now - retention.DAY_SECONDS
     last_at = facts.last_at
     count = 0
@@ -319,24 +322,36 @@ def _activity(reader: JournalView, facts: SourceFacts, now: float, after: float 
         page = reader.events(EventQuery(source=facts.source, since=day_began, limit=MAX_COUNTED))
         count = len(page.events)
         is_more = page.next_before is not None
-    is_quiet = after is not None and last_at is not None and now - last_at > after
-    return SourceActivity(facts.source, last_at, count, is_more, after, last_at if is_quiet else None, facts)
+    is_quiet = silence_seconds is not None and last_at is not None and now - last_at > silence_seconds
+    return SourceActivity(
+        source=facts.source,
+        last_at=last_at,
+        day_count=count,
+        is_more=is_more,
+        silence_seconds=silence_seconds,
+        quiet_since=last_at if is_quiet else None,
+        facts=facts,
+    )
 
 
 async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[JsonObject]:
-    """Return the destinations that are held or paused, as documents; `count` deliveries wait, at most MAX_HELD."""
-    newest = await ledger.rows(MAX_HELD, state="held")
+    """Return the destinations that are disabled, paused, or have held deliveries, as documents.
+
+    `count` is the number of held deliveries, at most MAX_HELD. Of all destinations together, one call reads as many. If
+    that is not enough, each destination is read by itself.
+    """
+    newest = await ledger.rows(MAX_HELD, state=ledger_rules.HELD)
     all_names = [*dict.fromkeys([*names, *(row.destination for row in newest)])]
     states = await asyncio.gather(*map(ledger.destination_state, all_names))
     held: list[JsonObject] = []
     for name, state in zip(all_names, states, strict=True):
-        waiting = [row for row in newest if row.destination == name]
-        if len(newest) >= MAX_HELD:  # it may have others
-            waiting = [*await ledger.rows(MAX_HELD, destination=name, state="held")]
-        if state.disabled_reason is not None or waiting:
-            reason = state.disabled_reason or waiting[0].reason
-            oldest = min((row.updated_at for row in waiting), default=None)
-            held.append(held_document(name, state, reason, len(waiting), oldest))
+        rows = [row for row in newest if row.destination == name]
+        if len(newest) >= MAX_HELD:  # older rows may have been left out
+            rows = [*await ledger.rows(MAX_HELD, destination=name, state=ledger_rules.HELD)]
+        if state.disabled_reason is not None or rows:
+            reason = state.disabled_reason or rows[0].reason
+            oldest_at = min((row.updated_at for row in rows), default=None)
+            held.append(held_document(name, state, reason, len(rows), oldest_at))
         elif state.paused_until is not None and state.paused_until > now:
             held.append(held_document(name, state, None, 0))
     return held
@@ -347,7 +362,7 @@ def held_document(
 ) -> JsonObject:
     """Return the document of a destination that takes no deliveries.
 
-    `since` is the time at which its oldest delivery was held, in Unix seconds.
+    `reason` is None if it is only paused. `since` is the time at which its oldest delivery was held, in Unix seconds.
     """
     return {
         "destination": name,

@@ -29,6 +29,7 @@ from shared.delivery import ROUTE_ITSELF
 from shared.jsontext import Json
 
 BATCH: Final = 2_000
+"""The rows of a table that are read at once."""
 LOOK_SECONDS: Final = 0.2
 """How long one look may count. The next look continues: a page asks again at once until all rows are counted."""
 LATENCY_STEPS: Final = 12
@@ -36,11 +37,19 @@ LATENCY_STEPS: Final = 12
 
 
 class Span(NamedTuple):
+    """The time of a chart, up to now. A bucket's number times `bucket_seconds` is its beginning, in Unix seconds."""
+
     bucket_seconds: int
-    buckets: int
+    bucket_count: int
+
+    def numbers(self, now: float) -> range:
+        """Return the numbers of the buckets, oldest first. The last one is not over."""
+        last = math.floor(now / self.bucket_seconds)
+        return range(last - self.bucket_count + 1, last + 1)
 
 
 METRIC_SECONDS: Final = 60.0
+"""The time after which a cloud's metrics are read again."""
 ReadCounts: TypeAlias = Callable[[MetricWindow], Sequence[MetricCount]]
 """Reads a cloud's metrics. Raises CommandError."""
 SPANS: Final = {"hour": Span(60, 60), "day": Span(900, 96), "month": Span(43_200, 60)}
@@ -54,8 +63,8 @@ class Names(NamedTuple):
 
 
 @dataclass(slots=True)
-class Bucket:
-    """The counts of one source and destination. `latencies` has the number of first attempts by step."""
+class Counts:
+    """The counts of one source and destination in a bucket. `latencies` counts first attempts by latency_step."""
 
     accepted: int = 0
     rejected: int = 0
@@ -73,52 +82,53 @@ class Series(NamedTuple):
 
 
 class Charts(ABC):
-    """The counts of each span, in memory. `missing` says what they have not, and why; empty if they have all."""
+    """The counts of each span, in memory: by the span's name, the bucket's number, and the source and destination.
+
+    `missing` is a text for the page about what a cloud does not count; empty if everything is counted.
+    """
 
     missing = ""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, dict[int, dict[Names, Bucket]]] = {name: {} for name in SPANS}
+        self._counts: dict[str, dict[int, dict[Names, Counts]]] = {span: {} for span in SPANS}
 
     @abstractmethod
-    async def refresh(self, backend: Backend, now: float, name: str) -> bool:
+    async def refresh(self, backend: Backend, now: float, span: str) -> bool:
         """Count what is new for a span. Return whether all is counted. Raises CommandError."""
 
-    def series(self, name: str, now: float, source: str = "", destination: str = "") -> Series:
+    def series(self, span: str, now: float, source: str = "", destination: str = "") -> Series:
         """Return the counts of a span, of one source or destination where it is given.
 
         A request has no destination, so none is counted for one.
         """
-        span = SPANS[name]
-        last = math.floor(now / span.bucket_seconds)
         buckets: list[journal_view.Bucket] = []
         whole = Counter[int]()
-        for number in range(last - span.buckets + 1, last + 1):
-            parts = [
-                bucket
-                for names, bucket in self._buckets[name].get(number, {}).items()
+        for number in SPANS[span].numbers(now):
+            chosen = [
+                counts
+                for names, counts in self._counts[span].get(number, {}).items()
                 if source in ("", names.source) and destination in ("", names.destination)
             ]
             latencies = Counter[int]()
-            for each in parts:
+            for each in chosen:
                 latencies.update(each.latencies)
             whole.update(latencies)
             buckets.append(
                 journal_view.Bucket(
-                    at=number * span.bucket_seconds,
-                    accepted=sum(each.accepted for each in parts),
-                    rejected=sum(each.rejected for each in parts),
-                    delivered=sum(each.delivered for each in parts),
-                    not_delivered=sum(each.not_delivered for each in parts),
+                    at=number * SPANS[span].bucket_seconds,
+                    accepted=sum(each.accepted for each in chosen),
+                    rejected=sum(each.rejected for each in chosen),
+                    delivered=sum(each.delivered for each in chosen),
+                    not_delivered=sum(each.not_delivered for each in chosen),
                     p50_ms=percentile_ms(latencies, 0.5),
                     p95_ms=percentile_ms(latencies, 0.95),
                 )
             )
         return Series(tuple(buckets), percentile_ms(whole, 0.5), percentile_ms(whole, 0.95))
 
-    def names(self, name: str) -> tuple[list[str], list[str]]:
+    def names(self, span: str) -> tuple[list[str], list[str]]:
         """Return the sources and the destinations that the span has, in order."""
-        known = {names for buckets in self._buckets[name].values() for names in buckets}
+        known = {names for by_names in self._counts[span].values() for names in by_names}
         return _listed(each.source for each in known), _listed(each.destination for each in known)
 
 
@@ -132,14 +142,16 @@ class JournalCharts(Charts):
         self._counted_at = 0.0
         self._last_request = self._last_attempt = 0
 
-    async def refresh(self, backend: Backend, now: float, name: str) -> bool:  # noqa: ARG002 it counts for all spans
+    async def refresh(self, backend: Backend, now: float, span: str) -> bool:  # noqa: ARG002 it counts for all spans
         return await backend.read(partial(self.update, now))
 
     def update(self, now: float) -> bool:
         """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
         ends_at = self._clock() + LOOK_SECONDS
-        if now < self._counted_at - SPANS["hour"].bucket_seconds or not self._has_last_rows():
-            self._begin_again()  # a clock that was ahead has let counts be forgotten that belong to the spans now
+        # A clock that was ahead made `_forget_old` forget counts that the spans have again, now that it was set back.
+        is_clock_set_back = now < self._counted_at - SPANS["hour"].bucket_seconds
+        if is_clock_set_back or not self._has_last_rows():
+            self._begin_again()
         self._counted_at = now
         is_done = False
         while not is_done and self._clock() < ends_at:
@@ -147,9 +159,9 @@ class JournalCharts(Charts):
             attempts = self._reader.attempts_after(self._last_attempt, BATCH)
             for seq, at, status, source in requests:
                 self._last_request = seq
-                for bucket in self._at(at, Names(source), now):
-                    bucket.accepted += status < 400
-                    bucket.rejected += status >= 400
+                for counts in self._counts_at(at, Names(source), now):
+                    counts.accepted += status < 400
+                    counts.rejected += status >= 400
             for attempt in attempts:
                 self._last_attempt = attempt.seq
                 self._count_attempt(attempt, now)
@@ -166,35 +178,35 @@ class JournalCharts(Charts):
         return newest_request >= self._last_request and newest_attempt >= self._last_attempt
 
     def _begin_again(self) -> None:
-        """Forget the counts, so that no row is counted twice."""
+        """Forget the counts, because all rows are counted again."""
         self._last_request = self._last_attempt = 0
-        for buckets in self._buckets.values():
-            buckets.clear()
+        for by_number in self._counts.values():
+            by_number.clear()
 
     def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
         if attempt.destination == ROUTE_ITSELF:  # a route waits for a system that a step asks: no delivery failed
             return
         names = Names(attempt.source, configured_name(attempt.destination))
-        for bucket in self._at(attempt.ended_at, names, now):
+        for counts in self._counts_at(attempt.ended_at, names, now):
             if attempt.outcome != "delivered":
-                bucket.not_delivered += 1
+                counts.not_delivered += 1
                 continue
-            bucket.delivered += 1
+            counts.delivered += 1
             if attempt.is_first and attempt.received_at is not None:
-                bucket.latencies[latency_step(attempt.ended_at - attempt.received_at)] += 1
+                counts.latencies[latency_step(attempt.ended_at - attempt.received_at)] += 1
 
-    def _at(self, at: float, names: Names, now: float) -> Iterator[Bucket]:
-        """Yield the bucket of each span that has the time."""
+    def _counts_at(self, at: float, names: Names, now: float) -> Iterator[Counts]:
+        """Yield the counts to add to: those of a bucket in each span that has the time. Creates them."""
         for name, span in SPANS.items():
             number = math.floor(at / span.bucket_seconds)
-            if number > math.floor(now / span.bucket_seconds) - span.buckets:
-                yield self._buckets[name].setdefault(number, {}).setdefault(names, Bucket())
+            if number >= span.numbers(now).start:
+                yield self._counts[name].setdefault(number, {}).setdefault(names, Counts())
 
     def _forget_old(self, now: float) -> None:
         for name, span in SPANS.items():
-            oldest = math.floor(now / span.bucket_seconds) - span.buckets
-            for number in [each for each in self._buckets[name] if each <= oldest]:
-                del self._buckets[name][number]
+            oldest = span.numbers(now).start
+            for number in [each for each in self._counts[name] if each < oldest]:
+                del self._counts[name][number]
 
 
 class MetricCharts(Charts):
@@ -213,48 +225,52 @@ class MetricCharts(Charts):
         self._faults: dict[str, str] = {}
         self._lock = asyncio.Lock()
 
-    async def refresh(self, backend: Backend, now: float, name: str) -> bool:
+    async def refresh(self, backend: Backend, now: float, span: str) -> bool:
         """Read the counts in a thread of their own, so that the page goes on if the metrics do not answer."""
         async with self._lock:
-            if self._clock() - self._read_at.get(name, -math.inf) >= METRIC_SECONDS:
-                await self._read(backend, now, name)
-            if fault := self._faults.get(name):
+            if self._clock() - self._read_at.get(span, -math.inf) >= METRIC_SECONDS:
+                await self._read(backend, now, span)
+            if fault := self._faults.get(span):
                 raise CommandError(fault)
         return True
 
-    async def _read(self, backend: Backend, now: float, name: str) -> None:
+    async def _read(self, backend: Backend, now: float, span: str) -> None:
         destinations = await asyncio.to_thread(backend.destinations)
-        window = MetricWindow(now, *SPANS[name], tuple(destinations))
-        self._faults.pop(name, None)
+        window = MetricWindow(now, *SPANS[span], tuple(destinations))
+        self._faults.pop(span, None)
         try:
             counts = await asyncio.to_thread(self._read_counts, window)
-            self._buckets[name] = _metric_buckets(counts, window.bucket_seconds)
+            self._counts[span] = _metric_counts(counts, window.bucket_seconds)
         except CommandError as error:
-            self._faults[name] = str(error)
-        self._read_at[name] = self._clock()
+            self._faults[span] = str(error)
+        self._read_at[span] = self._clock()
 
 
-def _metric_buckets(counts: Iterable[MetricCount], bucket_seconds: int) -> dict[int, dict[Names, Bucket]]:
-    buckets: dict[int, dict[Names, Bucket]] = {}
-    for each in counts:
-        by_names = buckets.setdefault(math.floor(each.at / bucket_seconds), {})
-        bucket = by_names.setdefault(Names("", each.destination), Bucket())
+def _metric_counts(metric_counts: Iterable[MetricCount], bucket_seconds: int) -> dict[int, dict[Names, Counts]]:
+    """Return the counts by bucket and destination.
+
+    Of a cloud's metrics, `requests` includes those that were rejected, and `attempts` those that delivered.
+    """
+    by_number: dict[int, dict[Names, Counts]] = {}
+    for each in metric_counts:
+        by_names = by_number.setdefault(math.floor(each.at / bucket_seconds), {})
+        counts = by_names.setdefault(Names("", each.destination), Counts())
         match each.kind:
             case "requests":
-                bucket.accepted += each.number
+                counts.accepted += each.number
             case "rejected":
-                bucket.rejected += each.number
-                bucket.accepted -= each.number
+                counts.rejected += each.number
+                counts.accepted -= each.number
             case "attempts":
-                bucket.not_delivered += each.number
+                counts.not_delivered += each.number
             case "delivered":
-                bucket.delivered += each.number
-                bucket.not_delivered -= each.number
-    for bucket in chain.from_iterable(each.values() for each in buckets.values()):
-        # A cloud may have written one metric of a minute and not yet the other.
-        bucket.accepted = max(bucket.accepted, 0)
-        bucket.not_delivered = max(bucket.not_delivered, 0)
-    return buckets
+                counts.delivered += each.number
+                counts.not_delivered -= each.number
+    for counts in chain.from_iterable(each.values() for each in by_number.values()):
+        # Below 0 if a cloud has written one metric of a minute and not yet the other.
+        counts.accepted = max(counts.accepted, 0)
+        counts.not_delivered = max(counts.not_delivered, 0)
+    return by_number
 
 
 def _listed(names: Iterable[str]) -> list[str]:
@@ -262,15 +278,16 @@ def _listed(names: Iterable[str]) -> list[str]:
 
 
 def latency_step(seconds: float) -> int:
+    """Return the number of the step, of LATENCY_STEPS to each factor of e. All times up to 1 ms are in step 0."""
     return round(math.log(max(seconds * 1000, 1.0)) * LATENCY_STEPS)
 
 
-def percentile_ms(steps: Counter[int], share: float) -> float | None:
+def percentile_ms(latencies: Counter[int], share: float) -> float | None:
     """Return the time below which that share of the deliveries is; None without deliveries."""
-    wanted = steps.total() * share
+    wanted = latencies.total() * share
     passed = 0
-    for step in sorted(steps):
-        passed += steps[step]
+    for step in sorted(latencies):
+        passed += latencies[step]
         if passed >= wanted:
             return round(math.exp(step / LATENCY_STEPS), 1)
     return None
@@ -278,7 +295,7 @@ def percentile_ms(steps: Counter[int], share: float) -> float | None:
 
 CHARTS: Final = web.AppKey("charts", Charts)
 """Not present beside the local AWS, which has neither a file with the journal nor metrics."""
-ELSEWHERE: Final = "The local AWS has no counts of longer spans."
+_NO_CHARTS: Final = "The local AWS has no counts of longer spans."
 
 
 async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Callable[[], bool]) -> None:
@@ -290,7 +307,7 @@ async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Ca
 async def show_charts(request: web.Request) -> web.Response:
     charts = request.app.get(CHARTS)
     if charts is None:
-        raise not_found(ELSEWHERE)
+        raise not_found(_NO_CHARTS)
     span, source, destination = (request.query.get(name, "") for name in ("span", "source", "destination"))
     if span not in SPANS:
         raise bad_request(f"span: must be one of {', '.join(SPANS)}; got {span!r}.")

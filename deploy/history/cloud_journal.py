@@ -35,6 +35,8 @@ Journal = TypeVar("Journal", bound="CloudJournal")
 
 
 class Port(Protocol):
+    """A port of a cloud. Some ports close at once, and some return an awaitable that closes them."""
+
     def close(self) -> Awaitable[None] | None: ...
 
 
@@ -43,12 +45,18 @@ AnyPort = TypeVar("AnyPort", bound=Port)
 
 @asynccontextmanager
 async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
+    """Yield the port and close it at the end."""
     try:
         yield port
     finally:
-        if (is_closed := port.close()) is not None:
-            await is_closed
-        await asyncio.sleep(0)  # lets its connections close
+        await _close_ports([port])
+
+
+async def _close_ports(ports: Sequence[Port]) -> None:
+    for port in ports:
+        if (closed := port.close()) is not None:
+            await closed
+    await asyncio.sleep(0)  # lets their connections close
 
 
 class BlobPort(Blobs, Port, Protocol): ...
@@ -57,24 +65,24 @@ class BlobPort(Blobs, Port, Protocol): ...
 class _LoopThread:
     """An event loop in a thread of its own, for callers that are not asynchronous or run on another loop.
 
-    `before` is done once, before the first work.
+    `prepare` is awaited before the first work, and again before the next one if it raised an error.
     """
 
-    def __init__(self, before: Callable[[], Awaitable[None]] | None) -> None:
-        self.before = before
+    def __init__(self, prepare: Callable[[], Awaitable[None]] | None) -> None:
+        self.prepare = prepare
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cloud", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[None, None, Result]) -> Result:
-        """Wait for the result. Raises what `work` raises."""
-        return asyncio.run_coroutine_threadsafe(self._after_first(work), self._loop).result()
+        """Wait for the result. Raises what `prepare` and `work` raise."""
+        return asyncio.run_coroutine_threadsafe(self._prepared(work), self._loop).result()
 
-    async def _after_first(self, work: Coroutine[None, None, Result]) -> Result:
-        with contextlib.closing(work):  # It is never awaited if an earlier step fails.
-            if self.before is not None:
-                await self.before()
-                self.before = None
+    async def _prepared(self, work: Coroutine[None, None, Result]) -> Result:
+        with contextlib.closing(work):  # it is never awaited if `prepare` raises an error
+            if self.prepare is not None:
+                await self.prepare()
+                self.prepare = None
             return await work
 
     def close(self) -> None:
@@ -84,6 +92,7 @@ class _LoopThread:
 
 
 CHUNK: Final = 100
+"""The most events of a chunk."""
 MAX_CHUNKS: Final = 10
 """The number of chunks of events that are searched for a page. Each event costs a read, its body another."""
 
@@ -125,40 +134,43 @@ def on_own_loop(
 
 
 class CloudJournal(ABC):
-    """A JournalView over a cloud's database.
+    """A JournalView over a cloud's database, whose abstract methods read and write that database.
 
-    Its ports are used here only, because their connections belong to its event loop. `before` is awaited once, before
-    the first call. Only receive's log has rejected requests, so this journal has none.
+    Its ports are used here only, because their connections belong to its event loop. `prepare` is awaited before the
+    first call. Only receive's log has rejected requests, so this journal has none. The attempts are the ledger's.
     """
 
-    def __init__(self, ports: Sequence[Port], before: Callable[[], Awaitable[None]] | None = None) -> None:
-        self.thread = _LoopThread(before)
+    def __init__(self, ports: Sequence[Port], prepare: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.thread = _LoopThread(prepare)
         self._ports = ports
 
     @abstractmethod
     async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> Chunk:
-        """Read the newest events that are older than `before`."""
+        """Read the newest events that match the query's source, type and times, and whose `seq` is below `before`."""
 
     @abstractmethod
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Return the stored CloudEvents of the events, as JSON text, by key. A body that is gone is left out."""
 
     @abstractmethod
-    async def _states(self, ids: Sequence[str]) -> States: ...
+    async def _states(self, ids: Sequence[str]) -> States:
+        """Return the states from which `status_of` derives the statuses of these events."""
 
     @abstractmethod
     async def _kept_letters(self) -> int:
         """Count the dead letters that are kept, up to a limit."""
 
     @abstractmethod
-    async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]: ...
+    async def _letters_of_event(self, event_id: str) -> tuple[journal_view.DeadLetterRow, ...]:
+        """Return the event's dead letters, oldest first."""
 
     @abstractmethod
     async def _mark(self, letter_id: str, state: str) -> bool:
         """Store the decision about a dead letter. Return whether it was in another state before."""
 
     @abstractmethod
-    async def _erase_event(self, event_id: str) -> None: ...
+    async def _erase_event(self, event_id: str) -> None:
+        """Erase the content of the event. Its other facts stay."""
 
     @abstractmethod
     async def _erase_letters(self, event_id: str) -> None:
@@ -205,7 +217,7 @@ class CloudJournal(ABC):
     async def _record(
         self, event: StoredEvent, rows: Sequence[ledger.LedgerRow], letters: tuple[journal_view.DeadLetterRow, ...]
     ) -> journal_view.EventRecord:
-        states = [state for row in rows if (state := speaking_state(row.destination, row.state, row.attempt_number))]
+        states = [state for row in rows if (state := state_for_status(row.destination, row.state, row.attempt_number))]
         status = status_of(event.entry, states, [letter.state for letter in letters])
         attempts = chain.from_iterable(row.attempts for row in rows)
         document: Json = json.loads((await self._documents([event.key])).get(event.key) or "null")
@@ -264,14 +276,9 @@ class CloudJournal(ABC):
         """Erase nothing: the ledger has all attempts."""
 
     def close(self) -> None:
-        self.thread.before = None  # nothing is read any more
-        self.thread.run(self._close_ports())
+        self.thread.prepare = None  # a journal that was never read is not prepared only to be closed
+        self.thread.run(_close_ports(self._ports))
         self.thread.close()
-
-    async def _close_ports(self) -> None:
-        for port in self._ports:
-            port.close()
-        await asyncio.sleep(0)  # lets their connections close
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -288,26 +295,34 @@ WAITING: Final = "waiting"
 """The state of a delivery that waits without a failed attempt: for a digest, quiet hours or its turn."""
 
 
-def speaking_state(destination: str, state: str, attempt_number: int) -> str:
-    """Return the state that a row gives to its event's status; empty for the row of a route that no longer waits."""
-    if state == rules.RETRY_SCHEDULED and destination != delivery.ROUTE_ITSELF and not attempt_number:
-        return WAITING
-    if destination != delivery.ROUTE_ITSELF or state == rules.RETRY_SCHEDULED:
-        return state
-    return ROUTE_ENDED if state == rules.DEAD_LETTERED else ""
+def state_for_status(destination: str, state: str, attempt_number: int) -> str:
+    """Return the state that a ledger's row gives to its event's status; empty for a route that no longer waits."""
+    if destination == delivery.ROUTE_ITSELF:
+        if state == rules.RETRY_SCHEDULED:
+            return state
+        return ROUTE_ENDED if state == rules.DEAD_LETTERED else ""
+    is_waiting = state == rules.RETRY_SCHEDULED and not attempt_number
+    return WAITING if is_waiting else state
 
 
 def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) -> str:
-    """Return the status of an event.
+    """Return the status of an event: the first of these that applies.
 
-    `states` are the states of its deliveries, `letters` the states of its dead letters. A replayed dead letter does not
-    count.
+    dead_lettered             a route or a delivery has failed, or a dead letter was not replayed
+    held                      a delivery is held
+    retry_scheduled, waiting  a delivery or a route will be tried again; a delivery waits for its first attempt
+    filtered                  a route matched, and no delivery was made
+    duplicate, no_route       the event is a repeat; no route matched
+    delivering                a delivery is not in the ledger yet, or is attempted now
+    merged, delivered         all deliveries are done, at least one of them as a part of another delivery; or none
+
+    `states` are those of `state_for_status`, `letters` the states of the event's dead letters.
     """
     expected = int(str(entry["expected"]))
-    # A replay of the event may have run the route since: then it does not wait, and the row has its old state.
-    has_ended = ROUTE_ENDED in states and any(route.get("waiting") for route in _routes(entry))
+    # If a replay has run the route since, the row has its old state, but the event's route does not wait any more.
+    has_route_ended = ROUTE_ENDED in states and any(route.get("waiting") for route in _routes(entry))
     states = [state for state in states if state != ROUTE_ENDED]
-    has_failed = entry["broken"] or has_ended or rules.DEAD_LETTERED in states
+    has_failed = entry["broken"] or has_route_ended or rules.DEAD_LETTERED in states
     if has_failed or any(letter != journal_view.REPLAYED for letter in letters):
         return "dead_lettered"
     if rules.HELD in states:
@@ -320,8 +335,9 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
         if any(route["matched"] for route in _routes(entry)):
             return "filtered"
         return "duplicate" if any(not route["route"] for route in _routes(entry)) else "no_route"
-    is_open = len(states) < expected or any(state in rules.LEASED for state in states)
-    return "delivering" if is_open else "merged" if rules.MERGED in states else "delivered"
+    if len(states) < expected or any(state in rules.LEASED for state in states):
+        return "delivering"
+    return "merged" if rules.MERGED in states else "delivered"
 
 
 def _routes(entry: JsonObject) -> list[JsonObject]:
@@ -393,6 +409,7 @@ async def series_of(
     good = Counter(span.number_of(each.ended_at) for each in tried if each.outcome == "delivered")
     bad = Counter(span.number_of(each.ended_at) for each in tried if each.outcome != "delivered")
     # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
+    # The oldest of a delivery's attempts comes last, and so replaces the others.
     first_by_delivery = {each.delivery_id: each for each in newest_first if each.attempt_number > 0}
     firsts = [each for each in first_by_delivery.values() if each.attempt_number == 1 and each.ended_at >= span.since]
     good_first = [each for each in firsts if each.outcome == "delivered"][:MAX_LATENCIES]

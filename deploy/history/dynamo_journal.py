@@ -197,7 +197,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         letters = await self._events_of(tables.DEAD_LETTERS, tables.LETTERS_BY_EVENT, ids)
         names = ("event_id", "destination", "state", "attempt_number")
         rows = await self._store.get_all(tables.DELIVERIES, keys_of(entries), names)
-        states = [{**each, "state": _speaking_state_of(each)} for each in rows.values()]
+        states = [{**each, "state": _state_for_status(each)} for each in rows.values()]
         return cloud_journal.States(_states_in([each for each in states if each["state"]]), _states_in(letters))
 
     async def _events_of(self, table: tables.Table, index: tables.Index, ids: Sequence[str]) -> list[Fields]:
@@ -301,7 +301,7 @@ def _seq_of(entry: Fields) -> int:
     return int(str(entry["seq"]))
 
 
-def _speaking_state_of(fields: Fields) -> str:
-    return cloud_journal.speaking_state(
+def _state_for_status(fields: Fields) -> str:
+    return cloud_journal.state_for_status(
         str(fields["destination"]), str(fields["state"]), int(str(fields["attempt_number"]))
     )

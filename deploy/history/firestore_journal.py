@@ -168,7 +168,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             cloud_journal.grouped(
                 (row.event_id, state)
                 for row in rows
-                if (state := cloud_journal.speaking_state(row.destination, row.state, row.attempt_number))
+                if (state := cloud_journal.state_for_status(row.destination, row.state, row.attempt_number))
             ),
             cloud_journal.grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )

@@ -192,14 +192,14 @@ def replay_events(context: records.Context) -> int:
         print("no event matches", file=sys.stderr)
     stored = context.state.reader.with_document([event.id for event in chosen])
     replayable = [event for event in chosen if event.id in stored]
-    replay_now = Replay(context, replayable, "hookchain events replay")
+    planned = Replay(context, replayable, "hookchain events replay")
     if options.yes and replayable:
-        replay_now.run()
-    replayed_ids = replay_now.published_ids if options.yes else stored
+        planned.run()
+    replayed_ids = planned.published_ids if options.yes else stored  # without --yes, those that would be
     replayed = [event for event in chosen if event.id in replayed_ids]
     left_out = [event.id for event in chosen if event.id not in replayed_ids]
     if options.yes:
-        _print_replay(context, replayed, left_out, replay_now.id)
+        _print_replay(context, replayed, left_out, planned.id)
     else:
         _print_dry_run(context, replayed, left_out)
     if left_out and not options.json:
@@ -255,7 +255,7 @@ class Replay:
         options = self.context.options
         what = f"replay {self.id} only={options.only} force={options.force}"
         with audited_action(options, self.tool, what, len(self.events)) as action:
-            require_destination(self.context.state, options.only)
+            require_destination(self.context.state, options.only)  # again: the events may have been chosen long before
             try:
                 asyncio.run(self._publish())
             finally:

@@ -33,6 +33,8 @@ _ROUTE_STATES: Final = {
 }
 """The texts by `documents.route_state`."""
 _INDENT: Final = "  "
+_NAME_WIDTH: Final = 11
+"""The width of the names in front of the values."""
 REPEATED: Final = (
     "These requests have the same id or the same signed bytes, so they count as one event. "
     "If they are different events, set `dedupe` on the source."
@@ -82,10 +84,12 @@ class RecordText:
         unlisted  None if the decisions were not computed
         """
         yield from self._summary(record.summary)
-        yield from (f"{_INDENT}{''.ljust(11)}  {self._coloured(printable(each), RED)}" for each in troubles)
+        yield from (f"{_INDENT}{''.ljust(_NAME_WIDTH)}  {self._coloured(printable(each), RED)}" for each in troubles)
         waiting = [row for row in rows if row.destination == delivery.ROUTE_ITSELF]
         to_endpoints = [row for row in rows if endpoint_name(row.destination)]
-        others = [row for row in rows if row not in waiting and endpoint_name(row.destination) is None]
+        others = [
+            row for row in rows if row.destination != delivery.ROUTE_ITSELF and not endpoint_name(row.destination)
+        ]
         passes = f" (the last of {record.passes} passes through transform)" if record.passes > 1 else ""
         yield from self._sections(
             {
@@ -159,7 +163,7 @@ class RecordText:
         yield self._status(event)
 
     def _status(self, event: EventSummary) -> str:
-        return f"{_INDENT}{'status'.ljust(11)}  {self._state(event.status)}"
+        return f"{_INDENT}{'status'.ljust(_NAME_WIDTH)}  {self._state(event.status)}"
 
     def _letters(self, letters: Iterable[DeadLetterRow]) -> Iterator[str]:
         for letter in letters:
@@ -212,6 +216,7 @@ class RecordText:
             return self._state(row.state)
         if row.group:
             return f"waits until {clock(row.retry_at)}"
+        # If the delivery is on the bus already, `retry_at` is when it would be published once more.
         next_attempt = f"attempt {row.attempt_number + 1} at {clock(row.planned_at or row.retry_at)}"
         return f"{self._state(row.state)}, {next_attempt}"
 
@@ -233,7 +238,8 @@ def _attempts_of(row: LedgerRow, attempts: Iterable[AttemptEntry]) -> list[Attem
 
 def _received_lines(record: EventRecord) -> Iterator[str]:
     yield from map(_request_line, record.requests)
-    if sum(each.event_id is not None for each in record.requests) > 1:
+    accepted_count = sum(each.event_id is not None for each in record.requests)
+    if accepted_count > 1:
         yield REPEATED
 
 
@@ -289,4 +295,4 @@ def _json_lines(value: jsontext.Json) -> list[str]:
 
 def _pairs(values: dict[str, str]) -> Iterator[str]:
     """Yield a line for each name that has a value."""
-    yield from (f"{_INDENT}{name.ljust(11)}  {printable(value)}" for name, value in values.items() if value)
+    yield from (f"{_INDENT}{name.ljust(_NAME_WIDTH)}  {printable(value)}" for name, value in values.items() if value)

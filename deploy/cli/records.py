@@ -87,9 +87,9 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 
 
 def action_name(name: str, actions: Collection[str], arguments: list[str]) -> str:
-    """Return the action of the command `name` that `arguments` name, which are one at most.
+    """Return the action of the command `name` in `arguments`, the first word of its command line, if it has any.
 
-    Ends with a usage error, or with the command's help, if they name none.
+    If that is no action, this ends the process: with a usage error, or after the command's help for --help.
     """
     summaries = {action: help_texts()[f"{name} {action}"]["summary"] for action in actions}
     lines = ["actions:", *command_line.summary_lines(summaries)]
@@ -271,7 +271,8 @@ async def send_at_rate(
 ) -> None:
     """Send the rows in small batches, at most `rate` a second, and report how many are sent in all after each batch.
 
-    Raises what `send` raises. No batch follows a slow one sooner, so the rate is never exceeded.
+    Raises what `send` raises. A batch begins when the time of the one before is over, or when that has been sent, if it
+    took longer. The time that a slow batch loses is not made up for, so the rate is never exceeded.
     """
     now = asyncio.get_running_loop().time
     size = max(1, int(rate * BATCH_SECONDS))
@@ -288,6 +289,7 @@ async def send_at_rate(
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
     """Return the command line that does what a dry run printed: the same filters, with fixed times.
 
+    It can have the options in `filters` and those that are named here: add a new option of an action to one of them.
     `name` is the command and its action. Without --until it ends at `now`, because records that arrive later were not
     part of the dry run.
     """

@@ -3,7 +3,11 @@
 Jinja's sandbox bounds `range` only. Replacing each letter of a text of 100 KB by that text makes 10 GB in memory,
 before any bound on the output applies. A rule gets the arguments of a call and returns an upper bound of the size of
 its result, which is charged (budget.py) before the result is made. A template cannot use a filter or method without a
-rule, and so none that a later version of Jinja adds. The tables of the rules, FILTERS and METHODS, are at the end.
+rule, and so none that a later version of Jinja adds. The rules are the functions `_bound_…`; their tables, FILTERS and
+METHODS, are at the end.
+
+All sizes are in characters. An item of a list costs ITEM_CHARACTERS, for the place that the list has for it; an item
+that is made with the list costs _NEW_ITEM, which includes the place.
 """
 
 import re
@@ -29,7 +33,7 @@ SMALL: Final = 64
 _TOO_LARGE: Final = MAX_OUTPUT_CHARACTERS + 1
 """The size that a rule returns for a value that may be too large, or that it cannot bound."""
 _NEW_ITEM: Final = 64
-"""The size, in characters, of an item of a list if the item is made too."""
+"""The size of an item of a list if the item is made too."""
 _NUMBER_FIELD: Final = 2_500
 """The most characters of a formatted number: 310 digits before its point, 999 after it, and as many separators or
 spaces."""
@@ -61,7 +65,8 @@ class Called(Protocol):
 
 
 Rule: TypeAlias = Callable[..., float]  # type: ignore[explicit-any] # each takes the arguments of what it bounds
-"""A function of a call's arguments that returns an upper bound of the result's size, in characters."""
+"""A function of a call's arguments that returns an upper bound of the result's size. The first argument is the value
+that a filter is applied to, or that has the method."""
 
 
 def text_size(value: object) -> int:
@@ -103,7 +108,7 @@ def escaped_size(value: object) -> int:
     if isinstance(value, Markup):
         return len(value)
     if isinstance(value, str):
-        return len(value) + (_ESCAPE - 1) * _count("&<>'\"", value)
+        return len(value) + (_ESCAPE - 1) * _occurrences("&<>'\"", value)
     return _ESCAPE * text_size(value)
 
 
@@ -120,13 +125,17 @@ def joined_size(separator: object, items: Iterable[object]) -> float:
 
 
 def binop_size(operator: str, left: object, right: object) -> float:
-    """Return the size of the result of an operator that computes."""
+    """Return a bound of the size of the result of an operator that computes.
+
+    What is not matched here results in a number or boolean, or raises TypeError: no other operands can make a text or a
+    list.
+    """
     is_markup = isinstance(left, Markup) or isinstance(right, Markup)
     if operator == "*":
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | list | tuple) and isinstance(times, int):
                 item_size = 1 if isinstance(repeated, str) else ITEM_CHARACTERS
-                return len(repeated) * _number(times) * item_size
+                return len(repeated) * _at_least_0(times) * item_size
     if operator == "%" and isinstance(left, str):
         return _percent_size(left, list(right) if isinstance(right, tuple) else [right])
     if isinstance(left, int) and isinstance(right, int):
@@ -158,7 +167,8 @@ def bounded_format(formatted: Called, text: str) -> Called:
         charge(_formatted_size(text, [*args, *kwargs.values()]))
         return formatted(*args, **kwargs)
 
-    bounded.counts_itself = True  # type: ignore[attr-defined] # read by _is_jinjas, which lets a template call it
+    # Read by _is_jinjas, which lets a template call it. Nothing else that a template can call has this attribute.
+    bounded.counts_itself = True  # type: ignore[attr-defined]
     return bounded
 
 
@@ -169,16 +179,16 @@ def bounded_filters(filters: Mapping[str, Called]) -> dict[str, Called]:
 
 def _bounded(filter_: Called, rule: Rule) -> Called:
     # Some filters get the environment, or Jinja's context, before their own arguments.
-    own_from = 1 if hasattr(filter_, "jinja_pass_arg") else 0
+    first_own = 1 if hasattr(filter_, "jinja_pass_arg") else 0
 
     @wraps(filter_)  # keeps Jinja's attributes, which say whether the filter gets the environment
     def bounded(*args: object, **kwargs: object) -> object:
-        values = args[own_from:]
+        values = args[first_own:]
         if values and isinstance(values[0], Iterator):
             # A rule needs all items. What makes each of them is counted when it is made.
             values = (list(values[0]), *values[1:])
         charge(rule(*values, **kwargs))
-        return filter_(*args[:own_from], *values, **kwargs)
+        return filter_(*args[:first_own], *values, **kwargs)
 
     return bounded
 
@@ -205,17 +215,17 @@ def _is_jinjas(called: object, owner: object) -> bool:
 # The rules
 
 
-def _small(*_: object, **__: object) -> float:
+def _bound_small(*_: object, **__: object) -> float:
     """Bound a call that returns a number, a boolean or a short text."""
     return SMALL
 
 
-def _file_size(*_: object, **__: object) -> float:
+def _bound_file_size(*_: object, **__: object) -> float:
     """Bound `filesizeformat`, which writes all digits of a number above the largest unit, 285 at most."""
     return 5 * SMALL
 
 
-def _existing(*_: object, **__: object) -> float:
+def _bound_existing(*_: object, **__: object) -> float:
     """Bound a filter that returns one of its arguments, or a part of one.
 
     `map` and its like return an iterator, which makes no items before they are asked for. What each item costs is
@@ -224,63 +234,63 @@ def _existing(*_: object, **__: object) -> float:
     return 0
 
 
-def _text(value: object, *_: object, **__: object) -> float:
+def _bound_text(value: object, *_: object, **__: object) -> float:
     """Bound a call that returns the value as text, or a part of it."""
     return text_size(value)
 
 
-def _markup(value: object, *_: object, **__: object) -> float:
+def _bound_markup(value: object, *_: object, **__: object) -> float:
     """Bound a filter that escapes the value, but not markup."""
     return escaped_size(value)
 
 
-def _escaped_again(value: object, *_: object, **__: object) -> float:
+def _bound_escaped_again(value: object, *_: object, **__: object) -> float:
     """Bound a filter that escapes markup too."""
     return escaped_size(str(value) if isinstance(value, Markup) else value)
 
 
-def _cased(value: object, *_: object, **__: object) -> float:
+def _bound_cased(value: object, *_: object, **__: object) -> float:
     """Bound a filter that changes the case. It can make three characters of one, as of `ΐ` in capitals."""
     return text_size(value) * (1 if isinstance(value, str) and value.isascii() else 3)
 
 
-def _items(value: object, *_: object, **__: object) -> float:
+def _bound_items(value: object, *_: object, **__: object) -> float:
     """Bound a call that returns a list of the items that exist already."""
     return ITEM_CHARACTERS * len(value) if isinstance(value, Sized) else SMALL
 
 
-def _new_items(value: object, *_: object, **__: object) -> float:
+def _bound_new_items(value: object, *_: object, **__: object) -> float:
     """Bound a call that makes a new item, such as a pair, for each item."""
     return _NEW_ITEM * len(value) if isinstance(value, Sized) else SMALL
 
 
-def _list(value: object) -> float:
+def _bound_list(value: object) -> float:
     """Bound `list`, which makes a text of each character of a text."""
-    return _new_items(value) if isinstance(value, str) else _items(value)
+    return _bound_new_items(value) if isinstance(value, str) else _bound_items(value)
 
 
-def _reversed(value: object) -> float:
+def _bound_reversed(value: object) -> float:
     """Bound `reverse`, which returns a text for a text, and the items of anything else."""
-    return len(value) if isinstance(value, str) else _items(value)
+    return len(value) if isinstance(value, str) else _bound_items(value)
 
 
-def _split(text: object, sep: object = None, maxsplit: object = -1) -> float:
+def _bound_split(text: object, sep: object = None, maxsplit: object = -1) -> float:
     """Bound `split`. Without a separator, it splits between words."""
     pieces = text_size(text)
     if isinstance(text, str):
-        pieces = text.count(sep) if isinstance(sep, str) and sep else _matches(_WORD, text)
+        pieces = text.count(sep) if isinstance(sep, str) and sep else _match_count(_WORD, text)
     if isinstance(maxsplit, int) and maxsplit >= 0:
         pieces = min(pieces, maxsplit)
     return text_size(text) + _NEW_ITEM * (pieces + 1)
 
 
-def _lines(text: object, *_: object, **__: object) -> float:
+def _bound_lines(text: object, *_: object, **__: object) -> float:
     """Bound `splitlines`."""
-    lines = _matches(_LINE_BREAK, text) if isinstance(text, str) else text_size(text)
+    lines = _match_count(_LINE_BREAK, text) if isinstance(text, str) else text_size(text)
     return text_size(text) + _NEW_ITEM * (lines + 1)
 
 
-def _replaced(text: object, old: object, new: object, *_: object, **__: object) -> float:
+def _bound_replaced(text: object, old: object, new: object, *_: object, **__: object) -> float:
     """Bound `replace`. If one of the texts is markup, Jinja escapes the others."""
     is_markup = any(isinstance(each, Markup) for each in (text, old, new))
     content = str(text) if text_size(text) <= MAX_OUTPUT_CHARACTERS else ""
@@ -288,49 +298,51 @@ def _replaced(text: object, old: object, new: object, *_: object, **__: object) 
     return _either_size(text, is_markup) + times * _either_size(new, is_markup)
 
 
-def _wide(text: object, width: object = 80, *_: object) -> float:
+def _bound_wide(text: object, width: object = 80, *_: object) -> float:
     """Bound a call that makes the text as wide as the width."""
-    return max(text_size(text), _number(width))
+    return max(text_size(text), _at_least_0(width))
 
 
-def _truncated(text: object, *args: object, **kwargs: object) -> float:
+def _bound_truncated(text: object, *args: object, **kwargs: object) -> float:
     """Bound `truncate`, which adds an end, by default `...`. The end is the only argument that is a text."""
     end = sum(len(each) for each in (*args, *kwargs.values()) if isinstance(each, str))
     return text_size(text) + end + len("...")
 
 
-def _wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
+def _bound_wrapped(text: object, width: object = 79, *args: object, **kwargs: object) -> float:
     """Bound `wordwrap`, which adds the text `wrapstring` after each line.
 
     A line may be half empty, because the next word did not fit. So there may be twice as many lines as the width gives,
     one more for each line break of the text, and a begun one at either end.
     """
     size = text_size(text)
-    line_breaks = _matches(_LINE_BREAK, text) if isinstance(text, str) else size
-    full_lines = size // max(1, _number(width))
+    line_breaks = _match_count(_LINE_BREAK, text) if isinstance(text, str) else size
+    full_lines = size // max(1, _at_least_0(width))
     lines = 2 * full_lines + line_breaks + 2
     longest_argument = max((len(each) for each in (*args, *kwargs.values()) if isinstance(each, str)), default=1)
     return size + lines * longest_argument
 
 
-def _indented(text: object, width: object = 4, *_: object, **__: object) -> float:
+def _bound_indented(text: object, width: object = 4, *_: object, **__: object) -> float:
     """Bound `indent`. The width is a number of spaces, or the text to put before each line."""
-    indent = _number(width) if isinstance(width, int) else text_size(width)
+    indent = _at_least_0(width) if isinstance(width, int) else text_size(width)
     size = text_size(text)
-    lines = _matches(_LINE_BREAK, text) + 2 if isinstance(text, str) else size
+    lines = _match_count(_LINE_BREAK, text) + 2 if isinstance(text, str) else size
     return size + lines * (indent + 1)
 
 
-def _json(value: object, indent: object = None) -> float:
+def _bound_json(value: object, indent: object = None) -> float:
     """Bound `tojson`, which writes `&<>'` as `\\u0026`, and any character outside ASCII as one or two such escapes."""
-    width = len(indent) + (_ESCAPE - 1) * _count("&<>'", indent) if isinstance(indent, str) else _number(indent)
+    width = (
+        len(indent) + (_ESCAPE - 1) * _occurrences("&<>'", indent) if isinstance(indent, str) else _at_least_0(indent)
+    )
     if width > 100 or text_size([value]) > MAX_OUTPUT_CHARACTERS:
         return _TOO_LARGE
     text = to_json(value)  # type: ignore[arg-type] # it was sized as data
     not_ascii = len(text) - len(text.encode("ascii", "ignore"))
     # Beyond `to_json`: a space after each comma and colon, and the escapes.
-    escapes = (_ESCAPE - 1) * _count("&<>'", text) + (_SURROGATE_ESCAPES - 1) * not_ascii
-    size = len(text) + _count(",:", text) + escapes
+    escapes = (_ESCAPE - 1) * _occurrences("&<>'", text) + (_SURROGATE_ESCAPES - 1) * not_ascii
+    size = len(text) + _occurrences(",:", text) + escapes
     return size if indent is None else size + _indents(value) * (width + 1)
 
 
@@ -349,7 +361,7 @@ def _indents(value: object) -> int:
     return indents
 
 
-def _summed(items: object, *args: object, **kwargs: object) -> float:
+def _bound_summed(items: object, *args: object, **kwargs: object) -> float:
     """Bound `sum`. To add lists takes much memory, because each addition copies all earlier items."""
     start = kwargs.get("start", args[1] if len(args) > 1 else 0)
     if not isinstance(start, list | tuple) or not isinstance(items, Iterable):
@@ -358,7 +370,7 @@ def _summed(items: object, *args: object, **kwargs: object) -> float:
     return (len(start) + sum(lengths)) * (len(lengths) + 1) * ITEM_CHARACTERS
 
 
-def _joined(items: object, d: object = "", attribute: object = None) -> float:
+def _bound_joined(items: object, d: object = "", attribute: object = None) -> float:
     """Bound the filter `join`. With an attribute, it joins parts of the items, which may be escaped."""
     if not isinstance(items, Iterable):
         return SMALL
@@ -368,14 +380,14 @@ def _joined(items: object, d: object = "", attribute: object = None) -> float:
     return len(values) * escaped_size(d) + _ESCAPE * text_size(values)
 
 
-def _joined_by(separator: object, items: object) -> float:
+def _bound_joined_by(separator: object, items: object) -> float:
     """Bound the method `join`. An iterator is rejected, because to measure its items would use them up."""
     if isinstance(items, Iterator):
         return _TOO_LARGE
     return joined_size(separator, items) if isinstance(items, Iterable) else SMALL
 
 
-def _format_filter(text: object, *args: object, **kwargs: object) -> float:
+def _bound_format_filter(text: object, *args: object, **kwargs: object) -> float:
     """Bound the filter `format`, which is Python's `%`."""
     template = text if isinstance(text, str) else ""
     if not isinstance(text, str) and text_size(text) <= MAX_OUTPUT_CHARACTERS:
@@ -388,7 +400,7 @@ def _percent_size(text: str, values: list[object]) -> float:
     return _TOO_LARGE if _WIDE.search(text) else _filled_size(text, text.count("%"), values)
 
 
-def _formatted(text: str, *args: object, **kwargs: object) -> float:
+def _bound_formatted(text: str, *args: object, **kwargs: object) -> float:
     """Bound `str.format`."""
     return _formatted_size(text, [*args, *kwargs.values()])
 
@@ -410,59 +422,59 @@ def _filled_size(text: str, fields: int, values: list[object]) -> float:
     return len(text) + fields * (largest + 2 * bits + _NUMBER_FIELD)
 
 
-def _urlencoded(value: object) -> float:
+def _bound_urlencoded(value: object) -> float:
     """Bound `urlencode`. A character has at most four bytes in UTF-8, and each byte becomes three, as in `%20`."""
     return text_size(value) * (3 if isinstance(value, str) and value.isascii() else 12)
 
 
-def _linked(value: object, *args: object, **kwargs: object) -> float:
+def _bound_linked(value: object, *args: object, **kwargs: object) -> float:
     """Bound `urlize`. Each word may be an address, which it writes twice: in a link, and as the link's text."""
     # 40 is enough for `<a href="mailto:" rel="" target=""></a>`, to which the escaped arguments are added.
     attributes = 40 + _ESCAPE * sum(text_size(each) for each in (*args, *kwargs.values()) if each is not None)
-    links = _count(".@:", value) if isinstance(value, str) else text_size(value)
+    links = _occurrences(".@:", value) if isinstance(value, str) else text_size(value)
     return 2 * escaped_size(value) + (links + 1) * attributes
 
 
-def _count(characters: str, text: str) -> int:
+def _occurrences(characters: str, text: str) -> int:
     return sum(map(text.count, characters))
 
 
-def _matches(pattern: re.Pattern[str], text: str) -> int:
+def _match_count(pattern: re.Pattern[str], text: str) -> int:
     return sum(1 for _ in pattern.finditer(text))
 
 
-def _number(value: object) -> int:
+def _at_least_0(value: object) -> int:
     """Return a number of at least 0; 0 for what is no whole number, with which the call itself fails."""
     return max(0, value) if isinstance(value, int) else 0
 
 
 FILTERS: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("abs", "count", "float", "int", "length", "round", "wordcount"), _small),
-    **dict.fromkeys(("attr", "d", "default", "first", "last", "max", "min"), _existing),
-    **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _existing),
-    **dict.fromkeys(("oneline", "string", "striptags", "trim"), _text),
-    **dict.fromkeys(("e", "escape"), _markup),
-    "forceescape": _escaped_again,
-    **dict.fromkeys(("capitalize", "lower", "title", "upper"), _cased),
-    **dict.fromkeys(("sort", "unique"), _items),
-    **dict.fromkeys(("dictsort", "groupby", "items"), _new_items),
-    "batch": lambda value, linecount, *_, **__: _new_items(value) + ITEM_CHARACTERS * _number(linecount),
-    "center": _wide,
-    "format": _format_filter,
-    "indent": _indented,
-    "join": _joined,
-    "list": _list,
-    "replace": lambda s, old, new, *_, **__: _replaced(s, old, new),
-    "reverse": _reversed,
-    "safe": _text,
-    "slice": lambda value, slices, *_, **__: _items(value) + 2 * _NEW_ITEM * _number(slices),
-    "sum": _summed,
-    "filesizeformat": _file_size,
-    "tojson": _json,
-    "truncate": _truncated,
-    "urlencode": _urlencoded,
-    "urlize": _linked,
-    "wordwrap": _wrapped,
+    **dict.fromkeys(("abs", "count", "float", "int", "length", "round", "wordcount"), _bound_small),
+    **dict.fromkeys(("attr", "d", "default", "first", "last", "max", "min"), _bound_existing),
+    **dict.fromkeys(("map", "reject", "rejectattr", "select", "selectattr"), _bound_existing),
+    **dict.fromkeys(("oneline", "string", "striptags", "trim"), _bound_text),
+    **dict.fromkeys(("e", "escape"), _bound_markup),
+    "forceescape": _bound_escaped_again,
+    **dict.fromkeys(("capitalize", "lower", "title", "upper"), _bound_cased),
+    **dict.fromkeys(("sort", "unique"), _bound_items),
+    **dict.fromkeys(("dictsort", "groupby", "items"), _bound_new_items),
+    "batch": lambda value, linecount, *_, **__: _bound_new_items(value) + ITEM_CHARACTERS * _at_least_0(linecount),
+    "center": _bound_wide,
+    "format": _bound_format_filter,
+    "indent": _bound_indented,
+    "join": _bound_joined,
+    "list": _bound_list,
+    "replace": lambda s, old, new, *_, **__: _bound_replaced(s, old, new),
+    "reverse": _bound_reversed,
+    "safe": _bound_text,
+    "slice": lambda value, slices, *_, **__: _bound_items(value) + 2 * _NEW_ITEM * _at_least_0(slices),
+    "sum": _bound_summed,
+    "filesizeformat": _bound_file_size,
+    "tojson": _bound_json,
+    "truncate": _bound_truncated,
+    "urlencode": _bound_urlencoded,
+    "urlize": _bound_linked,
+    "wordwrap": _bound_wrapped,
     "xmlattr": lambda d, *_: _ESCAPE * text_size(d),
 }
 _GLOBALS: Final = (safe_range, Namespace, Cycler, Joiner)
@@ -478,18 +490,23 @@ TESTS: Final = frozenset(
 )
 """The tests, each of which makes a boolean."""
 METHODS: Final[Mapping[str, Rule]] = {
-    **dict.fromkeys(("count", "endswith", "find", "index", "rfind", "rindex", "startswith"), _small),
-    **dict.fromkeys(("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower"), _small),
-    **dict.fromkeys(("isnumeric", "isprintable", "isspace", "istitle", "isupper", "bit_length", "is_integer"), _small),
-    **dict.fromkeys(("lstrip", "partition", "removeprefix", "removesuffix", "rpartition", "rstrip", "strip"), _text),
-    **dict.fromkeys(("capitalize", "casefold", "lower", "swapcase", "title", "upper"), _cased),
-    **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _wide),
-    **dict.fromkeys(("get", "items", "keys", "values"), _existing),
-    **dict.fromkeys(("format", "format_map"), _formatted),
-    **dict.fromkeys(("rsplit", "split"), _split),
-    **dict.fromkeys(("unescape", "striptags"), _text),
-    "copy": _items,
-    "join": _joined_by,
-    "replace": _replaced,
-    "splitlines": _lines,
+    **dict.fromkeys(("count", "endswith", "find", "index", "rfind", "rindex", "startswith"), _bound_small),
+    **dict.fromkeys(("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower"), _bound_small),
+    **dict.fromkeys(
+        ("isnumeric", "isprintable", "isspace", "istitle", "isupper", "bit_length", "is_integer"), _bound_small
+    ),
+    **dict.fromkeys(
+        ("lstrip", "partition", "removeprefix", "removesuffix", "rpartition", "rstrip", "strip"), _bound_text
+    ),
+    **dict.fromkeys(("capitalize", "casefold", "lower", "swapcase", "title", "upper"), _bound_cased),
+    **dict.fromkeys(("center", "ljust", "rjust", "zfill"), _bound_wide),
+    **dict.fromkeys(("get", "items", "keys", "values"), _bound_existing),
+    **dict.fromkeys(("format", "format_map"), _bound_formatted),
+    **dict.fromkeys(("rsplit", "split"), _bound_split),
+    **dict.fromkeys(("unescape", "striptags"), _bound_text),
+    "copy": _bound_items,
+    "join": _bound_joined_by,
+    "replace": _bound_replaced,
+    "splitlines": _bound_lines,
 }
+"""The methods of texts, numbers, lists and objects. If several types have a method of a name, the rule bounds each."""

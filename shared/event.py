@@ -88,6 +88,7 @@ class Event:
                   `rawtype`. `rawheaders` is a JSON array of pairs, without credentials
     action        what happened to the thing that `type` names, such as `opened`, if the sender states it apart
     recovered     true if the sender could not deliver the event, and it was read from the sender's API
+    item          the number of the item of a batch that the event was made of, from 1; 0 if the body was no batch
     """
 
     id: str
@@ -111,6 +112,7 @@ class Event:
     signedas: str | None = None
     action: str | None = None
     recovered: bool = False
+    item: int = 0
 
     @property
     def claimed_hash(self) -> str:
@@ -125,6 +127,15 @@ class Event:
     def origin(self) -> str:
         """Return the id that the event had on arrival. A step that splits an event makes ids such as `<id>-2`."""
         return self.id.partition("-")[0]
+
+    @property
+    def order(self) -> tuple[str, int, tuple[int, ...]]:
+        """Return a key by which events are in the order in which they were received.
+
+        The events of one request are in their order there, and those into which a step split an event in theirs.
+        """
+        _, *parts = self.id.split("-")
+        return self.receivedat, self.item, tuple(int(part) if part.isdecimal() else 0 for part in parts)
 
     @property
     def source_name(self) -> str:
@@ -159,6 +170,7 @@ class Event:
             signedas=self.signedas,
             action=self.action,
             recovered=self.recovered,
+            item=self.item,
         )
 
 
@@ -208,6 +220,8 @@ def to_cloudevent(event: Event) -> JsonObject:
         document["hops"] = event.hops
     if event.recovered:
         document[RECOVERED] = True
+    if event.item:
+        document["item"] = event.item
     if event.dataref is None:
         document["datacontenttype"] = "application/json"
         document["data"] = event.data
@@ -286,9 +300,6 @@ def from_cloudevent(document: Json) -> Event:
     if not all(map(document.get, _REQUIRED_TEXTS)):
         missing = next(name for name in _REQUIRED_TEXTS if not document.get(name))
         raise Permanent("malformed_event", f"the CloudEvent has no {missing!r}")
-    hops = document.get("hops", 0)
-    if not isinstance(hops, int) or isinstance(hops, bool):
-        raise Permanent("malformed_event", f"the CloudEvent's 'hops' is an integer; found {kind_of(hops)}")
     # The members in _ALL_TEXTS are texts, as was just verified.
     texts = cast("dict[str, str]", document)
     return Event(
@@ -303,7 +314,7 @@ def from_cloudevent(document: Json) -> Event:
         time=texts.get("time"),
         traceparent=texts.get("traceparent"),
         deliveryid=texts.get("deliveryid"),
-        hops=hops,
+        hops=_integer(document, "hops"),
         dataref=texts.get("dataref"),
         rawbody=texts.get("rawbody"),
         rawbase64=texts.get("rawbase64"),
@@ -313,7 +324,16 @@ def from_cloudevent(document: Json) -> Event:
         signedas=texts.get("signedas"),
         action=texts.get("action"),
         recovered=document.get(RECOVERED) is True,
+        item=_integer(document, "item"),
     )
+
+
+def _integer(document: JsonObject, name: str) -> int:
+    """Return the member, or 0 if the document does not have it. Raises Permanent (`malformed_event`)."""
+    number = document.get(name, 0)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise Permanent("malformed_event", f"the CloudEvent's {name!r} is an integer; found {kind_of(number)}")
+    return number
 
 
 def view_of(event: Event) -> JsonObject:

@@ -251,7 +251,9 @@ def outcome_by_status(
 
 def public_cloudevent(event: Event) -> JsonObject:
     """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
-    shown = replace(event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None)
+    shown = replace(
+        event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None, item=0
+    )
     return to_cloudevent(shown)
 
 

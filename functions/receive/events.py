@@ -67,7 +67,7 @@ def build_events(
         item = Item(request, data, data)
         content = Content(item, facts_of(source.fact_locations, item), payload_hash)
         raw = _raw_parts(source, request, secrets)
-        return (_event(source, content, identifier.event(content), now, raw, is_recovered),)
+        return (_event(source, content, identifier.event(content), 0, now, raw, is_recovered),)
 
     # An item keeps the raw headers, but not the raw body, which belongs to all items.
     headers = _raw_parts(source, request, secrets, with_body=False)
@@ -83,7 +83,7 @@ def build_events(
         item_hash = hashlib.sha256(canonical(value)).hexdigest()
         content = Content(item, facts_of(source.fact_locations, item), item_hash)
         identity = identifier.item(batch, content, number)
-        events.append(_event(source, content, identity, now, headers, is_recovered))
+        events.append(_event(source, content, identity, number, now, headers, is_recovered))
     return tuple(events)
 
 
@@ -154,11 +154,12 @@ def _event(
     source: Source,
     content: Content,
     identity: Identity,
+    number: int,
     now: float,
     raw: Mapping[str, str | None],
     is_recovered: bool,
 ) -> Event:
-    """Return the event. `now` is the Unix time at which the request came."""
+    """Return the event. `number` is that of an item, or 0; `now`, the Unix time at which the request came."""
     item, facts, payload_hash = content
     traceparent = item.request.header("traceparent")
     if not traceparent or not TRACEPARENT.fullmatch(traceparent):
@@ -181,6 +182,7 @@ def _event(
         signedas=identity.signedas,
         action=facts.action,
         recovered=is_recovered,
+        item=number,
         **raw,
     )
 

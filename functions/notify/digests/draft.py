@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import process_time
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from functions.notify import bounded_texts, http_kind, message_text
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
@@ -64,6 +64,10 @@ class LineBudget:
     seconds_left: float = time_bound.MAX_COMPUTING_SECONDS
 
 
+Order: TypeAlias = tuple[str, int, tuple[int, ...], str]
+"""The place of a member in the order of its group: that of its event, and its delivery's key."""
+
+
 @dataclass(slots=True)
 class Newest:
     """The newest items that fit: at most `max_items`, whose JSON texts have at most `max_bytes` together.
@@ -74,14 +78,14 @@ class Newest:
 
     max_items: int
     max_bytes: int
-    _heap: list[tuple[tuple[str, str], bytes]] = field(default_factory=list)
+    _heap: list[tuple[Order, bytes]] = field(default_factory=list)
     _bytes: int = 0
 
-    def is_wanted(self, order: tuple[str, str]) -> bool:
+    def is_wanted(self, order: Order) -> bool:
         """Return whether the item is newer than one that is kept now, or there is room for one more."""
         return len(self._heap) < self.max_items or order > self._heap[0][0]
 
-    def add(self, order: tuple[str, str], text: bytes) -> None:
+    def add(self, order: Order, text: bytes) -> None:
         """Add an item, and remove the oldest ones until all fit. An item that would not fit alone is left out."""
         if len(text) > self.max_bytes:
             return
@@ -97,9 +101,9 @@ class Newest:
 
 
 class _Member(NamedTuple):
-    """An event, and its place in the order of the members: the time when it was received, and its delivery's key."""
+    """An event, and its place in the order of the members."""
 
-    order: tuple[str, str]
+    order: Order
     event: Event
 
 
@@ -210,7 +214,7 @@ class Draft:
     def _add(self, key: str, delivery: Delivery) -> None:
         """Add a member."""
         event = delivery.event
-        order = (event.receivedat, key)
+        order = (*event.order, key)
         self._routes.add(delivery.route)
         self._kinds[self._source(event), event.type] += 1
         self._hops = max(self._hops, event.hops)

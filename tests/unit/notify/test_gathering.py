@@ -223,6 +223,23 @@ async def test_keep_all_delivers_the_data_of_all_events_and_says_how_many_have_n
     assert (data["count"], data["omitted"], data["by"]) == (4, 1, "17")
 
 
+@pytest.mark.parametrize("parts", [False, True], ids=["items of a batch", "parts of a split event"])
+@pytest.mark.parametrize("keep", ["first", "last", "all"])
+async def test_the_events_of_one_request_keep_their_order_in_a_burst(keep: str, parts: bool) -> None:
+    notifier = notifier_of(GatherSettings(coalesce=BURST._replace(keep=keep)))
+    count = 12
+    for number in [*range(count)][::-1]:  # the bus may bring them in any order
+        delivery = event(notifier, number, {"number": 17, "state": number})
+        id_ = f"{1:032x}-{number + 1}" if parts else delivery.event.id
+        own = replace(delivery.event, id=id_, item=0 if parts else number + 1)
+        await notifier.take(Delivery(own, delivery.route, delivery.destination))
+    await pass_time(notifier, 60, 5.0)
+    [delivered] = notifier.crm.delivered
+    data = data_of(delivered)
+    states = [each["state"] for each in (objects_at(data, "events") if keep == "all" else [data])]
+    assert states == {"first": [0], "last": [count - 1], "all": [*range(count)]}[keep]
+
+
 async def test_a_burst_without_end_is_delivered_once_it_took_max_wait() -> None:
     notifier = notifier_of(GatherSettings(coalesce=BURST._replace(max_wait_seconds=60.0)))
     for number in range(40):

@@ -409,6 +409,14 @@ async def test_without_ids_the_bodys_hash_and_the_number_tell_them_apart_where_t
     assert len({event.id for event in one.events}) == 2
 
 
+async def test_the_events_of_a_batch_have_the_numbers_of_their_items() -> None:
+    many = await batch("batch: 'data.*'", ["a", "b", "c"])
+    assert [(event.item, event.data) for event in many.events] == [(1, "a"), (2, "b"), (3, "c")]
+    posting = Posting("a: {auth: none}")
+    await posting.send("/a", b"[1]", JSON)
+    assert [event.item for event in posting.events] == [0]
+
+
 async def test_a_batch_has_a_bound() -> None:
     posting = Posting("a: {auth: none, batch: 'data.*'}")
     assert code(await posting.send("/a", json.dumps([0] * 5_001).encode(), JSON)) == "too_many_items"

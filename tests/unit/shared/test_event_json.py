@@ -36,6 +36,7 @@ events = st.builds(
     st.just(EVENT),
     data=json_values,
     hops=st.integers(0, 9),
+    item=st.integers(0, 5_000),
     **dict.fromkeys(("action", "subject", "actor", "time", "deliveryid", "rawbody"), some_text),
 )
 

@@ -18,7 +18,7 @@ After that, or if its destination is in trouble, it waits in the ledger, where a
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify import attempt, dead_letters, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
@@ -158,15 +158,14 @@ async def _repeat_while_busy(
 async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, first: FirstMessage) -> Result:
     """Return the result for a copy of `first`, the message of the delivery that is under way here. Raises Temporary.
 
-    It is nacked only if it may still be needed: if it is the first message, which the bus brought twice, or if it has
-    other attributes, such as a replay's.
+    It is nacked only if it may still be needed: if it is the first message, which the bus brought twice, if it asks for
+    more than a delivery, such as a replay does by its attributes, or if it runs a waiting route again.
     """
     busy = Nacked(BUSY, delivery, reason="this worker has it")
-    has_only_event_attributes = all(name.startswith("ce-") for name in push.attributes)
-    is_plain = has_only_event_attributes and delivery.destination != ROUTE_ITSELF
     have_ids = bool(push.message_id and first.message_id)
-    is_other_message = have_ids and push.message_id != first.message_id
-    if not is_plain or not is_other_message:
+    may_be_first = push.message_id == first.message_id or not have_ids
+    asks_for_more = any(not name.startswith("ce-") for name in push.attributes)
+    if may_be_first or asks_for_more or delivery.destination == ROUTE_ITSELF:
         return busy
     if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
         # The bus keeps the first message until its work has ended, so this one can be forgotten.
@@ -201,20 +200,23 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         if gathered := await gather(notifier, push, delivery, target.configured):
             return await attempt.unclaimed_result(notifier, push, delivery, gathered)
     put_backs = push.number(PUT_BACK) or 0
-    lane, group = _lane_and_group(target, delivery)
-    result = await _attempt_in_place(notifier, push, delivery, target, lane, group, put_backs)
+    place = _place_for(target, delivery, put_backs)
+    result = await _attempt_in_place(notifier, push, delivery, target, place)
     if not isinstance(result, ComeBack):
         return result
     # It waits for a place: on the bus first, then in the ledger.
-    reason = _no_place_reason(notifier.gate, target.configured, lane, result)
+    reason = _no_place_reason(notifier.gate, target.configured, place.lane, result)
     if result.health != "troubled" and put_backs < MAX_PUT_BACKS and notifier.bus.max_delay_seconds:
         return await _put_back(notifier, push, delivery, result, put_backs, reason)
-    wait = schedule.Wait(notifier.clock.now() + result.seconds, reason)
-    return await attempt.claim_and_attempt(notifier, push, delivery, target, wait)
+    no_place = schedule.Wait(notifier.clock.now() + result.seconds, reason)
+    return await attempt.claim_and_attempt(notifier, push, delivery, target, no_place)
 
 
 async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> Target | DeadLetterReason:
-    """Return the subscriber's endpoint, or the reason why there is none. Raises Temporary."""
+    """Return the subscriber's endpoint, or the reason why there is none. Raises Temporary.
+
+    If the tenant asked for an attempt now, a pause of the endpoint ends here, before anything waits for it.
+    """
     if notifier.endpoints is None:
         reason = f"the configuration has no destination {delivery.destination!r}"
         return DeadLetterReason("unknown_destination", reason)
@@ -224,27 +226,34 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
     return target
 
 
+class _WantedPlace(NamedTuple):
+    """The place that a delivery needs in this process.
+
+    lane       the receiver that the attempt calls
+    group      that for which the attempt is made at one destination: a tenant, a key of `per`, or a source
+    put_backs  how often the delivery found no place and was put back on the bus
+    """
+
+    lane: str
+    group: str
+    put_backs: int
+
+
 async def _attempt_in_place(
-    notifier: Notifier,
-    push: Push,
-    delivery: Delivery,
-    target: Target,
-    lane: str,
-    group: str,
-    put_backs: int,
+    notifier: Notifier, push: Push, delivery: Delivery, target: Target, place: _WantedPlace
 ) -> Result | ComeBack:
     """Attempt the delivery in a place of this process. If it gets no place, return when it comes back.
 
     Raises Temporary. The place is free again when this returns or raises.
     """
-    admission = await notifier.gate.enter(delivery.id, lane, group, put_backs)
+    admission = await notifier.gate.enter(delivery.id, place.lane, place.group, place.put_backs)
     if isinstance(admission, ComeBack):
         return admission
     instances = notifier.instances
     has_failed: bool | None = None
     try:
         if instances is not None:
-            lease = await _lease_instance(notifier, instances, target.configured, lane, group, put_backs)
+            lease = await _lease_instance(notifier, instances, target.configured, place)
             if isinstance(lease, ComeBack):
                 return lease
         result = await attempt.claim_and_attempt(notifier, push, delivery, target)
@@ -253,54 +262,48 @@ async def _attempt_in_place(
     finally:
         notifier.gate.leave(delivery.id, has_failed=has_failed)
         if instances is not None:
-            await instances.leave(lane)
+            await instances.leave(place.lane)
 
 
-def _lane_and_group(target: Target, delivery: Delivery) -> tuple[str, str]:
-    """Return the two names by which the gate shares out its places.
-
-    The lane is the receiver that the attempt calls. The group is that for which the attempt is made at one destination:
-    a tenant, a key of `per`, or a source.
+def _place_for(target: Target, delivery: Delivery, put_backs: int) -> _WantedPlace:
+    """Return the place that the delivery needs, with the names by which the gate shares out its places.
 
     Each tenant has a lane for its fan-outs, so that a large tenant's fan-out does not slow down those of others.
     """
     configured, destination = target
     if configured.is_endpoint:  # its name is destination:tenant:endpoint
-        return configured.name, configured.name.rpartition(SEPARATOR)[0]
+        return _WantedPlace(configured.name, configured.name.rpartition(SEPARATOR)[0], put_backs)
     if configured.is_fan_out:
         group = f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
-        return group, group
+        return _WantedPlace(group, group, put_backs)
     if configured.per is not None:
-        return configured.name, caps.bucket_name(configured, delivery)
-    return configured.name, f"{configured.name} {delivery.event.source}"
+        return _WantedPlace(configured.name, caps.bucket_name(configured, delivery), put_backs)
+    return _WantedPlace(configured.name, f"{configured.name} {delivery.event.source}", put_backs)
 
 
 async def _lease_instance(
-    notifier: Notifier,
-    instances: "InstanceLeases",
-    configured: Configured,
-    lane: str,
-    group: str,
-    put_backs: int,
+    notifier: Notifier, instances: "InstanceLeases", configured: Configured, place: _WantedPlace
 ) -> Admitted | ComeBack:
     """Return ADMITTED if this instance may attempt the delivery, or else when it comes back. Raises Temporary.
 
     No lease is needed for a fan-out, which calls nobody, or for a paused destination, which is not called. An endpoint
-    needs one only if it is known to fail: an event for thousands of new endpoints would write as many leases.
+    needs none while this process knows nothing of it and its document does not say that it fails: an event for
+    thousands of new endpoints would write as many leases.
     """
     if configured.is_fan_out:
         return ADMITTED
     health = configured.health
-    if health is not None and not health.is_failing and notifier.gate.health(lane) == "new":
+    is_unknown_endpoint = health is not None and not health.is_failing and notifier.gate.health(place.lane) == "new"
+    if is_unknown_endpoint:
         return ADMITTED
     state = await notifier.states.state(configured.name)
     if state.disabled_reason is not None or (state.paused_until or 0.0) > notifier.clock.now():
         return ADMITTED
-    flood = await instances.enter_flood(lane, group, configured.timeout_seconds, put_backs)
+    flood = await instances.enter_flood(place.lane, place.group, configured.timeout_seconds, place.put_backs)
     if isinstance(flood, ComeBack):
         return flood
     is_troubled = state.paused_until is not None  # the pause is over, and one delivery is tried first
-    return await instances.enter(lane, configured.timeout_seconds, put_backs, is_troubled=is_troubled)
+    return await instances.enter(place.lane, configured.timeout_seconds, place.put_backs, is_troubled=is_troubled)
 
 
 def _no_place_reason(gate: ProcessGate, configured: Configured, lane: str, come_back: ComeBack) -> str:

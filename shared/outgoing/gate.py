@@ -78,7 +78,7 @@ class _Lane:
     """One receiver.
 
     loop_now        the clock of attempts
-    places          how many its work has
+    used_places     how many places its work has
     began           the attempts under way and when they began, the oldest first
     durations       of the last attempts that it answered
     is_failing      whether the last attempt failed
@@ -88,7 +88,7 @@ class _Lane:
     """
 
     loop_now: Callable[[], float]
-    places: int = 0
+    used_places: int = 0
     began: dict[str, float] = field(default_factory=dict)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_DURATIONS))
     is_failing: bool = False
@@ -167,23 +167,23 @@ class _Group:
     """A group of keys whose work shares places.
 
     lane             the receiver of its last work
-    places           how many its work has
-    next_at          the time up to which work that comes back has its turns
+    used_places      how many places its work has
+    turns_until      the time up to which turns are given to work that comes back: the end of its queue
     spacing_seconds  the usual time from the end of one work to that of the next; 0 if it is not known
     ended_at         the time at which its last work ended
     used_at          the time at which work of it came last
     load             its work that came for the first time
-    held             its work that waits in the process, the longest first
+    waiting          its work that waits in the process, the longest first
     """
 
     lane: _Lane
-    places: int = 0
-    next_at: float = 0.0
+    used_places: int = 0
+    turns_until: float = 0.0
     spacing_seconds: float = 0.0
     ended_at: float = 0.0
     used_at: float = 0.0
     load: Load = field(default_factory=Load)
-    held: deque[asyncio.Future[None]] = field(default_factory=deque)
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def note_end(self, now: float) -> None:
         """Count the interval since the last end in the usual one. A pause without work counts MIN_WAIT_SECONDS."""
@@ -196,8 +196,8 @@ class _Group:
 
     def wake_first(self) -> None:
         """Let the work that has waited longest in the process look for a place again."""
-        while self.held:
-            freed = self.held.popleft()
+        while self.waiting:
+            freed = self.waiting.popleft()
             if not freed.done():
                 freed.set_result(None)
                 return
@@ -275,12 +275,12 @@ class ProcessGate:
     `most` is the number of places, `first` how many of them the bus uses at first: it gives more while work ends.
     `loop_time` is None where the event loop always turns on time, as in a simulation.
 
-    _places         how many messages the bus gives at once, as far as is known
+    _bus_limit      how many messages the bus gives at once, as far as is known
     _work           the work that has a place, by key
     _lanes          by name, the last used at the end
     _groups         by name, the last used at the end
     _load           the work of all groups that came for the first time
-    _held           how much work waits in the process
+    _waiting_count  how much work waits in the process
     _copies         how many messages wait here because another message has the same work under way
     _is_queue_over  no message has shown a queue in the bus, or a message that did not wait has come since
     _queued_until   the time until which messages are assumed to wait in the bus
@@ -292,12 +292,12 @@ class ProcessGate:
         self._loop_time = loop_time
         self._loop_now = loop_time.now if loop_time else now
         self._most = most
-        self._places = first
+        self._bus_limit = first
         self._work: dict[str, _Work] = {}
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._load = Load()
-        self._held = 0
+        self._waiting_count = 0
         self._copies = 0
         self._is_queue_over = True
         self._queued_until = -inf
@@ -306,6 +306,7 @@ class ProcessGate:
     async def enter(self, key: str, lane_name: str, group_name: str, return_count: int = 0) -> Admitted | ComeBack:
         """Give the work `key` a place until `leave` is called, or return when the work has to come back.
 
+        No other work with the same key may be here.
         `return_count` is how often it came back before. Work of a healthy lane may wait here for a place: see
         HOLD_SECONDS and ALONE_SECONDS.
         """
@@ -320,8 +321,8 @@ class ProcessGate:
         if not self._has_place(lane, group, return_count, now) and not await self._wait(lane, group, return_count):
             return self._come_back(lane, group, return_count)
         self._work[key] = _Work(lane, group)
-        lane.places += 1
-        group.places += 1
+        lane.used_places += 1
+        group.used_places += 1
         if self._loop_time is not None:
             self._loop_time.enter()
         return ADMITTED
@@ -346,8 +347,8 @@ class ProcessGate:
     def leave(self, key: str, *, has_failed: bool | None = None) -> None:
         """End the work. `has_failed`: whether the receiver failed; None where it was not asked."""
         lane, group = self._work.pop(key)
-        lane.places -= 1
-        group.places -= 1
+        lane.used_places -= 1
+        group.used_places -= 1
         began_at = lane.began.pop(key, None)
         lane.hanging.discard(key)
         if has_failed is not None and began_at is not None:
@@ -360,10 +361,10 @@ class ProcessGate:
                 lane.durations.append(seconds)
                 if self._queued_until <= now:
                     # The receiver answers, and no queue is shown: new work gets its whole share, and turns start now.
-                    group.next_at = 0.0
+                    group.turns_until = 0.0
         if self._loop_time is not None:
             self._loop_time.leave()
-        if group.held:
+        if group.waiting:
             group.wake_first()
 
     def note_arrival(self, waited_seconds: float) -> None:
@@ -390,16 +391,16 @@ class ProcessGate:
         half as many after one that is not. https://cloud.google.com/pubsub/docs/push#push_backoff
         """
         if is_acknowledged:
-            self._places = min(self._most, self._places + 1)
+            self._bus_limit = min(self._most, self._bus_limit + 1)
         else:
-            self._places = max(LEAST_PLACES, self._places // 2)
+            self._bus_limit = max(LEAST_PLACES, self._bus_limit // 2)
 
     def hold_copy(self) -> bool:
         """Count a message that waits because another has the same work under way. Return False if too many wait.
 
         Each holds a place of the bus, so together they get the part of unproven lanes. Its wait ends with `end_copy`.
         """
-        if self._copies >= max(1, self._places // UNPROVEN_DIVISOR):
+        if self._copies >= max(1, self._bus_limit // UNPROVEN_DIVISOR):
             return False
         self._copies += 1
         return True
@@ -440,7 +441,7 @@ class ProcessGate:
         """Return whether the work may begin now. The first rule that applies decides."""
         # While so few places are used, no other work needs them, and any lane may begin, whatever its health. After a
         # queue, a message has to show first that it is over: until then, others may wait in the bus for the places.
-        few_places = (self._places + IDLE_DIVISOR // 2) // IDLE_DIVISOR
+        few_places = (self._bus_limit + IDLE_DIVISOR // 2) // IDLE_DIVISOR
         if self._is_queue_over and len(self._work) < few_places:
             return True
         if lane.health() != "healthy":
@@ -455,18 +456,18 @@ class ProcessGate:
         A new process knows no lane, and learns the health of each from its first answer. The last free place is not
         given for that.
         """
-        is_first = lane.places == 0 and group.places == 0
+        is_first = lane.used_places == 0 and group.used_places == 0
         return is_first and lane.health() == "new" and self._free_places() > 1
 
     def _has_unproven_place(self, lane: _Lane, group: _Group) -> bool:
         """Return whether the part of the places for lanes that are not known to be healthy has one for this work.
 
-        There, a lane or a group may have as many places as are free, so that a receiver that hangs leaves some places
-        to others.
+        There, a lane or a group may have as many places as are free in this part, so that a receiver that hangs leaves
+        some places to others.
         """
         part = max(1.0, self._usable_places() / UNPROVEN_DIVISOR)
-        used = sum([each.health() != "healthy" for each, _ in self._work.values()])
-        return max(group.places, lane.places) + 1 <= part - used
+        free_in_part = part - sum([each.health() != "healthy" for each, _ in self._work.values()])
+        return max(group.used_places, lane.used_places) + 1 <= free_in_part
 
     def _must_wait_for_queue(self, group: _Group, now: float) -> bool:
         """Return whether the group waits, while a queue is shown, until the messages of all are here.
@@ -481,17 +482,17 @@ class ProcessGate:
 
         New work leaves a part of them to earlier work of its group, which would otherwise come back in vain.
         """
-        is_earlier_work_due = return_count == 0 and group.next_at > now
+        is_earlier_work_due = return_count == 0 and group.turns_until > now
         part = NEW_WORK_PART if is_earlier_work_due else 1.0
-        return group.places + 1 <= PLACES_PER_FREE_PLACE * part * self._free_places()
+        return group.used_places + 1 <= PLACES_PER_FREE_PLACE * part * self._free_places()
 
     def _usable_places(self) -> int:
         """Return how many places there are: no fewer than the messages that are here, and this one.
 
         The bus has given this many messages, whatever is known of its limit.
         """
-        messages_here = len(self._work) + self._held + 1
-        return min(max(self._places, messages_here), self._most)
+        messages_here = len(self._work) + self._waiting_count + 1
+        return min(max(self._bus_limit, messages_here), self._most)
 
     def _free_places(self) -> int:
         """Return how many places are free; at least 1, so that each group gets a few."""
@@ -499,7 +500,7 @@ class ProcessGate:
 
     def _is_heavy(self, group: _Group, now: float) -> bool:
         """Return whether the group may have caused the queue, and has places to spare."""
-        if group.places < HEAVY_PLACES:
+        if group.used_places < HEAVY_PLACES:
             return False
         load = group.load.at(now)
         return load >= HEAVY_LOAD and load >= HEAVY_SHARE * self._load.at(now)
@@ -527,7 +528,7 @@ class ProcessGate:
 
         While half of the places are free, work of a new lane waits until the lane has answered for the first time.
         """
-        is_half_free = len(self._work) + self._held <= self._places / 2
+        is_half_free = len(self._work) + self._waiting_count <= self._bus_limit / 2
         return NEW_SECONDS if not lane.durations and is_half_free else HOLD_SECONDS
 
     def _longest_wait(self, lane: _Lane, group: _Group, hold_seconds: float, now: float) -> float:
@@ -542,16 +543,16 @@ class ProcessGate:
         """Wait until work of the group ends, or for HOLD_SECONDS. Return whether work ended."""
         freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if at_front:
-            group.held.appendleft(freed)
+            group.waiting.appendleft(freed)
         else:
-            group.held.append(freed)
-        self._held += 1
+            group.waiting.append(freed)
+        self._waiting_count += 1
         try:
             await asyncio.wait({freed}, timeout=HOLD_SECONDS)
         finally:
-            self._held -= 1
+            self._waiting_count -= 1
             with contextlib.suppress(ValueError):  # it was taken from there to be woken
-                group.held.remove(freed)
+                group.waiting.remove(freed)
         return freed.done()
 
     def _come_back(self, lane: _Lane, group: _Group, return_count: int) -> ComeBack:
@@ -560,13 +561,13 @@ class ProcessGate:
         Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
         """
         now = self._now()
-        places = group.places
+        places = group.used_places
         if lane.health() == "healthy":
             places = max(places, self._usable_places() // TURNS_DIVISOR)
-        after_others = group.next_at + _seconds_between_turns(lane, group, places)
+        after_others = group.turns_until + _seconds_between_turns(lane, group, places)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(return_count, MAX_WAIT_DOUBLINGS)
-        group.next_at = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
-        return ComeBack(group.next_at - now, lane.health())
+        group.turns_until = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
+        return ComeBack(group.turns_until - now, lane.health())
 
     def _has_quiet_neighbor(self, group: _Group, now: float) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.
@@ -576,7 +577,7 @@ class ProcessGate:
         for other in reversed(self._groups.values()):  # the last used first
             if other.used_at < now - NEIGHBOR_SECONDS:
                 return False
-            if other is not group and other.places < HEAVY_PLACES and other.lane.health() == "healthy":
+            if other is not group and other.used_places < HEAVY_PLACES and other.lane.health() == "healthy":
                 return True
         return False
 
@@ -604,7 +605,7 @@ def _remembered(named: OrderedDict[str, _Remembered], name: str, make: Callable[
         found = named[name] = make()
         if len(named) > MAX_REMEMBERED:
             oldest_name, oldest = next(iter(named.items()))
-            if oldest.places:
+            if oldest.used_places:
                 named.move_to_end(oldest_name)
             else:
                 del named[oldest_name]

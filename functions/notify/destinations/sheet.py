@@ -128,7 +128,7 @@ class Row:
     is_retry: bool
 
 
-class _Waiting(NamedTuple):
+class _Entry(NamedTuple):
     """A row that waits. `deadline` is the deadline of its attempt, a time of the event loop's clock."""
 
     row: Row
@@ -139,7 +139,7 @@ class _Waiting(NamedTuple):
 class SheetDestination:
     """The destination. Rows that wait at once in this process go into one append.
 
-    _waiting    submits the rows that wait to `_write_batch`
+    _queue      submits the rows that wait to `_write_batch`, one batch after another
     _in_flight  the keys of the rows in a request to Google that has no answer yet: at their deadline, nobody knows
                 their outcome
     _next_at    the time of the event loop at which the next append may begin
@@ -155,11 +155,11 @@ class SheetDestination:
         local_url = context.settings.sheets_url if settings.secret is None else None
         calls = GoogleCalls(context, None if local_url else auth_of(settings), "Google Sheets", SHARE)
         self._table = SheetTable(settings, calls, context.clock.now, local_url or GOOGLE)
-        self._waiting: batching.Batcher[_Waiting, Outcome] = batching.Batcher(
+        self._queue: batching.Batcher[_Entry, Outcome] = batching.Batcher(
             self._write_batch,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
-            weigh=lambda waiting: len(waiting.row.content),
+            weigh=lambda entry: len(entry.row.content),
             max_weight=MAX_BATCH_BYTES,
         )
         self._in_flight: set[str] = set()
@@ -177,13 +177,13 @@ class SheetDestination:
     async def _submit(self, row: Row, deadline: float, secrets: SecretValues) -> Outcome:
         """Return the row's outcome. At the deadline, a row that still waits is withdrawn. Raises Temporary."""
         try:
-            return await self._deadlines.wait(self._waiting.submit(_Waiting(row, secrets, deadline)), deadline)
+            return await self._deadlines.wait(self._queue.submit(_Entry(row, secrets, deadline)), deadline)
         except TimeoutError:
             if row.key in self._in_flight:
                 return Unknown("Google Sheets did not answer in time")
             return RetryLater(NOT_SENT)
 
-    async def _write_batch(self, batch: Sequence[_Waiting]) -> list[Outcome]:
+    async def _write_batch(self, batch: Sequence[_Entry]) -> list[Outcome]:
         """Write the rows of the batch, but for retries that are there already. Raises Temporary and Permanent.
 
         It waits for its turn, verifies the header, looks for retries, leaves out rows whose time is over, and appends
@@ -193,30 +193,30 @@ class SheetDestination:
         await asyncio.sleep(max(0.0, self._next_at - loop.time()))
         self._next_at = loop.time() + INTERVAL_SECONDS
         # `_submit` ends each row at its own deadline. The requests go on for those that have more time.
-        deadline = max(waiting.deadline for waiting in batch)
+        deadline = max(entry.deadline for entry in batch)
         secrets = batch[0].secrets  # all rows have the secret of this destination
-        retries = [waiting.row for waiting in batch if waiting.row.is_retry]
+        retries = [entry.row for entry in batch if entry.row.is_retry]
         try:
             await self._table.verify_header(deadline, secrets, is_fresh=bool(retries))
         except CallFailed as failed:
             return [failed.outcome] * len(batch)
         outcomes = await self._outcomes_of_retries(retries, deadline, secrets)
-        outcomes |= {waiting.row.key: RetryLater(NOT_SENT) for waiting in batch if waiting.deadline <= loop.time()}
-        left = [waiting.row for waiting in batch if waiting.row.key not in outcomes]
+        outcomes |= {entry.row.key: RetryLater(NOT_SENT) for entry in batch if entry.deadline <= loop.time()}
+        left = [entry.row for entry in batch if entry.row.key not in outcomes]
         keys = [row.key for row in left]
         self._in_flight.update(keys)
         try:
             outcomes |= dict(zip(keys, await self._append(left, deadline, secrets), strict=True))
         finally:
             self._in_flight.difference_update(keys)
-        return [outcomes[waiting.row.key] for waiting in batch]
+        return [outcomes[entry.row.key] for entry in batch]
 
     async def _outcomes_of_retries(
         self, rows: Sequence[Row], deadline: float, secrets: SecretValues
     ) -> dict[str, Outcome]:
-        """Return the outcomes of retries that are not to be written: those whose rows are there.
+        """Return the outcomes of the retries whose rows are there, so that they are not written.
 
-        If it cannot be known now which ones are there, these are all retries.
+        If it cannot be known now which rows are there, each retry has the outcome of the failed call.
         """
         keys = {row.key for row in rows}
         try:
@@ -246,13 +246,16 @@ def connect(name: str, settings: Settings, context: destination.Context) -> Shee
 def request(
     delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
 ) -> OutgoingRequest:
-    """Return the request that appends this delivery's row alone. Raises Permanent."""
+    """Return the request that appends this delivery's row alone, for people to read. Raises Permanent."""
     del secrets  # the sender reads the account's key
     return append_request(settings, [RowMaker(settings).row(delivery.event, attempt.row_key)])
 
 
 def append_request(settings: Settings, rows: Sequence[Row], api_url: str = GOOGLE) -> OutgoingRequest:
-    """Return the request that appends the rows. RAW: a text that begins with `=` stays a text."""
+    """Return the request that appends the rows. RAW: a text that begins with `=` stays a text.
+
+    When it is sent, GoogleCalls takes its authentication out for a server on this machine.
+    """
     values = f"{_spreadsheet(settings, api_url)}/values/{quote(range_in(settings.sheet, 'A1'), safe='')}"
     url = f"{values}:append?valueInputOption=RAW&insertDataOption=INSERT_ROWS"
     body = b'{"values":[%b]}' % b",".join([row.content for row in rows])
@@ -404,19 +407,22 @@ class RowMaker:
 
 
 def _cell(column: str, value: Json) -> Json:
-    """Return the value as a cell takes it. Raises Permanent (`conversion_failed`) for a number that is not finite."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else value
+    """Return the value as a cell takes it. Raises Permanent (`conversion_failed`) for one that JSON does not have."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return str(value) if abs(value) >= MAX_EXACT else value
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise errors.Permanent("conversion_failed", f"column {column!r}: its number is not finite")
+        return value
     try:
-        if isinstance(value, list | dict):
-            value = to_json(value)
+        text = value if isinstance(value, str) else to_json(value)
     except (ValueError, RecursionError):
         raise errors.Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
-    if isinstance(value, str):
-        return bounded_texts.cut(value, MAX_CHARACTERS, "utf-16")
-    if isinstance(value, float) and not isfinite(value):
-        raise errors.Permanent("conversion_failed", f"column {column!r}: its number is not finite")
-    return str(value) if isinstance(value, int) and abs(value) >= MAX_EXACT else value
+    return bounded_texts.cut(text, MAX_CHARACTERS, "utf-16")
 
 
 def column_letters(index: int) -> str:

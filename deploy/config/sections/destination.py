@@ -12,13 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, fault_at, keys_at, model_faults, setting_name, unknown_names
-from deploy.config.sections.kinds import (
-    destination_kinds,
-    no_person_rule,
-    settings_model,
-    speaks_http,
-    suggested_kinds,
-)
+from deploy.config.sections.kinds import destination_kinds, no_person_rule, settings_model, speaks_http, suggested_kinds
 from deploy.config.sections.own_files import KINDS_SECTION, own_kinds
 from deploy.config.sections.route import RouteConfig
 from functions.notify.digests.settings import DEFAULT_MAX_EVENTS

@@ -1,4 +1,16 @@
-"""Verification of a step's settings by a pydantic model, which is made of the annotations of the settings' class."""
+"""Verification of a step's settings by a pydantic model.
+
+The settings of a step are a class with annotations (step_settings.py), so that a function starts without pydantic. The
+model of such a class has one of these forms:
+
+    an object         a field for each annotation
+    an object or short
+                      if the class has a `short_form`: a text may stand for an object with this one field, and with
+                      `short_form_lists` also a list of texts
+    any other value   if the class has the one annotation WHOLE, whose type is that of all the settings
+
+An operator's own step may be a pydantic model itself.
+"""
 
 import inspect
 import re
@@ -17,11 +29,14 @@ from shared.jsontext import Json
 
 AnyStep = TypeVar("AnyStep", bound=Step)
 _CONFIG: Final = ConfigDict(extra="forbid")
-_ALONE: Final = re.compile(r"^\[0\](: |\.)")
+_FIRST_ITEM: Final = re.compile(r"^\[0\](: |\.)")
+"""The beginning of a fault in the first item of a list."""
+MAX_PLACE_CHARACTERS: Final = 200
+"""The length of the position in a fault. The keys in it are the operator's, and may be a whole pasted document."""
 
 
 def verified_step(kind: type[AnyStep], written: Json) -> AnyStep:
-    """Return the step with these settings. Raises SettingsFault."""
+    """Return the step with these settings, as the operator wrote them. Raises SettingsFault."""
     if issubclass(kind, Settings):
         compiled = compile_settings(kind, written)
         try:
@@ -29,7 +44,7 @@ def verified_step(kind: type[AnyStep], written: Json) -> AnyStep:
         except ValueError as error:
             raise SettingsFault([str(error)]) from error
     else:
-        step = _validated(step_settings(kind), written)
+        step = _validated(step_settings(kind), written)  # a model of the operator's own, which is the step
     assert isinstance(step, kind)
     return step
 
@@ -42,6 +57,7 @@ def compile_settings(kind: type[Settings], written: Json) -> Json:
 
 
 def _validated(model: type[BaseModel], written: Json) -> BaseModel:
+    """Return the settings as the model reads them. Raises SettingsFault, with every fault."""
     try:
         return model.model_validate(written)
     except ValidationError as error:
@@ -49,7 +65,7 @@ def _validated(model: type[BaseModel], written: Json) -> BaseModel:
 
 
 def step_settings(step: type[Step]) -> type[BaseModel]:
-    """Return the model of the step's settings: an operator's own step may be one itself."""
+    """Return the model of the step's settings, from which their JSON Schema is made, too."""
     if issubclass(step, BaseModel):
         return step
     assert issubclass(step, Settings)
@@ -58,7 +74,7 @@ def step_settings(step: type[Step]) -> type[BaseModel]:
 
 @cache
 def settings_model(kind: type[Settings]) -> type[BaseModel]:
-    """Return the model of the settings as an operator may write them."""
+    """Return the model of the settings as an operator may write them: in short or in full."""
     types = {name: each for name, each in get_type_hints(kind, include_extras=True).items() if _is_setting(each)}
     doc = inspect.cleandoc(kind.__doc__ or "")
     if WHOLE in types:
@@ -68,7 +84,7 @@ def settings_model(kind: type[Settings]) -> type[BaseModel]:
         for name, each in types.items()
     }
     short = kind.short_form
-    inner = create_model(  # type: ignore[call-overload] # names that are not literal
+    in_full = create_model(  # type: ignore[call-overload] # names that are not literal
         f"{kind.__name__}Settings" if short else kind.__name__,
         __config__=_CONFIG,
         __doc__=doc,
@@ -76,14 +92,15 @@ def settings_model(kind: type[Settings]) -> type[BaseModel]:
         **fields,
     )
     if not short:
-        return inner
-    shorts = (str, list) if kind.short_form_lists else (str,)
-    as_written = str | list[str] | inner if kind.short_form_lists else str | inner
+        return in_full
+    short_types = (str, list) if kind.short_form_lists else (str,)
+    as_written = str | list[str] | in_full if kind.short_form_lists else str | in_full
 
-    def in_full(settings: object) -> object:
-        return {short: settings} if isinstance(settings, shorts) else settings
+    def write_in_full(settings: object) -> object:
+        return {short: settings} if isinstance(settings, short_types) else settings
 
-    return _root_model(kind, doc, Annotated[inner, BeforeValidator(in_full, json_schema_input_type=as_written)])
+    either = Annotated[in_full, BeforeValidator(write_in_full, json_schema_input_type=as_written)]
+    return _root_model(kind, doc, either)
 
 
 def _is_setting(annotation: object) -> bool:
@@ -91,6 +108,7 @@ def _is_setting(annotation: object) -> bool:
 
 
 def _root_model(kind: type[Settings], doc: str, root: object) -> type[BaseModel]:
+    """Return the model of settings that are no object of fields. `root` is the type of all of them."""
     base = RootModel[root]  # type: ignore[valid-type] # an annotation
     return type(kind.__name__, (base,), {"__doc__": doc, "__module__": kind.__module__})
 
@@ -101,12 +119,13 @@ def _setting_faults(error: ValidationError, model: type[BaseModel], settings: Js
     A single value that the model takes for a list with one item has no position, because the operator wrote no list.
     """
     faults = [_setting_fault(detail, model) for detail in error.errors(include_url=False)]
-    return faults if isinstance(settings, list) else [_ALONE.sub("", fault) for fault in faults]
+    return faults if isinstance(settings, list) else [_FIRST_ITEM.sub("", fault) for fault in faults]
 
 
 def _setting_fault(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _written(detail["loc"]))[:200]
-    place = place.removeprefix(".")
+    """Return the position of a fault, such as `fields[2].name`, and its reason."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in _written_parts(detail["loc"])]
+    place = "".join(parts)[:MAX_PLACE_CHARACTERS].removeprefix(".")
     reason = _reason(detail, model)
     return f"{place}: {reason}" if place else reason
 
@@ -137,7 +156,7 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
     yield from (field.alias or name for name, field in fields.items() if name != "root")
 
 
-def _written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return the location without the names that pydantic gives to its own parts."""
-    own = ("function-", "tagged-union", "[key]")
-    return tuple(part for part in location if isinstance(part, int) or not part.startswith(own))
+def _written_parts(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the parts of a location that the operator wrote. The others name pydantic's own validators."""
+    validators = ("function-", "tagged-union", "[key]")
+    return tuple(part for part in location if isinstance(part, int) or not part.startswith(validators))

@@ -44,10 +44,10 @@ _TLS_ALERT: Final = b"\x15\x03"
 _LARGE_HEAD: Final = f"the answer's headers are larger than {MAX_HEADER_BYTES} bytes"
 
 
-class WholeAnswer(NamedTuple):
-    """An answer as a connection returns it. The names of headers are in lower case.
+class ReceivedAnswer(NamedTuple):
+    """An answer as a connection returns it: with each line of its headers, whose names are in lower case.
 
-    `is_cut`: the body was longer than the connection's `max_bytes`, and is cut there.
+    `is_cut`: the body was longer than the exchange's `max_bytes`, and is cut there.
     """
 
     status: int
@@ -86,10 +86,10 @@ class _State(Enum):
 class _AnswerReader:
     """Reads the answers on a connection, one after another. httptools calls its methods `on_…`.
 
-    state       how far the answer has been read
-    result      the answer, or the reason why there is none, once the state is ENDED
-    has_begun   a byte of the answer has come
-    can_follow  another answer can follow on the connection
+    state          how far the answer has been read
+    result         the answer, or the reason why there is none, once the state is ENDED
+    has_begun      a byte of the answer has come
+    may_stay_open  the connection may be used for another request, as far as the answer shows
     """
 
     def __init__(self, *, may_cut: bool, takes_interim: bool) -> None:
@@ -102,9 +102,9 @@ class _AnswerReader:
     def begin(self, max_bytes: int, *, has_body: bool) -> None:
         """Prepare for the next answer."""
         self.state = _State.IN_HEAD
-        self.result: WholeAnswer | ConnectionError | None = None
+        self.result: ReceivedAnswer | ConnectionError | None = None
         self.has_begun = False
-        self.can_follow = True
+        self.may_stay_open = True
         self._max_bytes = max_bytes
         self._has_body = has_body
         self._headers: list[tuple[bytes, bytes]] = []
@@ -139,7 +139,7 @@ class _AnswerReader:
 
     def on_message_begin(self) -> None:
         if self.state is _State.ENDED:  # another answer to the same request
-            self.can_follow = False
+            self.may_stay_open = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
@@ -154,7 +154,7 @@ class _AnswerReader:
             return
         self.state = _State.IN_BODY
         if not self._has_body:
-            self.can_follow = False  # the parser waits for a body
+            self.may_stay_open = False  # the parser waits for a body
             self._finish()
 
     def on_body(self, chunk: bytes) -> None:
@@ -166,7 +166,7 @@ class _AnswerReader:
             self._chunks.append(chunk)
         elif self._may_cut:
             self._chunks.append(chunk[:room])
-            self.can_follow = False
+            self.may_stay_open = False
             self._finish(is_cut=True)
         else:
             self._fail(AnswerTooLarge(f"the answer is larger than {self._max_bytes} bytes"))
@@ -177,7 +177,7 @@ class _AnswerReader:
             self._headers.clear()
             return
         if is_interim or not self._parser.should_keep_alive():
-            self.can_follow = False
+            self.may_stay_open = False
         self._finish()
 
     def _finish(self, *, is_cut: bool = False) -> None:
@@ -185,11 +185,11 @@ class _AnswerReader:
             return
         self.state = _State.ENDED
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self._headers]
-        self.result = WholeAnswer(self._parser.get_status_code(), headers, b"".join(self._chunks), is_cut)
+        self.result = ReceivedAnswer(self._parser.get_status_code(), headers, b"".join(self._chunks), is_cut)
         self._chunks = []
 
     def _fail(self, error: ConnectionError) -> None:
-        self.can_follow = False
+        self.may_stay_open = False
         if self.state is not _State.ENDED:
             self.state = _State.ENDED
             self.result = error
@@ -216,7 +216,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.WriteTransport | None = None
         self._is_encrypted = False
         self._poll = select.poll()
-        self._answer: asyncio.Future[WholeAnswer] | None = None  # None between exchanges
+        self._exchange_end: asyncio.Future[ReceivedAnswer] | None = None  # its answer; None between exchanges
         self._deadline = inf
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf  # not `_alarm.when()`: uvloop's handle of a timer that is due at once has no such method
@@ -263,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
 
     async def exchange(
         self, request: bytes, max_bytes: int, *, deadline: float = inf, has_body: bool = True
-    ) -> WholeAnswer:
+    ) -> ReceivedAnswer:
         """Send the request and return its answer.
 
         `max_bytes` is the length of the longest body. `deadline` is a time of the event loop. `has_body` is False for
@@ -274,16 +274,16 @@ class Connection(asyncio.BufferedProtocol):
             self.is_request_sent = False
             raise ConnectionLost(answer_has_begun=False)
         self._reader.begin(max_bytes, has_body=has_body)
-        self._answer = asyncio.get_running_loop().create_future()
+        self._exchange_end = asyncio.get_running_loop().create_future()
         self._deadline = deadline
         if deadline < self._alarm_at:
             self._watch_deadline()
         self._transport.write(request)
         try:
-            return await self._answer
+            return await self._exchange_end
         finally:
             # A connection that waits for its next use keeps no answer.
-            self._answer = self._reader.result = None
+            self._exchange_end = self._reader.result = None
 
     def _watch_deadline(self) -> None:
         """End an exchange whose deadline is over, or set the alarm for it.
@@ -295,9 +295,9 @@ class Connection(asyncio.BufferedProtocol):
             self._alarm = None
             self._alarm_at = inf
         loop = asyncio.get_running_loop()
-        if self._answer is not None and not self._answer.done():
+        if self._exchange_end is not None and not self._exchange_end.done():
             if self._deadline <= loop.time():
-                self._answer.set_exception(TimeoutError())
+                self._exchange_end.set_exception(TimeoutError())
             else:
                 self._alarm = loop.call_at(self._deadline, self._watch_deadline)
                 self._alarm_at = self._deadline
@@ -315,7 +315,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, count: int) -> None:
-        if self._answer is None:  # an answer to no request
+        if self._exchange_end is None:  # an answer to no request
             self.abort()
             return
         self._reader.feed(self._buffer[:count])
@@ -328,15 +328,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _pass_on_result(self) -> None:
         """End the exchange if the reader has a result, and the connection if it cannot be used any more."""
-        if not self._reader.can_follow:
+        if not self._reader.may_stay_open:
             self.abort()
         result = self._reader.result
-        if result is None or self._answer is None or self._answer.done():
+        if result is None or self._exchange_end is None or self._exchange_end.done():
             return
-        if isinstance(result, WholeAnswer):
-            self._answer.set_result(result)
+        if isinstance(result, ReceivedAnswer):
+            self._exchange_end.set_result(result)
         else:
-            self._answer.set_exception(result)
+            self._exchange_end.set_exception(result)
 
 
 class _SocketWatcher(asyncio.BufferedProtocol):
@@ -382,7 +382,7 @@ class NotConnected(NotSent):
 # Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Answer:
-    """An answer. `headers` has the names in lower case. If a name came twice, it has the last value."""
+    """The answer of a call. `headers` has the names in lower case. If a name came twice, it has the last value."""
 
     status: int
     body: bytes
@@ -455,7 +455,9 @@ class HttpClient:
             except BaseException as error:  # also if cancelled: the next request must not get a late answer
                 is_sent = connection.is_request_sent
                 connection.abort()  # not `close`, which would still send the rest of the request
-                if may_repeat and kept and isinstance(error, ConnectionLost) and not error.answer_has_begun:
+                # The server had most likely closed the kept connection before it got the request.
+                was_closed = kept is not None and isinstance(error, ConnectionLost) and not error.answer_has_begun
+                if was_closed and may_repeat:
                     continue
                 if isinstance(error, OSError) and not is_sent:
                     raise NotSent(type(error).__name__) from error

@@ -66,8 +66,8 @@ class PreparedWebhook:
     has_body          whether a request has a body
     layout            the scheme of `signature`; None without one
     signature_secret  the name of its secret
-    is_template_free  the body is the event's data as JSON, and no template is filled. The engine then sets no bound
-                      to the time of templates, and no view of the event is made
+    is_template_free  the body is the event's data as JSON, no template is filled, and there is no `layout`. The engine
+                      then sets no bound to the time of templates, and no view of the event is made
     """
 
     def __init__(self, settings: WebhookSettings) -> None:
@@ -82,8 +82,8 @@ class PreparedWebhook:
         self._url = Template("url", url_text, encode=url_segment) if is_template(url_text) else None
         self._headers = {name: one_line_template(name, text) for name, text in settings["headers"].items()}
         has_own_body = settings["body"] is not None or bool(settings["fields"])
-        uses_view = self._url is not None or bool(self._headers) or has_own_body or self.layout is not None
-        self.is_template_free = settings["format"] == "json" and not uses_view
+        has_templates = self._url is not None or bool(self._headers) or has_own_body
+        self.is_template_free = settings["format"] == "json" and not has_templates and self.layout is None
 
     def url_for(self, view: jsontext.JsonObject) -> str:
         """Fill the URL's template. Raises Permanent."""
@@ -117,13 +117,15 @@ def request(
     """
     settings = webhook.settings
     view: jsontext.JsonObject = {} if webhook.is_template_free else http_kind.template_view(delivery)
-    body, body_headers = body_of(delivery.event, settings, view) if webhook.has_body else (b"", {})
+    body, body_headers = b"", dict[str, str]()
+    if webhook.has_body:
+        body, body_headers = body_of(delivery.event, settings, view)
     # The operator's headers may replace those of the body, and none may replace Hookchain's own.
     headers = body_headers | webhook.headers_for(view) | _own_headers(delivery.event, attempt)
     unsigned = _Draft(webhook.url_for(view), headers, body)
     # A layout may put its signature, time and id into the URL or the body, which Standard Webhooks then covers.
-    in_layout = _signed_in_layout(unsigned, webhook, secrets, attempt)
-    signed = _signed_by_standard(in_layout, settings["secret"], secrets, attempt)
+    signed_by_layout = _signed_by_layout(unsigned, webhook, secrets, attempt)
+    signed = _signed_by_standard(signed_by_layout, settings["secret"], secrets, attempt)
     return OutgoingRequest(
         method=settings["method"],
         url=signed.url,
@@ -174,7 +176,7 @@ def _own_headers(event: Event, attempt: destination.Attempt) -> dict[str, str]:
     }
 
 
-def _signed_in_layout(
+def _signed_by_layout(
     draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: destination.Attempt
 ) -> _Draft:
     """Return the request with the signature of `signature`; unchanged without one."""
@@ -227,7 +229,7 @@ def _tls(settings: WebhookSettings, secrets: SecretValues) -> fetch.Tls | None:
 
 
 def _url_of(signed: http.Request) -> str:
-    """Return the URL of a request whose path is a whole URL up to the query, as `_signed_in_layout` makes it."""
+    """Return the URL of a request whose path is a whole URL up to the query, as `_signed_by_layout` makes it."""
     return f"{signed.path}?{signed.query}" if signed.query else signed.path
 
 

@@ -1,4 +1,4 @@
-"""A backup of a state folder as one file, made while it is used, and the folder that is made of it again.
+"""A backup of a state folder as one file, made while it is used, and the folder that is restored from it.
 
 The SQLite files are copied as they were at one moment: a lock on all of them holds every writer for some milliseconds,
 in which the reading transactions begin. So the copies fit each other like the files after a kill of every process,
@@ -7,6 +7,9 @@ and rows of the ledger become the message of a digest. The blobs are copied afte
 message that refers to it, so each one is there.
 
 Keys, tokens and logs stay behind. Secrets are not in the state folder; the backup names those that are needed.
+
+A restore replaces the current state, which is newer than the backup. Before that, the two are compared: which
+deliveries and events are only in the current one, and which erasures and ends of access the restored one must repeat.
 """
 
 import base64
@@ -117,6 +120,7 @@ def copy_databases(state: Path, target: Path) -> dict[str, Path]:
                 writer.execute("BEGIN IMMEDIATE")
             for reader in readers.values():
                 reader.execute("BEGIN")
+                # SQLite begins to read only now: what is committed after the locks end is not in the copy.
                 reader.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         for name, reader in readers.items():
             with closing(sqlite3.connect(copies[name])) as copy:
@@ -158,7 +162,10 @@ def read_backup(file: Path, target: Path) -> Manifest:
 
 
 def _require_own_member(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
-    """Return the member. Raises TarError for what no backup has, such as a link, and CommandError on a full disk."""
+    """Return the member. Raises TarError for what no backup has, such as a link.
+
+    Raises CommandError if the disk has no room for this member.
+    """
     folder, _, _ = member.name.partition("/")
     if not member.isfile() or folder not in {MANIFEST, *DATABASES, *SMALL_FILES, BLOBS, SLICES}:
         raise tarfile.TarError(member.name)
@@ -192,32 +199,39 @@ def waiting_in(state: Path) -> Waiting:
     return Waiting(frozenset(deliveries), frozenset(events))
 
 
-def repeated_in(old: Path, restored: Path, waiting: Waiting) -> int | None:
-    """Return how many deliveries that wait in the restored state were made in the old one; None if nobody knows."""
-    if not (old / LEDGER).is_file():
+def repeated_in(current: Path, restored: Path, waiting: Waiting) -> int | None:
+    """Return how many deliveries of the current state the restored one makes again; None if that cannot be read.
+
+    Those are deliveries that wait in the restored state, and those of the events that it routes again, unless they are
+    final there.
+    """
+    if not (current / LEDGER).is_file():
         return None
-    known = {
-        key
-        for key, event, row_state in _rows(restored)
-        if row_state in ledger_rules.FINAL and event[:EVENT_ID_CHARACTERS] in waiting.events
+
+    def is_routed_again(event: str) -> bool:
+        return event[:EVENT_ID_CHARACTERS] in waiting.events
+
+    final_in_restored = {
+        key for key, event, row_state in _rows(restored) if row_state in ledger_rules.FINAL and is_routed_again(event)
     }
-    made = (ledger_rules.DELIVERED, ledger_rules.MERGED)
+
+    delivered = (ledger_rules.DELIVERED, ledger_rules.MERGED)
     try:
         return sum(
-            key in waiting.deliveries or (event[:EVENT_ID_CHARACTERS] in waiting.events and key not in known)
-            for key, event, row_state in _rows(old)
-            if row_state in made
+            key in waiting.deliveries or (is_routed_again(event) and key not in final_in_restored)
+            for key, event, row_state in _rows(current)
+            if row_state in delivered
         )
     except sqlite3.Error:
         return None
 
 
-def missing_events(old: Path, restored: Path) -> int:
-    """Return how many events of the old state are not in the restored one, as far as it can be read."""
-    if not (old / JOURNAL).is_file():
+def missing_events(current: Path, restored: Path) -> int:
+    """Return how many events of the current state are not in the restored one; 0 also if that cannot be read."""
+    if not (current / JOURNAL).is_file():
         return 0
     try:
-        with closing(sqlite3.connect(old / JOURNAL)) as journal:
+        with closing(sqlite3.connect(current / JOURNAL)) as journal:
             journal.execute("ATTACH ? AS restored", (str(restored / JOURNAL),))
             statement = "SELECT count(*) FROM events WHERE id NOT IN (SELECT id FROM restored.events)"
             (count,) = journal.execute(statement).fetchone()
@@ -248,12 +262,12 @@ def _event_id(event: JsonObject) -> str:
     return str(event.get("id", ""))[:EVENT_ID_CHARACTERS]
 
 
-def forgotten_since(old: Path, created_at: float) -> list[JsonObject]:
-    """Return what `hookchain forget` has erased in the old state since then, oldest first.
+def forgotten_since(current: Path, created_at: float) -> list[JsonObject]:
+    """Return what `hookchain forget` has erased in the current state since then, oldest first.
 
     An erasure has two notes, of its beginning and its end. The last one counts.
     """
-    notes = [each for each in read_forgotten(old) if isinstance(at := each.get("at"), float) and at > created_at]
+    notes = [each for each in read_forgotten(current) if isinstance(at := each.get("at"), float) and at > created_at]
     return [*{to_json({**each, "at": None}): each for each in notes}.values()]
 
 
@@ -266,32 +280,34 @@ def drop_messages(state: Path, events: Sequence[str]) -> None:
             bus.executemany("DELETE FROM message WHERE id = ?", found)
 
 
-def end_access(old: Path, restored: Path) -> int | None:
+def end_access(current: Path, restored: Path) -> int | None:
     """End all portal sessions, and the access of API keys that were deleted or rotated after the backup.
 
-    Return how many keys were deleted; None if the old state does not say.
+    The current state has the rotated form of a key, which replaces the restored one. Return how many keys were deleted;
+    None if the current state cannot be read, which leaves the keys of the backup valid.
     """
     if not (restored / DOCUMENTS).is_file():
         return 0
     with closing(sqlite3.connect(restored / DOCUMENTS)) as documents:
         with documents:
             documents.execute("DELETE FROM documents WHERE partition GLOB 'sessions.*'")
-        keys = documents.execute("SELECT count(*) FROM documents WHERE partition = ?", (API_KEYS,)).fetchone()
-        if not any(keys):
+        select = "SELECT count(*) FROM documents WHERE partition = ?"
+        (key_count,) = documents.execute(select, (API_KEYS,)).fetchone()
+        if not key_count:
             return 0
-        if not (old / DOCUMENTS).is_file():
+        if not (current / DOCUMENTS).is_file():
             return None
         try:
-            documents.execute("ATTACH ? AS old", (str(old / DOCUMENTS),))
+            documents.execute("ATTACH ? AS current", (str(current / DOCUMENTS),))
             with documents:
                 statement = (
                     "DELETE FROM main.documents WHERE partition = ?1"
-                    " AND id NOT IN (SELECT id FROM old.documents WHERE partition = ?1)"
+                    " AND id NOT IN (SELECT id FROM current.documents WHERE partition = ?1)"
                 )
                 deleted = documents.execute(statement, (API_KEYS,)).rowcount
                 statement = (
-                    "UPDATE main.documents SET text = now.text FROM old.documents AS now"
-                    " WHERE main.documents.partition = ?1 AND now.partition = ?1 AND now.id = main.documents.id"
+                    "UPDATE main.documents SET text = newer.text FROM current.documents AS newer"
+                    " WHERE main.documents.partition = ?1 AND newer.partition = ?1 AND newer.id = main.documents.id"
                 )
                 documents.execute(statement, (API_KEYS,))
         except sqlite3.Error:
@@ -302,7 +318,7 @@ def end_access(old: Path, restored: Path) -> int | None:
 def put_in_place(restored: Path, state: Path, aside: Path) -> None:
     """Make the restored folder the state folder, from which nothing is delivered until `hookchain resume --all`.
 
-    The old one is kept as `aside`, unless it has only the lock.
+    The current one is kept as `aside`, unless it has only the lock.
     """
     (restored / PAUSE_FILE).touch(mode=PRIVATE_FILE)
     if any(path.suffix == ".db" for path in state.iterdir()):

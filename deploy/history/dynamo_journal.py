@@ -77,19 +77,26 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return await read_shards(self._store, table, index, limit, low=low, high=high, descending=True)
 
     async def _chunk(self, query: journal_view.EventQuery, before: int | None) -> cloud_journal.Chunk:
-        is_read = bool(query.status or query.text)  # all that match, to know more of them
-        is_filtered = bool(query.source or query.type)
-        count = cloud_journal.CHUNK if is_read else MANY if is_filtered else min(cloud_journal.CHUNK, query.limit + 1)
+        page_size = query.limit + 1  # one more shows whether there is another page
+        needs_events = bool(query.status or query.text)  # the index has neither, so all matching events are read
+        is_filtered = bool(query.source or query.type)  # by what the index has
+        if needs_events:
+            count = cloud_journal.CHUNK
+        elif is_filtered:
+            count = MANY
+        else:
+            count = min(cloud_journal.CHUNK, page_size)
         low = 0 if query.since is None else first_seq(query.since)
         high = inf if query.until is None else first_seq(query.until + 0.001) - 1
         high = high if before is None else min(high, before - 1)
         entries = await self._newest(tables.EVENTS, tables.LISTED_EVENTS, count, low, high)
         matching = [each for each in entries if cloud_journal.matches_query(query, each["source"], each["type"])]
-        kept = matching if is_read else matching[: query.limit + 1]
+        kept = matching if needs_events else matching[:page_size]
         found = await self._stored_events(keys_of(kept))
-        if len(kept) < len(matching):
-            return cloud_journal.Chunk(found, _seq_of(kept[-1]))
-        return cloud_journal.Chunk(found, None if len(entries) < count else _seq_of(entries[-1]))
+        if len(kept) < len(matching):  # the next chunk begins with those that are left out here
+            return cloud_journal.Chunk(found, before=_seq_of(kept[-1]))
+        is_last = len(entries) < count
+        return cloud_journal.Chunk(found, before=None if is_last else _seq_of(entries[-1]))
 
     async def _stored_events(self, keys: Sequence[str]) -> list[cloud_journal.StoredEvent]:
         items = await self._store.get_all(tables.EVENTS, keys, WITHOUT_DOCUMENT)
@@ -257,7 +264,8 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
     async def _mark(self, letter_id: str, state: str) -> bool:
         is_in_another = Condition(f"attribute_exists(#{tables.KEY}) AND #state <> :state", {"state": state})
         fields = letter_state(letter_id, state)
-        return await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another) is None
+        unchanged = await self._store.update(tables.DEAD_LETTERS, item_key(letter_id), fields, is_in_another)
+        return unchanged is None  # otherwise the condition failed
 
     async def _letter_entries_of_event(self, event_id: str) -> list[Fields]:
         return await self._store.query_index(

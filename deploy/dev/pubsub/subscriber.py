@@ -109,7 +109,7 @@ class Subscriber:
         self._alarm.set(self._backlog.next_time())
         return pending
 
-    def attempt_of(self, pending: PendingDelivery) -> int | None:
+    def attempt_number(self, pending: PendingDelivery) -> int | None:
         """Return the attempt's number from 1, or None without a dead-letter policy, as Google does."""
         return pending.failures + 1 if self.config.dead_letter else None
 
@@ -128,7 +128,7 @@ class Subscriber:
         policy = self.config.dead_letter
         if policy and pending.failures >= policy.max_attempts:
             self._recorder.dead_lettered(self, pending)
-            self.acknowledged(pending)
+            self.acknowledged(pending)  # the dead-letter topic has it now, so this subscription is done with it
             return
         self._recorder.failed(self, pending)
         self._add(pending, retry_delay(self.config.retry, pending.failures))
@@ -282,10 +282,10 @@ class Pusher:
         config = self._subscriber.config
         is_acknowledged = False
         if config.push is not None:
-            body = push_body(pending.message, config.name, self._subscriber.attempt_of(pending))
+            body = push_body(pending.message, config.name, self._subscriber.attempt_number(pending))
             is_acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
         if is_acknowledged and self._plan.loses_acknowledgement():
-            self._subscriber.failed(pending)
+            self._subscriber.failed(pending)  # the window stays as it is, because the endpoint works
         elif is_acknowledged:
             self._window.succeeded()
             self._subscriber.acknowledged(pending)
@@ -429,7 +429,7 @@ class Puller:
         ack_id = f"{pending.message.id}-{next(self._numbers)}"
         self._leases[ack_id] = Lease(pending, until)
         self._alarm.set(until)
-        return received_message(pending.message, ack_id, self._subscriber.attempt_of(pending))
+        return received_message(pending.message, ack_id, self._subscriber.attempt_number(pending))
 
 
 class Lease(NamedTuple):

@@ -1,6 +1,8 @@
 """The page beside `hookchain dev` and its JSON interface; `hookchain inspect` serves it over a cloud's journal.
 
-server.py          serves the page: its token, its files, its live updates
+server.py          serves the page: its files and routes
+page_access.py     the page's token or password
+board.py           the documents that every open page shows; live_updates.py sends them, and the list of events
 api.py             the ports behind it (Backend), and how requests are parsed and answered
 records_api.py     events, dead letters, destinations and subscribers, on every platform
 sources_api.py     the health of the sources; map_api.py: the map with what happens now; both on every platform

@@ -21,6 +21,8 @@ from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
 from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, server, sources_api, steps_api
+from deploy.dev.inspector.board import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws_ports, cloud_journal, local, local_journal, status
@@ -140,8 +142,8 @@ def make_app(backend: api.DevBackend, token: str, passwords: tuple[str, ...] | N
     Only over the files of the state folder, it has charts, and keeps the journal complete beside its answers.
     """
     is_catching = passwords is None
-    board = server.Board(_live_documents(backend, is_catching=is_catching))
-    access = server.PageAccess(token, lambda: events_advice(backend.state), passwords)
+    board = Board(_live_documents(backend, is_catching=is_catching))
+    access = PageAccess(token, lambda: events_advice(backend.state), passwords)
     outside = sources_api.OutsideFacts(partial(sources_api.read_local_outside, backend.state))
     tasks: list[Callable[[], Awaitable[None]]] = []
     charts: charts_api.JournalCharts | None = None
@@ -160,17 +162,17 @@ def make_app(backend: api.DevBackend, token: str, passwords: tuple[str, ...] | N
     return app
 
 
-def _live_documents(backend: api.DevBackend, *, is_catching: bool) -> tuple[server.BoardDocument, ...]:
+def _live_documents(backend: api.DevBackend, *, is_catching: bool) -> tuple[BoardDocument, ...]:
     """Return the documents that open pages get again whenever they change."""
     plot_seconds = PLOT_SECONDS if isinstance(backend, api.LocalBackend) else AWS_PLOT_SECONDS
     overview = partial(_overview, backend, is_catching=is_catching)
-    sink = server.BoardDocument("sink", server.Pace(SINK_SECONDS), partial(caught_api.sink_state, backend))
+    sink = BoardDocument("sink", Pace(SINK_SECONDS), partial(caught_api.sink_state, backend))
     hint = partial(asyncio.to_thread, hint_document, backend.state)
     return (
-        server.BoardDocument("overview", server.Pace(backend.tick_seconds), overview),
-        server.BoardDocument("plots", server.Pace(plot_seconds), partial(server.plots, backend)),
+        BoardDocument("overview", Pace(backend.tick_seconds), overview),
+        BoardDocument("plots", Pace(plot_seconds), partial(plots, backend)),
         *([sink] if is_catching else []),
-        server.BoardDocument("hint", server.Pace(HINT_SECONDS), hint),
+        BoardDocument("hint", Pace(HINT_SECONDS), hint),
     )
 
 
@@ -197,7 +199,7 @@ async def _overview(backend: api.DevBackend, *, is_catching: bool) -> JsonObject
 def events_advice(state: Path) -> str:
     """Return where a sender posts events to the running `hookchain dev`."""
     ports = local.running_ports(state)
-    return f"http://localhost:{ports.receive}/NAME" if ports else server.EVENTS_ELSEWHERE
+    return f"http://localhost:{ports.receive}/NAME" if ports else EVENTS_ELSEWHERE
 
 
 def hint_document(state: Path) -> JsonObject:

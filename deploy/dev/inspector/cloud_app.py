@@ -16,6 +16,8 @@ from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
 from deploy.dev.inspector import api, charts_api, map_api, server, sources_api
+from deploy.dev.inspector.board import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import JsonObject
@@ -72,12 +74,12 @@ async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
 def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources_api.OutsideFacts) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
-        server.BoardDocument("overview", server.Pace(OVERVIEW_SECONDS), overviews.read),
-        server.BoardDocument("plots", server.Pace(PLOTS_SECONDS), partial(server.plots, backend)),
-        server.BoardDocument("hint", server.Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
+        BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
+        BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
+        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
-    access = server.PageAccess(token, lambda: server.EVENTS_ELSEWHERE)
-    app = server.base_app(backend, server.Board(documents), access, outside)
+    access = PageAccess(token, lambda: EVENTS_ELSEWHERE)
+    app = server.base_app(backend, Board(documents), access, outside)
     app[map_api.KEPT] = map_api.KeptMap(MAP_SECONDS)
     return app
 

@@ -28,7 +28,7 @@ from deploy.config import checkout
 from deploy.config.config_file import Fault
 from deploy.config.running_dev import PAUSE_FILE, env_version, ports_from
 from deploy.dev import backup
-from deploy.dev.inspector import server
+from deploy.dev.inspector import page_access
 from deploy.dev.inspector.app import make_app, open_backend
 from deploy.dev.supervisor import setup, state_folder
 from deploy.dev.supervisor.banner import production_banner
@@ -331,7 +331,7 @@ async def test_an_answer_to_a_wrong_password_takes_a_second(page: TestClient[web
         began = time.monotonic()
         async with page.get("/", headers=headers):
             seconds.append(time.monotonic() - began)
-    assert [taken >= server.WRONG_PASSWORD_SECONDS for taken in seconds] == [True, False, False]
+    assert [taken >= page_access.WRONG_PASSWORD_SECONDS for taken in seconds] == [True, False, False]
 
 
 async def test_without_a_password_there_is_no_page(tmp_path: Path) -> None:

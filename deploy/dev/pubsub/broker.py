@@ -2,6 +2,9 @@
 
 A message is stored, offered to each subscription of its topic, and deleted once all of them have acknowledged it.
 Everything runs on the thread of one event loop.
+
+PubSub creates, changes and deletes the topics and the subscribers, and stores them. Broker holds them, and the messages
+that are on their way between them.
 """
 
 import asyncio
@@ -37,15 +40,16 @@ _Publish: TypeAlias = tuple[str, Sequence[Draft]]
 class PubSub:
     """The emulation over one state folder. Create it within the running event loop; `start` begins delivery.
 
-    It has the resources, beside those that clients create. Other subscriptions of sources are deleted.
+    `start` creates or updates `declared`, the topics and subscriptions of the configuration, beside those that clients
+    have created. With any, it deletes the other subscriptions of sources, which the configuration had before.
 
     Methods that change a topic or a subscription store the change before they return. They raise ApiError for what
     Google rejects, and sqlite3.Error.
     """
 
-    def __init__(self, state_folder: Path, resources: Sequence[Resource] = ()) -> None:
+    def __init__(self, state_folder: Path, declared: Sequence[Resource] = ()) -> None:
         self.plan = FaultPlan()
-        self._resources = resources
+        self._declared = declared
         self.tokens = push_tokens.PushTokens(state_folder)
         self._store = Store(state_folder)
         self._client = PushClient(self.tokens)
@@ -60,8 +64,8 @@ class PubSub:
         self._delete_other_sources()
         loaded: dict[int, Message] = {}  # a message is in memory once, however many subscriptions are owed it
         stored = self._store.subscriptions()
-        pending_count = sum(self._load_subscription(id, name, resource, loaded) for id, name, resource in stored)
-        for name, settings in self._resources:
+        pending_count = sum(self._load_subscription(*subscription, loaded) for subscription in stored)
+        for name, settings in self._declared:
             self._create_or_update(name, settings)
         self._expire()
         for subscriber in self.broker.subscribers.values():
@@ -111,15 +115,17 @@ class PubSub:
         await subscriber.stop(grace_seconds=0)
 
     def _delete_other_sources(self) -> None:
-        kept = {name for name, _ in self._resources}
-        for subscriber_id, name, _ in self._store.subscriptions() if kept else ():
-            if name.rpartition("/")[2].startswith(PREFIX) and name not in kept:
-                self._store.delete_subscription(subscriber_id)
+        """Delete the subscriptions of sources that are not declared, if anything is."""
+        declared_names = {name for name, _ in self._declared}
+        if declared_names:
+            for subscriber_id, name, _ in self._store.subscriptions():
+                if name.rpartition("/")[2].startswith(PREFIX) and name not in declared_names:
+                    self._store.delete_subscription(subscriber_id)
         self._store.forget_unowed()
 
     def _create_or_update(self, name: str, settings: JsonObject) -> None:
         if name in self.broker.subscribers:
-            mask = ",".join(settings.keys() - {"topic"})
+            mask = ",".join(settings.keys() - {"topic"})  # as in Google's, the topic of a subscription never changes
             self.patch_subscription(name, {"subscription": settings, "updateMask": mask})
         elif "/subscriptions/" in name:
             self.create_subscription(name, settings)
@@ -157,7 +163,8 @@ class PubSub:
 class Broker:
     """The topics, as a GET returns them, the subscribers by name, and the messages on their way.
 
-    The file is written once for what arrives in one turn of the event loop.
+    The file is written once for all that is published in one turn of the event loop. Acknowledgements and failures are
+    pending until then, or until a timer writes them.
     """
 
     def __init__(self, store: Store) -> None:
@@ -187,7 +194,10 @@ class Broker:
         return [each for each in self.subscribers.values() if each.config.topic == topic]
 
     async def publish(self, topic: str, drafts: Sequence[Draft]) -> list[str]:
-        """Return the messages' ids, once they are on the disk. Raises ApiError, and Temporary if too many wait."""
+        """Return the messages' ids, once they are on the disk.
+
+        Raises ApiError, and Temporary if too many wait. Then no subscription gets them.
+        """
         self.topic(topic)
         self._require_subscriber(topic)
         return await self._batcher.submit((topic, drafts))
@@ -230,6 +240,8 @@ class Broker:
             accepted.append((message, subscribers))
         return accepted
 
+    # The next three are called by a subscriber, about one of its deliveries.
+
     def acknowledged(self, subscriber: Subscriber, message: Message) -> None:
         self._pending.done.append((subscriber.id, message.id))
         message.holders -= 1
@@ -242,11 +254,12 @@ class Broker:
         self._flush_soon()
 
     def dead_lettered(self, subscriber: Subscriber, pending: PendingDelivery) -> None:
-        """Publish the message on the subscription's dead-letter topic."""
+        """Publish the message on the subscription's dead-letter topic. The caller then acknowledges the message."""
         policy = subscriber.config.dead_letter
         assert policy
         draft = dead_letter(pending.message, subscriber.config.name, pending.failures)
-        # In the same transaction as the acknowledgement that follows: never lost between the two topics.
+        # Pending, as the acknowledgement is, and so written in the same transaction: never lost between the two topics.
+        # It is offered before it is written: if the process ends before, the first topic delivers the message again.
         for message, takers in self._accept(policy.topic, [draft], self._pending):
             for taker in takers:
                 taker.offer(message)
@@ -257,8 +270,9 @@ class Broker:
         self._write(Changes())
 
     def _write(self, changes: Changes) -> None:
+        """Write what is pending, and `changes`. Raises ApiError if that fails: then `changes` are dropped."""
         try:
-            self._store.write(self._pending, changes)
+            self._store.write(self._pending, changes)  # in one transaction
         except sqlite3.Error as error:
             logs.log("ERROR", "the emulated bus cannot write its file", detail=str(error))
             raise resources.ApiError("UNAVAILABLE", f"The emulated bus cannot write its file: {error}") from error

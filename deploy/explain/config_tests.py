@@ -139,7 +139,11 @@ async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDeli
 
 
 def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
-    """Return lines for missing, unexpected and different deliveries; none if all are as expected."""
+    """Return lines for missing, unexpected and different deliveries; none if all are as expected.
+
+    Each expected delivery in turn is compared with the most similar of those that are left, so an earlier one may take
+    the best match of a later one.
+    """
     unexpected = list(actual)
     lines: list[str] = []
     for delivery in expected:
@@ -255,6 +259,7 @@ async def example_lines(name: str, step: type[Step]) -> list[str]:
 
 def _example_mismatches(example: Example, result: ChainResult, before: Event) -> list[str]:
     if result.faults:
+        # The chain ran by a route without a name, which its texts begin with.
         return [step_text.fault_text(fault).removeprefix("route '': ") for fault in result.faults]
     if example.stops is not None:
         reasons = [reason.partition(": ")[2] for reason in result.stops]

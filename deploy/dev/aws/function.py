@@ -136,8 +136,9 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped
     name = str(options.function)
     place = stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
-    seen = {variable: value for variable, value in environ.items() if variable not in map(variable_name, secrets)}
-    handler = Handler(name, f"functions.{name}.lambda_handler.handler", checkout.ROOT, seen, options.timeout)
+    # As in Lambda, the handler reads its secrets from Secrets Manager, not from its environment.
+    without_secrets = {key: value for key, value in environ.items() if key not in map(variable_name, secrets)}
+    handler = Handler(name, f"functions.{name}.lambda_handler.handler", checkout.ROOT, without_secrets, options.timeout)
     pool = Pool(handler, find_tools(), CONCURRENCY)
     slice_file = settings.read_settings(environ).slice_file
     queues = stack.source_queues(settings.load_slice(name, slice_file)) if name == "receive" else ()
@@ -156,7 +157,10 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped
 
 @asynccontextmanager
 async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
-    """Serve the application while the block runs. Raises OSError if the port is taken."""
+    """Serve the application while the block runs. Raises OSError if the port is taken.
+
+    After the block, open connections are served for LINGER_SECONDS more, unless the block raises.
+    """
     async with local_server.served(
         app, port, END_SECONDS, any_user=True, auto_decompress=False, max_header_bytes=MAX_HEADER_BYTES
     ) as site:
@@ -196,7 +200,10 @@ async def sweep(pool: Pool) -> None:
 
 
 async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[stack.SourceQueue]) -> None:
-    """Store the function's secrets in Secrets Manager, and make its sources' queues, once the local AWS is up."""
+    """Store the function's secrets in Secrets Manager, and make its sources' queues.
+
+    Wait for the local AWS, and try again until it has done both.
+    """
     await probe.wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
         try:

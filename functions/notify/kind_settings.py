@@ -20,7 +20,12 @@ class KindSettings(BaseModel):
     """The base class of the `Settings` of a kind, which the compiler validates.
 
     A kind that can deliver to a person in `people` has a field `to`, and names in `person_address` the person's field
-    that it needs, such as `phone`.
+    that it needs, such as `phone`. Further class variables, which the tools read, are only in kinds that need them:
+
+    digests             True: the kind can deliver a digest
+    extras              the extras in pyproject.toml whose packages a deployment needs for the kind
+    extras_with_secret  those that it needs as well if the destination names a `secret`
+    example             the settings of an example, for a kind whose module has no function `request`
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)

@@ -47,7 +47,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
     if not path.is_file():
         command = running_dev.start_command(folder)
         raise StateFault(f"{folder} has no events. `{command}` stores them there. {running_dev.OTHER_FOLDER}")
-    with local_journal.JournalReader(path) as stored, _journal(folder, stored) as reader:
+    with local_journal.JournalReader(path) as local_reader, _journal(folder, local_reader) as reader:
         yield State(
             reader=reader,
             ledger=partial(open_local_ledger, folder),
@@ -102,12 +102,13 @@ def running_aws(folder: Path) -> "LocalAws | None":
 
 
 @contextmanager
-def _journal(folder: Path, stored: local_journal.JournalReader) -> Iterator[journal_view.JournalView]:
+def _journal(folder: Path, local_reader: local_journal.JournalReader) -> Iterator[journal_view.JournalView]:
+    """Yield the local journal, or that of the local AWS with the requests of the local one."""
     aws = running_aws(folder)
     if aws is None:
-        yield stored
+        yield local_reader
         return
-    with closing(aws.make_journal(stored)) as reader:
+    with closing(aws.make_journal(local_reader)) as reader:
         yield reader
 
 
@@ -117,9 +118,9 @@ def open_local_ledger(folder: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 def _open_records(folder: Path) -> AbstractAsyncContextManager[store_ports.Records]:
-    aws = running_aws(folder)
-    local = LocalDocuments(folder / "records.db", "records")
-    return closing_port(aws.make_records() if aws else DocumentRecords(local))
+    if aws := running_aws(folder):
+        return closing_port(aws.make_records())
+    return closing_port(DocumentRecords(LocalDocuments(folder / "records.db", "records")))
 
 
 def open_local_documents(folder: Path) -> AbstractAsyncContextManager[store_ports.Documents]:
@@ -175,18 +176,18 @@ def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:
 
 
 @asynccontextmanager
-async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterator[Bus]:
+async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncIterator[Bus]:
     """Open the bus of the running `hookchain dev`, or of another emulator; never Google's own.
 
     Raises StateFault where nothing answers, before anything is marked as sent.
     """
-    if aws := running_aws(state):
+    if aws := running_aws(folder):
         with closing(aws.make_bus()) as queues:
             yield queues
         return
     settings = read_settings(environ)
-    host = settings.emulator_host or f"{HOST}:{local_ports(state, environ).apis}"
-    await _require_answer(host, running_dev.start_command(state))
+    host = settings.emulator_host or f"{HOST}:{local_ports(folder, environ).apis}"
+    await _require_answer(host, running_dev.start_command(folder))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
     else:  # `hookchain dev` has its own project and prefix, whatever the environment names
@@ -198,6 +199,7 @@ async def open_local_bus(state: Path, environ: Mapping[str, str]) -> AsyncIterat
 
 
 async def _require_answer(host: str, start_command: str) -> None:
+    """Raise StateFault if nothing accepts a connection at the address."""
     name, _, port = host.rpartition(":")
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -207,13 +209,14 @@ async def _require_answer(host: str, start_command: str) -> None:
     writer.close()
 
 
-def local_ports(state: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
+def local_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
-    return running_ports(state) or ports_from(port_base(environ), has_subscribers)
+    return running_ports(folder) or ports_from(port_base(environ), has_subscribers)
 
 
-def running_ports(state: Path) -> Ports | None:
+def running_ports(folder: Path) -> Ports | None:
     """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
-    ports = jsontext.mapping_at(read_dev_file(state), "ports")
+    ports = jsontext.mapping_at(read_dev_file(folder), "ports")
     named = {name: port for name, port in ports.items() if isinstance(port, int)}
-    return Ports(**named) if {*named, "subscribe"} == set(Ports.__dataclass_fields__) else None
+    is_complete = {*named, "subscribe"} == set(Ports.__dataclass_fields__)  # only some configurations have `subscribe`
+    return Ports(**named) if is_complete else None

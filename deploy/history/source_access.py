@@ -58,8 +58,8 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
             raise CommandError(f"it needs the token {name!r}, which does not exist") from error
 
     def documents() -> AbstractAsyncContextManager[store_ports.Documents | None]:
-        exist = (folder / DOCUMENTS_FILE).is_file() or local.running_aws(folder) is not None
-        return local.open_local_documents(folder) if exist else nullcontext()  # opening them would create the file
+        has_documents = (folder / DOCUMENTS_FILE).is_file() or local.running_aws(folder) is not None
+        return local.open_local_documents(folder) if has_documents else nullcontext()  # opening would create the file
 
     return SourceAccess(documents, secrets, token, is_dev=not running_dev.is_production(folder))
 
@@ -80,7 +80,7 @@ async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
 
 
 async def read_outside(configuration: configured.Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
-    """Read the facts. A fact that cannot be read is left out; a registration then has the reason."""
+    """Read the facts of all sources. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
     names = sorted({name for source in sources.values() for name in secret_names(source)})
     hooked = [each for each in wanted_hooks.hooked_sources(configuration.document).values() if each.name in sources]
@@ -124,41 +124,43 @@ class _Providers:
     now: float
 
     async def registration(self, source: wanted_hooks.HookedSource) -> Registration:
-        """Return what the provider of a source says, or why it could not be asked. The places are asked at once."""
+        """Return what the provider of a source says, or why it could not be asked. Its places are asked together."""
         remembered: Mapping[str, Remembered] = {}
         states: list[HookState] = []
-        unknown = url = ""
+        reason = tunnel_url = ""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 remembered = await self._remembered(source.name)
-                url, wanted, api = await self._api(source, remembered)
+                url, is_tunnel = await self._url(source, remembered)
+                wanted = wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
+                token = await asyncio.to_thread(self.access.token, source.hook.token)
+                api = source.api(self.fetch, token, {*self._values(source)})
+            tunnel_url = url.removesuffix(f"/{source.name}") if is_tunnel else ""
             answers = (self._state(source, wanted, api, remembered, at) for at in source.hook.places)
-            for answer in await asyncio.gather(*answers):
-                if isinstance(answer, HookState):
-                    states.append(answer)
+            for state_or_reason in await asyncio.gather(*answers):
+                if isinstance(state_or_reason, HookState):
+                    states.append(state_or_reason)
                 else:
-                    unknown = unknown or answer
+                    reason = reason or state_or_reason
         except FAULTS as fault:  # a timeout is an OSError
-            unknown = _reason(source, fault)
-        ends = [each.expires_at for each in remembered.values() if unknown and each.expires_at]
-        return Registration(tuple(states), unknown, url, remembered_expiry=min(ends, default=None))
+            reason = _reason(source, fault)
+        expiries = [each.expires_at for each in remembered.values() if each.expires_at]
+        remembered_expiry = min(expiries, default=None) if reason else None
+        return Registration(tuple(states), reason, tunnel_url, remembered_expiry)
 
-    async def _api(
-        self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]
-    ) -> tuple[str, kind.Wanted, HookApi]:
-        """Return the URL that the commands need as --url, the wanted hook, and the API. Raises the errors in FAULTS."""
-        name = source.name
+    async def _url(self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]) -> tuple[str, bool]:
+        """Return the URL that the provider calls, and whether it is that of a tunnel, which the commands need as --url.
+
+        Raises the errors in FAULTS.
+        """
         remembered_url = next((each.registered_url for each in remembered.values() if each.registered_url), "")
-        default = "" if self.access.is_dev else wanted_hooks.default_url(self.configuration.document, name)
+        default = "" if self.access.is_dev else wanted_hooks.default_url(self.configuration.document, source.name)
         public_url = source.config.public_url or default
-        url = public_url or await self._own_url(name) or remembered_url
+        url = public_url or await self._own_url(source.name) or remembered_url
         if not url:
             raise CommandError("no hook was registered yet, and a provider cannot call this machine without a tunnel")
-        wanted = wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
-        token = await asyncio.to_thread(self.access.token, source.hook.token)
         is_tunnel = not public_url and self.access.receive_url is None
-        api = source.api(self.fetch, token, {*self._values(source)})
-        return url.removesuffix(f"/{name}") if is_tunnel else "", wanted, api
+        return url, is_tunnel
 
     def _values(self, source: wanted_hooks.HookedSource) -> Sequence[str]:
         stored = self.secrets.get(source.secret)
@@ -179,8 +181,16 @@ class _Providers:
         except FAULTS as fault:  # a timeout is an OSError
             return _reason(source, fault)
         fingerprints = [fingerprint(source.name, value) for value in self._values(source)]
-        row = remembered.get(at)
-        difference = compare(source.kind, at, wanted, hooks, row, fingerprints, self.now, SOON_SECONDS)
+        difference = compare(
+            source.kind,
+            at,
+            wanted,
+            hooks,
+            remembered=remembered.get(at),
+            fingerprints=fingerprints,
+            now=self.now,
+            extend_seconds=SOON_SECONDS,
+        )
         return hook_state(wanted, difference, self.now)
 
     async def _remembered(self, name: str) -> Mapping[str, Remembered]:
@@ -216,7 +226,7 @@ def hook_state(wanted: kind.Wanted, difference: Difference, now: float) -> HookS
     if hook is None or difference.action == "create":
         return HookState(difference.at, "unregistered", differences)
     ends_soon = hook.expires_at is not None and hook.expires_at < now + SOON_SECONDS
-    if ends_soon and difference.action != "extend":  # else it is the reason already
+    if ends_soon and difference.action != "extend":  # an extension has the expiry among its reasons already
         differences += (f"it expires at {times.time_text(hook.expires_at)}",)
     has_all_events = hook.events is None or (wanted.events is not None and {*wanted.events} <= {*hook.events})
     is_sending = not ends_soon and hook.url == wanted.url and not hook.inactive and hook.has_secret and has_all_events

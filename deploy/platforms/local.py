@@ -32,22 +32,24 @@ TRAITS: Final = Traits(is_local=True, sweep_seconds=10.0, smoke_seconds=30.0, po
 
 
 def local_version(folder: Path) -> Version:
+    """Return the process that runs with the folder. Its `version` is the URL of the page."""
     ports = local.running_ports(folder)
     if ports is None:
-        return Version(running_dev.command_of(folder), "", None, f"not up: {running_dev.start_command(folder)}")
+        name = running_dev.command_of(folder)
+        return Version(name, version="", since=None, trouble=f"not up: {running_dev.start_command(folder)}")
     since = (folder / running_dev.FILE_NAME).stat().st_mtime
     silent = asyncio.run(silent_processes(ports.named()))
     trouble = f"no answer from {', '.join(silent)}: hookchain logs" if silent else ""
     if running_dev.is_production(folder):
-        if running_dev.is_paused(folder):
-            trouble = trouble or f"{running_dev.NOT_RESUMED}: {running_dev.RESUME_ALL}"
+        if not trouble and running_dev.is_paused(folder):
+            trouble = f"{running_dev.NOT_RESUMED}: {running_dev.RESUME_ALL}"
         return Version("hookchain serve", f"http://{running_dev.HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if running_dev.read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
 
 
 def local_backlogs(folder: Path, now: float) -> list[Backlog]:
-    """Raises CommandError if the bus cannot be read."""
+    """Return the backlogs of the emulated bus, or of the local AWS. Raises CommandError if it cannot be read."""
     if aws := local.running_aws(folder):
         try:
             return [*asyncio.run(aws.backlogs())]
@@ -65,6 +67,8 @@ def local_backlogs(folder: Path, now: float) -> list[Backlog]:
 
 @dataclass(frozen=True, slots=True)
 class LocalPlatform:
+    """The Platform of this machine: what `hookchain dev` or `hookchain serve` has in a state folder."""
+
     folder: Path
     env_file: Path
     environ: Mapping[str, str]
@@ -107,17 +111,21 @@ class LocalPlatform:
         return local_secrets(self.env_file, self.environ)
 
     def seconds_until_read(self, stored_at: float, now: float) -> float:  # noqa: ARG002 a platform's
+        """Return the rest of the time in which `hookchain dev` reads the changed env file; 0 if it has.
+
+        Raises CommandError if it should have by now, or if only a signal makes `hookchain serve` read the file.
+        """
         changed_at = running_dev.unread_since(self.folder, self.env_file)
         if changed_at is None:
             return 0.0
         left = changed_at + RELOAD_SECONDS - now
-        is_server = running_dev.is_production(self.folder)
-        if left <= 0 or is_server:
-            rule = f"`{running_dev.command_of(self.folder)}` has not read {self.env_file} since it was changed"
-            advice = "Send it SIGHUP" if is_server else "Correct the configuration, or start it again"
-            again = "then run the command again: it continues"
-            raise CommandError(f"{rule}, and would reject what is signed with a new value. {advice}, {again}")
-        return left
+        is_production = running_dev.is_production(self.folder)
+        if left > 0 and not is_production:
+            return left
+        rule = f"`{running_dev.command_of(self.folder)}` has not read {self.env_file} since it was changed"
+        advice = "Send it SIGHUP" if is_production else "Correct the configuration, or start it again"
+        again = "then run the command again: it continues"
+        raise CommandError(f"{rule}, and would reject what is signed with a new value. {advice}, {again}")
 
     def secret_value(self, name: str) -> str:
         # Imported here, because it imports the catalogue, which is slow.
@@ -132,7 +140,7 @@ class LocalPlatform:
         return local_access(self.folder, self.secrets, self.environ)
 
     def secret_command(self) -> None:
-        return None
+        """Return None: on this machine, secrets are variables."""
 
     def records(
         self,
@@ -200,13 +208,14 @@ def local_checks(subject: checks.Subject) -> list[Check]:
     here = open_local(options, subject.environ)
     place = here.secrets()
     base = running_dev.port_base(subject.environ)
-    catches = not running_dev.is_production(options.state)
+    is_production = running_dev.is_production(options.state)
+    catches = not is_production
     return [
         Check("python", machine.python),
         Check("make", machine.make),
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(checks.secrets_finding, subject, place, is_server=not catches)),
+        Check("secrets", partial(checks.secrets_finding, subject, place, is_server=is_production)),
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),

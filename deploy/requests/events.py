@@ -17,7 +17,7 @@ from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.sources import destinations_from, may_match, page_headers, route_types, routes_from
 from deploy.terminal.command_line import CommandError
 from shared.http import Request
-from shared.jsontext import Json, JsonObject, mapping_at, texts_at, value_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at, value_at
 from shared.subscribers.schema_example import example_of
 
 CONTENT_TYPES: Final[Mapping[str, str]] = {name: content_type for name, (_, content_type) in FORMATS.items()}
@@ -32,6 +32,8 @@ DEFAULT_TYPE: Final = "password_created"
 """The type of an event if no route names one."""
 MARK: Final = "hookchainSmokeTest"
 """The field by which a person recognises a test event. Its value is unique."""
+WEBHOOK_ID: Final = "header.webhook-id"
+"""The location of the header with the event's id that Standard Webhooks defines."""
 _TEST_PERSON: Final[Mapping[str, Json]] = {"customerName": "Smoke Test", "customerEmail": "smoke.test@example.com"}
 
 
@@ -53,6 +55,20 @@ class MadeEvent:
         headers = {"content-type": content_type, "webhook-id": mark}
         headers |= {name.lower(): value for name, value in self.headers.items()}
         return Request("POST", "/", urlencode(self.query), tuple(headers.items()), body)
+
+    def put_type(self, places: Sequence[str], event_type: str) -> None:
+        """Write the type at these places, from which the source reads it.
+
+        If there are several, each gets one word of the type, and the last one gets the rest. A place for which no word
+        is left gets none: the source joins only the texts that it finds.
+        """
+        for place, text in typed_places(places, event_type).items():
+            self.put(place, text)
+
+    def put_id(self, places: Sequence[str], identity: str) -> None:
+        """Write the id at these places. Each gets the whole id, because the source reads no id if one has no text."""
+        for place in places:
+            self.put(place, identity)
 
     def put(self, location: str, value: str) -> None:
         """Write the value at `header.X-Event`, `query.kind` or `data.path.to.field`.
@@ -91,14 +107,13 @@ def may_have(schema: Json, name: str) -> bool:
 
 def make_event_without_id(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:
     """Return an event with that data. Its id is not set, so each time that it is sent, it is another event."""
-    location = first_location(source.get("type"))
-    if location is None and may_have(source.get("schema"), "event"):
-        location = "data.event"
+    places = first_places(source.get("type"))
+    if not places and may_have(source.get("schema"), "event"):
+        places = ("data.event",)
     # The type comes first where a person reads it.
-    event = MadeEvent({"event": event_type, **data} if location == "data.event" else {**data})
+    event = MadeEvent({"event": event_type, **data} if places == ("data.event",) else {**data})
     event.headers.update(page_headers(source))
-    if location:
-        event.put(location, event_type)
+    event.put_type(places, event_type)
     return event
 
 
@@ -113,10 +128,9 @@ def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent
 
 
 def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], identity: str) -> MadeEvent:
-    """Return the event with its id where the source reads it, if it reads it at a plain place."""
+    """Return the event with its id where the source reads it, if it reads it at plain places."""
     event = make_event_without_id(source, event_type, data)
-    if location := first_location(source.get("id")):
-        event.put(location, identity)
+    event.put_id(id_places(source), identity)
     return event
 
 
@@ -148,13 +162,13 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
     if format not in CONTENT_TYPES:
         raise CommandError(f"{path}: its extension must be one of {', '.join(CONTENT_TYPES)}")
     event = MadeEvent(content, format, page_headers(source))
-    id_location, type_location = first_location(source.get("id")), first_location(source.get("type"))
-    if id_location and id_location.startswith("data.") and format == "json":
+    places_of_id = id_places(source)
+    if format == "json" and any(place.startswith("data.") for place in places_of_id):
         event.data = _json_object(path, content)
-    if id_location:
-        event.put(id_location, mark)
-    if event_type and type_location and not type_location.startswith("data."):
-        event.put(type_location, event_type)
+    event.put_id(places_of_id, mark)
+    for place, text in typed_places(first_places(source.get("type")), event_type or "").items():
+        if text and not place.startswith("data."):
+            event.put(place, text)
     return event
 
 
@@ -190,10 +204,35 @@ def _json_object(path: Path, content: bytes) -> JsonObject:
     return document
 
 
-def first_location(location: Json) -> str | None:
-    """Return the first of one or several locations; None if all are expressions, at which nothing can be put."""
-    listed = location if isinstance(location, list) else [location]
-    return next((each for each in listed if isinstance(each, str) and _is_place(each)), None)
+def first_places(locations: Json) -> tuple[str, ...]:
+    """Return the first choice among a source's locations at which texts can be put: one place such as `data.id`, or
+    several that are joined. Empty if all choices are expressions."""
+    for choice in locations if isinstance(locations, list) else [locations]:
+        places = tuple(choice.split(" + ")) if isinstance(choice, str) else ()
+        if places and all(map(_is_place, places)):
+            return places
+    return ()
+
+
+def id_places(source: JsonObject) -> tuple[str, ...]:
+    """Return the places at which to write an event's id; empty if the source reads it at none where a text can be put.
+
+    The place of the type is left out, because the text there is the type. If one header of several will do, it is
+    `webhook-id`, which every client of ours sends. Beside `svix-id`, a source would expect the signature in Svix's
+    headers too.
+    """
+    places = first_places(source.get("id"))
+    if len(places) == 1:
+        is_header = places[0].startswith("header.")
+        return (WEBHOOK_ID,) if is_header and WEBHOOK_ID in list_at(source, "id") else places
+    type_places = first_places(source.get("type"))
+    return tuple(place for place in places if place not in type_places)
+
+
+def typed_places(places: Sequence[str], event_type: str) -> dict[str, str]:
+    """Return the text for each of a type's places, as `put_type` writes it."""
+    words = event_type.split(".", len(places) - 1) if places else []
+    return dict(zip(places, words, strict=False))
 
 
 def _is_place(location: str) -> bool:

@@ -5,14 +5,16 @@ The secret comes from the environment, and only a 2xx response counts as success
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.requests import command_lines, events, send_options, sources
-from shared.jsontext import JsonObject
+from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
+from shared.signatures.locations import RequestFields, read_conditions
 
 FOLDER: Final = Path(__file__).resolve().parent / "snippets"
 SNIPPETS: Final = ("python", "typescript", "curl", "sql", "sql-worker")
@@ -25,18 +27,17 @@ class Sender:
     url           without a token
     entry         the entry of the source's `auth` to use
     event         an example, with type and id where the source looks for them
-    event_type    the example's type
-    type_path     where the type stands in the event; empty where it stands in a header or in the URL
-    id_header     the header with the event's id, besides webhook-id; empty where there is none
+    type_texts    by place in the event such as `data.type`, the text there that makes the type; empty where the type
+                  stands in a header or in the URL
+    id_headers    the headers with the event's id, besides webhook-id
     """
 
     source: str
     url: str
     entry: JsonObject
     event: events.MadeEvent
-    event_type: str
-    type_path: tuple[str, ...]
-    id_header: str = ""
+    type_texts: Mapping[str, str]
+    id_headers: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -72,26 +73,38 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     Raises ValueError where an application cannot send to it.
     """
     entries = sources.auth_entries(settings)
-    entry = next(filter(command_lines.can_send, entries), None)
     if not sources.accepts_post(settings):
-        raise ValueError(f"the source {source!r} accepts no POST. Make a link with `hookchain link {source}`.")
+        if any(each["scheme"] == "link" for each in entries):
+            raise ValueError(f"the source {source!r} accepts no POST. Make a link with `hookchain link {source}`.")
+        raise ValueError(f"the source {source!r} accepts no POST, and a snippet sends nothing else")
+    event_type = events.routed_type(transform, source)
+    event = events.make_example_event(settings, event_type)
+    fields = RequestFields(event.to_request("evt_1"))
+    entry = next((each for each in entries if command_lines.can_send(each) and _meets_condition(each, fields)), None)
     if entry is None:
         schemes = " or ".join(dict.fromkeys(str(each["scheme"]) for each in entries))
         raise ValueError(
             f"no snippet can sign for the source {source!r}, which needs {schemes}. Send a test event with `hookchain "
             f"smoke --source {source}`, or give your application a source of its own."
         )
-    event_type = events.routed_type(transform, source)
-    location = events.first_location(settings.get("type")) or "data.event"
-    path = tuple(location.split(".")[1:]) if location.startswith("data.") else ()
-    event = events.make_example_event(settings, event_type)
-    place, _, id_name = (events.first_location(settings.get("id")) or "").partition(".")
-    if place == "query":
+    id_places = events.id_places(settings)
+    if any(place.startswith("query.") for place in id_places):
         raise ValueError(f"the source {source!r} reads the event's id from the URL, which no snippet writes")
-    if place == "header":  # a program sends many events, each with an id of its own
-        event.headers.pop(id_name)
-    id_header = id_name if place == "header" and id_name.lower() != "webhook-id" else ""
-    return Sender(source, url, entry, event, event_type, path, id_header)
+    id_headers = tuple(place.removeprefix("header.") for place in id_places if place.startswith("header."))
+    for name in id_headers:  # a program sends many events, each with an id of its own
+        event.headers.pop(name)
+    type_places = events.first_places(settings.get("type")) or ("data.event",)
+    typed_places = events.typed_places(type_places, event_type)
+    type_texts = {place: text for place, text in typed_places.items() if place.startswith("data.")}
+    others = tuple(name for name in id_headers if name.lower() != "webhook-id")
+    return Sender(source, url, entry, event, type_texts, others)
+
+
+def _meets_condition(entry: JsonObject, fields: RequestFields) -> bool:
+    """Return whether the source tries this entry for a program's request, which is given without a signature."""
+    conditions = read_conditions(entry.get("when"))
+    # The programs sign as Standard Webhooks does, in this header.
+    return fields.meets(tuple(each for each in conditions if each[0].name != "webhook-signature"))
 
 
 def make_snippet(language: str, sender: Sender) -> str:
@@ -117,19 +130,27 @@ def _config_text(text: str) -> str:
     return "".join(f"\\{each}" if each in "\\$`" else each for each in quoted)
 
 
-def _sql_event(type_path: tuple[str, ...]) -> str:
-    """Return the SQL of an event with the changed row as `record`, and its type, the trigger's argument, at the path.
+def _sql_event(type_texts: Mapping[str, str]) -> str:
+    """Return the SQL of an event with the changed row as `record`, and with the trigger's arguments at these places.
 
-    An empty path leaves the type out: it is in a header or in the URL.
+    Without a place, the type is left out: it is in a header or in the URL.
     """
-    if not type_path:
-        return "jsonb_build_object('record', to_jsonb(NEW))"
-    inner = "TG_ARGV[0]"
-    for name in reversed(type_path[1:]):
-        inner = f"jsonb_build_object({_sql_text(name)}, {inner})"
-    if type_path[0] == "record":
-        return f"jsonb_build_object('record', to_jsonb(NEW) || {inner})"
-    return f"jsonb_build_object({_sql_text(type_path[0])}, {inner}, 'record', to_jsonb(NEW))"
+    fields: JsonObject = {}
+    arguments = events.MadeEvent(fields)
+    for number, place in enumerate(type_texts):
+        arguments.put(place, f"TG_ARGV[{number}]")
+    record = "to_jsonb(NEW)"
+    if "record" in fields:
+        record += f" || {_sql_object(fields.pop('record'))}"
+    return _sql_object({**fields, "record": record})
+
+
+def _sql_object(expressions: Json) -> str:
+    """Return the SQL of an object, whose values are SQL or objects of such values; SQL alone as it is."""
+    if not isinstance(expressions, dict):
+        return str(expressions)
+    pairs = (f"{_sql_text(name)}, {_sql_object(each)}" for name, each in expressions.items())
+    return f"jsonb_build_object({', '.join(pairs)})"
 
 
 def _sql_text(text: str) -> str:

@@ -12,9 +12,14 @@ sources:
   rows: {auth: none, type: data.record.kind}
   kinds: {auth: none, type: header.X-Kind}
   numbered: {auth: none, id: query.n}
+  partner: {auth: none, type: header.X-Topic + data.verb.name, id: header.X-Id + header.X-Part}
+  pairs: {auth: none, type: data.thing + data.record.verb}
   stripe: {provider: stripe, secret: stripe-secret}
   door: {methods: [GET], auth: {scheme: link, secret: door-link}}
-routes: [{name: all, from: [shop, rows], types: ["it's.new"], to: people}]
+  form: {methods: [PUT], auth: none}
+routes:
+  - {name: all, from: [shop, rows], types: ["it's.new"], to: people}
+  - {name: orders, from: [partner, pairs], types: [order.*], to: people}
 destinations: {people: {email: {to: ann@example.com}}}
 """
 
@@ -46,11 +51,25 @@ def test_the_outbox_writes_the_type_where_the_source_looks_for_it(sources: Comma
     assert 'headers={"X-Kind": "password_created"}' in sources("kinds", "--snippet", "sql-worker")
 
 
+def test_the_texts_that_make_a_type_stand_at_each_of_its_locations(sources: Command) -> None:
+    verb = "jsonb_build_object('verb', jsonb_build_object('name', TG_ARGV[0]), 'record', to_jsonb(NEW))"
+    partner = sources("partner", "--snippet", "sql")
+    assert verb in partner
+    assert "hookchain_capture('created')" in partner
+    ids = '"X-Id": str(delivery_id), "X-Part": str(delivery_id)'
+    assert f'headers={{"X-Topic": "order", {ids}}}' in sources("partner", "--snippet", "sql-worker")
+    pairs = sources("pairs", "--snippet", "sql")
+    record = "to_jsonb(NEW) || jsonb_build_object('verb', TG_ARGV[1])"
+    assert f"jsonb_build_object('thing', TG_ARGV[0], 'record', {record})" in pairs
+    assert "hookchain_capture('order', 'created')" in pairs
+
+
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
         (["stripe"], 1, "which needs hmac. Send a test event with `hookchain smoke --source stripe`"),
         (["door"], 1, "accepts no POST. Make a link with `hookchain link door`"),
+        (["form"], 1, "the source 'form' accepts no POST, and a snippet sends nothing else"),
         ([], 2, "--snippet needs the NAME of a source"),
     ],
 )

@@ -176,17 +176,21 @@ class Forgetter:
         )
 
     async def erase(self, found: Sequence[Traces], now: float) -> None:
-        """Erase the content that was found. Raises Temporary. Content that is erased by then stays erased."""
+        """Erase the content that was found.
+
+        A delivery that is being merged is left out: only another run, which finds it in the digest, can erase it.
+        Raises Temporary. Content that is erased by then stays erased.
+        """
         for traces in found:
-            # A delivery that is being merged is left for the next run, which finds it in the digest.
             merging = {key for digest in traces.digests for key in digest.merging}
             if self.documents is not None:
                 await erase_copies(self.documents, traces.copies)
             for keys in batching.batches([key for key in traces.delivery_ids if key not in merging], AT_ONCE):
                 await asyncio.gather(*(self.ledger.forget(key, now) for key in keys))
-        digests = {digest.event_id: digest for traces in found for digest in traces.digests}
-        await self._erase_digests([*digests.values()], now)
-        self.reader.erase([*(traces.event_id for traces in found), *digests])
+        digest_by_id = {digest.event_id: digest for traces in found for digest in traces.digests}
+        await self._erase_digests([*digest_by_id.values()], now)
+        event_ids = [traces.event_id for traces in found]
+        self.reader.erase([*event_ids, *digest_by_id.keys()])  # a digest is an event of its own
         for traces in found:
             await asyncio.gather(*(self.blobs.delete(name) for name in traces.blobs))
             if self.mails:
@@ -300,7 +304,8 @@ async def is_recorded(records: Records | None, digest_id: str) -> bool:
 
 async def erase_record(records: Records, digest: DigestTraces, now: float) -> None:
     """Drop the digest from the record of its group, unless it is still being made: its delivery would be lost."""
-
+    if not (digest.rows and digest.is_recorded):
+        return
     group = group_of_digest(digest.event_id)
 
     def decide(text: str | None) -> tuple[None, Kept | None]:
@@ -310,8 +315,7 @@ async def erase_record(records: Records, digest: DigestTraces, now: float) -> No
             return None, None
         return None, Kept(GroupRecord(record.number).text(), now + RECORD_SECONDS)
 
-    if digest.rows and digest.is_recorded:
-        await records.change(record_name(group), now, decide)
+    await records.change(record_name(group), now, decide)
 
 
 def _record(group: str, text: str | None) -> GroupRecord:

@@ -58,13 +58,13 @@ class HookState(NamedTuple):
 class Registration(NamedTuple):
     """The hooks of a source that has `hook` in the configuration.
 
-    unknown  the reason why the provider could not be asked about one of the places; empty if it could
-    url      the public URL that the commands need as --url; empty if they find it
+    unasked_reason     the reason why the provider could not be asked about one of the places; empty if it could
+    url                the public URL that the commands need as --url; empty if they find it
     remembered_expiry  the time at which the first hook expires, as it is stored; None if that is not known
     """
 
     hooks: tuple[HookState, ...] = ()
-    unknown: str = ""
+    unasked_reason: str = ""
     url: str = ""
     remembered_expiry: float | None = None
 
@@ -75,11 +75,11 @@ class Registration(NamedTuple):
             return "no"
         if "broken" in states or any(each.differences for each in self.hooks):
             return "differs"
-        return "unknown" if self.unknown else "yes"
+        return "unknown" if self.unasked_reason else "yes"
 
     @property
     def expires_at(self) -> float | None:
-        """Return when the first of the hooks expires."""
+        """Return when the first of the hooks expires: as the provider says, or as it is stored if no hook says it."""
         known = [each.expires_at for each in self.hooks if each.expires_at is not None]
         return min(known, default=self.remembered_expiry)
 
@@ -164,7 +164,7 @@ def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a 
 def _expiring(facts: SourceFacts, now: float) -> Health | None:
     """Apply if the provider cannot be asked, so the expiry is the stored one. Otherwise, `_broken` has the expiry."""
     registration = facts.registration
-    expires_at = registration.expires_at if registration and registration.unknown else None
+    expires_at = registration.expires_at if registration and registration.unasked_reason else None
     if expires_at is None or expires_at > now + SOON_SECONDS:
         return None
     reason = f"its webhook expires at {rfc3339(expires_at)}"
@@ -190,8 +190,9 @@ def _rejected(facts: SourceFacts, now: float) -> Health | None:
         return Health("failing", reason, "hookchain doctor")
     if rejected.status not in (401, 403):
         return Health("failing", reason, "hookchain logs --function receive --since 1d")
-    is_known = facts.registration is not None and not facts.registration.unknown
-    return Health("failing", reason, _hooks(facts, "plan") if is_known else f"hookchain sources {facts.source}")
+    # The sender was not accepted: the hook at the provider, or the steps to set it up, may show why.
+    was_asked = facts.registration is not None and not facts.registration.unasked_reason
+    return Health("failing", reason, _hooks(facts, "plan") if was_asked else f"hookchain sources {facts.source}")
 
 
 def _missed(facts: SourceFacts, now: float) -> Health | None:
@@ -217,7 +218,7 @@ def usual_text(seconds: float) -> str:
 
 
 def _without_events(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
-    if facts.last_at is not None or (facts.registration and not facts.registration.unknown):
+    if facts.last_at is not None or (facts.registration and not facts.registration.unasked_reason):
         return None
     if facts.registration:
         return Health("unknown", _with_unknown("it has no event yet", facts), _hooks(facts, "plan"))
@@ -228,7 +229,7 @@ def _healthy(facts: SourceFacts, now: float) -> Health:
     reason = "it has no event yet" if facts.last_at is None else f"its last event came {_ago(facts.last_at, now)}"
     if facts.registration is None:
         return Health("healthy", reason)
-    if facts.registration.unknown:
+    if facts.registration.unasked_reason:
         return Health("healthy", _with_unknown(reason, facts))
     different = [each for each in facts.hooks if each.differences]
     if different:
@@ -242,7 +243,7 @@ def _hooks(facts: SourceFacts, action: str) -> str:
 
 
 def _with_unknown(reason: str, facts: SourceFacts) -> str:
-    unknown = facts.registration.unknown if facts.registration else ""
+    unknown = facts.registration.unasked_reason if facts.registration else ""
     return f"{reason}; not known whether it is registered: {unknown}" if unknown else reason
 
 
@@ -276,8 +277,8 @@ def read_facts(
     for name, source in mapping_at(receive, "sources").items():
         events = reader.events(EventQuery(source=name, limit=SAMPLED_EVENTS)).events
         usual, overdue = intervals(events)
-        # Asked for each source: of all together, those to paths without a source may be the newest thousands.
         logged = [each for each in outside.rejected if each.source == name]
+        # Read for each source: of all together, those to paths without a source may be the newest thousands.
         rejected = max([*logged, *reader.rejected(1, source=name)], key=lambda each: each.at, default=None)
         yield SourceFacts(
             source=name,
@@ -338,7 +339,7 @@ def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObje
         "reason": health.reason,
         "command": health.command or None,
         "registered": registration.word if registration else None,
-        "registration_unknown": (registration.unknown or None) if registration else None,
+        "registration_unknown": (registration.unasked_reason or None) if registration else None,
         "hooks": hooks,
         "secret_set_at": time_text(facts.secret_set_at),
         "last_at": time_text(facts.last_at),

@@ -54,13 +54,13 @@ SOURCES: Final = f"hookchain sources shop{WHERE}"
 LIVELY: Final = SourceFacts("shop", last_at=NOW - 180, usual_seconds=240.0, overdue_seconds=DAY)
 QUIET: Final = replace(LIVELY, last_at=NOW - 7 * DAY)
 REGISTERED: Final = Registration((HookState("acme/shop", "registered"),))
-UNKNOWN: Final = Registration(unknown="it needs the token 'shop-token', which does not exist")
+UNKNOWN: Final = Registration(unasked_reason="it needs the token 'shop-token', which does not exist")
 
 
 RECENT: Final = "its last event came 3 min ago"
 LONG_AGO: Final = "its last event came 7 d ago"
 REJECTED: Final = "a request was rejected"
-NOT_KNOWN: Final = f"not known whether it is registered: {UNKNOWN.unknown}"
+NOT_KNOWN: Final = f"not known whether it is registered: {UNKNOWN.unasked_reason}"
 
 
 def lively(registration: Registration) -> SourceFacts:
@@ -389,13 +389,13 @@ async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
         raise CommandError("no permission")
 
     late = await read_outside(configuration, access, Silent(), NOW)
-    assert late.registrations["github"].unknown == "its provider did not answer within 0 s"
+    assert late.registrations["github"].unasked_reason == "its provider did not answer within 0 s"
     assert late.secrets
     monkeypatch.setattr(source_access, "ASK_SECONDS", 10.0)
     secrets = Secrets(is_readable=False)
     closed = replace(access, secrets=lambda: secrets, token=fail, rejected=fail)  # type: ignore[arg-type,return-value]
     refused = await read_outside(configuration, closed, GitHub(), NOW)
-    assert refused.registrations["github"].unknown == "no permission"
+    assert refused.registrations["github"].unasked_reason == "no permission"
     assert replace(refused, registrations={}) == Outside({}, {}, [])
 
 
@@ -408,13 +408,13 @@ async def test_a_place_that_cannot_be_listed_hides_no_fault_of_another(tmp_path:
     github.hooks[hook_id]["active"] = False
     registration = (await read_outside(configured_at(path, {}), access, github, NOW)).registrations["github"]
     assert [(each.at, each.state) for each in registration.hooks] == [("acme/shop", "broken")]
-    assert "acme/gone answered 404" in registration.unknown
+    assert "acme/gone answered 404" in registration.unasked_reason
     assert judge(SourceFacts("github", registration, last_at=NOW), NOW).word == "failing"
 
 
 async def test_a_providers_fault_is_shown_without_secrets(configuration: Configured, access: SourceAccess) -> None:
     outside = await read_outside(configuration, access, Echoing(), NOW)
-    unknown = outside.registrations["github"].unknown
+    unknown = outside.registrations["github"].unasked_reason
     assert "of GET" in unknown
     assert TOKEN not in unknown
     assert "a value" not in unknown
@@ -430,7 +430,7 @@ async def test_without_a_provider_the_stored_expiry_is_known(configuration: Conf
         await documents.write(PARTITION, "github", json.dumps({"hooks": {**hooks, "c": asdict(Remembered("2"))}}))
     outside = await read_outside(configuration, replace(access, token=fail), GitHub(), NOW)
     registration = outside.registrations["github"]
-    assert (registration.unknown, registration.expires_at) == ("no token github-token", NOW + 60)
+    assert (registration.unasked_reason, registration.expires_at) == ("no token github-token", NOW + 60)
 
 
 async def test_a_former_url_in_the_providers_form_is_ours(configuration: Configured, access: SourceAccess) -> None:
@@ -452,5 +452,5 @@ async def test_reading_creates_no_file(configuration: Configured, tmp_path: Path
     secrets = Secrets()
     access = local_access(folder, lambda: secrets, {"GITHUB_TOKEN": TOKEN})  # type: ignore[arg-type,return-value]
     outside = await read_outside(configuration, access, GitHub(), NOW)
-    assert outside.registrations["github"].unknown.startswith("no hook was registered yet")
+    assert outside.registrations["github"].unasked_reason.startswith("no hook was registered yet")
     assert not folder.exists()

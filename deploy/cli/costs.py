@@ -16,7 +16,6 @@ from deploy.platforms.choice import PLATFORMS
 from deploy.terminal.command_line import UsageError
 from deploy.terminal.output import Column, print_json, stdout_screen, table
 from deploy.topology import estimate
-from deploy.topology.estimate import CostModel, PriceList, Row, Traffic
 from shared.jsontext import Json, JsonObject, mapping_at
 
 PLATFORMS_WITH_COSTS: Final = ("gcp", "aws")
@@ -65,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _cost_model(platform: str) -> CostModel:
+def _cost_model(platform: str) -> estimate.CostModel:
     """Return the model of the platform, and import only this one, because each imports slow modules of a deployment."""
     if platform == "gcp":
         from deploy.gcp.costs import COSTS as GOOGLE_COSTS
@@ -76,7 +75,7 @@ def _cost_model(platform: str) -> CostModel:
     return AWS_COSTS
 
 
-def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> Traffic:
+def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> estimate.Traffic:
     """Return the traffic to estimate. Raises UsageError if --endpoints is given without subscribers."""
     has_subscribers = "subscribers" in slices["notify"]
     if options.endpoints is not None and not has_subscribers:
@@ -86,7 +85,7 @@ def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> T
         endpoints = 1.0 if options.endpoints is None else options.endpoints
     destinations = mapping_at(slices["notify"], "destinations")
     signed_share = estimate.signed_share(slices["receive"])
-    return Traffic(options.events, options.answer_seconds, signed_share, len(destinations), endpoints)
+    return estimate.Traffic(options.events, options.answer_seconds, signed_share, len(destinations), endpoints)
 
 
 def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
@@ -99,12 +98,12 @@ def _region(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
     return region or ""
 
 
-def _total(rows: Sequence[Row], prices: PriceList) -> float:
+def _total(rows: Sequence[estimate.Row], prices: estimate.PriceList) -> float:
     """Return the sum of the costs, without the rows that have no price."""
     return sum(cost for row in rows if (cost := prices.cost_of(row)) is not None)
 
 
-def _print_table(events: float, rows: Sequence[Row], prices: PriceList) -> None:
+def _print_table(events: float, rows: Sequence[estimate.Row], prices: estimate.PriceList) -> None:
     """Print the use of each row, and its cost; `?` without a price."""
     columns = [Column(f"{events:,.0f} EVENTS A MONTH"), Column("USE"), Column(prices.currency or "COST")]
     cells = []
@@ -114,7 +113,7 @@ def _print_table(events: float, rows: Sequence[Row], prices: PriceList) -> None:
     print(table(columns, cells, stdout_screen()))
 
 
-def _print_notes(rows: Sequence[Row], prices: PriceList, price_file: Path, region: str) -> None:
+def _print_notes(rows: Sequence[estimate.Row], prices: estimate.PriceList, price_file: Path, region: str) -> None:
     """Print the total, the origin of the prices, and the rows without a price."""
     missing = [row.price for row in rows if prices.cost_of(row) is None]
     if len(missing) < len(rows):
@@ -131,7 +130,7 @@ def _print_notes(rows: Sequence[Row], prices: PriceList, price_file: Path, regio
         print(f"\nNo price in {price_file}: {', '.join(missing)}")
 
 
-def _document(events: float, rows: Sequence[Row], prices: PriceList) -> JsonObject:
+def _document(events: float, rows: Sequence[estimate.Row], prices: estimate.PriceList) -> JsonObject:
     """Return the estimate. `cost` is null for a row without a price, which `total` leaves out."""
     listed: list[Json] = [
         {"what": row.what, "amount": row.amount, "price": row.price, "cost": prices.cost_of(row)} for row in rows

@@ -14,12 +14,7 @@ from deploy.terminal.output import BOLD, Column, count_of, print_json, printable
 from shared import errors, limits
 from shared.formats.parse import parse_as
 from shared.jsontext import Json, JsonObject
-from shared.subscribers import model, standalone_schema
-from shared.subscribers.catalogue_document import (
-    catalogue_document,
-    json_schema_document,
-    read_catalogue,
-)
+from shared.subscribers import catalogue_document, model, standalone_schema
 from shared.subscribers.catalogue_page import catalogue_page
 from shared.subscribers.openapi_webhooks import openapi_document
 
@@ -105,7 +100,7 @@ def _import(call: subscribers.Call) -> int:
     """
     path: Path = call.options.file
     try:
-        types = read_catalogue(_parsed(path), path.stem)
+        types = catalogue_document.read_catalogue(_parsed(path), path.stem)
     except standalone_schema.CatalogueFaults as found:
         for fault in found.faults:
             report("event-types import", f"{path}: {fault}")
@@ -123,7 +118,7 @@ def _send_all(call: subscribers.Call, types: Sequence[model.EventType], *, is_dr
     outcomes: dict[str, list[Json]] = {"created": [], "updated": [], "unchanged": []}
     with call.api() as api:
         for begin in range(0, len(types), AT_ONCE):
-            document = catalogue_document(types[begin : begin + AT_ONCE])
+            document = catalogue_document.catalogue_document(types[begin : begin + AT_ONCE])
             done = api.client().import_event_types(document=document, dry_run=is_dry)
             outcomes["created"] += done["created"]
             outcomes["updated"] += done["updated"]
@@ -172,9 +167,9 @@ def _export(call: subscribers.Call) -> int:
     if call.options.format == "openapi":
         document = openapi_document(types, settings.portal_name, payload=settings.payload)
     elif call.options.format == "json-schema":
-        document = json_schema_document(types)
+        document = catalogue_document.json_schema_document(types)
     else:
-        document = catalogue_document(types)
+        document = catalogue_document.catalogue_document(types)
     if call.options.out is None:
         print_json(document)
     else:

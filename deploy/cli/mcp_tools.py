@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from deploy.cli import command, config_text, events, explain, look_up, mcp_events, pause, records, status
-from deploy.cli.mcp_events import optional_text, without_request
 from deploy.cli.mcp_session import Plan, Session, masked
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
 from deploy.config.config_file import load_data
@@ -62,7 +61,7 @@ def list_destinations(session: Session, _: JsonObject) -> Json:
 def list_sources(session: Session, arguments: JsonObject) -> Json:
     """Return the health of the source `source`, or of all sources, those first that need an operator."""
     sources = {str(each["source"]): each for each in objects_at(_status(session), "sources")}
-    if name := optional_text(arguments, "source"):
+    if name := mcp_events.optional_text(arguments, "source"):
         if name not in sources:
             raise ToolFault(f"there is no source {name!r}{did_you_mean(name, sources)}")
         return {"sources": [sources[name]]}
@@ -108,7 +107,7 @@ def list_providers(_: Session, arguments: JsonObject) -> Json:
         if key not in catalogue:
             raise ToolFault(f"there is no provider {key!r}{did_you_mean(key, catalogue)}")
         return catalogue_pages.entry_document(key, catalogue[key])
-    found = catalogue_pages.matching(catalogue, optional_text(arguments, "find"))
+    found = catalogue_pages.matching(catalogue, mcp_events.optional_text(arguments, "find"))
     return {"providers": {key: entry.name for key, entry in found.items()}}
 
 
@@ -140,7 +139,7 @@ def explain_request(session: Session, arguments: JsonObject) -> Json:
         kept = _without_headers(lines) if name == NOTIFY else lines
         # A credential is masked before the line is cut: a part of it would not be found.
         details[name] = [masked(line, credentials)[:MAX_LINE_CHARACTERS] for line in kept]
-    events: list[Json] = [_without_large_data(without_request(each)) for each in objects_at(shown, "events")]
+    events: list[Json] = [_without_large_data(mcp_events.without_request(each)) for each in objects_at(shown, "events")]
     return {**shown, "events": events, "details": details}
 
 

@@ -21,7 +21,6 @@ from deploy.hooks.row import NamedHook, Row, read_rows
 from deploy.hooks.session import HookSession
 from deploy.platforms.platform import INSTANCE_SECONDS, Platform
 from deploy.requests import send_options, wanted_hooks
-from deploy.requests.wanted_hooks import HookedSource
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.needs import Use, needs
 from deploy.secrets.values import joined
@@ -62,11 +61,11 @@ class Registrar:
             arguments.append(f"--url {self.base_url}")
         return f"hookchain hooks {' '.join(arguments)}{self.platform_options}"
 
-    def sources(self) -> dict[str, HookedSource]:
+    def sources(self) -> dict[str, wanted_hooks.HookedSource]:
         """Return the sources that have a `hook`, by name."""
         return wanted_hooks.hooked_sources(self.configuration.document)
 
-    def source(self, name: str) -> HookedSource:
+    def source(self, name: str) -> wanted_hooks.HookedSource:
         """Return the source. Raises UsageError if it does not exist, and CommandError if it has no `hook`."""
         sources = jsontext.mappings_at(self.configuration.document, "sources")
         if name not in sources:
@@ -80,7 +79,7 @@ class Registrar:
         async with self.platform.subscriber_stores() as stores:
             return await read_rows(stores.documents)
 
-    def hook_url(self, source: HookedSource) -> str:
+    def hook_url(self, source: wanted_hooks.HookedSource) -> str:
         """Return the URL that the provider is to call. Raises CommandError.
 
         It is that of --url, else the source's `public_url`, else the whole file's (not for `hookchain dev`), else the
@@ -94,7 +93,7 @@ class Registrar:
             raise UnknownSignedUrl(f"{source.name}: {rule}")
         return url
 
-    def _reachable_url(self, source: HookedSource, public_url: str) -> str:
+    def _reachable_url(self, source: wanted_hooks.HookedSource, public_url: str) -> str:
         """Return a URL at which a provider can call the source. Raises CommandError for this machine without one.
 
         `public_url` is the one in the configuration; empty if there is none.
@@ -110,7 +109,7 @@ class Registrar:
             raise CommandError(f"{rule}, then add --url with the tunnel's URL, or `public_url` to the source")
         return f"{self.platform.receive_url()}/{source.name}"
 
-    def with_tunnel_url(self, source: HookedSource, urls: Sequence[str]) -> "Registrar":
+    def with_tunnel_url(self, source: wanted_hooks.HookedSource, urls: Sequence[str]) -> "Registrar":
         """Return the registrar with the tunnel's URL if the source's hooks have one, else this registrar.
 
         `urls` are those of the registered hooks. No configuration has the URL of a tunnel, so their URL is the only
@@ -119,7 +118,7 @@ class Registrar:
         is_tunnel = self.platform.traits.is_local and not source.config.public_url and urls
         return replace(self, base_url=urls[0].removesuffix(f"/{source.name}")) if is_tunnel else self
 
-    def wanted_hook(self, source: HookedSource, url: str, row: Row) -> Wanted:
+    def wanted_hook(self, source: wanted_hooks.HookedSource, url: str, row: Row) -> Wanted:
         """Return the hook by the routes, with this URL.
 
         Raises CommandError if no route needs a hook, and if the provider makes the secret and something else has the
@@ -134,7 +133,9 @@ class Registrar:
             remove = self.command_line("remove", source.name)
             raise CommandError(f"{fault}. It is still registered. To remove it: {remove}") from fault
 
-    def registration(self, source: HookedSource, row: Row, wanted: Wanted, rows: Mapping[str, Row]) -> Registration:
+    def registration(
+        self, source: wanted_hooks.HookedSource, row: Row, wanted: Wanted, rows: Mapping[str, Row]
+    ) -> Registration:
         """Return the hooks of a source. `rows` are those of all sources that have remembered hooks.
 
         Raises CommandError, also if the source has a former place or the token of the provider's API does not exist.
@@ -171,7 +172,7 @@ class Registrar:
         )
         return Registration(session, source.hook.places)
 
-    def _verify_own_secret(self, source: HookedSource) -> None:
+    def _verify_own_secret(self, source: wanted_hooks.HookedSource) -> None:
         """Raise CommandError if the provider makes the secret, and something else has the same one."""
         if source.kind.secret is None:  # the provider makes none
             return
@@ -182,7 +183,7 @@ class Registrar:
             raise CommandError(f"{rule}; name another `secret` in one of them")
 
 
-def stored_source(row: Row) -> HookedSource | None:
+def stored_source(row: Row) -> wanted_hooks.HookedSource | None:
     """Return the source with the row's settings.
 
     None if another version stored none, or settings that this version cannot read.
@@ -193,7 +194,7 @@ def stored_source(row: Row) -> HookedSource | None:
         return None
 
 
-def former_places(source: HookedSource, row: Row) -> list[str]:
+def former_places(source: wanted_hooks.HookedSource, row: Row) -> list[str]:
     """Return the places of remembered hooks that the source's settings do not reach.
 
     These are all of them if the provider's API has another URL now, else those that have no place in this API.
@@ -209,7 +210,7 @@ def hook_names(rows: Mapping[str, Row]) -> str:
     return ", ".join(hook.name for row in rows.values() for hook in row.named_hooks)
 
 
-def _hooks_of_others(source: HookedSource, rows: Mapping[str, Row]) -> list[NamedHook]:
+def _hooks_of_others(source: wanted_hooks.HookedSource, rows: Mapping[str, Row]) -> list[NamedHook]:
     """Return the remembered hooks of other sources at the same API, and of those whose API is not stored."""
     hooks: list[NamedHook] = []
     for name, row in rows.items():
@@ -286,7 +287,7 @@ class StoredSourceSecret:
         self.platform.secrets().write(self.name, joined(values), forget=False)
 
 
-def _recovery_seconds(source: HookedSource) -> float:
+def _recovery_seconds(source: wanted_hooks.HookedSource) -> float:
     """Return for how long a replaced hook stays: 0 unless its events can be recovered only while it exists."""
     kind = recovery_kinds.KINDS.get(source.provider)
     return RECOVERY_SECONDS if source.config.recover and kind and kind.is_only_way else 0.0

@@ -8,20 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
+from shared import jsontext
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.tokens import Authorization
 from shared.errors import Permanent, Temporary
-from shared.jsontext import (
-    JsonObject,
-    decode_base64,
-    json_or_none,
-    mapping_at,
-    objects_at,
-    texts_at,
-    texts_json,
-    value_at,
-)
 from shared.outgoing.http_client import HttpClient
 from shared.ports import TAP
 from shared.push import Push
@@ -93,8 +84,8 @@ class GoogleInboxes:
         self._authorization = authorization
 
     async def create(self, name: str) -> None:
-        labels: JsonObject = {**self._labels}
-        settings: JsonObject = {
+        labels: jsontext.JsonObject = {**self._labels}
+        settings: jsontext.JsonObject = {
             "topic": self._topic,
             "filter": f'attributes.{LISTENER} = "{name}"',
             "ackDeadlineSeconds": HOLD_SECONDS,
@@ -113,7 +104,7 @@ class GoogleInboxes:
             document = await self._call("POST", name, ":pull", {"maxMessages": AT_ONCE})
         except TimeoutError:  # nothing came
             return ()
-        return [_pulled(each) for each in objects_at(document, "receivedMessages")]
+        return [_pulled(each) for each in jsontext.objects_at(document, "receivedMessages")]
 
     async def acknowledge(self, name: str, received: Received) -> None:
         await self._call("POST", name, ":acknowledge", {"ackIds": [received.handle]})
@@ -129,8 +120,8 @@ class GoogleInboxes:
         self._client.close()
 
     async def _call(
-        self, method: str, name: str, action: str, body: JsonObject | None = None, allowed: Sequence[int] = ()
-    ) -> JsonObject:
+        self, method: str, name: str, action: str, body: jsontext.JsonObject | None = None, allowed: Sequence[int] = ()
+    ) -> jsontext.JsonObject:
         """Return the JSON of the answer, also for a status in `allowed`. `action` begins with a colon, or is empty.
 
         Each call can be repeated: a pull that is lost hands out its copies again after HOLD_SECONDS.
@@ -139,21 +130,21 @@ class GoogleInboxes:
         if authorization := await self._authorization():
             headers["Authorization"] = authorization
         path = f"{self._place}{name}{action}"
-        content = b"" if body is None else texts_json(body)
+        content = b"" if body is None else jsontext.texts_json(body)
         answer = await self._client.call(method, path, headers, content, CALL_SECONDS, may_repeat=True)
         if answer.status == 200 or answer.status in allowed:
-            return mapping_at(json_or_none(answer.body))
-        message = str(value_at(json_or_none(answer.body), "error", "message") or "")
+            return jsontext.mapping_at(jsontext.json_or_none(answer.body))
+        message = str(jsontext.value_at(jsontext.json_or_none(answer.body), "error", "message") or "")
         detail = f"Pub/Sub answered {answer.status} to {method} {path}: {message}"
         if is_temporary_answer(answer):
             raise Temporary("bus_unavailable", detail)
         raise (NoInbox if answer.status == 404 else InboxFault)(detail)
 
 
-def _pulled(received: JsonObject) -> Received:
-    message = mapping_at(received, "message")
-    attributes = {name: str(value) for name, value in mapping_at(message, "attributes").items()}
-    push = Push(decode_base64(str(message.get("data", ""))), attributes, str(message.get("messageId", "")))
+def _pulled(received: jsontext.JsonObject) -> Received:
+    message = jsontext.mapping_at(received, "message")
+    attributes = {name: str(value) for name, value in jsontext.mapping_at(message, "attributes").items()}
+    push = Push(jsontext.decode_base64(str(message.get("data", ""))), attributes, str(message.get("messageId", "")))
     return Received(push, str(received["ackId"]))
 
 
@@ -166,7 +157,7 @@ class AwsInboxes:
     def __init__(self, place: AwsPlace, prefix: str) -> None:
         self._client = AwsClient(place, "sqs")
         self._prefix = f"{prefix}{TAP}-"
-        self._tags: JsonObject = {"hookchain": prefix}
+        self._tags: jsontext.JsonObject = {"hookchain": prefix}
         self._urls: dict[str, str] = {}
 
     async def create(self, name: str) -> None:
@@ -174,22 +165,22 @@ class AwsInboxes:
         with suppress(NoInbox):
             await self._url(name)
             return
-        attributes: JsonObject = {
+        attributes: jsontext.JsonObject = {
             "MessageRetentionPeriod": f"{KEPT_SECONDS:.0f}",
             "VisibilityTimeout": str(HOLD_SECONDS),
             "SqsManagedSseEnabled": "true",
         }
-        request: JsonObject = {"QueueName": self._prefix + name, "Attributes": attributes, "tags": self._tags}
+        request: jsontext.JsonObject = {"QueueName": self._prefix + name, "Attributes": attributes, "tags": self._tags}
         self._urls[name] = str((await self._call("CreateQueue", request))["QueueUrl"])
 
     async def receive(self, name: str) -> Sequence[Received]:
-        request: JsonObject = {
+        request: jsontext.JsonObject = {
             "MaxNumberOfMessages": AT_ONCE,
             "WaitTimeSeconds": WAIT_SECONDS,
             "MessageAttributeNames": ["All"],
         }
         document = await self._call("ReceiveMessage", {"QueueUrl": await self._url(name), **request})
-        return [_received(each) for each in objects_at(document, "Messages")]
+        return [_received(each) for each in jsontext.objects_at(document, "Messages")]
 
     async def acknowledge(self, name: str, received: Received) -> None:
         await self._call("DeleteMessage", {"QueueUrl": await self._url(name), "ReceiptHandle": received.handle})
@@ -200,7 +191,7 @@ class AwsInboxes:
         self._urls.pop(name, None)
 
     async def names(self) -> Sequence[str]:
-        urls = texts_at(await self._call("ListQueues", {"QueueNamePrefix": self._prefix}), "QueueUrls")
+        urls = jsontext.texts_at(await self._call("ListQueues", {"QueueNamePrefix": self._prefix}), "QueueUrls")
         names = [url.rpartition("/")[2].removeprefix(self._prefix) for url in urls]
         # The others are queues of a deployment whose own prefix begins with this one.
         return [name for name in names if LEASE_NAME.fullmatch(name)]
@@ -214,10 +205,12 @@ class AwsInboxes:
             self._urls[name] = str(found["QueueUrl"])
         return self._urls[name]
 
-    async def _call(self, action: str, request: JsonObject) -> JsonObject:
-        answer = await self._client.action(f"AmazonSQS.{action}", texts_json(request), CALL_SECONDS, may_repeat=True)
+    async def _call(self, action: str, request: jsontext.JsonObject) -> jsontext.JsonObject:
+        answer = await self._client.action(
+            f"AmazonSQS.{action}", jsontext.texts_json(request), CALL_SECONDS, may_repeat=True
+        )
         if answer.status == 200:
-            return mapping_at(json_or_none(answer.body))
+            return jsontext.mapping_at(jsontext.json_or_none(answer.body))
         error = error_name(answer)
         is_recent = error.endswith("QueueDeletedRecently")
         detail = f"SQS answered {answer.status} {error} to {action}"
@@ -229,13 +222,13 @@ class AwsInboxes:
         raise (NoInbox if is_missing else InboxFault)(detail)
 
 
-def _received(message: JsonObject) -> Received:
+def _received(message: jsontext.JsonObject) -> Received:
     """Read the message as Lambda hands it to a function."""
-    attributes: JsonObject = {
-        name: {"stringValue": value_at(value, "StringValue")}
-        for name, value in mapping_at(message, "MessageAttributes").items()
+    attributes: jsontext.JsonObject = {
+        name: {"stringValue": jsontext.value_at(value, "StringValue")}
+        for name, value in jsontext.mapping_at(message, "MessageAttributes").items()
     }
-    record: JsonObject = {
+    record: jsontext.JsonObject = {
         "body": message["Body"],
         "messageAttributes": attributes,
         "messageId": message.get("MessageId"),

@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
-from deploy.explain.offline import (
-    FixedClock,
-    Owners,
-    RecordingBus,
-    local_secrets,
-    offline_receiver,
-    receive_request,
-    without_authentication,
-)
+from deploy.explain import offline
 from functions.transform.step import Services
 from shared import errors, http, times
 from shared.event import Event, event_id
@@ -55,10 +47,12 @@ async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> t
     body, content_type = _body_and_type(case, folder)
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
     request = http.Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
-    bus = RecordingBus()
-    receiver = offline_receiver(without_authentication(receive), local_secrets({}, FixedClock(AT)), bus, AT)
+    bus = offline.RecordingBus()
+    receiver = offline.offline_receiver(
+        offline.without_authentication(receive), offline.local_secrets({}, offline.FixedClock(AT)), bus, AT
+    )
     try:
-        await receive_request(receiver, request)
+        await offline.receive_request(receiver, request)
     except errors.HookchainError as error:
         raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
     return bus.events
@@ -126,7 +120,7 @@ def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
     return Services(
         secrets=FakeSecrets(),
         fetch=lambda: WrittenAnswers(answers),
-        owners=Owners(),
+        owners=offline.Owners(),
         blobs=None,
         cloud=lambda: CloudIdentity(_identity, _identity, _role),
         now=lambda: AT,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, Resource, key_of
 from deploy.gcp.resources.project import API, DEVELOPER, account_key, accounts
 from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
@@ -60,7 +59,7 @@ class Grant:
         return key_of(GRANT, self.text)
 
 
-def account_member(target: Target, account: str) -> str:
+def account_member(target: gcp_names.Target, account: str) -> str:
     return f"serviceAccount:{gcp_names.account_email(target, account)}"
 
 
@@ -74,31 +73,31 @@ def is_pubsub_agent(member: str) -> bool:
     return member.endswith("@gcp-sa-pubsub.iam.gserviceaccount.com")
 
 
-def granted(grant: Grant, target: Target, why: str, needs: tuple[str, ...]) -> Resource:
+def granted(grant: Grant, target: gcp_names.Target, why: str, needs: tuple[str, ...]) -> Resource:
     """Return the binding as a resource, which exists or not: no update changes it."""
     return Resource(GRANT, grant.text, why, (add_binding(grant, target),), needs=needs)
 
 
-def add_binding(grant: Grant, target: Target) -> Command:
+def add_binding(grant: Grant, target: gcp_names.Target) -> Command:
     return Command((*_on(grant.on, grant.name, "add-iam-policy-binding", target), *_principals(grant)))
 
 
-def remove_binding(grant: Grant, target: Target) -> Command:
+def remove_binding(grant: Grant, target: gcp_names.Target) -> Command:
     return Command((*_on(grant.on, grant.name, "remove-iam-policy-binding", target), *_principals(grant)))
 
 
-def reading(kind: str, name: str, target: Target) -> tuple[str, ...]:
+def reading(kind: str, name: str, target: gcp_names.Target) -> tuple[str, ...]:
     """Return the arguments of gcloud that read the resource's policy."""
     return _on(kind, name, "get-iam-policy", target)
 
 
-def _on(kind: str, name: str, verb: str, target: Target) -> tuple[str, ...]:
+def _on(kind: str, name: str, verb: str, target: gcp_names.Target) -> tuple[str, ...]:
     """Return the arguments of gcloud for the verb on the resource."""
     region = (f"--region={target.region}",) if kind == "service" else ()
     return (*_GROUPS[kind], verb, gcloud_name(kind, name, target), *region)
 
 
-def gcloud_name(kind: str, name: str, target: Target) -> str:
+def gcloud_name(kind: str, name: str, target: gcp_names.Target) -> str:
     """Return the resource's name as gcloud expects it."""
     if kind == "bucket":
         return f"gs://{name}"
@@ -138,7 +137,7 @@ BLOB_ROLES: Final[Mapping[BlobUse, str]] = {
 
 
 def permissions(
-    target: Target, project_number: str, functions: Sequence[NeededFunction], *, has_tap: bool = False
+    target: gcp_names.Target, project_number: str, functions: Sequence[NeededFunction], *, has_tap: bool = False
 ) -> tuple[Resource, ...]:
     """Return all bindings of a deployment, in an order in which they can be made one after another."""
     wanted = [
@@ -165,14 +164,14 @@ def permissions(
     return tuple(made)
 
 
-def _needs(grant: Grant, target: Target, accounts_of: Mapping[str, str]) -> tuple[str, ...]:
+def _needs(grant: Grant, target: gcp_names.Target, accounts_of: Mapping[str, str]) -> tuple[str, ...]:
     """Return the keys of the resource and of the account. `accounts_of` are our accounts by member."""
     own = accounts_of.get(grant.member)
     account = account_key(target, own) if own else key_of(API, "pubsub.googleapis.com")
     return (account,) if grant.on == PROJECT else (key_of(grant.on, grant.name), account)
 
 
-def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator[tuple[Grant, str]]:
+def _account_bindings(target: gcp_names.Target, functions: Sequence[Function]) -> Iterator[tuple[Grant, str]]:
     """Yield the bindings that the functions have in every configuration, each with its reason, as those below do."""
     own_database = f'resource.name == "projects/{target.project}/databases/{gcp_names.database(target)}"'
     yield Grant(PROJECT, target.project, BUILDER, account_member(target, "build")), "builds the functions"
@@ -194,14 +193,14 @@ def _account_bindings(target: Target, functions: Sequence[Function]) -> Iterator
         yield on_bucket, f"{name} {use} large bodies there"
 
 
-def _secret_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+def _secret_bindings(target: gcp_names.Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
     for function in functions:
         member = account_member(target, function.name)
         for name in function.secrets:
             yield Grant("secret", target.name_of(name), SECRET_READER, member), f"{function.name} reads it"
 
 
-def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+def _database_bindings(target: gcp_names.Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
     """Yield the right to connect to each instance of Cloud SQL in this project. Its users' own rights are in it."""
     for function in functions:
         for project, _, instance in (each.rsplit(":", 2) for each in function.cloud_sql):
@@ -212,7 +211,7 @@ def _database_bindings(target: Target, functions: Sequence[NeededFunction]) -> I
                 yield grant, f"{function.name} connects to this database only"
 
 
-def _place_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+def _place_bindings(target: gcp_names.Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
     """Yield the rights on tables and buckets that destinations write to. They are on the project, so that they reach
     nothing of another project, and conditions limit them to these tables and objects."""
     for function in functions:
@@ -222,7 +221,7 @@ def _place_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iter
                 yield Grant(PROJECT, target.project, role, member, condition), does
 
 
-def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
+def _roles_on(place: Place, target: gcp_names.Target) -> Iterator[tuple[str, str]]:
     """Yield the roles with their conditions; none for a place that is not Google's, or of another project."""
     if isinstance(place, TablePlace):
         if place.project == target.project:
@@ -238,7 +237,7 @@ def _roles_on(place: Place, target: Target) -> Iterator[tuple[str, str]]:
             yield BLOB_ROLES["read"], objects
 
 
-def _tap_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
+def _tap_bindings(target: gcp_names.Target) -> Iterator[tuple[Grant, str]]:
     """Yield the rights of transform and of developers. A developer's subscription is created with rights of their own,
     in any project: the right to create one would be on all subscriptions of this project."""
     transform, developer = account_member(target, "transform"), account_member(target, DEVELOPER)
@@ -252,7 +251,7 @@ def _tap_bindings(target: Target) -> Iterator[tuple[Grant, str]]:
     yield Grant(PROJECT, target.project, BLOB_ROLES["read"], developer, copies), "developers read large copies"
 
 
-def _span_bindings(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+def _span_bindings(target: gcp_names.Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
     for function in functions:
         if function.spans_to == "google_cloud":
             member = account_member(target, function.name)
@@ -260,7 +259,7 @@ def _span_bindings(target: Target, functions: Sequence[NeededFunction]) -> Itera
                 yield Grant(PROJECT, target.project, role, member), f"{function.name} sends its spans to Cloud Trace"
 
 
-def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
+def _other_topics(target: gcp_names.Target, functions: Sequence[NeededFunction]) -> Iterator[tuple[Grant, str]]:
     """Yield the bindings on topics of the project that are not the deployment's. Another project's are its owner's."""
     for function in functions:
         for bus in function.buses:
@@ -269,7 +268,9 @@ def _other_topics(target: Target, functions: Sequence[NeededFunction]) -> Iterat
                 yield grant, f"{function.name} publishes there for a destination"
 
 
-def _pubsub_bindings(target: Target, functions: Sequence[NeededFunction], agent: str) -> Iterator[tuple[Grant, str]]:
+def _pubsub_bindings(
+    target: gcp_names.Target, functions: Sequence[NeededFunction], agent: str
+) -> Iterator[tuple[Grant, str]]:
     why = "Pub/Sub gives up on what was pushed too often"
     yield Grant("topic", target.name_of(DEAD_LETTERS), PUBLISHER, agent), why
     giving_up = {topic.name for topic in TOPICS if topic.gives_up}

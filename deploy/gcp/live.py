@@ -7,12 +7,10 @@ from typing import Final, TypeAlias
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import GcloudFault, Runner, read_json
-from deploy.cloud_access.gcp_names import Target
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
 from deploy.gcp.resource import Existing, Resource, key_of, kind_and_name, kind_of
 from deploy.gcp.resources import monitoring, project, services, stores, topics
-from deploy.gcp.resources.topics import NOTIFICATION, SUBSCRIPTION, TOPIC, found_notification, listing
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
 from deploy.topology.topology import FURTHER_METRICS
@@ -20,7 +18,7 @@ from shared.cloud.gcp.collections import EXPIRE_AT
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, value_at
 from shared.ports import TAP
 
-Read: TypeAlias = Callable[[JsonObject, Target], tuple[str, Existing] | None]
+Read: TypeAlias = Callable[[JsonObject, gcp_names.Target], tuple[str, Existing] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,9 @@ MOST_TOPICS: Final = 100
 """The most topics of others whose policies are read: each takes a call of gcloud."""
 _OF_OTHERS: Final = ("PERMISSION_DENIED", "does not have permission", "NOT_FOUND")
 """In gcloud's message about a policy that may not be read, or whose resource was deleted meanwhile."""
-_WITH_POLICY: Final = frozenset({project.ACCOUNT, TOPIC, SUBSCRIPTION, stores.BUCKET, services.SERVICE, stores.SECRET})
+_WITH_POLICY: Final = frozenset(
+    {project.ACCOUNT, topics.TOPIC, topics.SUBSCRIPTION, stores.BUCKET, services.SERVICE, stores.SECRET}
+)
 """The kinds of resources that have an IAM policy of their own."""
 
 
@@ -57,7 +57,7 @@ def _last(text: Json) -> str:
     return str(text).rpartition("/")[2]
 
 
-def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Existing:
+def _labelled(entry: JsonObject, target: gcp_names.Target, labels: str = "labels") -> Existing:
     """Return what the labels say. `labels` is the entry's field with them.
 
     Another deployment's digest is not read: the resource is updated, or rejected because of its owner.
@@ -68,28 +68,28 @@ def _labelled(entry: JsonObject, target: Target, labels: str = "labels") -> Exis
     return Existing(str(found.get(gcp_names.PLAN_LABEL, "")) if is_ours else "", ours=is_ours, owner=owner)
 
 
-def _by_label(entry: JsonObject, target: Target) -> tuple[str, Existing]:
+def _by_label(entry: JsonObject, target: gcp_names.Target) -> tuple[str, Existing]:
     return _last(entry.get("name")), _labelled(entry, target)
 
 
-def _by_name(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+def _by_name(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing]:
     return _last(entry.get("name")), Existing()
 
 
-def _database(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+def _database(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing]:
     return _last(entry.get("name")), Existing(region=str(entry.get("locationId", "")))
 
 
-def _account(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+def _account(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing]:
     return str(entry.get("email")).partition("@")[0], Existing()
 
 
-def _expiry(entry: JsonObject, _: Target) -> tuple[str, Existing] | None:
+def _expiry(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing] | None:
     collection, field = _field(entry)
     return (collection, Existing()) if field == EXPIRE_AT else None
 
 
-def _exemption(entry: JsonObject, _: Target) -> tuple[str, Existing] | None:
+def _exemption(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing] | None:
     config = entry.get("indexConfig")
     is_exempt = isinstance(config, dict) and not config.get("indexes") and not config.get("usesAncestorConfig")
     return (".".join(_field(entry)), Existing()) if is_exempt else None
@@ -101,7 +101,7 @@ def _field(entry: JsonObject) -> tuple[str, str]:
     return (parts[5], parts[7]) if len(parts) == 8 else ("", "")
 
 
-def _service(entry: JsonObject, target: Target) -> tuple[str, Existing] | None:
+def _service(entry: JsonObject, target: gcp_names.Target) -> tuple[str, Existing] | None:
     """Read a service. One that is not ready, or that gets no requests, has no digest: its deployment did not finish."""
     metadata = entry.get("metadata")
     if not isinstance(metadata, dict):
@@ -121,12 +121,12 @@ def _serves_newest_revision(spec: Json) -> bool:
     return all(each.get("latestRevision") is True for each in objects_at(spec, "traffic") if each.get("percent"))
 
 
-def _job(entry: JsonObject, _: Target) -> tuple[str, Existing]:
+def _job(entry: JsonObject, _: gcp_names.Target) -> tuple[str, Existing]:
     digest = services.job_digest(str(entry.get("description", "")))
     return _last(entry.get("name")), Existing(digest if entry.get("state") == "ENABLED" else "")
 
 
-def _alert(entry: JsonObject, target: Target) -> tuple[str, Existing]:
+def _alert(entry: JsonObject, target: gcp_names.Target) -> tuple[str, Existing]:
     found = _labelled(entry, target, "userLabels")
     return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
@@ -179,7 +179,7 @@ class Live:
     unneeded: Mapping[str, Existing]
 
 
-def project_number(runner: Runner, target: Target) -> str:
+def project_number(runner: Runner, target: gcp_names.Target) -> str:
     """Return the project's number. Raises GcloudFault, also if the project does not exist or is not visible."""
     arguments = ["projects", "describe", target.project]
     found = read_json(runner, arguments, target.project)
@@ -189,7 +189,7 @@ def project_number(runner: Runner, target: Target) -> str:
     return str(number)
 
 
-def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Live:
+def read_live(runner: Runner, target: gcp_names.Target, wanted: Iterable[Resource]) -> Live:
     """Return the existing resources among `wanted`, and what the deployment has beside them.
 
     Raises GcloudFault and GcloudMissing.
@@ -210,12 +210,12 @@ def read_live(runner: Runner, target: Target, wanted: Iterable[Resource]) -> Liv
         existing |= {project.pubsub_service_agent().key: Existing()}
     existing |= {grant.key: Existing() for grant in grants}
     optional_keys = _optional_keys(target)
-    source_prefixes = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (SUBSCRIPTION, TOPIC))
+    source_prefixes = tuple(key_of(kind, f"{target.prefix}{PREFIX}") for kind in (topics.SUBSCRIPTION, topics.TOPIC))
     unneeded = {key: each for key, each in unwanted.items() if key in optional_keys or key.startswith(source_prefixes)}
     return Live(existing, grants, unneeded)
 
 
-def _optional_keys(target: Target) -> set[str]:
+def _optional_keys(target: gcp_names.Target) -> set[str]:
     """Return the keys of the resources that only some configurations need, and that hold nothing worth keeping."""
     functions = [function.name for function in FUNCTIONS if function.is_optional]
     return {
@@ -227,7 +227,7 @@ def _optional_keys(target: Target) -> set[str]:
     }
 
 
-def _secret_values(runner: Runner, target: Target, existing: Iterable[str]) -> dict[str, Existing]:
+def _secret_values(runner: Runner, target: gcp_names.Target, existing: Iterable[str]) -> dict[str, Existing]:
     """Return the values of the existing secrets that have one."""
     names = [name for kind, name in map(kind_and_name, existing) if kind == stores.SECRET]
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -240,7 +240,9 @@ def topics_of_others(all_existing: Mapping[str, Existing]) -> list[tuple[str, st
 
     Each takes a call of gcloud. If there are more than MOST_TOPICS, none is returned.
     """
-    found = sorted(kind_and_name(key) for key, each in all_existing.items() if kind_of(key) == TOPIC and not each.ours)
+    found = sorted(
+        kind_and_name(key) for key, each in all_existing.items() if kind_of(key) == topics.TOPIC and not each.ours
+    )
     return found if len(found) <= MOST_TOPICS else []
 
 
@@ -251,24 +253,28 @@ def _wanted_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) ->
     """
     own = {each.key for each in wanted}
     named = {each.name.split(" on topic ")[-1].split(" ")[0] for each in wanted if " on topic " in each.name}
-    return [(TOPIC, name) for name in sorted(named) if (key := key_of(TOPIC, name)) in there and key not in own]
+    return [
+        (topics.TOPIC, name)
+        for name in sorted(named)
+        if (key := key_of(topics.TOPIC, name)) in there and key not in own
+    ]
 
 
 def _notifications(
-    runner: Runner, target: Target, wanted: Iterable[Resource], there: Mapping[str, Existing]
+    runner: Runner, target: gcp_names.Target, wanted: Iterable[Resource], there: Mapping[str, Existing]
 ) -> dict[str, Existing]:
     """Return the notifications of buckets that are there. Cloud Storage lists them for each bucket apart."""
     found: dict[str, Existing] = {}
     for each in wanted:
         bucket, _, topic = each.name.partition("/")
-        if each.kind == NOTIFICATION and key_of(TOPIC, topic) in there:
-            listed = read_json(runner, listing(bucket), target.project)
-            if existing := found_notification(bucket, topic, listed):
+        if each.kind == topics.NOTIFICATION and key_of(topics.TOPIC, topic) in there:
+            listed = read_json(runner, topics.listing(bucket), target.project)
+            if existing := topics.found_notification(bucket, topic, listed):
                 found[each.key] = existing
     return found
 
 
-def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
+def read_resources(runner: Runner, target: gcp_names.Target) -> dict[str, Existing]:
     """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
     existing = dict(_enabled(runner, target))
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -282,7 +288,10 @@ def read_resources(runner: Runner, target: Target) -> dict[str, Existing]:
 
 
 def read_grants(
-    runner: Runner, target: Target, resources: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]] = ()
+    runner: Runner,
+    target: gcp_names.Target,
+    resources: Iterable[tuple[str, str]],
+    others: Iterable[tuple[str, str]] = (),
 ) -> frozenset[Grant]:
     """Return the IAM bindings of the project and of these resources (kind and name). Raises GcloudFault.
 
@@ -295,7 +304,7 @@ def read_grants(
         return frozenset(grant for grants in (*found, *found_there) for grant in grants)
 
 
-def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
+def listed(runner: Runner, target: gcp_names.Target, listing: Listing) -> Iterator[tuple[str, Existing]]:
     """Yield the key and the description of each entry of a list. Raises GcloudFault and GcloudMissing."""
     values = {"region": target.region, "database": gcp_names.database(target)}
     found = read_json(runner, [word.format(**values) for word in listing.command.split()], target.project)
@@ -305,23 +314,23 @@ def listed(runner: Runner, target: Target, listing: Listing) -> Iterator[tuple[s
             yield key_of(listing.kind, name), replace(existing, description=entry)
 
 
-def _enabled(runner: Runner, target: Target) -> Iterator[tuple[str, Existing]]:
+def _enabled(runner: Runner, target: gcp_names.Target) -> Iterator[tuple[str, Existing]]:
     """Yield the key of each enabled API."""
     found = read_json(runner, ["services", "list", "--enabled"], target.project)
     for entry in objects_at(found):
         yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
 
 
-def _has_value(runner: Runner, target: Target, secret_id: str) -> bool:
+def _has_value(runner: Runner, target: gcp_names.Target, secret_id: str) -> bool:
     arguments = ["secrets", "versions", "list", secret_id, "--filter=state=ENABLED", "--limit=1"]
     return bool(read_json(runner, arguments, target.project))
 
 
-def _grants(runner: Runner, target: Target, kind: str, name: str) -> Iterator[Grant]:
+def _grants(runner: Runner, target: gcp_names.Target, kind: str, name: str) -> Iterator[Grant]:
     return grants_of(kind, name, read_json(runner, reading(kind, name, target), target.project))
 
 
-def _grants_of_other(runner: Runner, target: Target, kind: str, name: str) -> list[Grant]:
+def _grants_of_other(runner: Runner, target: gcp_names.Target, kind: str, name: str) -> list[Grant]:
     """Return the bindings of somebody else's resource; none if its policy may not be read."""
     try:
         return list(_grants(runner, target, kind, name))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Existing, key_of, kind_of
 from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS
 from deploy.gcp.resources.project import ACCOUNT, account_key, accounts
@@ -33,7 +32,7 @@ PROOFS: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
 before the first deployment."""
 
 
-def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
+def deployment_resources(target: gcp_names.Target, existing: Mapping[str, Existing]) -> dict[str, Existing]:
     """Return the resources in the project that belong to this deployment.
 
     Unless a label proves that the deployment exists, those without a label are left out: somebody else may have made
@@ -51,12 +50,12 @@ def deployment_resources(target: Target, existing: Mapping[str, Existing]) -> di
     return {key: each for key, each in existing.items() if each.ours and (kind_of(key) in LABELLED or key in own_keys)}
 
 
-def is_proven(target: Target, existing: Mapping[str, Existing]) -> bool:
+def is_proven(target: gcp_names.Target, existing: Mapping[str, Existing]) -> bool:
     """Return whether the deployment certainly exists: whether a resource of PROOFS has its label."""
     return any(found.owner == target.bundle and kind_of(key) in PROOFS for key, found in existing.items())
 
 
-def reject_resources_of_others(target: Target, existing: Mapping[str, Existing]) -> None:
+def reject_resources_of_others(target: gcp_names.Target, existing: Mapping[str, Existing]) -> None:
     """Raise CommandError if a resource of the plan belongs to another deployment, or to somebody else."""
     for key, found in existing.items():
         # Prefixes `shop-` and `shop-eu-` give secrets `eu-key` and `key` one name.
@@ -70,7 +69,7 @@ def reject_resources_of_others(target: Target, existing: Mapping[str, Existing])
         raise CommandError(f"nothing was changed: {what}. Use another prefix (make: PREFIX=…)")
 
 
-def reject_other_region(target: Target, existing: Mapping[str, Existing]) -> None:
+def reject_other_region(target: gcp_names.Target, existing: Mapping[str, Existing]) -> None:
     """Raise CommandError for another region: the functions and the sweep of the first one would stay behind."""
     found = existing.get(database_key(target))
     if found and "-" in found.region and found.region != target.region:  # without a dash, as `eur3`, it is many regions

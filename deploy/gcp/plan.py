@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Runner
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
 from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
@@ -72,7 +71,7 @@ class Removal:
     remaining: tuple[str, ...]
 
 
-def changes(runner: Runner, target: Target, wanted: Sequence[Resource]) -> tuple[Action, ...]:
+def changes(runner: Runner, target: gcp_names.Target, wanted: Sequence[Resource]) -> tuple[Action, ...]:
     """Return the actions of a deployment, by what exists; none if everything is as planned.
 
     Raises GcloudFault and GcloudMissing, and CommandError if a resource belongs to somebody else or cannot be
@@ -89,7 +88,10 @@ def changes(runner: Runner, target: Target, wanted: Sequence[Resource]) -> tuple
 
 
 def removal(
-    target: Target, existing: Mapping[str, Existing], remaining: Mapping[str, Existing], grants: Collection[Grant]
+    target: gcp_names.Target,
+    existing: Mapping[str, Existing],
+    remaining: Mapping[str, Existing],
+    grants: Collection[Grant],
 ) -> Removal:
     """Return the actions of a removal, in ORDER. `existing` are the deployment's resources, of which `remaining` stay.
 
@@ -109,7 +111,9 @@ def removal(
     return Removal(tuple(actions), tuple(sorted(remaining)))
 
 
-def remaining_resources(target: Target, existing: Mapping[str, Existing], everything: bool) -> dict[str, Existing]:
+def remaining_resources(
+    target: gcp_names.Target, existing: Mapping[str, Existing], everything: bool
+) -> dict[str, Existing]:
     """Return the deployment's resources that stay because they hold data; none if the removal is of everything."""
     if everything:
         return {}
@@ -196,7 +200,7 @@ def _apis_at_once(actions: Iterable[Action]) -> Iterator[Action]:
 
 
 def unneeded_binding_removals(
-    grants: Iterable[Grant], wanted: Iterable[Resource], target: Target
+    grants: Iterable[Grant], wanted: Iterable[Resource], target: gcp_names.Target
 ) -> tuple[Action, ...]:
     """Return actions that remove the unwanted bindings of the deployment's accounts, after everything else."""
     wanted_keys = tuple(each.key for each in wanted)
@@ -205,7 +209,7 @@ def unneeded_binding_removals(
 
 
 def public_access_removals(
-    grants: Iterable[Grant], wanted: Sequence[Resource], actions: Iterable[Action], target: Target
+    grants: Iterable[Grant], wanted: Sequence[Resource], actions: Iterable[Action], target: gcp_names.Target
 ) -> tuple[Action, ...]:
     """Return actions that remove access for everybody from the deployment's own resources, after its own bindings.
 
@@ -225,7 +229,7 @@ def public_access_removals(
 
 
 def _binding_removals(
-    unwanted: Iterable[Grant], target: Target, *, why: str, needs: tuple[str, ...]
+    unwanted: Iterable[Grant], target: gcp_names.Target, *, why: str, needs: tuple[str, ...]
 ) -> tuple[Action, ...]:
     """Return actions that remove the bindings one by one: two changes of a policy at once would undo each other."""
     actions: list[Action] = []
@@ -235,7 +239,7 @@ def _binding_removals(
     return tuple(actions)
 
 
-def _own_grants(grants: Iterable[Grant], target: Target) -> list[Grant]:
+def _own_grants(grants: Iterable[Grant], target: gcp_names.Target) -> list[Grant]:
     """Return the bindings of the deployment's accounts."""
     members = {account_member(target, account) for account in accounts()}
     return [grant for grant in grants if grant.member in members]
@@ -245,7 +249,7 @@ def _settled(actions: Iterable[Action]) -> tuple[str, ...]:
     return tuple(key for action in actions for key in action.settles)
 
 
-def function_deletions(live: Live, actions: Sequence[Action], target: Target) -> Iterator[Action]:
+def function_deletions(live: Live, actions: Sequence[Action], target: gcp_names.Target) -> Iterator[Action]:
     """Yield actions that delete the functions which the configuration does not have any more, after everything else.
 
     What they have stored stays, and so do their secrets.
@@ -283,7 +287,7 @@ DELETIONS: Final[Mapping[str, tuple[str, ...]]] = {
 """By kind: the commands that delete a resource, after the word gcloud."""
 
 
-def deletion(target: Target, key: str, found: Existing) -> tuple[Command, ...]:
+def deletion(target: gcp_names.Target, key: str, found: Existing) -> tuple[Command, ...]:
     """Return the commands that delete the resource with this key. Raises KeyError for a kind that none deletes."""
     kind, name = kind_and_name(key)
     values = {"name": gcloud_name(kind, name, target), "region": target.region, "address": found.address}

@@ -13,7 +13,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from deploy.hooks import comparison
-from deploy.hooks.comparison import Difference, Remembered
 from deploy.hooks.kind import Hook
 from deploy.hooks.placed_hook import PlacedHook
 from deploy.terminal.command_line import CommandError
@@ -61,7 +60,7 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
         raise _other_url(place, hook.url)
     if place.kind.secret is None:
         fingerprint = session.fingerprint(wanted.secret)
-        made = Remembered(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
+        made = comparison.Remembered(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
         await _remember_new(place, made, hook)
         await _verify_only_one(place, hook, creating.known, former)
         session.show(f"{place.name}: registered")
@@ -73,14 +72,14 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     await _enable(place)
 
 
-def _replaced(place: PlacedHook, hook: Hook | None) -> Remembered:
+def _replaced(place: PlacedHook, hook: Hook | None) -> comparison.Remembered:
     """Return what is remembered of the hook that is replaced. Without a hook, the id is empty."""
-    replaced = Remembered(hook.id, hook.url) if hook else Remembered(url=place.session.wanted.url)
+    replaced = comparison.Remembered(hook.id, hook.url) if hook else comparison.Remembered(url=place.session.wanted.url)
     remembered = place.remembered
     return replace(remembered, url=replaced.url) if remembered and remembered.id == replaced.id else replaced
 
 
-async def _remember_new(place: PlacedHook, remembered: Remembered, hook: Hook) -> None:
+async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, hook: Hook) -> None:
     """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
     try:
         await place.remember(remembered)
@@ -91,7 +90,7 @@ async def _remember_new(place: PlacedHook, remembered: Remembered, hook: Hook) -
 
 
 async def _verify_only_one(
-    place: PlacedHook, hook: Hook, known_ids: Collection[str], former: Remembered | None
+    place: PlacedHook, hook: Hook, known_ids: Collection[str], former: comparison.Remembered | None
 ) -> None:
     """Delete the new hook again if somebody else has created one with the same URL meanwhile.
 
@@ -107,7 +106,7 @@ async def _verify_only_one(
         raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
 
 
-async def _store_made_secret(place: PlacedHook, created: Remembered, hook: Hook, secret: str) -> None:
+async def _store_made_secret(place: PlacedHook, created: comparison.Remembered, hook: Hook, secret: str) -> None:
     """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
     session = place.session
     if place.kind.can_disable:
@@ -133,7 +132,7 @@ async def _enable(place: PlacedHook) -> None:
         raise place.has_changed()
     if place.kind.can_disable:
         await session.api.change(place.at, wanted, Hook(stored.new_id, wanted.url, wanted.events))
-    made = Remembered(
+    made = comparison.Remembered(
         stored.new_id,
         wanted.url,
         stored.new_secret,
@@ -145,7 +144,7 @@ async def _enable(place: PlacedHook) -> None:
     await _finish_enabled(place, made, stored.id, stored.url)
 
 
-async def _finish_enabled(place: PlacedHook, made: Remembered, replaced_id: str, replaced_url: str) -> None:
+async def _finish_enabled(place: PlacedHook, made: comparison.Remembered, replaced_id: str, replaced_url: str) -> None:
     """Remember the new hook, then delete the one that it replaces."""
     if replaced_id and replaced_id != made.id:
         await place.remember(replace(made, stage="enabled", known=(replaced_id, replaced_url)))
@@ -156,7 +155,7 @@ async def _finish_enabled(place: PlacedHook, made: Remembered, replaced_id: str,
     place.session.show(f"{place.name}: registered")
 
 
-async def finish(place: PlacedHook, difference: Difference) -> None:
+async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
     """Continue a creation that was interrupted at any stage. Raises LostAnswer, CommandError and Temporary."""
     session = place.session
     remembered = place.registered
@@ -172,7 +171,7 @@ async def finish(place: PlacedHook, difference: Difference) -> None:
     hooks = [difference.hook] if difference.hook else []
     new, _ = comparison.lost_creation(hooks, remembered, session.wanted)
     if new and place.kind.secret is None:
-        await place.remember(Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url))
+        await place.remember(comparison.Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url))
         await place.change(new)
         return
     if new is None and remembered.stage == "creating":

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from deploy.hooks import api, comparison
-from deploy.hooks.comparison import Difference, Remembered
 from deploy.hooks.kind import Hook, HookKind, Wanted
 from deploy.hooks.row import NamedHook, hook_name
 from deploy.hooks.session import HookSession
@@ -47,15 +46,15 @@ class PlacedHook:
         return self.session.kind
 
     @property
-    def remembered(self) -> Remembered | None:
+    def remembered(self) -> comparison.Remembered | None:
         return self.session.row.hooks.get(self.at)
 
     @property
-    def registered(self) -> Remembered:
+    def registered(self) -> comparison.Remembered:
         """Return the remembered hook of a place that has one."""
         return self.session.row.hooks[self.at]
 
-    async def remember(self, hook: Remembered | None) -> None:
+    async def remember(self, hook: comparison.Remembered | None) -> None:
         """Store the hook, or forget it, and renew the lock.
 
         Raises Temporary, and CommandError if another command has changed the row.
@@ -142,7 +141,7 @@ class PlacedHook:
 
     # Comparing
 
-    async def compare(self, fingerprints: Sequence[str]) -> Difference:
+    async def compare(self, fingerprints: Sequence[str]) -> comparison.Difference:
         """Return how the hook differs from the wanted one. `fingerprints` are those of the stored values.
 
         Raises CommandError and Temporary.
@@ -154,7 +153,7 @@ class PlacedHook:
         session = self.session
         return comparison.compare(self.kind, self.at, session.wanted, hooks, remembered, fingerprints, session.now())
 
-    async def compare_left(self, configured: Sequence[Difference]) -> Difference:
+    async def compare_left(self, configured: Sequence[comparison.Difference]) -> comparison.Difference:
         """Return how to remove the hook, because its place is not in the configuration any more.
 
         `configured` are the differences at the places that are in the configuration. Raises CommandError and Temporary.
@@ -162,7 +161,7 @@ class PlacedHook:
         reason = "its place is not in the configuration any more"
         hooks, made_ids = await self.own_hooks()
         if not hooks:
-            return Difference(self.at, "forget", (reason,))
+            return comparison.Difference(self.at, "forget", (reason,))
         hook = min(hooks, key=lambda each: each.id not in made_ids)  # one that we made, if there is one
         why = self._why_left(hook, made_ids)
         same = [each.at for each in configured if each.hook and each.hook.id == hook.id]
@@ -170,10 +169,10 @@ class PlacedHook:
         if same and not self.kind.is_single:
             why = f"it is also registered as {hook_name(self.session.source, same[0])}"
         if why:
-            return Difference(self.at, "forget", (reason, why), hook)
-        return Difference(self.at, "delete", (reason,), hook)
+            return comparison.Difference(self.at, "forget", (reason, why), hook)
+        return comparison.Difference(self.at, "delete", (reason,), hook)
 
-    def verify_listed(self, remembered: Remembered) -> None:
+    def verify_listed(self, remembered: comparison.Remembered) -> None:
         """Raise CommandError if the hook was created so recently that the provider may not list it yet."""
         left = remembered.stored_at + LIST_SECONDS - self.session.now()
         if left > 0:
@@ -216,10 +215,10 @@ class PlacedHook:
         await self.remember(replace(own, id=hook.id, url=wanted.url, new_url="", secret=secret, expires_at=expires_at))
         self.session.show(f"{self.name}: {'registered' if is_new else 'changed'}")
 
-    def _adopted(self, hook: Hook, *, is_new: bool) -> Remembered:
+    def _adopted(self, hook: Hook, *, is_new: bool) -> comparison.Remembered:
         """Return the hook as one of ours, with an unknown secret. `remove` may delete one that Hookchain made."""
         is_made_for_other = any(each.remembered.is_made for each in self.same_hooks(hook))
-        return Remembered(hook.id, is_made=(is_new and self.kind.can_delete) or is_made_for_other)
+        return comparison.Remembered(hook.id, is_made=(is_new and self.kind.can_delete) or is_made_for_other)
 
     async def extend(self, hook: Hook) -> None:
         """Extend the life of a hook that expires, and remember the new expiry."""
@@ -315,7 +314,7 @@ class PlacedHook:
         self.session.show(f"{self.name}: left alone, because {why}: {hook.url} ({hook.id})")
 
 
-def own_urls(wanted: Wanted, hooks: Collection[Remembered]) -> list[str]:
+def own_urls(wanted: Wanted, hooks: Collection[comparison.Remembered]) -> list[str]:
     """Return the wanted URL and the URLs that our requests may have given to the hooks, with repetitions."""
     return [wanted.url, *(url for remembered in hooks for url in remembered.urls)]
 

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from deploy.hooks import api, comparison, creation, placed_hook
-from deploy.hooks.comparison import Difference, Remembered
 from deploy.hooks.session import HookSession
 from deploy.terminal.command_line import CommandError
 
@@ -48,13 +47,13 @@ class Registration:
             return True
         return any(each.is_secret_unknown or each.secret not in stored for each in self.session.row.hooks.values())
 
-    async def plan(self) -> list[Difference]:
+    async def plan(self) -> list[comparison.Difference]:
         """Return the difference of each place, those in the configuration first.
 
         A place that cannot be compared has a `fault`. Raises CommandError if this is so for all places, and Temporary.
         """
         fingerprints = self.session.fingerprints()
-        differences: list[Difference] = []
+        differences: list[comparison.Difference] = []
         for at in dict.fromkeys((*self.places, *self.session.row.hooks)):
             place = self.place(at)
             try:
@@ -63,13 +62,13 @@ class Registration:
                 else:
                     difference = await place.compare_left(differences)
             except CommandError as error:
-                difference = Difference(at, "none", fault=str(error), is_gone=isinstance(error, api.Gone))
+                difference = comparison.Difference(at, "none", fault=str(error), is_gone=isinstance(error, api.Gone))
             differences.append(difference)
         if differences and all(each.fault for each in differences):
             raise CommandError(differences[0].fault)
         return differences
 
-    async def apply(self, difference: Difference) -> None:
+    async def apply(self, difference: comparison.Difference) -> None:
         """Make the change at the provider, and remember the hook. Raises CommandError and Temporary.
 
         An answer that is lost also raises CommandError: the next `hookchain hooks apply` finds out what became of it.
@@ -103,12 +102,12 @@ class Registration:
             again = f"Run `{self.session.apply_command}` again: it lists the hooks first"
             raise CommandError(f"{error}. {again}") from error
 
-    def outdated_hooks(self, differences: Sequence[Difference]) -> dict[str, Remembered]:
+    def outdated_hooks(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.Remembered]:
         """Return the hooks to remember in place of outdated ones, by place.
 
         They need no change at the provider, but their id, URL or expiry there is not the remembered one.
         """
-        updated: dict[str, Remembered] = {}
+        updated: dict[str, comparison.Remembered] = {}
         for each in differences:
             hook = each.hook
             remembered = self.place(each.at).remembered
@@ -121,7 +120,7 @@ class Registration:
                     updated[each.at] = current
         return updated
 
-    async def update_outdated_hooks(self, differences: Sequence[Difference]) -> None:
+    async def update_outdated_hooks(self, differences: Sequence[comparison.Difference]) -> None:
         """Store what the provider shows about outdated hooks, if there are any. Raises CommandError and Temporary."""
         if updated := self.outdated_hooks(differences):
             row = self.session.row
@@ -143,7 +142,7 @@ class Registration:
 
     # Rotation
 
-    async def rotation_plan(self) -> list[Difference]:
+    async def rotation_plan(self) -> list[comparison.Difference]:
         """Return the difference of each place. Raises CommandError if no rotation can begin or continue, and Temporary.
 
         The only differences that are allowed are those that a rotation makes and corrects itself.
@@ -193,6 +192,6 @@ class Registration:
             raise CommandError(f"{rule}, so the provider may sign with a value that is not the newest. Rotate it again")
 
 
-def _changes(differences: Sequence[Difference]) -> list[Difference]:
+def _changes(differences: Sequence[comparison.Difference]) -> list[comparison.Difference]:
     """Return the differences that change a hook or its secret."""
     return [each for each in differences if each.action not in ("none", "extend")]

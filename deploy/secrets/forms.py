@@ -13,7 +13,6 @@ from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify import destination, registry
 from functions.notify.examples import ATTEMPT, example_delivery
 from functions.notify.http_kind import SecretValues
-from functions.notify.registry import Configured, read_destinations
 from functions.receive.diagnosis.signatures import api_key_prefix
 from shared import errors
 from shared.jsontext import Json, JsonObject, objects_at
@@ -42,7 +41,7 @@ def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterat
 
 
 def _unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
-    for configured in read_destinations(slices["notify"]).values():
+    for configured in registry.read_destinations(slices["notify"]).values():
         names = sorted(set(secret_names(configured.settings)))
         values_by_name = {name: tuple(values(name)) for name in names}
         is_complete = bool(names) and all(values_by_name.values())  # a missing secret is reported elsewhere
@@ -70,7 +69,7 @@ def _api_keys(receive: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
                 yield name, f"{rule}: this source needs the signing secret, which the sender shows beside the webhook"
 
 
-def _destination_fault(configured: Configured, secrets: SecretValues) -> str | None:
+def _destination_fault(configured: registry.Configured, secrets: SecretValues) -> str | None:
     """Return why the destination cannot use its secrets; None if it can, or if it fails for another reason."""
     try:
         _use_secrets(configured, secrets)
@@ -81,7 +80,7 @@ def _destination_fault(configured: Configured, secrets: SecretValues) -> str | N
     return None
 
 
-def _use_secrets(configured: Configured, secrets: SecretValues) -> None:
+def _use_secrets(configured: registry.Configured, secrets: SecretValues) -> None:
     """Use the secrets as a delivery does, up to its request. Raises Temporary, Permanent and ValueError."""
     kind = registry.module_of(configured)
     settings = destination.read_settings(kind, _without_templates(configured.settings))

@@ -26,13 +26,6 @@ from types import UnionType
 from typing import Final, Protocol, TypeVar
 
 from functions.notify import bounded_texts, destination, destination_secrets, http_kind
-from functions.notify.http_kind import (
-    MAX_EXCERPT_CHARACTERS,
-    MAX_RESPONSE_BYTES,
-    OutgoingRequest,
-    Response,
-    SecretValues,
-)
 from shared import claim_check, credential_masks, errors, fetch, limits, logs, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.outgoing import allowed_requests, authenticator
@@ -54,16 +47,16 @@ class HttpKind(Protocol):
     """The functions of a kind's module. `settings` is the kind's `Settings`, validated."""
 
     def request(
-        self, delivery: Delivery, settings: object, secrets: SecretValues, attempt: destination.Attempt
-    ) -> OutgoingRequest: ...
+        self, delivery: Delivery, settings: object, secrets: http_kind.SecretValues, attempt: destination.Attempt
+    ) -> http_kind.OutgoingRequest: ...
 
-    def outcome(self, response: Response) -> Outcome: ...
+    def outcome(self, response: http_kind.Response) -> Outcome: ...
 
 
-def _bounded(outcome: Callable[[Response], Outcome]) -> Callable[[Response], Outcome]:
+def _bounded(outcome: Callable[[http_kind.Response], Outcome]) -> Callable[[http_kind.Response], Outcome]:
     """Bound the time that an operator's own function computes. A receiver's answer may make a pattern run for days."""
 
-    def bounded_outcome(response: Response) -> Outcome:
+    def bounded_outcome(response: http_kind.Response) -> Outcome:
         with bounded_texts.bounded_templates():
             returned = outcome(response)
         _verify_returned("outcome", returned, Outcome)
@@ -95,7 +88,7 @@ class HttpDestination:
         context: destination.Context,
         success_when: str | None = None,
         secrets: "AttemptSecrets | None" = None,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        max_response_bytes: int = http_kind.MAX_RESPONSE_BYTES,
         name: str = "",
     ) -> None:
         """Connect the destination `name`. Nothing is sent yet.
@@ -126,29 +119,31 @@ class HttpDestination:
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         """Deliver once, and return the outcome by the table in the module's docstring. As `Destination.attempt`."""
 
-        def prepare(whole: Delivery, secrets: SecretValues) -> OutgoingRequest:
+        def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> http_kind.OutgoingRequest:
             with self._bound():
                 request = self._kind.request(whole, self._settings, secrets, attempt)
             if self._is_own:
-                _verify_returned("request", request, OutgoingRequest)
+                _verify_returned("request", request, http_kind.OutgoingRequest)
             verify_size(request)
             return request
 
         return await self._attempts.make(delivery, attempt, prepare, self.send)
 
-    async def send(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+    async def send(
+        self, request: http_kind.OutgoingRequest, deadline: float, secrets: http_kind.SecretValues
+    ) -> Outcome:
         """Send the request of a delivery and return the outcome. `deadline` is a time of the event loop.
 
         Raises Permanent, and Temporary, for example for a secret that cannot be part of a request.
         """
         response = await self.exchange(request, deadline, secrets)
-        if not isinstance(response, Response):
+        if not isinstance(response, http_kind.Response):
             return response
         check = self._check_after(response, request) if self._check_after else None
         if check is None:
             return with_answer(self._outcome(response), response)
         check_response = await self.exchange(check, deadline, secrets)
-        if isinstance(check_response, Response):
+        if isinstance(check_response, http_kind.Response):
             outcome: Outcome = self._kind.outcome_of_check(check_response, request)  # type: ignore[attr-defined] # see http_kind.py
             return with_answer(outcome, check_response)
         if isinstance(check_response, Unknown):  # the check changes nothing, so it may be repeated
@@ -156,8 +151,8 @@ class HttpDestination:
         return check_response
 
     async def exchange(
-        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
-    ) -> Response | RetryLater | Unknown:
+        self, request: http_kind.OutgoingRequest, deadline: float, secrets: http_kind.SecretValues
+    ) -> http_kind.Response | RetryLater | Unknown:
         """Send the request and return the response, or the outcome if none came. Raises as `send` does."""
         try:
             return await self._sender.send(
@@ -170,7 +165,7 @@ class HttpDestination:
         except fetch.NameBlocked as error:
             return RetryLater(f"{error.code}: {error.detail}")
 
-    def _outcome(self, response: Response) -> Outcome:
+    def _outcome(self, response: http_kind.Response) -> Outcome:
         """Return the outcome of a response: by the receiver's own header, then `success_when`, then the kind."""
         instruction = (response.header(DELIVERY_HEADER) or "").strip().lower()
         if instruction == "disable":
@@ -189,7 +184,7 @@ class HttpDestination:
             return replace(outcome, after_seconds=max(outcome.after_seconds or 0.0, UNREACHABLE_SECONDS))
         return outcome
 
-    def _warn_once(self, response: Response) -> None:
+    def _warn_once(self, response: http_kind.Response) -> None:
         """Log the doubt once in this process. The record of each attempt has it in full."""
         if not self._has_warned:
             self._has_warned = True
@@ -203,7 +198,7 @@ class HttpDestination:
             )
 
 
-def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:
+def _failure_in(success_when: str | None) -> Callable[[http_kind.Response], str | None]:
     """Return the function that returns why a 2xx is no success by the condition, or None if it is one."""
     if success_when is None:
         return lambda _: None
@@ -213,7 +208,7 @@ def _failure_in(success_when: str | None) -> Callable[[Response], str | None]:
     return SuccessCondition(success_when).failure_in
 
 
-def with_answer(outcome: Outcome, response: Response) -> Outcome:
+def with_answer(outcome: Outcome, response: http_kind.Response) -> Outcome:
     """Return the outcome with the beginning of the response, unless the kind chose another text."""
     return outcome if outcome.answer else replace(outcome, answer=response.excerpt)
 
@@ -221,11 +216,11 @@ def with_answer(outcome: Outcome, response: Response) -> Outcome:
 class AttemptSecrets(Protocol):
     """The secrets of an attempt. The methods do what those of DestinationSecrets do."""
 
-    async def read(self) -> SecretValues: ...
+    async def read(self) -> http_kind.SecretValues: ...
 
     def outcome_of_fault(self, error: errors.Temporary) -> Outcome: ...
 
-    async def unless_changed(self, outcome: Outcome, used: SecretValues) -> Outcome: ...
+    async def unless_changed(self, outcome: Outcome, used: http_kind.SecretValues) -> Outcome: ...
 
 
 class TimedAttempts:
@@ -240,8 +235,8 @@ class TimedAttempts:
         self,
         delivery: Delivery,
         attempt: destination.Attempt,
-        prepare: Callable[[Delivery, SecretValues], Prepared],
-        send: Callable[[Prepared, float, SecretValues], Awaitable[Outcome]],
+        prepare: Callable[[Delivery, http_kind.SecretValues], Prepared],
+        send: Callable[[Prepared, float, http_kind.SecretValues], Awaitable[Outcome]],
     ) -> Outcome:
         """Read the secrets and the event's large body, prepare the request, and send it.
 
@@ -282,13 +277,13 @@ class HttpSender:
 
     async def send(
         self,
-        request: OutgoingRequest,
+        request: http_kind.OutgoingRequest,
         deadline: float,
-        secrets: SecretValues,
+        secrets: http_kind.SecretValues,
         *,
         may_repeat: bool = False,
-        max_bytes: int = MAX_RESPONSE_BYTES,
-    ) -> Response:
+        max_bytes: int = http_kind.MAX_RESPONSE_BYTES,
+    ) -> http_kind.Response:
         """Send the request and return the response, in which credentials are masked.
 
         After a 401 to a token, the request is sent once more with a new token. `may_repeat`: the receiver acts once on
@@ -317,21 +312,21 @@ class HttpSender:
         credentials = [*_values(secrets), *_sent_credentials(outgoing), *request.credentials]
         return self._response(fetched, outgoing.url, credentials)
 
-    def _response(self, fetched: fetch.Fetched, url: str, credentials: list[str]) -> Response:
+    def _response(self, fetched: fetch.Fetched, url: str, credentials: list[str]) -> http_kind.Response:
         """Return the response to a request to `url`, with the credentials masked in its body and in its `Location`."""
         body = credential_masks.without_credentials(fetched.body, credentials)
         location = fetched.header("location") if 300 <= fetched.status < 400 else None
         if location is None:
-            return Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
+            return http_kind.Response(fetched.status, fetched.headers, body, self._now(), fetched.is_cut)
         # If the URL itself is a secret, parts of it may be in the address of the redirect.
         is_shown = "@" not in location and not any("://" in each for each in credentials)
         address = credential_masks.masked(location.partition("?")[0], credentials) if is_shown else ""
         headers = (("location", address), *[pair for pair in fetched.headers if pair[0] != "location"])
         redirect_to = fetch.redirect_target(url, location)
-        return Response(fetched.status, headers, body, self._now(), fetched.is_cut, redirect_to)
+        return http_kind.Response(fetched.status, headers, body, self._now(), fetched.is_cut, redirect_to)
 
     async def _authenticated(
-        self, request: OutgoingRequest, outgoing: fetch.Outgoing, deadline: float
+        self, request: http_kind.OutgoingRequest, outgoing: fetch.Outgoing, deadline: float
     ) -> fetch.Outgoing:
         """Return the request with its `auth`, and with the time that is left.
 
@@ -346,7 +341,7 @@ class HttpSender:
         return outgoing._replace(timeout_seconds=_seconds_until(deadline))
 
 
-def verify_size(request: OutgoingRequest) -> None:
+def verify_size(request: http_kind.OutgoingRequest) -> None:
     """Raise Permanent if the request is too large. Each template is bounded, but all of them together may make more."""
     head = len(request.url) + sum(map(len, chain.from_iterable(request.headers)))
     if len(request.body) > MAX_BODY_BYTES:
@@ -363,7 +358,7 @@ def _seconds_until(deadline: float) -> float:
     return max(0.001, deadline - asyncio.get_running_loop().time())
 
 
-def _values(secrets: SecretValues) -> list[str]:
+def _values(secrets: http_kind.SecretValues) -> list[str]:
     return [value for values in secrets.values() for value in values]
 
 
@@ -373,7 +368,7 @@ def _sent_credentials(outgoing: fetch.Outgoing) -> list[str]:
     return [value.rpartition(" ")[2] for name, value in outgoing.headers if name.lower() in credential_headers]
 
 
-def _verify_secrets(outgoing: fetch.Outgoing, secrets: SecretValues) -> None:
+def _verify_secrets(outgoing: fetch.Outgoing, secrets: http_kind.SecretValues) -> None:
     """Raise Temporary (`secret_unusable`) if a header or the URL cannot be sent because of a secret in it.
 
     Otherwise, each delivery would become a dead letter because of a secret that the operator can correct.
@@ -390,7 +385,7 @@ def _verify_secrets(outgoing: fetch.Outgoing, secrets: SecretValues) -> None:
                     raise http_kind.unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 
 
-def _without_secrets(outcome: Outcome, secrets: SecretValues) -> Outcome:
+def _without_secrets(outcome: Outcome, secrets: http_kind.SecretValues) -> Outcome:
     """Return the outcome without the values of secrets, which some receivers repeat in their responses."""
     answer = credential_masks.masked(outcome.answer, _values(secrets))
-    return outcome if answer == outcome.answer else replace(outcome, answer=answer[:MAX_EXCERPT_CHARACTERS])
+    return outcome if answer == outcome.answer else replace(outcome, answer=answer[: http_kind.MAX_EXCERPT_CHARACTERS])

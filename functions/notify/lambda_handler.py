@@ -10,12 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from functions.notify import entry, wiring
-from functions.notify.entry import MakeService
 from shared import errors, ports
 from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, queue_name, take_batch
 from shared.cloud.aws.invocations import LambdaContext, in_time, run
 from shared.jsontext import JsonObject
-from shared.ports import UNDELIVERED
 
 if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
@@ -33,7 +31,7 @@ def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
 def handle(
     event: JsonObject,
     context: LambdaContext,
-    service: MakeService,
+    service: entry.MakeService,
     queues: Callable[[], MessageQueues],
     exporter: "Exporter | None" = None,
 ) -> JsonObject:
@@ -44,17 +42,19 @@ def handle(
     return run(lambda deadline: take_batch("notify", batch, take, queues(), deadline), context, exporter)
 
 
-def _taker(queue: str, service: MakeService) -> Take:
+def _taker(queue: str, service: entry.MakeService) -> Take:
     """Return what takes the messages of the queue. Raises ValueError for a queue that is not one of notify's."""
     if queue.endswith(ports.DELIVERIES):
         return lambda push: entry.take_delivery(service, push, time.perf_counter())
     given_up = None
-    if queue.endswith(UNDELIVERED):
-        source = queue.removesuffix(UNDELIVERED)
+    if queue.endswith(ports.UNDELIVERED):
+        source = queue.removesuffix(ports.UNDELIVERED)
         if not source.endswith(ports.DEAD_LETTERS):
             given_up = f"the queue {source!r} gave up after {MAX_RECEIVES} tries"
     elif not queue.endswith(ports.DEAD_LETTERS):
-        raise ValueError(f"eventSourceARN: notify takes deliveries, dead-letters and *{UNDELIVERED}; got {queue!r}")
+        raise ValueError(
+            f"eventSourceARN: notify takes deliveries, dead-letters and *{ports.UNDELIVERED}; got {queue!r}"
+        )
     return lambda push: entry.take_dead_letter(service, push, time.perf_counter(), given_up)
 
 
@@ -62,7 +62,7 @@ class SweepFailed(Exception):
     """A sweep that was not done. Lambda counts it as an error, and the next one does it."""
 
 
-async def _sweep(service: MakeService, deadline: float) -> JsonObject:
+async def _sweep(service: entry.MakeService, deadline: float) -> JsonObject:
     started = time.perf_counter()
     try:
         return {"published": await in_time(entry.sweep(service(), started), deadline)}

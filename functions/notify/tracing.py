@@ -11,7 +11,6 @@ from shared.event import Event
 from shared.push import Push
 from shared.subscribers.names import SEPARATOR
 from shared.telemetry import spans
-from shared.telemetry.spans import Span, Value
 
 FUNCTION: Final = "notify"
 MAX_LINKS: Final = 32
@@ -35,7 +34,7 @@ _current: ContextVar[_Scope | None] = ContextVar("delivering", default=None)
 class NotifySpans:
     """Records the spans of notify. `add` takes a span that has ended."""
 
-    def __init__(self, add: Callable[[Span], None], system: str, clock: ports.Clock) -> None:
+    def __init__(self, add: Callable[[spans.Span], None], system: str, clock: ports.Clock) -> None:
         self._add = add
         self._system = system
         self._clock = clock
@@ -51,7 +50,7 @@ class NotifySpans:
         started_at, event_id = entry.started_at, entry.event_id
         place = spans.place_of(event, started_at, scope.parent if scope else None)
         status = None if kind in _NOT_HTTP else _STATUS.match(entry.answer)
-        attributes: dict[str, Value | None] = {
+        attributes: dict[str, spans.Value | None] = {
             spans.EVENT_ID: event_id,
             spans.MESSAGING_MESSAGE_ID: entry.delivery_id,
             spans.ROUTE: entry.route,
@@ -64,7 +63,7 @@ class NotifySpans:
         if isinstance(outcome, Failed):
             error = outcome.code
         name, span_id = f"deliver {entry.destination.partition(SEPARATOR)[0]}", spans.new_span_id()
-        span = Span(FUNCTION, name, spans.CLIENT, place, span_id, started_at, entry.ended_at, attributes, error)
+        span = spans.Span(FUNCTION, name, spans.CLIENT, place, span_id, started_at, entry.ended_at, attributes, error)
         self._add(span)
         if scope is not None:
             scope.ids = span.ids
@@ -83,7 +82,7 @@ class NotifySpans:
             spans.COUNT: delivery.merged,
         }
         name, now = f"digest {delivery.destination}", self._clock.now()
-        self._add(Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, now, attributes))
+        self._add(spans.Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, now, attributes))
 
     async def sweep(self, sweep: Awaitable[int]) -> int:
         """Return the number of deliveries that the sweep published. Record it, unless it had nothing to do."""
@@ -98,9 +97,11 @@ class NotifySpans:
         finally:
             if count or code:
                 place, now = spans.Place(spans.new_trace_id()), self._clock.now()
-                attributes: dict[str, Value | None] = {spans.FAAS_TRIGGER: "timer", spans.COUNT: count}
+                attributes: dict[str, spans.Value | None] = {spans.FAAS_TRIGGER: "timer", spans.COUNT: count}
                 span_id = spans.new_span_id()
-                self._add(Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, code))
+                self._add(
+                    spans.Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, code)
+                )
         return count
 
     def ids(self, _: jsontext.JsonObject) -> tuple[str, str] | None:

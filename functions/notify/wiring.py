@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from functions.notify import entry, registry
 from functions.notify.destination import Context
 from functions.notify.notifier import Notifier, read_removals
-from functions.notify.registry import read_destinations
 from functions.notify.waiting import caps, pauses, sweep
 from shared import jsontext, logs, ports, retention
 from shared.cloud import platform
@@ -49,7 +48,7 @@ def _slice() -> jsontext.JsonObject:
 def destinations_or_exit() -> Mapping[str, registry.Configured]:
     """Return the configured destinations by name. End the process if the slice cannot be read."""
     with exit_at_fault("notify"):
-        return read_destinations(slice_or_exit("notify"))
+        return registry.read_destinations(slice_or_exit("notify"))
 
 
 # The context of destinations has these three functions, and not what they return: each part is made once, at the first

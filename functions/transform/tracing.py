@@ -13,7 +13,6 @@ from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.push import Push
 from shared.telemetry import spans
-from shared.telemetry.spans import Span, Value
 
 FUNCTION: Final = "transform"
 
@@ -28,8 +27,8 @@ class Processing:
     def __init__(self, push: Push, started_at: float) -> None:
         self.push = push
         self.started_at = started_at
-        self.span: Span | None = None
-        self.ended: list[Span] = []
+        self.span: spans.Span | None = None
+        self.ended: list[spans.Span] = []
 
 
 _current: ContextVar[Processing | None] = ContextVar("processing", default=None)
@@ -45,7 +44,12 @@ class TransformSpans:
     """
 
     def __init__(
-        self, add: Callable[[Span], None], system: str, scheme: str, clock: ports.Clock, type_words: Mapping[str, int]
+        self,
+        add: Callable[[spans.Span], None],
+        system: str,
+        scheme: str,
+        clock: ports.Clock,
+        type_words: Mapping[str, int],
     ) -> None:
         self._add = add
         self._system = system
@@ -80,7 +84,7 @@ class TransformSpans:
             **spans.event_attributes(event, event_type),
         }
         span_id, name = spans.new_span_id(), "process events"
-        processing.span = Span(FUNCTION, name, spans.CONSUMER, place, span_id, started_at, started_at, attributes)
+        processing.span = spans.Span(FUNCTION, name, spans.CONSUMER, place, span_id, started_at, started_at, attributes)
 
     def note_steps(self, results: Sequence[RouteResult]) -> None:
         """Note the steps that the routes have taken."""
@@ -131,14 +135,14 @@ def _sent_at(push: Push) -> float | None:
         return None
 
 
-def _step_span(process: Span, route: str, record: StepRecord) -> Span:
-    attributes: dict[str, Value | None] = {spans.ROUTE: route, spans.STEP: record.step.label}
+def _step_span(process: spans.Span, route: str, record: StepRecord) -> spans.Span:
+    attributes: dict[str, spans.Value | None] = {spans.ROUTE: route, spans.STEP: record.step.label}
     if isinstance(record.result, Stop):
         attributes[spans.OUTCOME] = "filtered"
     code = spans.code_of(record.result if isinstance(record.result, errors.HookchainError) else None)
     name, place, span_id = f"step {record.step.name}", process.inner_place(), spans.new_span_id()
     started_at, ended_at = record.started_at, record.ended_at
-    return Span(FUNCTION, name, spans.INTERNAL, place, span_id, started_at, ended_at, attributes, code)
+    return spans.Span(FUNCTION, name, spans.INTERNAL, place, span_id, started_at, ended_at, attributes, code)
 
 
 class RecordingBus:
@@ -161,7 +165,7 @@ class RecordingBus:
         place, span_id, started_at = processing.span.inner_place(), spans.new_span_id(), self._clock.now()
         attributes = spans.publishing_attributes(self._system, topic, len(messages))
         name = f"publish {topic}"
-        span = Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, started_at, attributes)
+        span = spans.Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, started_at, attributes)
         context = {spans.TRACE_ATTRIBUTE: f"00-{place.trace_id}-{span_id}-01"}
         with_context = [replace(each, attributes={**each.attributes, **context}) for each in messages]
         try:

@@ -8,7 +8,6 @@ from typing import Final
 
 from shared import errors, jsontext, limits
 from shared.formats.parse import MediaType
-from shared.jsontext import base64_text, decode_base64
 
 # The only names that Python is asked for. Its registry also has codecs that are no charsets, and for any name that it
 # does not know, it tries to import a module and remembers the outcome.
@@ -78,7 +77,7 @@ def binary(content: bytes, type_name: str) -> jsontext.JsonObject:
     return {
         "type": type_name or _UNKNOWN_TYPE,
         "size": len(content),
-        "base64": base64_text(content),
+        "base64": jsontext.base64_text(content),
     }
 
 
@@ -87,6 +86,6 @@ def bytes_in(value: jsontext.Json) -> tuple[bytes, str] | None:
     if not isinstance(value, dict) or not value.keys() >= _BINARY_KEYS or not isinstance(value["base64"], str):
         return None
     try:
-        return decode_base64(value["base64"]), str(value["type"])
+        return jsontext.decode_base64(value["base64"]), str(value["type"])
     except ValueError:  # an object of the sender's that happens to have these keys
         return None

@@ -14,18 +14,11 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from shared.jsontext import Json, JsonObject
+from shared.subscribers import standalone_schema
 from shared.subscribers.event_types import event_type_fields, event_type_from, make_event_type, sorted_types
 from shared.subscribers.json_pointer import pointer
 from shared.subscribers.model import EventType
 from shared.subscribers.openapi_webhooks import event_type_of_webhook, is_openapi, modernized, webhooks_of
-from shared.subscribers.standalone_schema import (
-    MAX_FAULTS,
-    CatalogueFault,
-    CatalogueFaults,
-    rebased,
-    require_shallow,
-    standalone_schema,
-)
 
 MAX_TYPES: Final = 1_000
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -46,26 +39,28 @@ def read_catalogue(document: Json, name: str = "") -> tuple[EventType, ...]:
     example. Raises CatalogueFaults.
     """
     types: dict[str, EventType] = {}
-    faults: list[CatalogueFault] = []
+    faults: list[standalone_schema.CatalogueFault] = []
     try:
-        require_shallow(document)
+        standalone_schema.require_shallow(document)
         if not isinstance(document, dict):
-            raise CatalogueFault("", "must be an object: an OpenAPI document, a JSON Schema, or event types by name")
+            raise standalone_schema.CatalogueFault(
+                "", "must be an object: an OpenAPI document, a JSON Schema, or event types by name"
+            )
         for path, type_name, make in _entries(document, name):
             if len(types) >= MAX_TYPES:
-                raise CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
+                raise standalone_schema.CatalogueFault("", f"must have at most {MAX_TYPES:,} event types")
             try:
                 if type_name in types:
-                    raise CatalogueFault(path, f"the event type {type_name!r} is there twice")
+                    raise standalone_schema.CatalogueFault(path, f"the event type {type_name!r} is there twice")
                 types[type_name] = make()
-            except CatalogueFault as fault:  # it must not hide the faults of other event types
+            except standalone_schema.CatalogueFault as fault:  # it must not hide the faults of other event types
                 faults.append(fault)
-                if len(faults) >= MAX_FAULTS:
+                if len(faults) >= standalone_schema.MAX_FAULTS:
                     break
-    except CatalogueFault as fault:  # of the document as a whole
-        raise CatalogueFaults([fault]) from fault
+    except standalone_schema.CatalogueFault as fault:  # of the document as a whole
+        raise standalone_schema.CatalogueFaults([fault]) from fault
     if faults:
-        raise CatalogueFaults(faults)
+        raise standalone_schema.CatalogueFaults(faults)
     return tuple(types.values())
 
 
@@ -85,7 +80,7 @@ def json_schema_document(event_types: Iterable[EventType]) -> JsonObject:
 
 def _schema_with_facts(event_type: EventType, base: str) -> JsonObject:
     """Return the schema for the path `base` of a document, with the other fields of the event type beside it."""
-    schema = rebased(event_type.schema_, base)
+    schema = standalone_schema.rebased(event_type.schema_, base)
     facts = {key: value for key, value in event_type_fields(event_type).items() if key != "schema"}
     return {TYPE_KEY: {"name": event_type.name, **facts}, **(schema if isinstance(schema, dict) else {})}
 
@@ -114,7 +109,7 @@ def _entries(document: JsonObject, name: str) -> Iterator[tuple[str, str, _Make]
         own_name = _name_of(document) or name
         if not own_name:
             rule = f"the schema does not say which event type it is of: add {TYPE_KEY}: {{name: order.paid}}"
-            raise CatalogueFault("", rule)
+            raise standalone_schema.CatalogueFault("", rule)
         yield "", own_name, partial(_type_of_schema, document, "", own_name, document, checked_hashes)
 
 
@@ -153,7 +148,7 @@ def _name_of(schema: Json) -> str:
 def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, checked_hashes: set[bytes]) -> EventType:
     """Return the event type of a schema. If there are no facts of our own beside it, its annotations are used."""
     if not isinstance(schema, dict):
-        raise CatalogueFault(path, "must be a JSON Schema, an object")
+        raise standalone_schema.CatalogueFault(path, "must be a JSON Schema, an object")
     facts = schema.get(TYPE_KEY)
     bare = {key: value for key, value in schema.items() if key != TYPE_KEY}
     if not isinstance(facts, dict):
@@ -167,7 +162,7 @@ def _type_of_schema(document: JsonObject, path: str, name: str, schema: Json, ch
         name,
         description=facts.get("description"),
         group=facts.get("group"),
-        schema=standalone_schema(bare, path, document, checked=checked_hashes),
+        schema=standalone_schema.standalone_schema(bare, path, document, checked=checked_hashes),
         examples=facts.get("examples"),
         deprecated=facts.get("deprecated", False),
     )

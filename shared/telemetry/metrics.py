@@ -14,7 +14,6 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.subscribers.names import SEPARATOR
 from shared.telemetry import spans
-from shared.telemetry.spans import Span, attributes_json, nanoseconds
 
 METRICS: Final = "/v1/metrics"
 MAX_SERIES: Final = 2_000
@@ -65,7 +64,7 @@ class Metrics:
     def is_waiting(self) -> bool:
         return bool(self._counts or self._levels)
 
-    def count_span(self, span: Span) -> None:
+    def count_span(self, span: spans.Span) -> None:
         """Count an event that was processed, or an attempt. Other spans are not counted.
 
         Nor is the further run of a route that waited: the event was counted at its first run.
@@ -106,7 +105,7 @@ class Metrics:
         )
         listed: list[Json] = [
             {
-                "resource": {"attributes": attributes_json(resource)},
+                "resource": {"attributes": spans.attributes_json(resource)},
                 "scopeMetrics": [{"scope": {"name": "hookchain"}, "metrics": _metrics(values, since, now)}],
                 "schemaUrl": spans.SCHEMA_URL,
             }
@@ -130,9 +129,9 @@ def _metrics(values: Mapping[Series, float], since: float, now: float) -> list[J
 
 def _point(attributes: Iterable[tuple[str, str]], value: float, since: float, now: float) -> JsonObject:
     return {
-        "attributes": attributes_json(dict(attributes)),
-        "startTimeUnixNano": nanoseconds(since),
-        "timeUnixNano": nanoseconds(now),
+        "attributes": spans.attributes_json(dict(attributes)),
+        "startTimeUnixNano": spans.nanoseconds(since),
+        "timeUnixNano": spans.nanoseconds(now),
         **({"asInt": str(value)} if isinstance(value, int) else {"asDouble": value}),
     }
 

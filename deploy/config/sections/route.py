@@ -16,7 +16,6 @@ from deploy.config.model_faults import expression_faults, setting_name, unknown_
 from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
-from functions.transform.program import StepFault
 from functions.transform.step import NamedStep, removals_of
 from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class
 from functions.transform.step_settings import Settings
@@ -81,11 +80,11 @@ class _OwnSteps:
     steps: StepClasses
     has_broken_file: bool
 
-    def lacks(self, fault: StepFault) -> bool:
+    def lacks(self, fault: program.StepFault) -> bool:
         """Return whether the fault's step is neither one of these nor a built-in one."""
         return fault.name is not None and fault.name not in self.steps and step_class(fault.name) is None
 
-    def may_define(self, fault: StepFault) -> bool:
+    def may_define(self, fault: program.StepFault) -> bool:
         """Return whether an unknown step may be in the file that does not load. Then it is not reported."""
         return self.has_broken_file and self.lacks(fault)
 
@@ -126,29 +125,31 @@ def _step_faults(definitions: _Definitions, path: DocumentPath, steps: Json) -> 
     yield from _faults_at(file, path, [*faults, *program.unknown_chains(found, definitions.chains)], own)
 
 
-def _faults_at(file: ConfigFile, path: DocumentPath, faults: Iterable[StepFault], own: _OwnSteps) -> Iterator[Fault]:
+def _faults_at(
+    file: ConfigFile, path: DocumentPath, faults: Iterable[program.StepFault], own: _OwnSteps
+) -> Iterator[Fault]:
     for fault in faults:
         if own.lacks(fault) and fault.name in destination_kinds():
             rule = "is a kind of destination: write it under `destinations`, and name that in the route's `to`"
-            fault = StepFault(fault.number, fault.name, rule)
+            fault = program.StepFault(fault.number, fault.name, rule)
         at = path if fault.number is None else (*path, fault.number - 1)
         yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
 
 
-def _fill_steps(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[StepFault]]:
+def _fill_steps(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[program.StepFault]]:
     """Return the steps with the content of their files, and a fault for each step whose file cannot be read."""
     steps = as_steps(written)
     if not isinstance(steps, list):
         return written, []
     filled = list(steps)
-    faults: list[StepFault] = []
+    faults: list[program.StepFault] = []
     for position, step in enumerate(steps):
         if not isinstance(step, dict):
             continue
         try:
             filled[position] = {name: with_files(each, name, file.folder, own) for name, each in step.items()}
         except UnreadableFile as fault:
-            faults.append(StepFault(position + 1, None, str(fault)))
+            faults.append(program.StepFault(position + 1, None, str(fault)))
     return filled, faults
 
 

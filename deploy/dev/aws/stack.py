@@ -14,7 +14,6 @@ from shared import ports, settings
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name
 from shared.jsontext import Json, JsonObject, from_json, objects_at, to_json, value_at
 from shared.outgoing.http_client import Answer
-from shared.ports import UNDELIVERED
 from shared.signatures.aws_v4 import Credentials
 
 REGION: Final = "us-east-1"
@@ -29,7 +28,7 @@ DYNAMO: Final = "DynamoDB_20120810"
 QUEUES_OF: Final[Mapping[str, Sequence[str]]] = {
     "receive": (),
     "transform": (ports.EVENTS,),
-    "notify": (ports.DELIVERIES, ports.DEAD_LETTERS, *(f"{topic}{UNDELIVERED}" for topic in ports.TOPIC_NAMES)),
+    "notify": (ports.DELIVERIES, ports.DEAD_LETTERS, *(f"{topic}{ports.UNDELIVERED}" for topic in ports.TOPIC_NAMES)),
     "subscribe": (),
 }
 """The queues whose messages each function takes."""
@@ -80,8 +79,8 @@ async def ensure(
     try:
         for topic in ports.TOPIC_NAMES:
             visibility = {"VisibilityTimeout": str(visibility_seconds)}
-            await ensure_queue(sqs, f"{PREFIX}{topic}{UNDELIVERED}", visibility)
-            redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{UNDELIVERED}"), "maxReceiveCount": max_receives}
+            await ensure_queue(sqs, f"{PREFIX}{topic}{ports.UNDELIVERED}", visibility)
+            redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{ports.UNDELIVERED}"), "maxReceiveCount": max_receives}
             await ensure_queue(sqs, f"{PREFIX}{topic}", {**visibility, "RedrivePolicy": json.dumps(redrive)})
         for table in tables:
             await _ensure_table(dynamo, table)
@@ -171,7 +170,10 @@ def queue_of(source: buses.BusSource) -> SourceQueue:
 async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -> None:
     """Create what is missing. Raises TopologyFault and OSError."""
     sqs = AwsClient(place, "sqs")
-    redrive = {"deadLetterTargetArn": queue_arn(f"{ports.EVENTS}{UNDELIVERED}"), "maxReceiveCount": topology.MOST_TRIES}
+    redrive = {
+        "deadLetterTargetArn": queue_arn(f"{ports.EVENTS}{ports.UNDELIVERED}"),
+        "maxReceiveCount": topology.MOST_TRIES,
+    }
     try:
         for queue in queues:
             attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS), "RedrivePolicy": json.dumps(redrive)}

@@ -13,7 +13,6 @@ from typing import Final
 from deploy.config.probe import wait_until_answering
 from deploy.dev.supervisor import processes
 from deploy.dev.supervisor.output import RECEIVERS, Output
-from deploy.dev.supervisor.processes import Child
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup
 from deploy.terminal.command_line import CommandError
@@ -46,7 +45,7 @@ class Children:
         self._failed = asyncio.Event()
         """Set once a task has raised."""
 
-    def __iter__(self) -> Iterator[Child]:
+    def __iter__(self) -> Iterator[processes.Child]:
         return (runner.child for runner in self._runners.values())
 
     def affected(self, changed: Sequence[Path]) -> tuple[str, ...]:
@@ -104,7 +103,7 @@ class Children:
             self._keep_running(self._runners[child.name])
         return tuple(child.name for child in [*replaced, *added])
 
-    async def _replace(self, child: Child) -> None:
+    async def _replace(self, child: processes.Child) -> None:
         """Replace the process that has the child's name, and return once the old one has ended.
 
         In production, a function's new process serves while the old one finishes: otherwise, one destination that
@@ -136,7 +135,7 @@ class Children:
         for runner in (*self._ending, *self._runners.values()):
             runner.kill()
 
-    def _runner(self, child: Child) -> Runner:
+    def _runner(self, child: processes.Child) -> Runner:
         root = self._setup.folders.root
         output = self._output
         return Runner(child, root, self._link, output.append_lines, output.say, stop_seconds=self._setup.stop_seconds)

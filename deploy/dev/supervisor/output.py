@@ -16,7 +16,6 @@ from deploy.terminal import log_view, output
 from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
 from shared import jsontext
 from shared.cloud.local import database, journal
-from shared.jsontext import JsonObject
 
 RECEIVERS: Final = ("receive", TLS_RECEIVE)
 GATHER_SECONDS: Final = 0.2
@@ -31,7 +30,7 @@ class JsonView(log_view.LogView):
     def own(self, severity: str, text: str, clock: str) -> str:  # noqa: ARG002 LogView's
         return local_log.own_line("serve", severity, text).rstrip("\n")
 
-    def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:  # noqa: ARG002
+    def line(self, name: str, line: str, clock: str, parsed: jsontext.JsonObject | None = None) -> str | None:  # noqa: ARG002
         severity = log_view.leading_severity(line)
         if not line.strip() or (severity and not self.shown(severity)):
             return None
@@ -89,7 +88,7 @@ class Output:
         if shown:
             self._write("\n".join(shown) + "\n")
 
-    def _add_secret_note(self, document: JsonObject) -> bool:
+    def _add_secret_note(self, document: jsontext.JsonObject) -> bool:
         """Put the note on the source's secret into the detail of a rejection; return whether it was put there."""
         note = self.notes.get(str(document.get("source"))) if document.get("code") in SECRET_CODES else None
         if note is None:
@@ -154,7 +153,7 @@ class RequestFeed:
         self._arrived = asyncio.Event()
         self._connection: sqlite3.Connection | None = None
 
-    def add(self, line: JsonObject) -> None:
+    def add(self, line: jsontext.JsonObject) -> None:
         """Add a parsed line if it is a request's. Beyond a bound it is dropped: only the page lacks it then."""
         entry = local_requests.request_from(line)
         if entry and len(self._waiting) < MAX_WAITING:

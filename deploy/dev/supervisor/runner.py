@@ -21,7 +21,6 @@ from typing import BinaryIO, Final, Self
 
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.processes import Child
-from deploy.dev.supervisor.reaper import GRACE_SECONDS, signal_group
 
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
@@ -54,7 +53,7 @@ class Runner:
         link: "ReaperLink",
         append_lines: AppendLines,
         say: Say,
-        stop_seconds: float = GRACE_SECONDS,
+        stop_seconds: float = reaper.GRACE_SECONDS,
     ) -> None:
         self.child = child
         self.stop_seconds = stop_seconds
@@ -104,7 +103,7 @@ class Runner:
         self._stopping = True
         self._replaced.set()
         if self._process:
-            signal_group(self._process.pid, signal.SIGKILL)
+            reaper.signal_group(self._process.pid, signal.SIGKILL)
 
     async def _run_once(self) -> int:
         self._listener = self._listener or self._open_port()
@@ -128,12 +127,12 @@ class Runner:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._listen(pipe))
                     if self._replaced.is_set():  # while it was being started
-                        signal_group(process.pid, signal.SIGTERM)
+                        reaper.signal_group(process.pid, signal.SIGTERM)
                     code = await process.wait()
-                    signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would serve on
+                    reaper.signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would serve on
             finally:
                 if process.returncode is None:
-                    signal_group(process.pid, signal.SIGKILL)
+                    reaper.signal_group(process.pid, signal.SIGKILL)
                 self._process = None
                 self._link.forget(process.pid)
         return code
@@ -184,11 +183,11 @@ class Runner:
         process = self._process
         if process is None:
             return
-        signal_group(process.pid, signal.SIGTERM)
+        reaper.signal_group(process.pid, signal.SIGTERM)
         try:
             await asyncio.wait_for(asyncio.shield(process.wait()), self.stop_seconds)
         except TimeoutError:
-            signal_group(process.pid, signal.SIGKILL)
+            reaper.signal_group(process.pid, signal.SIGKILL)
 
 
 class ReaperLink:

@@ -8,7 +8,6 @@ from string import Template
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target, series_filter
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, gcloud, key_of, keys
 from deploy.gcp.resources import project, topics
@@ -38,14 +37,14 @@ _AGGREGATIONS: Final[Mapping[Statistic, tuple[str, str]]] = {
 # Metrics
 
 
-def log_metrics(target: Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:
+def log_metrics(target: gcp_names.Target, topology: Topology, folder: Path) -> tuple[Resource, ...]:
     """Return the metrics that are counted from logs. `folder` is for the files that gcloud reads."""
     functions = [each.function for each in topology.functions]
     metrics = [_metric_of_lines(target, each, folder) for each in topology.log_metrics]
     return (_sweeps(target, functions, folder), *metrics)
 
 
-def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Resource:
+def _sweeps(target: gcp_names.Target, functions: Sequence[Function], folder: Path) -> Resource:
     """Return the metric. Cloud Run counts requests per service, so deliveries would hide that no sweep runs."""
     [swept] = [each.name for each in functions if SWEEP in each.schedules]
     log_filter = (
@@ -57,7 +56,7 @@ def _sweeps(target: Target, functions: Sequence[Function], folder: Path) -> Reso
     return _metric(target, SWEEPS, "how often the sweep succeeded", content, folder)
 
 
-def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resource:
+def _metric_of_lines(target: gcp_names.Target, metric: LogMetric, folder: Path) -> Resource:
     """Return the metric that counts a function's log lines, or that distributes the values of one of their fields."""
     conditions = [_service_filter(target, metric.function), f'jsonPayload.function="{metric.function}"']
     conditions += [f"jsonPayload.{each}:*" for each in (*metric.by, *([metric.value] if metric.value else ()))]
@@ -78,7 +77,7 @@ def _metric_of_lines(target: Target, metric: LogMetric, folder: Path) -> Resourc
     return _metric(target, metric.name, metric.does, content, folder)
 
 
-def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Path) -> Resource:
+def _metric(target: gcp_names.Target, name: str, why: str, content: JsonObject, folder: Path) -> Resource:
     """Return a metric, after the topic of dead letters, whose label proves to whom the metric belongs."""
     identity = target.name_of(name)
     file = File(folder / f"metric-{name}.json", json.dumps(content, indent=2) + "\n")
@@ -94,22 +93,22 @@ def _metric(target: Target, name: str, why: str, content: JsonObject, folder: Pa
     )
 
 
-def _service_filter(target: Target, function: str) -> str:
+def _service_filter(target: gcp_names.Target, function: str) -> str:
     service = target.name_of(function)
     return f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
 
 
-def tiles(target: Target, charts: Sequence[Chart], first_row: int) -> list[Json]:
+def tiles(target: gcp_names.Target, charts: Sequence[Chart], first_row: int) -> list[Json]:
     """Return the charts as tiles of the dashboard, in rows from `first_row` on."""
     return [_tile(target, each, first_row * COLUMNS + number) for number, each in enumerate(charts)]
 
 
-def _tile(target: Target, chart: Chart, place: int) -> JsonObject:
+def _tile(target: gcp_names.Target, chart: Chart, place: int) -> JsonObject:
     """Return the chart as the tile number `place` of the dashboard, from 0."""
     has_fewer_outcomes = chart.outcomes != chart.metric.outcomes
     outcomes = ", ".join(f'"{each}"' for each in chart.outcomes)
     selected = f" AND metric.labels.outcome = one_of({outcomes})" if has_fewer_outcomes else ""
-    selected = f"{series_filter(target, chart.metric.name)}{selected}"
+    selected = f"{gcp_names.series_filter(target, chart.metric.name)}{selected}"
     by = [f"metric.label.{each}" for each in chart.metric.by]
     plot = "STACKED_BAR" if chart.statistic == "sum" else "LINE"
     return tile(place, chart.title, selected, _AGGREGATIONS[chart.statistic], by, plot)
@@ -186,12 +185,12 @@ SERIES: Final[Mapping[Measure, Series]] = {
 }
 
 
-def alert_name(target: Target, name: str) -> str:
+def alert_name(target: gcp_names.Target, name: str) -> str:
     """Return the display name, by which an alert is found again, because Google chooses its address."""
     return f"{target.prefix}{name}"
 
 
-def selections(target: Target, topology: Topology) -> dict[str, str]:
+def selections(target: gcp_names.Target, topology: Topology) -> dict[str, str]:
     """Return filters by name: on the functions, on the subscriptions that are pushed, on that of dead letters, and on
     those of sources, which are too many to name each of them."""
     functions = [each.function for each in topology.functions]
@@ -216,7 +215,7 @@ def _one_of(found: Sequence[str]) -> str:
     return f"one_of({quoted})" if len(found) > 1 else quoted
 
 
-def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs: tuple[str, ...]) -> Resource:
+def alert(target: gcp_names.Target, topology: Topology, alarm: Alarm, folder: Path, needs: tuple[str, ...]) -> Resource:
     """Return the alert policy. Its label has the digest of the policy as planned, without what an operator adds."""
     filled = _policy(target, topology, alarm)
     digest = digest_of(filled)
@@ -241,7 +240,7 @@ def alert(target: Target, topology: Topology, alarm: Alarm, folder: Path, needs:
     )
 
 
-def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
+def _policy(target: gcp_names.Target, topology: Topology, alarm: Alarm) -> JsonObject:
     services = {"bus": "Pub/Sub", "scheduler": "Cloud Scheduler"}
     advice = alarm.advice.format(platform="gcp", prefix=target.prefix, **services)
     return {
@@ -252,7 +251,7 @@ def _policy(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
     }
 
 
-def _threshold(target: Target, topology: Topology, alarm: Alarm) -> JsonObject:
+def _threshold(target: gcp_names.Target, topology: Topology, alarm: Alarm) -> JsonObject:
     series = SERIES[alarm.measure]
     metric = f'metric.type = "{series.metric.format(sweeps=target.name_of(SWEEPS))}"'
     selected = series.selected.format(**selections(target, topology))
@@ -279,11 +278,13 @@ BROUGHT_CHARTS: Final = (
 DASHBOARD_FILE: Final = Path(__file__).resolve().parents[1] / "dashboard.json"
 
 
-def dashboard_id(target: Target) -> str:
+def dashboard_id(target: gcp_names.Target) -> str:
     return f"{target.prefix}overview"
 
 
-def monitoring(target: Target, topology: Topology, folder: Path, watched: tuple[str, ...]) -> tuple[Resource, ...]:
+def monitoring(
+    target: gcp_names.Target, topology: Topology, folder: Path, watched: tuple[str, ...]
+) -> tuple[Resource, ...]:
     """Return the resources. `watched` must exist before the alerts: Google rejects an alert on an unknown metric."""
     metrics = log_metrics(target, topology, folder)
     needs = (*watched, *keys(metrics))
@@ -297,7 +298,7 @@ def _has_brought(topology: Topology) -> bool:
     return any(source.kind in GOOGLE_KINDS for needed in topology.functions for source in needed.sources)
 
 
-def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
+def _dashboard(target: gcp_names.Target, topology: Topology, folder: Path) -> Resource:
     """Return the dashboard: the tiles of DASHBOARD_FILE, then those of CHARTS, then those about sources of buses."""
     text = DASHBOARD_FILE.read_text(encoding="utf-8").replace("BUNDLE", target.bundle)
     quoted = {name: json.dumps(filter_)[1:-1] for name, filter_ in selections(target, topology).items()}
@@ -331,7 +332,7 @@ def _dashboard(target: Target, topology: Topology, folder: Path) -> Resource:
     )
 
 
-def _brought_tiles(target: Target, topology: Topology, row: int) -> list[Json]:
+def _brought_tiles(target: gcp_names.Target, topology: Topology, row: int) -> list[Json]:
     """Return the charts of the messages that a bus brings to sources."""
     selected = selections(target, topology)["brought"]
     place = row * COLUMNS

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, gcloud, key_of
 from deploy.topology.functions import FUNCTIONS, Function
 from deploy.topology.topology import Topology
@@ -85,19 +84,19 @@ def accounts(functions: Sequence[Function] = FUNCTIONS, *, has_tap: bool = True)
     }
 
 
-def account_key(target: Target, name: str) -> str:
+def account_key(target: gcp_names.Target, name: str) -> str:
     return key_of(ACCOUNT, target.name_of(name))
 
 
 def service_accounts(
-    target: Target, functions: Sequence[Function], before: tuple[str, ...], *, has_tap: bool
+    target: gcp_names.Target, functions: Sequence[Function], before: tuple[str, ...], *, has_tap: bool
 ) -> tuple[Resource, ...]:
     """Return the service accounts. `before` are the keys of resources that must exist before."""
     wanted = accounts(functions, has_tap=has_tap)
     return tuple(_account(target, name, why, before) for name, why in wanted.items())
 
 
-def _account(target: Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
+def _account(target: gcp_names.Target, name: str, why: str, before: tuple[str, ...]) -> Resource:
     """Return the account. An update enables it too, in case somebody has disabled it."""
     email = gcp_names.account_email(target, name)
     shown = f"--display-name=Hookchain {target.bundle} {name}"

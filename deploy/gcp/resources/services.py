@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API
 from deploy.topology import topology
 from deploy.topology.functions import Schedule
-from deploy.topology.topology import NeededFunction
 from shared.jsontext import Json, JsonObject
 
 SERVICE: Final = "service"
@@ -37,17 +35,21 @@ class Bundle:
     digest: str
 
 
-def service_key(target: Target, function: str) -> str:
+def service_key(target: gcp_names.Target, function: str) -> str:
     return key_of(SERVICE, target.name_of(function))
 
 
-def service_url(target: Target, function: str, project_number: str) -> str:
+def service_url(target: gcp_names.Target, function: str, project_number: str) -> str:
     """Return the URL that is known before the service exists. Cloud Run has two for each service."""
     return f"https://{target.name_of(function)}-{project_number}.{target.region}.run.app"
 
 
 def service(
-    target: Target, needed: NeededFunction, bundle: Bundle, variables: Mapping[str, str], needs: tuple[str, ...]
+    target: gcp_names.Target,
+    needed: topology.NeededFunction,
+    bundle: Bundle,
+    variables: Mapping[str, str],
+    needs: tuple[str, ...],
 ) -> Resource:
     """Return a service. `variables` extend its environment."""
     name, region = needed.name, f"--region={target.region}"
@@ -96,14 +98,14 @@ def _invoker_flags(is_public: bool) -> tuple[str, ...]:
     return ("--no-invoker-iam-check",) if is_public else ("--invoker-iam-check", "--no-allow-unauthenticated")
 
 
-def _secrets(target: Target, mounted: Sequence[str]) -> str:
+def _secrets(target: gcp_names.Target, mounted: Sequence[str]) -> str:
     """Mount each secret in a folder of its own, because the mount hides other files; `latest` needs no new revision."""
     if not mounted:
         return "--clear-secrets"
     return "--set-secrets=" + ",".join(f"/secrets/{name}/value={target.name_of(name)}:latest" for name in mounted)
 
 
-def _databases(needed: NeededFunction) -> tuple[str, ...]:
+def _databases(needed: topology.NeededFunction) -> tuple[str, ...]:
     """Return the flag that gives the function the sockets of its instances of Cloud SQL, if it may have any."""
     if needed.cloud_sql:
         return (f"--set-cloudsql-instances={','.join(needed.cloud_sql)}",)
@@ -126,7 +128,7 @@ JOB: Final = "job"
 _DESCRIPTION: Final = re.compile(r"Hookchain: .*\. Plan ([0-9a-f]+)")
 
 
-def job(target: Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
+def job(target: gcp_names.Target, schedule: Schedule, url: str, needs: tuple[str, ...]) -> Resource:
     """Return the job that calls the function at `url`. Jobs have no labels, so the last word of its description is the
     digest."""
     name = target.name_of(schedule.name)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import Command, File, Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API
 from deploy.gcp.resources.topics import topic_key
@@ -28,15 +27,15 @@ SOURCES_DAYS: Final = 30
 """How long the uploaded source of a build is kept."""
 
 
-def database_key(target: Target) -> str:
+def database_key(target: gcp_names.Target) -> str:
     return key_of(DATABASE, gcp_names.database(target))
 
 
-def bucket_key(target: Target) -> str:
+def bucket_key(target: gcp_names.Target) -> str:
     return key_of(BUCKET, gcp_names.bucket(target))
 
 
-def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
+def database(target: gcp_names.Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
     """Return a database with a name of its own, because the project's `(default)` may be somebody else's, and the rules
     by which its documents expire: those of subscribers only where they are needed, because each takes its seconds."""
     name = gcp_names.database(target)
@@ -57,7 +56,7 @@ def database(target: Target, needed: frozenset[Store]) -> tuple[Resource, ...]:
     return (made, *_in_sequence([*exempt, *expiring]))
 
 
-def tap_database(target: Target) -> Resource:
+def tap_database(target: gcp_names.Target) -> Resource:
     """Return the database of the leases. Developers write there, and a right is on a whole database."""
     name = gcp_names.tap_database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
@@ -78,7 +77,7 @@ def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:
         before = (change.key,)
 
 
-def _expiry(target: Target, collection: str) -> Resource:
+def _expiry(target: gcp_names.Target, collection: str) -> Resource:
     """Return the rule by which the collection's documents expire. `--async`: the plan does not wait for Firestore."""
     return Resource(
         EXPIRY,
@@ -89,7 +88,7 @@ def _expiry(target: Target, collection: str) -> Resource:
     )
 
 
-def _exemption(target: Target, collection: str, field: str) -> Resource:
+def _exemption(target: gcp_names.Target, collection: str, field: str) -> Resource:
     return Resource(
         EXEMPTION,
         f"{collection}.{field}",
@@ -99,11 +98,11 @@ def _exemption(target: Target, collection: str, field: str) -> Resource:
     )
 
 
-def _field(target: Target, collection: str, field: str) -> tuple[str, ...]:
+def _field(target: gcp_names.Target, collection: str, field: str) -> tuple[str, ...]:
     return (field, f"--collection-group={collection}", f"--database={gcp_names.database(target)}")
 
 
-def bucket(target: Target, kept_days: int, folder: Path) -> Resource:
+def bucket(target: gcp_names.Target, kept_days: int, folder: Path) -> Resource:
     """Return the bucket. The file with its lifecycle rules goes into `folder`."""
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": {"age": kept_days}}]}
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
@@ -125,7 +124,7 @@ def bucket(target: Target, kept_days: int, folder: Path) -> Resource:
     )
 
 
-def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) -> Resource:
+def sources_bucket(target: gcp_names.Target, services: Mapping[str, str], folder: Path) -> Resource:
     """Return the rules for the bucket of `gcloud run deploy --source`, where each uploaded archive would stay for ever.
 
     `services` are the names of the functions' services by their keys. Other functions of the project may use the bucket
@@ -142,7 +141,7 @@ def sources_bucket(target: Target, services: Mapping[str, str], folder: Path) ->
     )
 
 
-def image_repository(target: Target) -> Resource:
+def image_repository(target: gcp_names.Target) -> Resource:
     return Resource(
         REPOSITORY,
         IMAGES,
@@ -156,16 +155,16 @@ SECRET: Final = "secret"  # noqa: S105 a kind of thing
 VALUE: Final = "value"
 
 
-def value_key(target: Target, name: str) -> str:
+def value_key(target: gcp_names.Target, name: str) -> str:
     return key_of(VALUE, target.name_of(name))
 
 
-def replication(target: Target) -> tuple[str, ...]:
+def replication(target: gcp_names.Target) -> tuple[str, ...]:
     """Return flags for the deployment's own region. A policy on data residency would reject `automatic`."""
     return "--replication-policy=user-managed", f"--locations={target.region}"
 
 
-def secret(target: Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
+def secret(target: gcp_names.Target, name: str, readers: tuple[str, ...]) -> tuple[Resource, Resource]:
     """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
     secret_id = target.name_of(name)
     made = Resource(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resource import ADDRESS, Existing, Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API, account_key
 from deploy.topology.buses import RECOVERED, BusSource
@@ -24,15 +23,15 @@ MAX_ACK_SECONDS: Final = 600
 TAP_TOPIC: Final = Topic(ports.TAP, "copies of requests for developers")
 
 
-def topic_key(target: Target, name: str) -> str:
+def topic_key(target: gcp_names.Target, name: str) -> str:
     return key_of(TOPIC, target.name_of(name))
 
 
-def subscription_key(target: Target, name: str) -> str:
+def subscription_key(target: gcp_names.Target, name: str) -> str:
     return key_of(SUBSCRIPTION, target.name_of(name))
 
 
-def topic(target: Target, needed: Topic) -> Resource:
+def topic(target: gcp_names.Target, needed: Topic) -> Resource:
     """Return a topic of the deployment, whose messages are stored in its region only."""
     name = target.name_of(needed.name)
     # Otherwise a message is stored in the region that is nearest to its publisher.
@@ -67,7 +66,7 @@ class Push:
     ack_seconds: int
 
 
-def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: str) -> Resource:
+def push_subscription(target: gcp_names.Target, name: str, topic: Topic, push: Push, why: str) -> Resource:
     """Return a subscription that pushes as the account push. The name of a topic of somebody else has a `/`."""
     settings = (
         f"--ack-deadline={push.ack_seconds}",
@@ -84,7 +83,7 @@ def push_subscription(target: Target, name: str, topic: Topic, push: Push, why: 
     return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
 
 
-def holding_subscription(target: Target, topic: Topic) -> Resource:
+def holding_subscription(target: gcp_names.Target, topic: Topic) -> Resource:
     """Return a subscription without a push endpoint."""
     why = f"keeps {topic.does} for {topic.held_days} days, even if notify cannot process them"
     flags = _retention_flags(topic.held_days)
@@ -96,7 +95,7 @@ def _retention_flags(days: int) -> tuple[str, ...]:
 
 
 def _subscription(
-    target: Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
+    target: gcp_names.Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
 ) -> Resource:
     """Return a subscription with these flags. A topic whose name has a `/` is somebody else's and exists already."""
     subscription = target.name_of(name)
@@ -131,7 +130,7 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
 }
 
 
-def bus_topic(source: BusSource, target: Target) -> Topic:
+def bus_topic(source: BusSource, target: gcp_names.Target) -> Topic:
     """Return the topic of a source's messages: its own, which a bucket publishes to, or the operator's."""
     if source.kind == RECOVERED:
         return Topic(source.name, "events that providers could not deliver")
@@ -142,7 +141,7 @@ def bus_topic(source: BusSource, target: Target) -> Topic:
     return Topic(full, f"messages for the source {source.source}")
 
 
-def bus_source(source: BusSource, target: Target, url: str, timeout_seconds: float) -> Iterator[Resource]:
+def bus_source(source: BusSource, target: gcp_names.Target, url: str, timeout_seconds: float) -> Iterator[Resource]:
     """Yield what brings the source's messages to the function at `url`."""
     source_topic = bus_topic(source, target)
     push = Push(url, f"/{source.source}", ack_deadline(timeout_seconds))
@@ -156,7 +155,7 @@ def bus_source(source: BusSource, target: Target, url: str, timeout_seconds: flo
         yield notification(source, target, subscription.key)
 
 
-def notification(source: BusSource, target: Target, subscription: str) -> Resource:
+def notification(source: BusSource, target: gcp_names.Target, subscription: str) -> Resource:
     """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other."""
     bucket = source.text("bucket")
     topic_name = target.name_of(source.name)

@@ -23,7 +23,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from functions.notify import bounded_texts, destination, http_kind, kind_settings
 from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared import batching, errors, event, jsontext, limits
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
@@ -130,8 +129,8 @@ class Settings(kind_settings.KindSettings):
 
 
 def request(
-    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Return the request of one row. Raises Permanent: `conversion_failed` or `output_too_large`."""
     view = event.view_of(delivery.event)
     values: jsontext.JsonObject = {
@@ -149,15 +148,15 @@ def request(
     url = f"{_table_url(settings)}/{quote(settings.table)}/insertAll"
     auth = _auth(settings, CREATE_SCOPE if settings.create else INSERT_SCOPE)
     headers = (("content-type", "application/json"),)
-    return OutgoingRequest("POST", url, headers, _BEFORE + content + _AFTER, auth, settings.allow_private)
+    return http_kind.OutgoingRequest("POST", url, headers, _BEFORE + content + _AFTER, auth, settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome of a request with one row."""
     return outcomes(response, 1)[0]
 
 
-def outcomes(response: Response, count: int) -> Sequence[Outcome]:
+def outcomes(response: http_kind.Response, count: int) -> Sequence[Outcome]:
     """Return the outcome of each of `count` rows. BigQuery answers 200, and names the rows that it did not take."""
     if response.status != 200:
         return [_outcome_of_all(response)] * count
@@ -172,7 +171,7 @@ def outcomes(response: Response, count: int) -> Sequence[Outcome]:
     return [faults.get(index, rest) for index in range(count)]
 
 
-def table_request(settings: Settings) -> OutgoingRequest:
+def table_request(settings: Settings) -> http_kind.OutgoingRequest:
     """Return the request that creates the table, from the mapping."""
     fields: list[jsontext.Json] = [
         {"name": name, "type": TYPES[settings.type_of(name) or "text"]} for name in settings.columns_written
@@ -194,9 +193,9 @@ class _WaitingRow:
     taken back if BigQuery rejects the whole request.
     """
 
-    request: OutgoingRequest
+    request: http_kind.OutgoingRequest
     deadline: float
-    secrets: SecretValues
+    secrets: http_kind.SecretValues
     is_sent: bool = False
 
 
@@ -224,7 +223,9 @@ class BigQueryDestination(HttpDestination):
             max_weight=MAX_BYTES,
         )
 
-    async def send(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> Outcome:
+    async def send(
+        self, request: http_kind.OutgoingRequest, deadline: float, secrets: http_kind.SecretValues
+    ) -> Outcome:
         """Send the row with others, and return its outcome. Raises Permanent and Temporary."""
         row = _WaitingRow(request, deadline, secrets)
         try:
@@ -255,7 +256,7 @@ class BigQueryDestination(HttpDestination):
             response = await self._exchange_twice(_joined(rows), deadline, rows[0].secrets)
         except (errors.Permanent, errors.Temporary) as error:
             return [error] * len(rows)
-        if not isinstance(response, Response):
+        if not isinstance(response, http_kind.Response):
             return [response] * len(rows)
         if response.status not in _PERHAPS_ONE_ROW or len(rows) == 1:
             return outcomes(response, len(rows))
@@ -266,8 +267,8 @@ class BigQueryDestination(HttpDestination):
         return [*first_half, *await self._send_together(rows[half:])]
 
     async def _exchange_twice(
-        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
-    ) -> Response | RetryLater | Unknown:
+        self, request: http_kind.OutgoingRequest, deadline: float, secrets: http_kind.SecretValues
+    ) -> http_kind.Response | RetryLater | Unknown:
         """Return the response. A request without one is sent again at once, while BigQuery recognises its rows."""
         response = await self.exchange(request, deadline, secrets)
         if not isinstance(response, Unknown) or deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
@@ -276,14 +277,14 @@ class BigQueryDestination(HttpDestination):
         return response if isinstance(again, RetryLater) else again  # the first may have been accepted
 
     async def exchange(
-        self, request: OutgoingRequest, deadline: float, secrets: SecretValues
-    ) -> Response | RetryLater | Unknown:
+        self, request: http_kind.OutgoingRequest, deadline: float, secrets: http_kind.SecretValues
+    ) -> http_kind.Response | RetryLater | Unknown:
         """Return the response to the rows; with `create`, make the table that is missing, and send them again."""
         response = await super().exchange(request, deadline, secrets)
-        if not self._table.create or not isinstance(response, Response) or response.status != 404:
+        if not self._table.create or not isinstance(response, http_kind.Response) or response.status != 404:
             return response
         created = await super().exchange(table_request(self._table), deadline, secrets)
-        if not isinstance(created, Response):
+        if not isinstance(created, http_kind.Response):
             return RetryLater(f"the table could not be created: {created.reason}", UNREACHABLE_SECONDS)
         if created.status == 400:
             rule = "BigQuery rejects the table that `columns` make (400)"
@@ -291,7 +292,7 @@ class BigQueryDestination(HttpDestination):
         if created.status not in (200, 409):  # 409: another instance has just made it
             return created
         again = await super().exchange(request, deadline, secrets)
-        if isinstance(again, Response) and again.status == 404:
+        if isinstance(again, http_kind.Response) and again.status == 404:
             return RetryLater("the table was created; BigQuery takes its rows after some time", UNREACHABLE_SECONDS)
         return again
 
@@ -300,15 +301,15 @@ def connect(name: str, settings: Settings, context: destination.Context) -> BigQ
     return BigQueryDestination(settings, context)
 
 
-def _joined(rows: Sequence[_WaitingRow]) -> OutgoingRequest:
+def _joined(rows: Sequence[_WaitingRow]) -> http_kind.OutgoingRequest:
     """Return one request of all the rows."""
     first = rows[0].request
     contents = b",".join([row.request.body[len(_BEFORE) : -len(_AFTER)] for row in rows])
     body = _BEFORE + contents + _AFTER
-    return OutgoingRequest(first.method, first.url, first.headers, body, first.auth, first.allow_private)
+    return http_kind.OutgoingRequest(first.method, first.url, first.headers, body, first.auth, first.allow_private)
 
 
-def _outcome_of_all(response: Response) -> Outcome:
+def _outcome_of_all(response: http_kind.Response) -> Outcome:
     """Return the outcome of each row after a response to all of them, which is no success."""
     status = response.status
     reason = str(response.member("error", "errors", 0, "reason"))

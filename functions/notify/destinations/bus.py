@@ -24,7 +24,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from functions.notify import http_kind
 from functions.notify.destination import Attempt
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, checked_by
 from shared import errors, times
 from shared.config.rules import SecretName
@@ -334,7 +333,9 @@ class _Message(NamedTuple):
         return parameters
 
 
-def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: Attempt) -> OutgoingRequest:
+def request(
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: Attempt
+) -> http_kind.OutgoingRequest:
     """Return the request that publishes the message. Raises Permanent."""
     message = _Message(delivery, settings, attempt, http_kind.template_view(delivery))
     target = settings.target
@@ -343,7 +344,7 @@ def request(delivery: Delivery, settings: Settings, secrets: SecretValues, attem
     return _AWS[target.arn_service](message, target)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome. The response itself shows which bus it is of: each has its own form of an error."""
     if response.status == 200 and response.member("FailedEntryCount"):
         code = response.member("Entries", 0, "ErrorCode")
@@ -357,7 +358,7 @@ def outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "the bus", failed={400, 413})
 
 
-def _by_error(response: Response, error: str) -> Outcome:
+def _by_error(response: http_kind.Response, error: str) -> Outcome:
     """Return the outcome by the name of AWS's error. EventBridge answers 200, and names the error of each event."""
     if response.status >= 500 or _RETRIED.search(error) or _SKEWED.search(response.body):
         return RetryLater(f"the bus answered {error}", response.retry_after_seconds, response.excerpt)
@@ -366,7 +367,7 @@ def _by_error(response: Response, error: str) -> Outcome:
     return Failed("request_rejected", f"the bus rejects the message: {error}", response.excerpt)
 
 
-def _error_name(response: Response) -> str:
+def _error_name(response: http_kind.Response) -> str:
     """Return the name of AWS's error, such as `AccessDeniedException`; empty for an answer without one."""
     if response.status < 400:
         return ""
@@ -376,13 +377,13 @@ def _error_name(response: Response) -> str:
     return error_type.rpartition("#")[2][:100] if isinstance(error_type, str) else ""
 
 
-def _is_receipt(response: Response) -> bool:
+def _is_receipt(response: http_kind.Response) -> bool:
     """Return whether the response names the message. A proxy or a login page may answer 200 to anything."""
     receipts = [response.member("messageIds"), response.member("MessageId"), response.member("Entries", 0, "EventId")]
     return any(receipts) or b"<MessageId>" in response.body
 
 
-def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
+def _pubsub_request(message: _Message, topic: GoogleTopic) -> http_kind.OutgoingRequest:
     """Return the request to Pub/Sub. Raises Permanent."""
     settings = message.settings
     text, content_type = message.content()
@@ -405,7 +406,7 @@ def _pubsub_request(message: _Message, topic: GoogleTopic) -> OutgoingRequest:
     )
 
 
-def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
+def _sqs_request(message: _Message, queue: AwsBus) -> http_kind.OutgoingRequest:
     """Return the request to SQS. Raises Permanent."""
     text, attributes = _aws_content(message, MAX_AWS_BYTES, "SQS")
     origin = message.settings.api_url or queue.origin
@@ -419,7 +420,7 @@ def _sqs_request(message: _Message, queue: AwsBus) -> OutgoingRequest:
     return _aws_action(message.settings, queue, "AmazonSQS.SendMessage", "1.0", body)
 
 
-def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
+def _sns_request(message: _Message, topic: AwsBus) -> http_kind.OutgoingRequest:
     """Return the request to SNS, which takes a form. Raises Permanent."""
     settings = message.settings
     text, attributes = _aws_content(message, MAX_SNS_BYTES, "SNS")
@@ -431,10 +432,10 @@ def _sns_request(message: _Message, topic: AwsBus) -> OutgoingRequest:
     headers = (("content-type", "application/x-www-form-urlencoded; charset=utf-8"),)
     url = f"{settings.api_url or topic.origin}/"
     content = urlencode(form).encode()
-    return OutgoingRequest("POST", url, headers, content, _aws_auth(settings, topic), settings.allow_private)
+    return http_kind.OutgoingRequest("POST", url, headers, content, _aws_auth(settings, topic), settings.allow_private)
 
 
-def _eventbridge_request(message: _Message, bus: AwsBus) -> OutgoingRequest:
+def _eventbridge_request(message: _Message, bus: AwsBus) -> http_kind.OutgoingRequest:
     """Return the request to EventBridge. Raises Permanent.
 
     An event there has no attributes of its own, so URNs in `Resources` carry the delivery's id and the hops.
@@ -489,12 +490,14 @@ def _aws_content(message: _Message, limit: int, service: str) -> tuple[str, dict
     return text, attributes
 
 
-def _aws_action(settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject) -> OutgoingRequest:
+def _aws_action(
+    settings: Settings, bus: AwsBus, action: str, version: str, body: JsonObject
+) -> http_kind.OutgoingRequest:
     """Return the request of an action in AWS's JSON protocol of this version, `1.0` or `1.1`."""
     headers = (("content-type", f"application/x-amz-json-{version}"), ("x-amz-target", action))
     url = f"{settings.api_url or bus.origin}/"
     content = http_kind.json_body(body)
-    return OutgoingRequest("POST", url, headers, content, _aws_auth(settings, bus), settings.allow_private)
+    return http_kind.OutgoingRequest("POST", url, headers, content, _aws_auth(settings, bus), settings.allow_private)
 
 
 def _aws_auth(settings: Settings, bus: AwsBus) -> tuple[AnyRequestAuth, ...]:

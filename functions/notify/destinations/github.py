@@ -10,7 +10,6 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from functions.notify import builds, destination, http_kind, kind_settings
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared import errors, fetch, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
@@ -50,8 +49,8 @@ class Settings(builds.RefSettings):
 
 
 def request(
-    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Raises Permanent."""
     repository = f"{settings.api_url}/repos/{settings.repository}"
     if settings.workflow is not None:
@@ -81,7 +80,7 @@ def request(
     return made
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 200:
         return builds.started(response, "run", response.member("html_url"))
@@ -93,6 +92,6 @@ def outcome(response: Response) -> Outcome:
     return http_kind.outcome_by_status(response, "GitHub", failed={400, 413, 422}, held_advice=advice)
 
 
-def _is_rate_limit(response: Response) -> bool:
+def _is_rate_limit(response: http_kind.Response) -> bool:
     has_wait = response.header("retry-after") is not None or response.header("x-ratelimit-remaining") == "0"
     return has_wait or b"rate limit" in response.body

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from pydantic import Discriminator, Field, model_validator
 
 from functions.notify import bounded_texts, destination, http_kind
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from functions.notify.kind_settings import KindSettings, LineTemplate, ServerAddress, TextTemplate, WebAddress
 from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson, is_person_path, person_path, tag_of
 from shared import errors, jsontext
@@ -86,8 +85,8 @@ class Settings(KindSettings):
 
 
 def request(
-    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)
     digest = http_kind.digest_words(delivery)
@@ -104,7 +103,9 @@ def request(
         http_kind.basic(settings.api_key or settings.account, secrets[settings.secret][0]),
     )
     url = f"{settings.api_url}/2010-04-01/Accounts/{settings.account}/Messages.json"
-    return OutgoingRequest("POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private)
+    return http_kind.OutgoingRequest(
+        "POST", url, headers, urlencode(form).encode(), allow_private=settings.allow_private
+    )
 
 
 def _number(settings: Settings, view: jsontext.JsonObject, attempt: destination.Attempt) -> str:
@@ -121,7 +122,7 @@ def _number(settings: Settings, view: jsontext.JsonObject, attempt: destination.
     return number
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     sid = response.member("sid")
     if 200 <= response.status < 300 and isinstance(sid, str):
         return Delivered(f"{response.status} {sid} {response.member('status')}")

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from functions.notify import bounded_texts, chat_messages, destination, http_kind
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.jsontext import Json, JsonObject
 
@@ -33,8 +32,8 @@ class Settings(chat_messages.MessageSettings):
 
 
 def request(
-    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Return the request that starts the workflow with a card.
 
     Raises Permanent if a template cannot be filled, and Temporary if the secret is not a URL.
@@ -65,7 +64,7 @@ def request(
     return http_kind.json_request(url, body, allow_private=settings.allow_private)
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome. A 202 only says that the workflow begins. Its run history shows whether it posts."""
     status = response.status
     if status == 202:

@@ -5,15 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final
 
-from functions.notify.recipients.people import (
-    MAX_BYTES,
-    Directory,
-    ReadPeople,
-    UnreadableList,
-    masked,
-    parse_rows,
-    read_rows,
-)
+from functions.notify.recipients import people
 from shared import errors, logs, ports
 from shared.fetch import Fetch, Outgoing
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at
@@ -29,7 +21,9 @@ MAX_LOGGED: Final = 5
 """The number of faults of a list that are logged."""
 
 
-def people_reader(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock) -> ReadPeople:
+def people_reader(
+    written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
+) -> people.ReadPeople:
     """Return the function that reads the people: from the slice's `people`, or from the URL there."""
     settings = mapping_at(written)
     if isinstance(settings.get("url"), str):
@@ -37,20 +31,20 @@ def people_reader(written: Json, fetch: Callable[[], Fetch], secrets: ports.Secr
     return compiled_reader(settings)
 
 
-def compiled_reader(settings: JsonObject) -> ReadPeople:
+def compiled_reader(settings: JsonObject) -> people.ReadPeople:
     """Return the function that reads the people whom the slice itself lists: once, when it is called first."""
     directory = cache(lambda: compiled_directory(settings))
 
-    async def read() -> Directory:
+    async def read() -> people.Directory:
         return directory()
 
     return read
 
 
-def compiled_directory(settings: JsonObject) -> Directory:
+def compiled_directory(settings: JsonObject) -> people.Directory:
     """Return the people that the slice itself lists."""
-    listed, _ = read_rows(objects_at(settings, "rows"))
-    return Directory(listed, providers_of(settings))
+    listed, _ = people.read_rows(objects_at(settings, "rows"))
+    return people.Directory(listed, providers_of(settings))
 
 
 def providers_of(settings: JsonObject) -> Mapping[str, str]:
@@ -74,12 +68,12 @@ class FetchedDirectory:
         self._secrets = secrets
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._last: Directory | None = None
+        self._last: people.Directory | None = None
         self._fault: errors.Temporary | None = None
         self._read_at = 0.0
         self._refresh_at = 0.0
 
-    async def current(self) -> Directory:
+    async def current(self) -> people.Directory:
         """Return the people. Raises Temporary (`people_unavailable`) if there is no list of the last STALE_SECONDS."""
         if self._is_fresh():
             return self._usable()
@@ -101,7 +95,7 @@ class FetchedDirectory:
         """Return whether the last list may not be used any more, or whether there is none."""
         return self._last is None or self._clock.now() >= self._read_at + STALE_SECONDS
 
-    def _usable(self) -> Directory:
+    def _usable(self) -> people.Directory:
         """Return the last list. Raises Temporary if it is stale."""
         if self._last is None or self._is_stale():
             raise self._fault or errors.Temporary("people_unavailable", "the list of people is older than a day")
@@ -113,7 +107,7 @@ class FetchedDirectory:
             directory = await self._read()
         except errors.HookchainError as error:
             self._failed(error.detail)
-        except UnreadableList as error:
+        except people.UnreadableList as error:
             self._failed(f"it {error}")
         else:
             self._last, self._fault = directory, None
@@ -133,7 +127,7 @@ class FetchedDirectory:
             detail=f"{self._fault.detail}; {use}",
         )
 
-    async def _read(self) -> Directory:
+    async def _read(self) -> people.Directory:
         """Read the list at the URL. Raises HookchainError and UnreadableList."""
         headers: tuple[tuple[str, str], ...] = (("accept", "application/json, text/csv"),)
         if isinstance(secret := self._settings.get("secret"), str):
@@ -144,25 +138,25 @@ class FetchedDirectory:
             str(self._settings["url"]),
             headers,
             timeout_seconds=FETCH_SECONDS,
-            max_bytes=MAX_BYTES,
+            max_bytes=people.MAX_BYTES,
             allow_private=self._settings.get("allow_private") is True,
         )
         fetched = await self._fetch().fetch(request)
         if fetched.status != 200:
-            raise UnreadableList(f"answered {fetched.status}")
+            raise people.UnreadableList(f"answered {fetched.status}")
         if fetched.is_cut:
-            raise UnreadableList(f"has more than {MAX_BYTES:,} bytes")
+            raise people.UnreadableList(f"has more than {people.MAX_BYTES:,} bytes")
         return await asyncio.to_thread(_directory, fetched.body, providers_of(self._settings))
 
 
-def _directory(content: bytes, providers: Mapping[str, str]) -> Directory:
+def _directory(content: bytes, providers: Mapping[str, str]) -> people.Directory:
     """Return the people in the content. Its faults are logged with the numbers of their rows. Raises UnreadableList."""
-    listed, faults = read_rows(parse_rows(content))
+    listed, faults = people.read_rows(people.parse_rows(content))
     texts = [f"row {number}: {fault.key[:40]!r} {fault.rule}" for number, fault in faults[:MAX_LOGGED]]
     if not listed:
-        raise UnreadableList("lists nobody with a name")
-    directory = Directory(listed, providers)
-    texts += [f"two people have the name {masked(name)!r}" for _, name in sorted(directory.shared)[:MAX_LOGGED]]
+        raise people.UnreadableList("lists nobody with a name")
+    directory = people.Directory(listed, providers)
+    texts += [f"two people have the name {people.masked(name)!r}" for _, name in sorted(directory.shared)[:MAX_LOGGED]]
     if texts:
         count = len(faults) + len(directory.shared)
         logs.log("WARNING", "people with faults", function="notify", count=count, detail="; ".join(texts))

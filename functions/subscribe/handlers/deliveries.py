@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from functions.subscribe import credentials, cursors, problems, route
 from functions.subscribe.handlers import messages
 from functions.subscribe.handlers.endpoints import endpoint_of
-from functions.subscribe.handlers.messages import AFTER_HYPHEN, MAX_LOOKED_THROUGH
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models import deliveries as models, values
 from functions.subscribe.service import Service, await_all
@@ -145,7 +144,7 @@ async def _matching_deliveries(
     """
     since = times.unix_seconds(query.since) if query.since else 0.0
     items: list[models.DeliveryView] = []
-    for _ in range(0, MAX_LOOKED_THROUGH, query.limit):
+    for _ in range(0, messages.MAX_LOOKED_THROUGH, query.limit):
         rows = await newest_rows(call.service, names, query.state, before, query.limit)
         recent = [row for row in rows if row.created_at >= since]
         entries = await await_all(message_entry_of(call.service, call.tenant, row) for row in recent)
@@ -278,7 +277,7 @@ async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> 
     suffix = f"-{directory.route_mark(row.route, configured_name(row))}"
     after = f"{row.event_id}-"
     while True:
-        parts = await service.documents.page(partition, PARTS_AT_ONCE, after, row.event_id + AFTER_HYPHEN)
+        parts = await service.documents.page(partition, PARTS_AT_ONCE, after, row.event_id + messages.AFTER_HYPHEN)
         for part in parts:
             if part.id.endswith(suffix):
                 event_id = part.id.removesuffix(suffix)

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from shared.batching import batches
 from shared.cloud.aws import dynamo_values
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
-from shared.cloud.aws.dynamo_values import Fields, encoded, from_item, to_item
 from shared.cloud.aws.tables import EXPIRES_AT, KEY, Index, Table
 from shared.cloud.retries import PATIENT, with_retries
 from shared.cloud.shards import merge_shards
@@ -38,14 +37,14 @@ CAUSES: Final[Mapping[str, str]] = {
     "AccessDeniedException": ": the function's role lacks a permission there",
     "ResourceNotFoundException": ": there is no such table; a deployment makes it",
 }
-NO_VALUES: Final[Fields] = MappingProxyType({})
+NO_VALUES: Final[dynamo_values.Fields] = MappingProxyType({})
 
 
 class Condition(NamedTuple):
     """A condition expression of DynamoDB. `#name` stands for an attribute, and `:name` for a value."""
 
     expression: str
-    values: Fields = NO_VALUES
+    values: dynamo_values.Fields = NO_VALUES
 
 
 class Dynamo:
@@ -64,22 +63,24 @@ class Dynamo:
     def close(self) -> None:
         self._client.close()
 
-    async def put(self, table: Table, fields: Fields, condition: Condition | None = None) -> Fields | None:
+    async def put(
+        self, table: Table, fields: dynamo_values.Fields, condition: Condition | None = None
+    ) -> dynamo_values.Fields | None:
         """Write the whole item. Return None if it was written.
 
         Return the stored item if the condition does not hold. It is empty if no item is stored.
         """
-        request: JsonObject = {"Item": to_item(fields)}
+        request: JsonObject = {"Item": dynamo_values.to_item(fields)}
         return await self._write("PutItem", table, request, condition)
 
     async def update(
         self,
         table: Table,
         key: str,
-        fields: Fields,
+        fields: dynamo_values.Fields,
         condition: Condition | None = None,
         increments: Mapping[str, int] = MappingProxyType({}),
-    ) -> Fields | None:
+    ) -> dynamo_values.Fields | None:
         """Write these attributes, and remove those that are None. What it returns is as in `put`."""
         sets = tuple([name for name, value in fields.items() if value is not None])
         removed = tuple([name for name, value in fields.items() if value is None])
@@ -87,33 +88,39 @@ class Dynamo:
             "Key": _key(table, key),
             "UpdateExpression": dynamo_values.update_expression(sets, removed, tuple(increments)),
         }
-        values: JsonObject = {f":new_{name}": encoded(value) for name, value in fields.items() if value is not None}
+        values: JsonObject = {
+            f":new_{name}": dynamo_values.encoded(value) for name, value in fields.items() if value is not None
+        }
         for name, by in increments.items():
-            values[f":by_{name}"] = encoded(by)
+            values[f":by_{name}"] = dynamo_values.encoded(by)
         return await self._write("UpdateItem", table, request, condition, values)
 
-    async def delete(self, table: Table, key: str, condition: Condition | None = None, sort: str = "") -> Fields | None:
+    async def delete(
+        self, table: Table, key: str, condition: Condition | None = None, sort: str = ""
+    ) -> dynamo_values.Fields | None:
         """Delete the item, if it is there. What it returns is as in `put`."""
         return await self._write("DeleteItem", table, {"Key": _key(table, key, sort)}, condition)
 
-    async def get(self, table: Table, key: str, sort: str = "") -> Fields | None:
+    async def get(self, table: Table, key: str, sort: str = "") -> dynamo_values.Fields | None:
         """Return the item with strong consistency; None if there is none."""
         answer = await self._ask("GetItem", table, {"Key": _key(table, key, sort), "ConsistentRead": True})
-        return from_item(answer["Item"]) if "Item" in answer else None
+        return dynamo_values.from_item(answer["Item"]) if "Item" in answer else None
 
     async def get_all(
         self, table: Table, keys: Sequence[str], fields: Sequence[str] = (), at_once: int = KEYS_AT_ONCE
-    ) -> dict[str, Fields]:
+    ) -> dict[str, dynamo_values.Fields]:
         """Return the items that exist, by key, with all attributes or only `fields` and the key. Strongly consistent.
 
         `at_once` is the number of items for which one answer has room.
         """
-        items: dict[str, Fields] = {}
+        items: dict[str, dynamo_values.Fields] = {}
         for some_keys in batches([*dict.fromkeys(keys)], at_once):  # DynamoDB rejects a key that comes twice
             items |= await self._get_some(table, some_keys, fields)
         return items
 
-    async def _get_some(self, table: Table, keys: Sequence[str], fields: Sequence[str]) -> dict[str, Fields]:
+    async def _get_some(
+        self, table: Table, keys: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, dynamo_values.Fields]:
         """Ask until all are answered: DynamoDB leaves out what is throttled or too much for one answer."""
         wanted: JsonObject = {"Keys": [{KEY: {"S": key}} for key in keys], "ConsistentRead": True}
         if fields:
@@ -123,11 +130,11 @@ class Dynamo:
                 "ExpressionAttributeNames": {**dynamo_values.names_in(expression)},
             }
         name = f"{self._prefix}{table.name}"
-        found: dict[str, Fields] = {}
+        found: dict[str, dynamo_values.Fields] = {}
         failures = 0
         while True:
             answer = await self._ask("BatchGetItem", table, {"RequestItems": {name: wanted}})
-            items = [from_item(each) for each in list_at(answer, "Responses", name)]
+            items = [dynamo_values.from_item(each) for each in list_at(answer, "Responses", name)]
             found |= {str(each[KEY]): each for each in items}
             if not (left := value_at(answer, "UnprocessedKeys", name, "Keys")):
                 return found
@@ -147,7 +154,7 @@ class Dynamo:
         low: float = 0.0,
         high: float = inf,
         descending: bool = False,
-    ) -> list[Fields]:
+    ) -> list[dynamo_values.Fields]:
         """Return the first items of a partition of an index over numbers, from `low` to `high`, both included.
 
         They have only the attributes that the index projects. The index may be a moment behind the table.
@@ -159,7 +166,7 @@ class Dynamo:
 
     async def query_text_index(
         self, table: Table, index: Index, partition: str, limit: int, before: str = "", condition: str = ""
-    ) -> list[Fields]:
+    ) -> list[dynamo_values.Fields]:
         """Return the last items of a partition of an index over text, before `before` if it is given, last first.
 
         `condition` is a filter expression of DynamoDB. The items that do not fulfil it are read too, but not returned.
@@ -178,7 +185,9 @@ class Dynamo:
             LOOKED_THROUGH_AT_ONCE if condition else 0,
         )
 
-    async def query_table(self, table: Table, key: str, limit: int, after: str, until: str = "") -> list[Fields]:
+    async def query_table(
+        self, table: Table, key: str, limit: int, after: str, until: str = ""
+    ) -> list[dynamo_values.Fields]:
         """Return the first items of a partition whose sort key is after `after`, and before `until` if it is given.
 
         The table itself is read, with strong consistency. `key` is the partition's key. No item needs to have the sort
@@ -193,12 +202,14 @@ class Dynamo:
         values = dynamo_values.placeholders({"key": key, "until": until or None})
         return await self._read(table, dynamo_values.with_placeholders(request, values), limit)
 
-    async def _read(self, table: Table, request: JsonObject, limit: int, at_once: int = 0) -> list[Fields]:
+    async def _read(
+        self, table: Table, request: JsonObject, limit: int, at_once: int = 0
+    ) -> list[dynamo_values.Fields]:
         """Return the first `limit` items of a query, page by page. `at_once` is the least number that a page reads."""
-        found: list[Fields] = []
+        found: list[dynamo_values.Fields] = []
         while True:
             answer = await self._ask("Query", table, {**request, "Limit": max(at_once, limit - len(found))})
-            found += [from_item(each) for each in list_at(answer, "Items")]
+            found += [dynamo_values.from_item(each) for each in list_at(answer, "Items")]
             if len(found) >= limit or "LastEvaluatedKey" not in answer:
                 return found[:limit]
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -225,7 +236,7 @@ class Dynamo:
         request: JsonObject,
         condition: Condition | None,
         values: JsonObject | None = None,
-    ) -> Fields | None:
+    ) -> dynamo_values.Fields | None:
         """Send a write. What it returns is as in `put`. `values`: the encoded values of the request's placeholders."""
         if condition is not None:
             request["ConditionExpression"] = condition.expression
@@ -233,7 +244,7 @@ class Dynamo:
             values = {**(values or {}), **dynamo_values.placeholders(condition.values)}
         answer = await self._send(action, table, dynamo_values.with_placeholders(request, values or {}))
         if condition is not None and answer.status != 200 and error_name(answer) == CONDITION_FAILED:
-            return from_item(self._document(answer, action, table).get("Item"))
+            return dynamo_values.from_item(self._document(answer, action, table).get("Item"))
         self._document_if_done(answer, action, table)
         return None
 
@@ -282,7 +293,7 @@ class Dynamo:
         return document
 
 
-def is_expired(fields: Fields, now: float) -> bool:
+def is_expired(fields: dynamo_values.Fields, now: float) -> bool:
     """Return whether DynamoDB may delete the item. This may take days, so a reader that finds the item treats it as
     gone."""
     expires_at = fields.get(EXPIRES_AT)
@@ -310,20 +321,20 @@ async def read_shards(
     low: float = 0.0,
     high: float = inf,
     descending: bool = False,
-) -> list[Fields]:
+) -> list[dynamo_values.Fields]:
     """Return the first `limit` items of an index, from `low` to `high`, in their order, in that state or in any.
 
     Fewer than `limit` are all that there are.
     """
 
-    async def read(shard: int, count: int) -> list[Fields]:
+    async def read(shard: int, count: int) -> list[dynamo_values.Fields]:
         partition = state_shard(state, shard) if state else str(shard)
         return await store.query_index(table, index, partition, count, low=low, high=high, descending=descending)
 
     return await merge_shards(read, lambda item: moment_of(item, index), limit, descending=descending)
 
 
-def moment_of(item: Fields, index: Index) -> float:
+def moment_of(item: dynamo_values.Fields, index: Index) -> float:
     """Return the moment by which the index sorts the item."""
     moment = item[index.sort]
     assert isinstance(moment, int | float)

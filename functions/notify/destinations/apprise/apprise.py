@@ -24,7 +24,6 @@ from urllib.parse import unquote
 
 from functions.notify import bounded_texts, destination, http_engine, http_kind, kind_settings
 from functions.notify.destination_secrets import DestinationSecrets, outcome_of_url_fault
-from functions.notify.http_kind import MAX_RESPONSE_BYTES, Response, SecretValues
 from shared import credential_masks, errors, fetch, jsontext
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
@@ -118,7 +117,7 @@ class Exchanges:
     deadline: float
     allow_private: bool
     credentials: tuple[str, ...] = ()
-    responses: list[Response] = field(default_factory=list)
+    responses: list[http_kind.Response] = field(default_factory=list)
     error: errors.HookchainError | None = None
     is_started: bool = False
 
@@ -131,7 +130,7 @@ class Exchanges:
                 spent = f"after {len(self.responses)} requests the message needs more time, or too many requests"
                 raise errors.Temporary("attempt_timeout", f"{spent}; at most {MAX_REQUESTS} are allowed")
             bounded = request._replace(
-                timeout_seconds=left_seconds, max_bytes=MAX_RESPONSE_BYTES, allow_private=self.allow_private
+                timeout_seconds=left_seconds, max_bytes=http_kind.MAX_RESPONSE_BYTES, allow_private=self.allow_private
             )
             fetching = asyncio.run_coroutine_threadsafe(self.context.fetch().fetch(bounded), self.loop)
             # The fetch ends by itself in time. The second more is for a loop that is busy.
@@ -146,7 +145,9 @@ class Exchanges:
         sent = [value.rpartition(" ")[2] for name, value in request.headers if name.lower() == "authorization"]
         # Only the stored response is masked: the plugin gets the body as it was received.
         body = credential_masks.without_credentials(fetched.body, [*self.credentials, *sent])
-        self.responses.append(Response(fetched.status, fetched.headers, body, self.context.clock.now(), fetched.is_cut))
+        self.responses.append(
+            http_kind.Response(fetched.status, fetched.headers, body, self.context.clock.now(), fetched.is_cut)
+        )
         return fetched
 
 
@@ -163,7 +164,7 @@ class AppriseDestination:
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         """Send the delivery's message. As `Destination.attempt`."""
 
-        def prepare(whole: Delivery, secrets: SecretValues) -> _Prepared:
+        def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> _Prepared:
             url = secrets[self._settings.secret][0].strip()
             scheme = url.partition("://")[0].lower()
             if scheme not in MODULES:
@@ -173,7 +174,7 @@ class AppriseDestination:
 
         return await self._attempts.make(delivery, attempt, prepare, self._send)
 
-    async def _send(self, prepared: _Prepared, deadline: float, secrets: SecretValues) -> Outcome:
+    async def _send(self, prepared: _Prepared, deadline: float, secrets: http_kind.SecretValues) -> Outcome:
         """Send the message in a thread. Raises Temporary."""
         loop = asyncio.get_running_loop()
         credentials = _credentials(prepared.url)

@@ -19,7 +19,6 @@ from functions.notify import bounded_texts, destination, destination_secrets, ht
 from functions.notify.destinations.document import markdown
 from functions.notify.destinations.document.markdown import START
 from functions.notify.google_calls import CallFailed, GoogleCalls
-from functions.notify.http_kind import OutgoingRequest, SecretValues
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
 from shared import errors, event, expressions
 from shared.config.rules import SecretName
@@ -135,13 +134,13 @@ class DocumentDestination:
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         """Write the document or the section, unless an earlier attempt has. As `Destination.attempt`."""
 
-        def prepare(whole: Delivery, _: SecretValues) -> Content:
+        def prepare(whole: Delivery, _: http_kind.SecretValues) -> Content:
             with bounded_texts.bounded_templates():
                 return content_of(whole, self._settings, attempt.row_key, attempt.may_be_there)
 
         return await self._attempts.make(delivery, attempt, prepare, self._send)
 
-    async def _send(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+    async def _send(self, content: Content, deadline: float, secrets: http_kind.SecretValues) -> Outcome:
         """Write the content by the deadline, a time of the event loop. Raises Temporary and Permanent."""
         try:
             if self._settings.append_to is None:
@@ -150,7 +149,9 @@ class DocumentDestination:
         except CallFailed as failed:
             return failed.outcome
 
-    async def _append_section(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+    async def _append_section(
+        self, document: str, content: Content, deadline: float, secrets: http_kind.SecretValues
+    ) -> Outcome:
         """Write the content at the end of the document, once no other section of this process is being written.
 
         Raises CallFailed, Temporary and Permanent.
@@ -166,7 +167,7 @@ class DocumentDestination:
         finally:
             self._turn.release()
 
-    async def _fill_new_document(self, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+    async def _fill_new_document(self, content: Content, deadline: float, secrets: http_kind.SecretValues) -> Outcome:
         """Make a document and write the content into it. Raises CallFailed, Temporary and Permanent."""
         document = await self._new_document(content, deadline, secrets)
         try:
@@ -178,7 +179,7 @@ class DocumentDestination:
             # written.
             return RetryLater("the new document cannot be read yet, or it was deleted", answer=failed.outcome.answer)
 
-    async def _new_document(self, content: Content, deadline: float, secrets: SecretValues) -> str:
+    async def _new_document(self, content: Content, deadline: float, secrets: http_kind.SecretValues) -> str:
         """Return the id of the delivery's document, which an earlier attempt may have made. Raises CallFailed."""
         if content.is_retry:
             query = f"'{self._settings.folder}' in parents and {_is_marked(content.key)}"
@@ -192,7 +193,9 @@ class DocumentDestination:
         created = await self._drive.write(creation_request(self._settings, content), deadline, secrets)
         return str(created.get("id"))
 
-    async def _update(self, document: str, content: Content, deadline: float, secrets: SecretValues) -> Outcome:
+    async def _update(
+        self, document: str, content: Content, deadline: float, secrets: http_kind.SecretValues
+    ) -> Outcome:
         """Write the content, unless it is there. Raises CallFailed, Temporary and Permanent.
 
         Google rejects an update if the document has another revision than the one that was read, or because of the
@@ -228,8 +231,8 @@ def connect(name: str, settings: Settings, context: destination.Context) -> Docu
 
 
 def request(
-    delivery: Delivery, settings: Settings, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Return the update that writes the content; of a section, as the first one of an empty document.
 
     Raises Permanent, and Temporary where the library for Markdown is not installed.
@@ -239,7 +242,7 @@ def request(
     return _update_request(settings, settings.append_to or NEW, content.make_updates(EMPTY_END))
 
 
-def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
+def creation_request(settings: Settings, content: Content) -> http_kind.OutgoingRequest:
     """Return the request that copies the template, or makes an empty document."""
     description: JsonObject = {
         "name": content.title,
@@ -254,7 +257,7 @@ def creation_request(settings: Settings, content: Content) -> OutgoingRequest:
 
 def _update_request(
     settings: Settings, document: str, updates: Sequence[Json], revision: Json = None
-) -> OutgoingRequest:
+) -> http_kind.OutgoingRequest:
     """Return the request that makes all updates or none: with `revision`, none if the document has another one."""
     body: JsonObject = {"requests": list(updates)}
     if revision is not None:

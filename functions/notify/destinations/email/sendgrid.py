@@ -16,7 +16,6 @@ from functions.notify.destination import Attempt
 from functions.notify.destinations.email.mail import Address, Mail, SendLimit
 from shared import event, fetch, jsontext, ports
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import base64_text
 from shared.outgoing import http_client
 
 MAX_AT_ONCE: Final = 32
@@ -108,7 +107,7 @@ def request_body(mail: Mail) -> jsontext.JsonObject:
     if mail.attachments:
         body["attachments"] = [
             {
-                "content": base64_text(attachment.content),
+                "content": jsontext.base64_text(attachment.content),
                 "type": attachment.media_type,
                 "filename": attachment.filename,
                 "disposition": "attachment",

@@ -21,7 +21,6 @@ from functions.notify.destinations.email.letters import (
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared import event, jsontext, ports
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.jsontext import base64_text
 from shared.outgoing import http_client
 
 PATH: Final = "/v2/email/outbound-emails"
@@ -105,7 +104,7 @@ def request_body(mail: Mail, now: float) -> jsontext.JsonObject:
     fields = (("ToAddresses", mail.to), ("CcAddresses", mail.cc), ("BccAddresses", mail.bcc))
     return {
         "Destination": {name: [address.address for address in addresses] for name, addresses in fields if addresses},
-        "Content": {"Raw": {"Data": base64_text(message_bytes(mail, now))}},
+        "Content": {"Raw": {"Data": jsontext.base64_text(message_bytes(mail, now))}},
     }
 
 

@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, fiel
 from functions.notify.destinations.email.mail import AddressFault, parse_address
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, checked_by
 from functions.notify.recipients import to_person
-from functions.notify.recipients.to_person import A_PERSON, A_TEXT, NamedPerson
 from shared.config.rules import listed
 from shared.jsontext import JsonObject
 from shared.templating.template import Template, is_template, one_line_template
@@ -51,7 +50,10 @@ Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
 
 # `{person: NAME}`, or a text or a list. By the tags, pydantic reports the faults of the form that was written, and not
 # those of both.
-To = Annotated[Annotated[Everyone, A_TEXT] | Annotated[NamedPerson, A_PERSON], Discriminator(to_person.tag_of)]
+To = Annotated[
+    Annotated[Everyone, to_person.A_TEXT] | Annotated[to_person.NamedPerson, to_person.A_PERSON],
+    Discriminator(to_person.tag_of),
+]
 
 
 def _filename(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.notify import destination, http_kind
 from functions.notify.destinations.webhook.body import BodySettings, body_of
-from functions.notify.http_kind import OutgoingRequest, Response, SecretValues
 from shared import errors, fetch, http, jsontext
 from shared.delivery import Delivery, Outcome, RetryLater
 from shared.event import Event, oneline
@@ -108,8 +107,8 @@ def read_settings(compiled: WebhookSettings) -> PreparedWebhook:
 
 
 def request(
-    delivery: Delivery, webhook: PreparedWebhook, secrets: SecretValues, attempt: destination.Attempt
-) -> OutgoingRequest:
+    delivery: Delivery, webhook: PreparedWebhook, secrets: http_kind.SecretValues, attempt: destination.Attempt
+) -> http_kind.OutgoingRequest:
     """Return the signed request of a delivery. The engine adds the schemes of `auth`, which may need the network.
 
     Raises Permanent if this event can never become such a request, and Temporary (`secret_unusable`) if a secret
@@ -126,7 +125,7 @@ def request(
     # A layout may put its signature, time and id into the URL or the body, which Standard Webhooks then covers.
     signed_by_layout = _signed_by_layout(unsigned, webhook, secrets, attempt)
     signed = _signed_by_standard(signed_by_layout, settings["secret"], secrets, attempt)
-    return OutgoingRequest(
+    return http_kind.OutgoingRequest(
         method=settings["method"],
         url=signed.url,
         headers=tuple(signed.headers.items()),
@@ -137,7 +136,7 @@ def request(
     )
 
 
-def outcome(response: Response) -> Outcome:
+def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     by_status = http_kind.outcome_by_status(response, "the receiver")
     advice = _ADVICE.get(response.status)
@@ -146,7 +145,7 @@ def outcome(response: Response) -> Outcome:
     return by_status
 
 
-def doubt_of(response: Response) -> str | None:
+def doubt_of(response: http_kind.Response) -> str | None:
     """Return a warning if the response says that it is no success, or is an HTML page.
 
     An API rarely returns a page, and a login form always is one.
@@ -177,7 +176,7 @@ def _own_headers(event: Event, attempt: destination.Attempt) -> dict[str, str]:
 
 
 def _signed_by_layout(
-    draft: _Draft, webhook: PreparedWebhook, secrets: SecretValues, attempt: destination.Attempt
+    draft: _Draft, webhook: PreparedWebhook, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> _Draft:
     """Return the request with the signature of `signature`; unchanged without one."""
     if webhook.layout is None:
@@ -201,7 +200,7 @@ def _signed_by_layout(
 
 
 def _signed_by_standard(
-    draft: _Draft, secret: str | None, secrets: SecretValues, attempt: destination.Attempt
+    draft: _Draft, secret: str | None, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> _Draft:
     """Return the request with a signature by each value of the secret; unchanged without one."""
     if secret is None:
@@ -214,7 +213,7 @@ def _signed_by_standard(
     return draft._replace(headers=draft.headers | {"webhook-signature": " ".join(signatures)})
 
 
-def _tls(settings: WebhookSettings, secrets: SecretValues) -> fetch.Tls | None:
+def _tls(settings: WebhookSettings, secrets: http_kind.SecretValues) -> fetch.Tls | None:
     """Return the client's certificate and the server's authorities; None for the system's. Raises Temporary."""
     authorities = settings["authorities"]
     secret = settings["certificate_secret"]

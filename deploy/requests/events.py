@@ -231,8 +231,8 @@ def id_places(source: JsonObject) -> tuple[str, ...]:
 
 def typed_places(places: Sequence[str], event_type: str) -> dict[str, str]:
     """Return the text for each of a type's places, as `put_type` writes it."""
-    words = event_type.split(".", len(places) - 1) if places else []
-    return dict(zip(places, words, strict=False))
+    type_parts = event_type.split(".", len(places) - 1) if places else []
+    return dict(zip(places, type_parts, strict=False))
 
 
 def _is_place(location: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 from urllib.parse import urlencode
 from xml.parsers.expat import ExpatError, ParserCreate
@@ -31,6 +32,15 @@ def as_json(value: object) -> Json:
     raise ValueError(f"data: must hold only what JSON can; got {type(value).__name__}. Convert it to a string first.")
 
 
+@contextmanager
+def depth_as_value_error() -> Iterator[None]:
+    """Raise ValueError for data that Python cannot go through, however it is written."""
+    try:
+        yield
+    except RecursionError as error:
+        raise ValueError("data: must not contain itself, and must not be nested so deeply") from error
+
+
 def encode_body(value: Json, format: str) -> tuple[bytes, str]:
     """Return the body in one of FORMATS, and its content type.
 
@@ -51,7 +61,10 @@ def _yaml(value: Json) -> str:
         import yaml
     except ImportError as error:
         raise ValueError("format: yaml needs the package PyYAML. Run: pip install PyYAML") from error
-    return yaml.safe_dump(value, sort_keys=False)
+    try:
+        return yaml.safe_dump(value, sort_keys=False)
+    except yaml.YAMLError as error:  # it represents no subclass of str, int and float
+        raise ValueError(f"data: must hold only what YAML can: {error}") from error
 
 
 def _form(value: Json) -> str:

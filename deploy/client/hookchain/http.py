@@ -34,11 +34,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response. `headers` are pairs, their names in lower case. A long `body` is cut."""
+    """A response. `headers` are pairs, their names in lower case. A long `body` is cut.
+
+    `is_whole` is False if the connection ended before the body did.
+    """
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    is_whole: bool = True
 
     @property
     def document(self) -> dict[str, Json]:
@@ -159,7 +163,8 @@ def _converse(
                 response.headers = None  # type: ignore[assignment] # then `begin` reads the next head
                 response.begin()
             got = tuple((name.lower(), value) for name, value in response.getheaders())
-            return Response(response.status, _body(response, max_bytes), got)
+            content, is_whole = _body(response, max_bytes)
+            return Response(response.status, content, got, is_whole)
     except TimeoutError:
         return NoResponse("timeout")
     except OSError:  # a connection that ends before a response is one too
@@ -177,12 +182,14 @@ def _write(connection: HTTPConnection, method: str, path: str, headers: Sequence
         connection.endheaders(body)
 
 
-def _body(response: HTTPResponse, max_bytes: int) -> bytes:
-    """Return what arrived: the status decides, so a body that breaks off changes nothing."""
+def _body(response: HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Return what arrived, and whether the connection lasted until its end."""
     try:
-        return response.read(max_bytes)
+        content = response.read(max_bytes)
     except (OSError, HTTPException, ValueError):  # ValueError: the length of a chunk is negative
-        return b""
+        return b"", False
+    # `length` is what the Content-Length still promises.
+    return content, len(content) == max_bytes or not response.length
 
 
 class _UntilDeadline(io.RawIOBase):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .auth import Auth, Headers, auth_headers, checked_delivery_id, default_auth
-from .formats import as_json, encode_body
+from .formats import as_json, depth_as_value_error, encode_body
 from .http import make_request, parse_url
 from .outcome import Outcome, read_outcome
 
@@ -46,7 +46,8 @@ def send(
     if not 0 < timeout_seconds < math.inf:
         raise ValueError(f"timeout_seconds: must be a number above 0; got {timeout_seconds}")
     target = parse_url(url)
-    body, content_type = _encoded(data, extra, format)
+    with depth_as_value_error():
+        body, content_type = _encoded(data, extra, format)
     webhook_id = checked_delivery_id(delivery_id or f"evt_{uuid.uuid4().hex}")
     own_headers: Headers = [("User-Agent", "hookchain"), ("Content-Type", content_type), ("webhook-id", webhook_id)]
     if auth and secret is None:

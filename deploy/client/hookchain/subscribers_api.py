@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from .formats import Json
+from .formats import Json, depth_as_value_error
 from .http import NoResponse, Response, make_request, parse_url
 
 MAX_RESPONSE_BYTES: Final = 32 * 1024 * 1024
@@ -67,9 +67,9 @@ class Attempts:
 
 
 class Answer(NamedTuple):
-    """The JSON of an answer, None for one without a body, and the value of its header ETag, None without one."""
+    """The JSON object of an answer, None for one without a body, and the value of its header ETag, None without one."""
 
-    value: Json
+    value: dict[str, Json] | None
     etag: str | None
 
 
@@ -84,7 +84,10 @@ def http_transport(base_url: str, token: str, timeout_seconds: float) -> Transpo
 
     def send(method: str, path: str, headers: Headers, body: bytes) -> Response | NoResponse:
         own = (("User-Agent", "hookchain"), ("Authorization", f"Bearer {token.strip()}"), *headers)
-        return make_request(method, parse_url(base + path), own, body, timeout_seconds, MAX_RESPONSE_BYTES)
+        response = make_request(method, parse_url(base + path), own, body, timeout_seconds, MAX_RESPONSE_BYTES)
+        if isinstance(response, Response) and response.status < 300 and not response.is_whole:
+            return NoResponse("cut", "the connection closed before the whole answer had arrived")
+        return response
 
     return send
 
@@ -105,9 +108,18 @@ def _answer(response: Response | NoResponse) -> Answer:
     if response.status == 204:
         return Answer(None, None)
     try:
-        return Answer(json.loads(response.body), response.header("etag"))
+        value: Json = json.loads(response.body)
     except (ValueError, RecursionError) as error:
         raise SubscribersError(response.status, "cut", "the answer is incomplete, or is not JSON") from error
+    if not isinstance(value, dict):
+        raise _not_of_the_api(response.status, "a JSON object", type(value).__name__)
+    return Answer(value, response.header("etag"))
+
+
+def _not_of_the_api(status: int, expected: str, found: str) -> SubscribersError:
+    return SubscribersError(
+        status, "http", f"the answer must be {expected}; got {found}. Does the URL lead to the API?"
+    )
 
 
 def _problem(response: Response) -> SubscribersError:
@@ -186,7 +198,10 @@ class Calls:
     ) -> Listing[Item]:
         def read(after: str) -> Page[Item]:
             fields = {**(query or {}), "limit": limit, "cursor": after}
-            return cast(Page[Item], self._request("GET", path, query=fields).value)
+            page = self._request("GET", path, query=fields).value or {}
+            if not (isinstance(page.get("items"), list) and isinstance(page.get("next", 0), str | None)):
+                raise _not_of_the_api(200, "a page with `items` and `next`", f"an object with the fields {[*page]}")
+            return cast(Page[Item], page)
 
         return Listing(read, cursor)
 
@@ -212,7 +227,8 @@ class Calls:
         content = b""
         if body is not None:
             given = {name: value for name, value in body.items() if value is not None}
-            content = json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+            with depth_as_value_error():
+                content = json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
             headers.append(("Content-Type", "application/json"))
         if method == "POST":
             headers.append(("Idempotency-Key", idempotency_key or uuid.uuid4().hex))
@@ -252,4 +268,4 @@ def _is_tried_again(response: Response, is_repeatable: bool) -> bool:
 
 def with_etag(answer: Answer) -> Json:
     """Return the document with the ETag of the answer, if it has one."""
-    return {**answer.value, "etag": answer.etag} if answer.etag and isinstance(answer.value, dict) else answer.value
+    return {**answer.value, "etag": answer.etag} if answer.etag and answer.value else answer.value

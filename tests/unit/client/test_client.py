@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, get_type_hints, is_typeddict
 from urllib.parse import parse_qsl
@@ -239,6 +240,20 @@ def test_a_call_with_a_usage_error_is_rejected_without_repeating_the_secret(argu
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("format", ["json", "xml", "yaml", "form"])
+def test_data_that_contains_itself_or_is_very_deep_is_rejected(format: str) -> None:
+    cycle: list[object] = []
+    cycle.append(cycle)
+    deep: dict[str, object] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    for arguments in ({"data": {"a": cycle}}, {"data": deep}, {"data": {}, "extra": {"a": cycle}}):
+        with pytest.raises(ValueError, match="must not contain itself"):
+            send("http://127.0.0.1:1/", format=format, **arguments)
+    with pytest.raises(ValueError, match="must not contain itself"):
+        World(TENANT).client().put_event_type("a", schema=deep)  # type: ignore[arg-type] # a deep object
+
+
 def test_it_is_imported_without_any_installed_package(root: Path) -> None:
     path = f"import sys; sys.path.insert(0, {str(root / 'deploy' / 'client')!r})"
     script = f"{path}; from hookchain import send; print(*sys.modules)"
@@ -372,6 +387,47 @@ def test_an_answer_that_is_no_problem_document_is_an_exception_too(body: bytes) 
     assert (raised.value.status, raised.value.code) == (502, "http")
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"null", "got NoneType"),
+        (b"[1]", "got list"),
+        (b"{}", r"got an object with the fields \[\]"),
+        (b'{"items": {}, "next": null}', r"fields \['items', 'next'\]"),
+        (b'{"items": []}', r"fields \['items'\]"),
+        (b'{"items": [], "next": 1}', r"fields \['items', 'next'\]"),
+    ],
+)
+def test_an_answer_that_is_not_of_the_api_is_an_exception_that_says_what_it_is(body: bytes, found: str) -> None:
+    with pytest.raises(SubscribersError, match=found) as raised:
+        [*World(Response(200, body)).client().list_tenants()]
+    assert (raised.value.status, raised.value.code) == (200, "http")
+    if body[:1] != b"{":
+        with pytest.raises(SubscribersError, match=found):
+            World(Response(200, body)).client().get_tenant("acme")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    ],
+)
+def test_an_answer_that_ends_before_its_end_is_asked_for_again(part: bytes) -> None:
+    attempts = Attempts(sleep=lambda _: None)
+    with receiver(part, http_answer(200, b'{"id": "acme"}')) as hook:
+        assert Subscribers(hook.url, "hck_a_b", attempts=attempts).get_tenant("acme")["id"] == "acme"
+    with receiver(part) as hook:
+        with pytest.raises(SubscribersError, match="before the whole answer") as raised:
+            Subscribers(hook.url, "hck_a_b", attempts=attempts).get_tenant("acme")
+        assert (raised.value.code, len(hook.heads)) == ("cut", 4)
+    with receiver(part.replace(b"200 OK", b"404 Not Found")) as hook:
+        with pytest.raises(SubscribersError) as raised:
+            Subscribers(hook.url, "hck_a_b", attempts=attempts).get_tenant("acme")
+        assert (raised.value.status, len(hook.heads)) == (404, 1)
+
+
 def test_a_request_is_made_again_as_the_answer_says_with_the_same_idempotency_key() -> None:
     unavailable = problem(503, "unavailable", ("retry-after", "5"))
     world = World(
@@ -494,3 +550,5 @@ def test_what_json_cannot_say_is_rejected() -> None:
         encode_body(float("nan"), "json")
     with pytest.raises(ValueError, match="control character"):
         encode_body({"a": "\x00"}, "xml")
+    with pytest.raises(ValueError, match="must hold only what YAML can"):
+        encode_body({"a": HTTPStatus.OK}, "yaml")

@@ -19,7 +19,15 @@ from deploy.history.journal_view import EventQuery, EventRecord
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
-from deploy.requests.events import make_provider_event, make_test_event, read_event_file, routed_type, sample_beside
+from deploy.requests.accepted_bodies import with_accepted_body
+from deploy.requests.events import (
+    fitting_data,
+    make_provider_event,
+    make_test_event,
+    read_event_file,
+    routed_type,
+    sample_beside,
+)
 from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, progress
@@ -100,7 +108,8 @@ def _chosen_event(
     """Return the request to post, and the event's type; None for the type if only the request contains it.
 
     The body is the first of these that exists: a file, a sample of the source's provider, or a generated body. `mark`
-    goes, whole or in part, into the id where the source reads one, so that receive takes no event for a repeat.
+    goes, whole or in part, into the id where the source reads one, so that receive takes no event for a repeat. Raises
+    CommandError if no body can be generated that the source accepts.
     """
     file = options.file or _sample_file(options, configuration)
     if file is not None:
@@ -114,7 +123,9 @@ def _chosen_event(
         if sample_request is not None:
             return sample_request, options.type
     event_type = options.type or routed_type(transform, source)
-    return make_test_event(settings, event_type, mark).to_request(mark), event_type
+    data = fitting_data(configuration.slices, source, event_type)
+    event = with_accepted_body(source, settings, make_test_event(settings, event_type, mark, data))
+    return event.to_request(mark), event_type
 
 
 def _sample_file(options: argparse.Namespace, configuration: Configured) -> Path | None:

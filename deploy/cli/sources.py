@@ -17,8 +17,8 @@ from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
-from deploy.requests import events, samples, snippet, sources as requests_sources
-from deploy.requests.command_lines import example_line, program, publishing_line, relative_path
+from deploy.requests import samples, snippet, sources as requests_sources
+from deploy.requests.command_lines import accepted_example, example_line, program, publishing_line, relative_path
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
@@ -138,7 +138,8 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
 
     It publishes to the bus of a source that has one, makes a link, or sends the provider's sample; else it is a line of
     curl with an example event. These are on this machine only, except curl. It is empty if no command can send: in a
-    cloud, to a bus, and to a source without a scheme or without POST. `is_aws`: `make dev PLATFORM=aws` is running.
+    cloud, to a bus, and to a source without a scheme or without POST. If no example can be made, it is a sentence that
+    says why. `is_aws`: `make dev PLATFORM=aws` is running.
     """
     source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     schemes = requests_sources.auth_entries(source)
@@ -155,8 +156,10 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
     if provider and platform.traits.is_local and samples.sample_names(provider):
         routes = requests_sources.routes_from(transform, name)
         return _trigger_line(name, provider, requests_sources.route_types(routes))
-    event_type = events.routed_type(transform, name)
-    event = events.make_example_event(source, event_type, events.fitting_data(configuration.slices, name, event_type))
+    try:
+        event = accepted_example(configuration.slices, name)
+    except CommandError as error:
+        return str(error)
     return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 

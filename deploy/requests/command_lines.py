@@ -15,14 +15,19 @@ from urllib.parse import quote, urlsplit
 
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests import events
+from deploy.requests.accepted_bodies import with_accepted_body
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, source_url
+from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, list_at, to_json, value_at
 from shared.secrets import split_values, variable_name
 from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
 """The auth schemes that need no signature, so that curl alone can send."""
+
+_RECOGNIZED: Final[Mapping[str, tuple[str, ...]]] = {"json": ("{", "["), "xml": ("<",), "form": (), "yaml": ()}
+"""By format: the first characters by which `hookchain send` recognizes it."""
 
 SecretWord: TypeAlias = Callable[[str, bool], str]
 """A function that returns a shell word: the text, followed by the secret. The second argument is True if the word is a
@@ -80,17 +85,19 @@ class CommandLine:
             case "query":
                 url = with_secret(f"{self.url}?{quote(str(entry.get('parameter')), safe='')}=", True)
         data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
-        rest = ["-H", f"Content-Type: {CONTENT_TYPES[self.format]}", *self._header_options(), *data]
+        headers = {"Content-Type": CONTENT_TYPES[self.format], **self.headers}
+        rest = [*_header_options(headers), *data]
         return " ".join(["curl", *options, shlex.join(rest), url])
 
     def send(self, secret: Sequence[str] | None = None) -> str:
         """Return a line of `hookchain send`. `secret` are the options for it; without them it is given by its name."""
         secret = ["--secret", str(self.entry.get("secret"))] if secret is None else secret
         data = ["--file" if self.is_file else "--data", self.content]
-        return shlex.join([program(), "send", self.url, *self._auth_options(secret), *self._header_options(), *data])
-
-    def _header_options(self) -> list[str]:
-        return [word for name, value in self.headers.items() for word in ("-H", f"{name}: {value}")]
+        if not self.is_file and not self.content.startswith(_RECOGNIZED[self.format]):
+            data = ["--format", self.format, *data]
+        return shlex.join(
+            [program(), "send", self.url, *self._auth_options(secret), *_header_options(self.headers), *data]
+        )
 
     def _auth_options(self, secret: Sequence[str]) -> list[str]:
         entry = self.entry
@@ -110,6 +117,10 @@ class CommandLine:
                 return ["--source", self.source, *secret]
 
 
+def _header_options(headers: Mapping[str, str]) -> list[str]:
+    return [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
+
+
 def can_send(entry: JsonObject) -> bool:
     """Return whether `hookchain send` can authenticate by this entry."""
     is_standard = entry.get("scheme") == "standard-webhooks" and entry.get("key", "base64") == "base64"
@@ -119,7 +130,8 @@ def can_send(entry: JsonObject) -> bool:
 def first_event_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
-    """Return a line that works as printed, for this machine; None if no source can be sent to.
+    """Return a line that works as printed, for this machine; None if no source can be sent to. Raises CommandError if
+    sources can be sent to, but an example can be made for none of them.
 
     It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are variables.
     """
@@ -136,7 +148,10 @@ def first_event_line(
 def first_event_line_without_secret(
     slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None = None
 ) -> str | None:
-    """Return a line for the same event that anybody may read: `hookchain send` looks the secret up by its name."""
+    """Return a line for the same event that anybody may read: `hookchain send` looks the secret up by its name.
+
+    Raises CommandError as first_event_line.
+    """
     line = _first_event(slices, ports, sample)
     if line is None:
         return None
@@ -147,26 +162,47 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     """Return an event for the first source that curl can send to, else for the first that `hookchain send` can.
 
     Its body is `sample`, else an example that the configuration declares, else generated. None if no source is left.
+    Raises CommandError if sources are left, but an example can be made for none of them.
     """
     sources = compiled_sources(slices["receive"])
     posted = {name: source for name, source in sources.items() if accepts_post(source)}
     found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
-    if not found:
-        return None
-    name, entry = min(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES)
+    fault: CommandError | None = None
+    for name, entry in sorted(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES):
+        try:
+            return _event_for(slices, name, entry, ports, sample)
+        except CommandError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    return None
+
+
+def _event_for(
+    slices: Mapping[str, JsonObject], name: str, entry: JsonObject, ports: Ports, sample: Path | None
+) -> CommandLine:
+    """Return an event for this source, by this entry of its `auth`. Raises CommandError if no example can be made."""
+    source = compiled_sources(slices["receive"])[name]
     url = source_url(name, ports)
     transform = slices["transform"]
     declared = events.declared_example(transform, name, slices.get("subscribe", {}).get("event_types"))
     event_type = declared[0] if declared else events.routed_type(transform, name)
-    source = sources[name]
-    event = events.make_event_without_id(
-        source, event_type, declared[1] if declared else events.fitting_data(slices, name, event_type)
-    )
+    data = declared[1] if declared else events.fitting_data(slices, name, event_type)
+    event = events.make_event_without_id(source, event_type, data)
     if sample:
         format = sample.suffix.removeprefix(".")
-        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=event.headers)
-    assert isinstance(event.data, dict)
-    return CommandLine(name, url, entry, to_json(event.data), headers=event.headers)
+        headers = {**event.headers, **events.format_headers(source, format)}
+        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
+    made = with_accepted_body(name, source, event)
+    return CommandLine(name, url, entry, made.to_body().decode(), made.format, headers=made.headers)
+
+
+def accepted_example(slices: Mapping[str, JsonObject], name: str) -> MadeEvent:
+    """Return an example for the source, of a type that a route takes. Raises CommandError if none can be made."""
+    source = compiled_sources(slices["receive"])[name]
+    event_type = events.routed_type(slices["transform"], name)
+    event = events.make_example_event(source, event_type, events.fitting_data(slices, name, event_type))
+    return with_accepted_body(name, source, event)
 
 
 def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:
@@ -178,7 +214,7 @@ def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: 
     name = str(entry.get("secret"))
     command = secret_command(name) if secret_command else None
     content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
-    line = CommandLine("", url, entry, content, headers=event.headers)
+    line = CommandLine("", url, entry, content, event.format, headers=event.headers)
     if entry["scheme"] in CURL_SCHEMES:
         value = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
         return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
@@ -242,10 +278,12 @@ def closing_lines(
 
 def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read: Callable[[str], str]) -> str:
     """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
-    a signature or does not accept POST."""
+    a signature, does not accept POST, or accepts no example."""
     if "POST" not in list_at(source, "methods"):
         return ""
-    event_type = events.routed_type(slices["transform"], name)
-    event = events.make_example_event(source, event_type, events.fitting_data(slices, name, event_type))
+    try:
+        event = accepted_example(slices, name)
+    except CommandError:
+        return ""
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
     return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")

@@ -16,6 +16,8 @@ from deploy.client.hookchain.formats import FORMATS, encode_body
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from deploy.requests.sources import destinations_from, may_match, page_headers, route_types, routes_from
 from deploy.terminal.command_line import CommandError
+from functions.receive.admission import type_fits
+from shared.formats.parse import named_format
 from shared.http import Request
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at, value_at
 from shared.subscribers.schema_example import example_of
@@ -41,20 +43,19 @@ _TEST_PERSON: Final[Mapping[str, Json]] = {"customerName": "Smoke Test", "custom
 class MadeEvent:
     """An event to post. `data` is written in `format`; bytes are in it already, and are sent unchanged."""
 
-    data: JsonObject | bytes
+    data: "Json | bytes"
     format: str = "json"
     headers: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
 
+    def to_body(self) -> bytes:
+        return self.data if isinstance(self.data, bytes) else encode_body(self.data, self.format)[0]
+
     def to_request(self, mark: str) -> Request:
         """Return an unsigned request to `/`. Its header `webhook-id` is `mark`, unless the headers have another."""
-        if isinstance(self.data, bytes):
-            body, content_type = self.data, CONTENT_TYPES[self.format]
-        else:
-            body, content_type = encode_body(self.data, self.format)
-        headers = {"content-type": content_type, "webhook-id": mark}
+        headers = {"content-type": CONTENT_TYPES[self.format], "webhook-id": mark}
         headers |= {name.lower(): value for name, value in self.headers.items()}
-        return Request("POST", "/", urlencode(self.query), tuple(headers.items()), body)
+        return Request("POST", "/", urlencode(self.query), tuple(headers.items()), self.to_body())
 
     def put_type(self, places: Sequence[str], event_type: str) -> None:
         """Write the type at these places, from which the source reads it.
@@ -86,6 +87,27 @@ class MadeEvent:
                 parent[name] = value
 
 
+def format_headers(source: JsonObject, format: str) -> dict[str, str]:
+    """Return the header with a content type that the source accepts for a body in the format.
+
+    It is empty if the format's usual one will do, or if the source accepts none for this format.
+    """
+    usual = CONTENT_TYPES[format]
+    patterns = texts_at(source, "content_types")
+    if not patterns or any(type_fits(usual, pattern) for pattern in patterns):
+        return {}
+    named = [_type_of_pattern(pattern, format) for pattern in patterns]
+    fitting = [each for each in named if named_format(each) == format]
+    if format == "json":  # which receive recognizes below a type that stands for any format
+        fitting += [each for each in named if named_format(each) is None]
+    return {"Content-Type": fitting[0]} if fitting else {}
+
+
+def _type_of_pattern(pattern: str, format: str) -> str:
+    """Return a content type that fits a source's pattern, such as `text/*` or `*+json`."""
+    return f"application/vnd.example{pattern[1:]}" if pattern.startswith("*") else pattern.replace("/*", f"/{format}")
+
+
 def _object_at(data: JsonObject, path: Sequence[str]) -> JsonObject | None:
     """Return the object at the path, with new objects where nothing is; None if something else is on the way."""
     for name in path:
@@ -105,29 +127,38 @@ def may_have(schema: Json, name: str) -> bool:
     return is_described or schema.get("additionalProperties", True) is not False
 
 
-def make_event_without_id(source: JsonObject, event_type: str, data: Mapping[str, Json]) -> MadeEvent:
-    """Return an event with that data. Its id is not set, so each time that it is sent, it is another event."""
+def make_event_without_id(source: JsonObject, event_type: str, data: Json) -> MadeEvent:
+    """Return an event with that data, in JSON. Its id is not set, so each time that it is sent, it is another event."""
     places = first_places(source.get("type"))
     if not places and may_have(source.get("schema"), "event"):
         places = ("data.event",)
     # The type comes first where a person reads it.
-    event = MadeEvent({"event": event_type, **data} if places == ("data.event",) else {**data})
+    if isinstance(data, dict):
+        data = {"event": event_type, **data} if places == ("data.event",) else {**data}
+    event = MadeEvent(data)
     event.headers.update(page_headers(source))
     event.put_type(places, event_type)
     return event
 
 
-def make_example_event(source: JsonObject, event_type: str, data: Mapping[str, Json] = DEFAULT_DATA) -> MadeEvent:
+def make_example_event(source: JsonObject, event_type: str, data: Json) -> MadeEvent:
     """Return an event for a person to send, without a mark."""
     return _make_event(source, event_type, data, "example-1")
 
 
-def make_test_event(source: JsonObject, event_type: str, mark: str) -> MadeEvent:
-    """Return an event that is marked as a test; `mark` is its id, so that no earlier test is its duplicate."""
-    return _make_event(source, event_type, {**_TEST_PERSON, MARK: mark}, mark)
+def make_test_event(source: JsonObject, event_type: str, mark: str, data: Json) -> MadeEvent:
+    """Return an event that is marked as a test, where the source's schema leaves room for that.
+
+    `mark` is its id, so that no earlier test is its duplicate.
+    """
+    schema = source.get("schema")
+    if isinstance(data, dict):
+        person = _TEST_PERSON if schema is None else {}
+        data = {**data, **person, **({MARK: mark} if may_have(schema, MARK) else {})}
+    return _make_event(source, event_type, data, mark)
 
 
-def _make_event(source: JsonObject, event_type: str, data: Mapping[str, Json], identity: str) -> MadeEvent:
+def _make_event(source: JsonObject, event_type: str, data: Json, identity: str) -> MadeEvent:
     """Return the event with its id where the source reads it, if it reads it at plain places."""
     event = make_event_without_id(source, event_type, data)
     event.put_id(id_places(source), identity)
@@ -161,7 +192,7 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
     format = {"yml": "yaml"}.get(path.suffix.removeprefix("."), path.suffix.removeprefix("."))
     if format not in CONTENT_TYPES:
         raise CommandError(f"{path}: its extension must be one of {', '.join(CONTENT_TYPES)}")
-    event = MadeEvent(content, format, page_headers(source))
+    event = MadeEvent(content, format, {**page_headers(source), **format_headers(source, format)})
     places_of_id = id_places(source)
     if format == "json" and any(place.startswith("data.") for place in places_of_id):
         event.data = _json_object(path, content)
@@ -274,15 +305,21 @@ _PATH: Final = re.compile(r"(?<![\w.$-])data((?:\.[A-Za-z_]\w*)+)(?![\w(])")
 _IN_TEMPLATE: Final = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 
 
-def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str) -> JsonObject:
+def described_data(schema: Json) -> Json:
+    """Return data of the schema's form; the same data for every source without a schema."""
+    return example_of(schema, _BY_NAME) if isinstance(schema, dict) else {**DEFAULT_DATA}
+
+
+def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str) -> Json:
     """Return data with the fields that the schema describes and that columns and templates read by a plain path.
 
     Without any of them it is the same for every source. What an expression computes, and what a step or a `where`
     wants, is not looked for.
     """
     schema = value_at(slices.get("receive", {}), "sources", source, "schema")
-    described = example_of(schema, _BY_NAME) if isinstance(schema, dict) else None
-    data: JsonObject = described if isinstance(described, dict) else {**DEFAULT_DATA}
+    data = described_data(schema)
+    if not isinstance(data, dict):
+        return data
     fields = dict(_fields(slices, source, event_type))
     for path in sorted(fields, key=len, reverse=True)[:MAX_FIELDS]:
         if schema is None or may_have(schema, path[0]):

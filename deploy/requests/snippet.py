@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.requests import command_lines, events, send_options, sources
+from deploy.requests.accepted_bodies import in_format, rejection_of
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 from shared.signatures.locations import RequestFields, read_conditions
@@ -78,7 +79,7 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
             raise ValueError(f"the source {source!r} accepts no POST. Make a link with `hookchain link {source}`.")
         raise ValueError(f"the source {source!r} accepts no POST, and a snippet sends nothing else")
     event_type = events.routed_type(transform, source)
-    event = events.make_example_event(settings, event_type)
+    event = _example_in_json(source, settings, event_type)
     fields = RequestFields(event.to_request("evt_1"))
     entry = next((each for each in entries if command_lines.can_send(each) and _meets_condition(each, fields)), None)
     if entry is None:
@@ -98,6 +99,22 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     type_texts = {place: text for place, text in typed_places.items() if place.startswith("data.")}
     others = tuple(name for name in id_headers if name.lower() != "webhook-id")
     return Sender(source, url, entry, event, type_texts, others)
+
+
+def _example_in_json(source: str, settings: JsonObject, event_type: str) -> events.MadeEvent:
+    """Return an example whose data is an object. Raises ValueError if the source accepts no such body.
+
+    The example may break the source's schema, because the application has data of its own.
+    """
+    data = events.described_data(settings.get("schema"))
+    made = events.make_example_event(settings, event_type, data)
+    event = in_format(settings, made, "json")
+    rejection = rejection_of(settings, event)
+    if rejection and rejection.code != "schema_mismatch":
+        raise ValueError(f"a snippet sends JSON, which the source {source!r} rejects: {rejection.detail}")
+    if not isinstance(event.data, dict):
+        raise ValueError(f"a snippet sends an object, which the schema of the source {source!r} does not allow")
+    return event
 
 
 def _meets_condition(entry: JsonObject, fields: RequestFields) -> bool:

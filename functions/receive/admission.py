@@ -102,11 +102,11 @@ def _verify_sizes(head: Request, source: Source) -> None:
 def _verify_content_type(header: str, accepted: tuple[str, ...]) -> None:
     """Raise Rejected (`unsupported_content_type`) if the content type is none of those that are accepted."""
     name = header.partition(";")[0].strip().lower()
-    if not any(_type_fits(name, pattern) for pattern in accepted):
+    if not any(type_fits(name, pattern) for pattern in accepted):
         raise Rejected("unsupported_content_type", f"this source accepts {', '.join(accepted)}")
 
 
-def _type_fits(name: str, pattern: str) -> bool:
+def type_fits(name: str, pattern: str) -> bool:
     """Return whether a content type is one of the pattern: `application/json`, `text/*` or `*+json`."""
     if pattern.startswith("*"):
         suffix = pattern[1:]

@@ -5,8 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +17,16 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.config.sections.catalogue import load_catalogue
+from deploy.requests.events import first_places
 from deploy.requests.snippet import find_sender, make_snippet
 from deploy.requests.sources import compiled_sources
+from functions.receive.receive import Accepted
+from shared.errors import HookchainError
+from shared.event import Event
+from shared.http import Request as HookRequest
 from shared.jsontext import JsonObject, mapping_at
+from tests.in_process.signed_samples import FRESH, Range, on_range
 from tests.running.ports import free_port
 from tests.running.processes import PATIENCE_SECONDS, ROOT, Request, functions_framework, started
 from tests.stand_ins.bus import command
@@ -135,3 +145,77 @@ def test_an_answer_that_is_no_2xx_is_no_success(receive: Receive) -> None:
         assert run([*program, str(path)]).returncode == 1
         path.write_text(path.read_text().replace(f":{receive.port}/", f":{free_port()}/"), encoding="utf-8")
         assert run([*program, str(path)]).returncode != 0
+
+
+PROVIDERS: Final = sorted(load_catalogue())
+REFUSALS: Final = ("no snippet can sign", "a snippet sends JSON")
+
+
+@dataclass(slots=True)
+class Provider:
+    """A source of one provider, and an HTTP server that passes the requests to it on to a receiver in this process."""
+
+    firing: Range
+    address: str = ""
+    rejections: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def accepts(self, request: HookRequest) -> bool:
+        try:
+            result = self.firing.received(request)
+        except HookchainError as error:
+            self.rejections.append(str(error))
+            return False
+        assert isinstance(result, Accepted)
+        self.events += result.events
+        return True
+
+    def snippet(self, language: str) -> str:
+        name = self.firing.aim.source.name
+        return make_snippet(language, find_sender(name, self.firing.aim.settings, f"{self.address}/{name}", {}))
+
+
+@pytest.fixture
+def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provider]:
+    """The provider of the parameter."""
+    fresh = replace(FRESH, now=time.time())
+    provider = Provider(on_range(request.param, tmp_path, fresh))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            path, _, query = self.path.partition("?")
+            headers = tuple((name.lower(), value) for name, value in self.headers.items())
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200 if provider.accepts(HookRequest("POST", path, query, headers, body)) else 401)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        provider.address = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield provider
+        server.shutdown()
+        thread.join(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, indirect=True)
+@pytest.mark.parametrize(("language", "program"), [("curl", "/bin/sh"), ("python", sys.executable)])
+def test_a_providers_source_accepts_the_program_unless_no_snippet_is_printed(
+    language: str, program: str, provider: Provider, tmp_path: Path
+) -> None:
+    try:
+        text = provider.snippet(language)
+    except ValueError as refusal:
+        assert any(reason in str(refusal) for reason in REFUSALS), refusal
+        return
+    path = tmp_path / "snippet"
+    path.write_text(text, encoding="utf-8")
+    done = run([program, str(path)], **provider.firing.keys.environ)
+    assert done.returncode == 0, (provider.rejections, done.stdout, done.stderr)
+    [event] = provider.events
+    type_places = first_places(provider.firing.aim.settings.get("type"))
+    is_written = any(place.startswith(("header.", "data.")) for place in type_places)
+    assert event.type == "password_created" or not is_written

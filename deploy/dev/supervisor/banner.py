@@ -13,6 +13,7 @@ from deploy.requests import events, samples, signing
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.secrets.needs import missing_effect
+from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from deploy.topology.buses import bus_sources
 from shared.jsontext import JsonObject, mapping_at
@@ -29,9 +30,15 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]
     if setup.ports.subscribe:
         lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
-    if command := _command_to_try(
-        setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
-    ):
+    try:
+        command = _command_to_try(
+            setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
+        )
+    except CommandError as error:
+        command = None
+        reason = str(error)
+        lines += [f"  {reason[:1].upper()}{reason[1:]}", ""]
+    if command:
         lines += ["  Try it:", f"    {command}", ""]
     env_file = relative_path(setup.options.env_file)
     if setup.generated:
@@ -121,7 +128,10 @@ def farewell(state: Path) -> str:
 
 def make_hint(setup: Setup) -> running_dev.Hint:
     """Return the same for the page, whose process has no secrets."""
-    trial = _command_to_try(setup, first_event_line_without_secret) or ""
+    try:
+        trial = _command_to_try(setup, first_event_line_without_secret) or ""
+    except CommandError:  # a page offers only what can be copied into a shell
+        trial = ""
     return running_dev.Hint(trial, tuple(_source_lines(setup, _sources(setup))))
 
 
@@ -200,15 +210,20 @@ def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
     """Return a command that sends a first event which the served configuration accepts.
 
     It posts the sample beside the configuration, or to a source of the operator's own. Else it triggers a provider's
-    sample, or makes a link.
+    sample, or makes a link. Raises CommandError if a source could be tried but for an example.
     """
     configuration, sources = setup.configuration, _sources(setup)
     sample = events.sample_beside(configuration.path)
     own: JsonObject = {name: source for name, source in sources.items() if name not in configuration.providers}
     posted: JsonObject = {"sources": sources if sample else own}
-    command = line_of({**configuration.slices, "receive": posted}, setup.ports, sample)
-    commands = [command] if command else [*_trigger_commands(setup, sources), *_link_commands(setup, own)]
-    return next(iter(commands), None)
+    others = [*_trigger_commands(setup, sources), *_link_commands(setup, own)]
+    try:
+        command = line_of({**configuration.slices, "receive": posted}, setup.ports, sample)
+    except CommandError:
+        if not others:
+            raise
+        command = None
+    return command or next(iter(others), None)
 
 
 def _trigger_commands(setup: Setup, sources: JsonObject) -> list[str]:

@@ -109,7 +109,7 @@ def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(config: Pat
 @pytest.mark.parametrize("scheme", ["basic", "header", "query", "none"])
 def test_a_shell_reads_the_example_as_it_is_meant(scheme: str) -> None:
     auth: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}
-    line = example_line("http://127.0.0.1:1/shop", auth, make_example_event({}, "it's `one`"), None)
+    line = example_line("http://127.0.0.1:1/shop", auth, make_example_event({}, "it's `one`", {}), None)
     script = f'curl() {{ for word in "$@"; do printf "%s\\n" "$word"; done; }}\nA_KEY=se\\ cret\n{line}'
     arguments = subprocess.run(
         ["/bin/sh", "-c", script], capture_output=True, text=True, check=True

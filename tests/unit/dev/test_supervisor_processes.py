@@ -400,7 +400,7 @@ def test_no_line_breaks_the_view_or_colours_it(line: str) -> None:
 
 def slices(*auth: JsonObject) -> dict[str, JsonObject]:
     return {
-        "receive": {"sources": {"form": {"auth": list(auth)}}},
+        "receive": {"sources": {"form": {"auth": list(auth), "methods": ["POST"], "max_body_bytes": 262_144}}},
         "transform": {"routes": [{"name": "r", "from": ["form"], "types": ["signup.*"], "to": ["x"]}]},
     }
 

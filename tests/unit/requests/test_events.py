@@ -36,7 +36,7 @@ def received(source: JsonObject, request: Request) -> Event:
 )
 @pytest.mark.parametrize("event_type", ["order.created", "order.item.added.twice", "signup"])
 def test_joined_locations_of_the_type_get_its_words(location: str, event_type: str) -> None:
-    event = make_example_event({"type": location}, event_type)
+    event = make_example_event({"type": location}, event_type, {})
     assert received({"type": location}, event.to_request("m")).type == event_type
 
 
@@ -52,7 +52,7 @@ def test_joined_locations_of_the_type_get_its_words(location: str, event_type: s
 )
 def test_every_joined_location_of_the_id_has_a_text(location: str | list[str], id: str) -> None:
     source: JsonObject = {"type": "data.type", "id": [*location] if isinstance(location, list) else location}
-    event = received(source, make_example_event(source, "signup").to_request("m"))
+    event = received(source, make_example_event(source, "signup", {"a": 1}).to_request("m"))
     assert (event.deliveryid, event.type) == (id, "signup")
 
 
@@ -62,7 +62,7 @@ def test_an_event_has_type_and_id_where_the_sources_of_a_provider_read_them(prov
     type_locations, id_locations = list(facts.type or ()), list(facts.id or ())
     source: JsonObject = {"type": [*type_locations], "id": [*id_locations]}
     source = {name: locations for name, locations in source.items() if locations}
-    event = received(source, make_test_event(source, "order.created", "smoke-1").to_request("smoke-1"))
+    event = received(source, make_test_event(source, "order.created", "smoke-1", {}).to_request("smoke-1"))
     is_type_written = any(place.startswith(("header.", "query.", "data.")) for place in type_locations)
     assert event.type == "order.created" or not is_type_written
     assert not id_locations or "smoke-1" in (event.deliveryid or "")

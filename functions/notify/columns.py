@@ -45,12 +45,18 @@ class Unfit(ValueError):
     """A value that the type does not have. The text does not quote the value."""
 
 
-def converted(column: str, value: jsontext.Json, type_: ColumnType) -> ColumnValue | None:
-    """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`)."""
+def converted(column: str, value: jsontext.Json, type_: ColumnType, has_floats: bool = False) -> ColumnValue | None:
+    """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`).
+
+    `has_floats`: the database stores a large number as a 64-bit float, so one beyond them would become infinite.
+    """
     if value is None:
         return None
     try:
-        return _CONVERTERS[type_](value)
+        found = _CONVERTERS[type_](value)
+        if has_floats and type_ == "number" and not _is_in_float_range(found):
+            raise Unfit("beyond 64-bit floats")
+        return found
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
         fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
         form = f": {_FORMS[type_]}" if isinstance(value, str) and not fault and type_ in _FORMS else ""
@@ -84,6 +90,13 @@ def _number(value: jsontext.Json) -> int | float | str:
     if isinstance(value, float) and not isfinite(value):
         raise Unfit("that is not finite")
     return value
+
+
+def _is_in_float_range(number: ColumnValue) -> bool:
+    try:
+        return isfinite(float(number))  # type: ignore[arg-type] # no time
+    except OverflowError:
+        return False
 
 
 def _boolean(value: jsontext.Json) -> bool:

@@ -346,7 +346,7 @@ def _value(name: str, result: jsontext.Json, settings: Settings) -> jsontext.Jso
     type_ = settings.type_of(name)
     if type_ is None:
         return result
-    value = converted(name, result, type_)
+    value = converted(name, result, type_, has_floats=True)
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
     is_long = isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER

@@ -19,7 +19,7 @@ from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.database import Statements
 from functions.notify.destinations.sql.faults import fault_of
 from functions.notify.destinations.sql.place import Place, database_place, engine_of
-from functions.notify.destinations.sql.rows import Row, RowMaker, Value
+from functions.notify.destinations.sql.rows import Row, RowMaker, Value, row_of
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination, WaitingRow
 from functions.notify.examples import ATTEMPT, example_delivery
@@ -259,6 +259,24 @@ def test_each_driver_gets_times_and_booleans_as_its_database_reads_them() -> Non
     assert value_of(0, "time", "mysql") == "1970-01-01 00:00:00.000000"
     assert value_of(True, "boolean", "mysql") == 1
     assert value_of(True, "boolean", "sqlite") == 1
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "9" * 400, 10**400])
+def test_a_number_that_sqlite_would_store_as_infinite_fails(value: Json) -> None:
+    with pytest.raises(Permanent, match=r"got (a number|text) beyond 64-bit floats") as raised:
+        value_of(value, "number", "sqlite")
+    assert raised.value.code == "conversion_failed"
+    assert value_of(value, "number", "postgresql") == str(value)
+    assert value_of("1e308", "number", "sqlite") == "1e308"
+
+
+def test_a_number_that_only_postgresql_holds_is_shown_for_a_database_whose_driver_is_a_secret() -> None:
+    columns = {"a": {"value": "data", "type": "number"}}
+    settings = Settings.model_validate({"url_secret": "u", "table": "t", "columns": columns})
+    assert row_of(example_delivery("1e400"), settings)["a"] == "1e400"
+    local = {"driver": "sqlite", "database": "d", "table": "t", "columns": columns}
+    with pytest.raises(Permanent, match="beyond 64-bit floats"):
+        row_of(example_delivery("1e400"), Settings.model_validate(local))
 
 
 @pytest.mark.parametrize("data", [{}, {"a": []}])

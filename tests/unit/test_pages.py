@@ -11,6 +11,10 @@ from deploy.cli.main import COMMANDS
 ROOT: Final = Path(__file__).parents[2]
 _FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _COMMAND: Final = re.compile(r"(?:^|`|\.venv/bin/)hookchain ([a-z][a-z-]+)", re.MULTILINE)
+_WITHOUT_CHOICE: Final = re.compile(
+    r"`hookchain\s+(dead-letters\s+(?:replay|drop)|api-keys\s+create|forget\s+--tenant)`(?!, `)"
+)
+"""A command that is a usage error as it is printed. Where a list of commands follows, it is only named."""
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 
 
@@ -46,6 +50,12 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:
         if not leads_somewhere(page, link)
     ]
     assert not broken
+
+
+def test_no_page_prints_a_command_without_the_records_or_the_scope_that_it_needs() -> None:
+    current = [page for page in pages() if page.name != "CHANGELOG.md"]  # which names commands only
+    faults = [f"{page}: {found}" for page in current for found in _WITHOUT_CHOICE.findall(text_of(page))]
+    assert not faults
 
 
 def test_every_command_that_a_page_names_exists() -> None:

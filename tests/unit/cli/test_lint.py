@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import prepare
+from deploy.cli.command import help_texts
 from deploy.cli.init import recipes, sends_mail
 from deploy.config.checkout import OWN_CONFIG
 from deploy.config.compiler import compile_file
@@ -404,6 +405,19 @@ def test_three_questions_are_asked_on_a_terminal(init: Command, out: Path, monke
     assert "push-to-one-line" in before
     assert "providers github` lists the event types that a route from GitHub can name in `types`." in after
     assert "from: " not in out.read_text(encoding="utf-8").partition("destinations:")[2]
+
+
+def test_a_question_without_an_answer_ends_it_as_the_help_says(
+    init: Command, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_of_input(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", end_of_input)
+    init(code=1)
+    assert not out.exists()
+    assert "1 the file exists or a question has no answer, 2 usage error" in help_texts()["init"]["exit_codes"]
 
 
 def test_a_file_is_never_overwritten(init: Command, out: Path) -> None:

@@ -6,6 +6,7 @@ tests/simulation holds that each event is in one digest, whoever dies.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Unpack
 from zoneinfo import ZoneInfo
 
@@ -13,8 +14,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.digests import draft
-from functions.notify.digests.record import record_name
-from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours, gathered_until, quiet_end
+from functions.notify.digests.record import max_members, record_name
+from functions.notify.digests.settings import (
+    MAX_MESSAGE_BYTES,
+    Coalesce,
+    Digest,
+    GatherSettings,
+    QuietHours,
+    gathered_until,
+    quiet_end,
+)
 from functions.notify.notify import notify
 from functions.notify.recipients.people import Listed, Person
 from functions.notify.recipients.recipient import Recipients
@@ -545,3 +554,13 @@ async def test_what_expires_before_the_morning_is_not_sent_at_night() -> None:
     result = await notifier.take(event(notifier, 1))
     assert (result.outcome, result.code) == ("dead_lettered", "expired")
     assert notifier.crm.attempts == []
+
+
+def test_the_page_says_how_many_deliveries_a_digest_and_a_burst_can_have() -> None:
+    page = " ".join(Path("functions/notify/docs/digests.md").read_text(encoding="utf-8").split())
+    digest, burst, whole = (
+        f"{max_members(content_bytes + draft.ROOM_BYTES) // 100 * 100:,}"
+        for content_bytes in (draft.MAX_DIGEST_BYTES, MAX_MESSAGE_BYTES, draft.MAX_COALESCED_BYTES)
+    )
+    assert f"can represent about {digest} deliveries, and a burst about {burst}, or about {whole} with" in page
+    assert f"[the data of the newest events](#bursts), up to {draft.MAX_COALESCED_EVENTS:,} of them" in page

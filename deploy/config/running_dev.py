@@ -51,7 +51,14 @@ def function_url(port: int) -> str:
 
 
 def ports_from(base: int, has_subscribers: bool = False) -> Ports:
-    return Ports(base, base + 1, base + 2, base + 5, base + 10, base + 3 if has_subscribers else 0)
+    return Ports(
+        receive=base,
+        transform=base + 1,
+        notify=base + 2,
+        subscribe=base + 3 if has_subscribers else 0,
+        apis=base + 5,
+        inspector=base + 10,
+    )
 
 
 def port_base(environ: Mapping[str, str]) -> int:

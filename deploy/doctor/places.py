@@ -28,7 +28,8 @@ _TODO_SCHEMA: Final = "correct the table, or `columns` of the configuration"
 
 
 def has_places(notify: JsonObject) -> bool:
-    return any(True for _ in (*buses.tables(notify), *buses.buckets(notify)))
+    """Return whether a destination writes into a table or a bucket."""
+    return bool([*buses.tables(notify), *buses.buckets(notify)])
 
 
 def google_places(target: gcp_names.Target, api: GoogleApi, notify: JsonObject) -> Finding:

@@ -277,7 +277,7 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     is_more = len(rows) >= MAX_RETRYING
     waiting_routes: list[WaitingRoutes] = []
     for route, own in by_route.items():
-        next_at = min(filter(None, [each.retry_at for each in own]))
+        next_at = min(each.retry_at or 0.0 for each in own)  # a row that waits has a time
         waiting_routes.append(WaitingRoutes(route, len(own), own[0].reason, next_at, is_more))
     return waiting_routes
 
@@ -297,14 +297,16 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
     for name, rows in rows_by_name.items():
         view = view_by_name.get(name)
         endpoints = {row.destination for row in rows if endpoint_name(row.destination)}
+        # A row in a group has no reason of its own. If all rows are in groups, one of them is shown.
         newest_ungrouped = max(rows, key=lambda row: (not row.group, row.created_at))
-        # The views do not contain what waits for endpoints.
+        # A view does not contain what waits for the endpoints of its destination, which only `newest` does.
+        has_whole_view = view is not None and not endpoints
         retrying.append(
             Retrying(
                 destination=name,
                 count=len(rows),
                 reason=newest_ungrouped.reason,
-                is_more=view.is_more if view and not endpoints else len(newest) >= MAX_RETRYING,
+                is_more=view.is_more if view and has_whole_view else len(newest) >= MAX_RETRYING,
                 unknown=sum(bool(row.unknown_count) for row in rows),
                 grouped=sum(bool(row.group) for row in rows),
                 endpoints=len(endpoints),

@@ -56,7 +56,8 @@ class Batch(NamedTuple):
     delivery_id      the delivery id of the batch, which is outside its items
     key              the part of the items' event ids that names the batch: an id, or a hash; None if nothing identifies
                      the batch
-    is_in_every_id   the key is also a part of the event ids of items that have a delivery id of their own
+    is_in_every_id   the key is also a part of the event ids of items that have a delivery id of their own, because
+                     those are unique within the batch only
     """
 
     delivery_id: str | None
@@ -271,8 +272,9 @@ Identifier: TypeAlias = IdentifierByDelivery | IdentifierBySignature
 def identifier_of(source: Source, signed: SignedRequest | None, body: Json, random_id: Callable[[], str]) -> Identifier:
     """Return what identifies the events of a request. `signed` is None if no signature authenticated the request.
 
-    The delivery id identifies the events of a signed request, although it may be unsigned, where different events can
-    have equal signed bytes: the source's `dedupe` or `repeats` says so.
+    A signed request is identified by what is signed. An exception are sources whose different events can have equal
+    signed bytes: those with `dedupe: delivery_id`, and requests that meet a condition in `repeats`. Of these, the
+    delivery id tells the events apart, even if it is unsigned.
     """
     if signed is None:
         return IdentifierByDelivery(source, signed, random_id)

@@ -264,7 +264,9 @@ def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     """Return the place of the fault, as a JSON pointer or as `?name`, and the rule."""
     # pydantic adds `[key]` to the place of a key that is at fault. It is not part of the request.
     names = [str(name) for name in detail["loc"] if name != "[key]"]
-    path = "".join([f"?{name}" for name in names[:1]]) if prefix == "?" else json_pointer.pointer("", *names)
+    is_in_query = prefix == "?"
+    parameter = f"?{names[0]}" if names else ""
+    path = parameter if is_in_query else json_pointer.pointer("", *names)
     return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]
 
 

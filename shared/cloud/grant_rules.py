@@ -61,33 +61,43 @@ def reserve(
 ) -> tuple[Slots, Bucket]:
     """Reserve up to `count` slots, or none if the first one is more than `ahead` seconds away.
 
-    `limit` is the number of slots that can be leased. While some of them are leased, the others are further apart. Only
-    slots up to the end of the next lease are reserved, because the distance changes there.
+    `limit` is the number of slots that can be leased, or 0 if the bucket's leases are of places. While some slots are
+    leased, the others are further apart. Only slots up to the end of the next lease are reserved, because the distance
+    changes there.
     """
     first = max(now, bucket.next_at)
     if first > now + ahead:
         return (first, interval, 0), bucket
-    # A lease is for a short time. One that ends later than this was written before the clock was set back.
-    leases = [
-        holding for holding in bucket.holdings if holding.places and now < holding.until <= now + 2 * SKEW_SECONDS
-    ]
-    # Only with a limit are leases leases of slots. They are looked at by their ends, the first end first.
-    for lease in sorted(leases if limit else (), key=lambda holding: holding.until):
-        leased = sum(holding.places for holding in leases if holding.until > first)
-        if first >= lease.until:
-            continue
-        if leased < limit:
-            interval *= limit / (limit - leased)  # the slots that are left keep the rate together with the leased ones
-            count = min(count, ceil((lease.until - first) / interval))
-            break
-        first = lease.until  # all are leased until then
+    leases = _leases_of_slots(bucket, now) if limit else []
+    for end in sorted(lease.until for lease in leases):
+        leased = sum(lease.places for lease in leases if lease.until > first)
+        if leased >= limit:
+            first = max(first, end)  # all are leased until then
+        elif end > first:
+            # The slots that are left keep the rate together with the leased ones.
+            wider_interval = interval * (limit / (limit - leased))
+            count_until_end = ceil((end - first) / wider_interval)
+            return _reserved(bucket, first, wider_interval, min(count, count_until_end))
+    return _reserved(bucket, first, interval, count)
+
+
+def _leases_of_slots(bucket: Bucket, now: float) -> list[Holding]:
+    """Return the leases that have not ended.
+
+    A lease of slots is for a short time. One that ends later than this was written before the clock was set back, and
+    is left out.
+    """
+    return [each for each in bucket.holdings if each.places and now < each.until <= now + 2 * SKEW_SECONDS]
+
+
+def _reserved(bucket: Bucket, first: float, interval: float, count: int) -> tuple[Slots, Bucket]:
     return (first, interval, count), bucket._replace(next_at=first + count * interval)
 
 
 def lease(
     bucket: Bucket, holder: str, wanted: int, limit: int, now: float, seconds: float, used: int
 ) -> tuple[Lease, Bucket]:
-    """Lease up to `wanted` places in place of those that the holder has.
+    """Lease up to `wanted` places, for `seconds`, in place of those that the holder has. The bucket has `limit` places.
 
     While another holder has fewer places than it wants, a holder gets at most its fair share, or the `used` places that
     it is using if these are more. It never gets more places than are free.

@@ -2,6 +2,10 @@
 
 Each alert is decided by a change of a record, published, and then marked as published. A sweep that dies in between
 leaves it pending, and the next one publishes it under the same id.
+
+The functions `decide` of quiet_sources.py and paused_destinations.py are pure: of a record's text, they return the
+alerts that are pending, and the record to keep if it changes. The record is read first, because mostly nothing changes.
+If it does, they decide again inside the change, because another sweep may have changed the record meanwhile.
 """
 
 import asyncio
@@ -22,7 +26,11 @@ Answer = TypeVar("Answer")
 
 
 class Monitor:
-    """`destinations` are the names of all of them. `records` opens the store when it is first called."""
+    """The check of one process, which each of its sweeps calls.
+
+    `destinations` are the names of all destinations, of which those are checked whose alerts have recipients. `records`
+    opens the store when it is first called.
+    """
 
     def __init__(
         self,
@@ -40,7 +48,10 @@ class Monitor:
         self._checked_at: float | None = None
 
     async def check(self) -> None:
-        """Raises Temporary, once all was checked; another sweep publishes what this one did not."""
+        """Publish the alerts about all sources and destinations, unless the last check began within EVERY_SECONDS.
+
+        Raises the first Temporary after all others were checked. What was not published is published by another sweep.
+        """
         now = self._clock.now()
         if self._checked_at is not None and self._checked_at <= now < self._checked_at + EVERY_SECONDS:
             return
@@ -93,12 +104,19 @@ class Monitor:
             raise faults[0]
 
     async def _health(self, name: str, paused_before: float | None) -> paused_destinations.Health:
-        """Return how the destination stands. `paused_before`: until when, where it is not known to have recovered."""
-        state, now = await self._ledger.destination_state(name), self._clock.now()
+        """Return the health of the destination. Raises Temporary.
+
+        `paused_before` is the end of a pause that an alert was about, if no alert said yet that the destination works
+        again; else None. Only then is its last delivery looked for, by which it works again.
+        """
+        state = await self._ledger.destination_state(name)
+        now = self._clock.now()
         until = state.paused_until
-        if until is None or (until <= now - paused_destinations.RECENT_SECONDS and paused_before is None):
+        is_long_over = until is not None and until <= now - paused_destinations.RECENT_SECONDS
+        if until is None or (is_long_over and paused_before is None):
             return paused_destinations.Health(state.disabled_reason, until)
-        if paused_before is None or until > now:
+        is_paused = until > now
+        if is_paused or paused_before is None:
             return paused_destinations.Health(state.disabled_reason, until, state.pause_reason)
         delivered = await self._ledger.rows(1, destination=name, state=ledger_rules.DELIVERED)
         return paused_destinations.Health(
@@ -109,7 +127,10 @@ class Monitor:
 async def _all(
     checks: Sequence[tuple[str, Callable[[], Awaitable[Answer]]]],
 ) -> tuple[dict[str, Answer], list[errors.Temporary]]:
-    """Run all of them, some at once. Return the answers by name, and why others have none."""
+    """Run all checks, AT_ONCE at a time. Return the answers by name, and the Temporary of each check without one.
+
+    Raises any other error of a check.
+    """
     answers: dict[str, Answer] = {}
     faults: list[errors.Temporary] = []
     for some in batching.batches(checks, AT_ONCE):

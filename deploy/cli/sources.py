@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,13 +92,18 @@ def _reads(line: str, variable: str) -> bool:
 
 
 def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:
-    """Return code in the language that sends a signed request to the source. Raises CommandError."""
+    """Return code in the language that sends a signed request to the source. Raises CommandError.
+
+    Prints to standard error what to change in the code's example if the source would reject it.
+    """
     settings = requests_sources.compiled_sources(configuration.slices["receive"])[name]
     url = str(settings.get("public_url") or f"{base}/{name}")
     try:
         sender = snippet.find_sender(name, settings, url, configuration.slices["transform"])
     except ValueError as error:
         raise CommandError(str(error)) from error
+    if sender.fault:
+        print(f"The example breaks the schema of {name!r}, so write one of your own: {sender.fault}", file=sys.stderr)
     return snippet.make_snippet(language, sender)
 
 

@@ -19,7 +19,8 @@ from shared.signatures.content_signing import with_header
 
 _FORMATS: Final = ("json", "xml", "form", "yaml")
 """The formats to try, in this order."""
-_SCHEMA_MISMATCH: Final = "schema_mismatch"
+SCHEMA_MISMATCH: Final = "schema_mismatch"
+"""The code of a rejection by the schema of a source."""
 
 
 def with_accepted_body(source: str, settings: JsonObject, event: MadeEvent) -> MadeEvent:
@@ -34,11 +35,19 @@ def with_accepted_body(source: str, settings: JsonObject, event: MadeEvent) -> M
         if rejection is None:
             return made
         rejections.append(rejection)
-    mismatches = [each for each in rejections if each.code == _SCHEMA_MISMATCH]
-    reason = f"no example can be made for the source {source!r}: {[*mismatches, *rejections][0].detail}"
+    mismatches = [each for each in rejections if each.code == SCHEMA_MISMATCH]
+    reason = f"no example can be made for the source {source!r}: {rule_of([*mismatches, *rejections][0], settings)}"
     if mismatches:
         raise CommandError(f"{reason}. Send a body of your own: hookchain smoke --source {source} --file FILE")
-    raise CommandError(f"{reason}. The formats of examples are {', '.join(_FORMATS)}; post any other body with curl.")
+    formats = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+    raise CommandError(f"{reason}. Examples are POST requests in {formats}; send any other request with curl.")
+
+
+def rule_of(rejection: Rejected, settings: JsonObject) -> str:
+    """Return the rule that a rejected example breaks, in a few words."""
+    if rejection.code == "malformed_body" and "body" in settings:
+        return f"its `body` is {settings['body']}"
+    return rejection.detail
 
 
 def in_format(settings: JsonObject, event: MadeEvent, format: str) -> MadeEvent:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.requests import command_lines, events, send_options, sources
-from deploy.requests.accepted_bodies import in_format, rejection_of
+from deploy.requests.accepted_bodies import SCHEMA_MISMATCH, in_format, rejection_of, rule_of
 from shared.jsontext import Json, JsonObject
 from shared.secrets import variable_name
 from shared.signatures.locations import RequestFields, read_conditions
@@ -31,6 +31,7 @@ class Sender:
     type_texts    by place in the event such as `data.type`, the text there that makes the type; empty where the type
                   stands in a header or in the URL
     id_headers    the headers with the event's id, besides webhook-id
+    fault         the rule of the source's schema that the example breaks; empty if it breaks none
     """
 
     source: str
@@ -39,6 +40,7 @@ class Sender:
     event: events.MadeEvent
     type_texts: Mapping[str, str]
     id_headers: tuple[str, ...] = ()
+    fault: str = ""
 
     @property
     def variable(self) -> str:
@@ -79,7 +81,7 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
             raise ValueError(f"the source {source!r} accepts no POST. Make a link with `hookchain link {source}`.")
         raise ValueError(f"the source {source!r} accepts no POST, and a snippet sends nothing else")
     event_type = events.routed_type(transform, source)
-    event = _example_in_json(source, settings, event_type)
+    event, fault = _example_in_json(source, settings, event_type)
     fields = RequestFields(event.to_request("evt_1"))
     entry = next((each for each in entries if command_lines.can_send(each) and _meets_condition(each, fields)), None)
     if entry is None:
@@ -98,23 +100,24 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     typed_places = events.typed_places(type_places, event_type)
     type_texts = {place: text for place, text in typed_places.items() if place.startswith("data.")}
     others = tuple(name for name in id_headers if name.lower() != "webhook-id")
-    return Sender(source, url, entry, event, type_texts, others)
+    return Sender(source, url, entry, event, type_texts, others, fault)
 
 
-def _example_in_json(source: str, settings: JsonObject, event_type: str) -> events.MadeEvent:
-    """Return an example whose data is an object. Raises ValueError if the source accepts no such body.
+def _example_in_json(source: str, settings: JsonObject, event_type: str) -> tuple[events.MadeEvent, str]:
+    """Return an example whose data is an object, and the rule of the source's schema that it breaks; empty for none.
 
-    The example may break the source's schema, because the application has data of its own.
+    Raises ValueError if the source accepts no object in JSON.
     """
     data = events.described_data(settings.get("schema"))
-    made = events.make_example_event(settings, event_type, data)
-    event = in_format(settings, made, "json")
-    rejection = rejection_of(settings, event)
-    if rejection and rejection.code != "schema_mismatch":
-        raise ValueError(f"a snippet sends JSON, which the source {source!r} rejects: {rejection.detail}")
+    event = in_format(settings, events.make_example_event(settings, event_type, data), "json")
     if not isinstance(event.data, dict):
         raise ValueError(f"a snippet sends an object, which the schema of the source {source!r} does not allow")
-    return event
+    rejection = rejection_of(settings, event)
+    if rejection is None:
+        return event, ""
+    if rejection.code == SCHEMA_MISMATCH:
+        return event, rejection.detail
+    raise ValueError(f"a snippet sends JSON, which the source {source!r} rejects: {rule_of(rejection, settings)}")
 
 
 def _meets_condition(entry: JsonObject, fields: RequestFields) -> bool:

@@ -191,6 +191,20 @@ def test_on_google_it_is_signed_with_the_kept_secret_and_a_journal_that_cannot_b
     assert json.loads(posted.body)["order"]["id"] == posted.headers["webhook-id"]
 
 
+def test_it_sends_the_data_that_the_schema_describes(on_gcp: Command, config: Path, google: StandIn) -> None:
+    google.answers("/hooks/signed", {"id": EVENT_ID}, method="POST")
+    number = "{type: object, required: [n], properties: {n: {const: 3}}, additionalProperties: false}"
+    signed = "    type: header.X-Event\n    id: data.order.id\n"
+    config.write_text(CONFIG.replace(signed, f"    type: header.X-Event\n    schema: {number}\n"), encoding="utf-8")
+    on_gcp("--yes", code=1)
+    [posted] = [request for request in google.requests if request.method == "POST"]
+    assert (json.loads(posted.body), posted.headers["x-event"]) == ({"n": 3}, "order.created")
+    config.write_text(CONFIG.replace(signed, "    body: plist\n"), encoding="utf-8")
+    on_gcp("--yes", code=1)
+    assert "hookchain smoke: no example can be made for the source 'signed': its `body` is plist." in on_gcp.error
+    assert len([request for request in google.requests if request.method == "POST"]) == 1
+
+
 def test_nobody_is_written_to_unasked(on_gcp: Command, google: StandIn) -> None:
     on_gcp(code=2, stdin="y\n")
     assert "people (email)  ann@example.com" in on_gcp.error

@@ -106,6 +106,15 @@ def test_of_a_provider_the_example_is_a_sample_that_some_route_takes(config: Pat
     assert str(listed(command)["git"]["example"]).endswith("hookchain trigger github issues --source git")
 
 
+def test_the_example_has_a_body_that_the_source_accepts_or_says_why_there_is_none(
+    config: Path, command: Command
+) -> None:
+    config.write_text(CONFIG.replace("open: {auth: none}", "open: {auth: none, body: xml}"), encoding="utf-8")
+    assert "-H 'Content-Type: application/xml' -d '<?xml" in str(listed(command)["open"]["example"])
+    config.write_text(CONFIG.replace("open: {auth: none}", "open: {auth: none, body: plist}"), encoding="utf-8")
+    assert "  try it    no example can be made for the source 'open'" in command("sources", "open")
+
+
 @pytest.mark.parametrize("scheme", ["basic", "header", "query", "none"])
 def test_a_shell_reads_the_example_as_it_is_meant(scheme: str) -> None:
     auth: JsonObject = {"scheme": scheme, "secret": "a-key", "username": 'w$`"b', "header": "x-key", "parameter": "t"}

@@ -160,6 +160,20 @@ def test_the_command_fits_the_configuration(settle: SetUp, tmp_path: Path, sourc
     assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
 
 
+def test_the_banner_says_why_no_example_can_be_sent_unless_another_source_can_be_tried(
+    settle: SetUp, tmp_path: Path
+) -> None:
+    profiles = "  profiles: {auth: none, body: plist}\n"
+    (tmp_path / OWN_CONFIG).write_text(with_sources(profiles), encoding="utf-8")
+    setup = settle({})
+    shown = banner(setup, 1.0)
+    assert "\n  No example can be made for the source 'profiles': its `body` is plist. " in shown
+    assert "Try it" not in shown
+    assert not make_hint(setup).trial
+    (tmp_path / OWN_CONFIG).write_text(with_sources(profiles, GITHUB), encoding="utf-8")
+    assert make_hint(settle({})).trial.endswith("hookchain trigger github")
+
+
 def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:
     shown = banner(settle({}), 1.0)
     assert f"Missing secrets were generated into {tmp_path / '.env'}, a new file: FORM_PASSWORD" in shown

@@ -17,6 +17,9 @@ sources:
   stripe: {provider: stripe, secret: stripe-secret}
   door: {methods: [GET], auth: {scheme: link, secret: door-link}}
   form: {methods: [PUT], auth: none}
+  coded:
+    auth: none
+    schema: {type: object, required: [code], properties: {code: {type: string, pattern: "^[A-Z]{3}$"}}}
 routes:
   - {name: all, from: [shop, rows], types: ["it's.new"], to: people}
   - {name: orders, from: [partner, pairs], types: [order.*], to: people}
@@ -62,6 +65,13 @@ def test_the_texts_that_make_a_type_stand_at_each_of_its_locations(sources: Comm
     record = "to_jsonb(NEW) || jsonb_build_object('verb', TG_ARGV[1])"
     assert f"jsonb_build_object('thing', TG_ARGV[0], 'record', {record})" in pairs
     assert "hookchain_capture('order', 'created')" in pairs
+
+
+def test_a_note_says_why_the_example_of_a_program_is_rejected(sources: Command) -> None:
+    assert '"code": "example"' in sources("coded", "--snippet", "python")
+    assert "The example breaks the schema of 'coded', so write one of your own: data.code breaks" in sources.error
+    sources("shop", "--snippet", "python")
+    assert not sources.error
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
 from deploy.requests import events
@@ -60,6 +60,7 @@ class CommandLine:
     entry      the entry of the source's `auth` to use
     content    the body, or a file's path where `is_file`
     format     the body's format, one of CONTENT_TYPES
+    query      the parameters of the URL, besides a token
     """
 
     source: str
@@ -69,10 +70,13 @@ class CommandLine:
     format: str = "json"
     is_file: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
 
     def curl(self, with_secret: SecretWord) -> str:
         """Return a line of curl. The entry's scheme must be one of CURL_SCHEMES."""
-        entry, url, options = self.entry, shlex.quote(self.url), list[str]()
+        entry, options = self.entry, list[str]()
+        query = self._query_text
+        url = shlex.quote(f"{self.url}{query}")
         match entry.get("scheme"):
             case "basic":
                 options = ["-u", with_secret(f"{entry.get('username') or 'anyone'}:", False)]
@@ -81,9 +85,10 @@ class CommandLine:
             case "bearer":
                 options = ["-H", with_secret("Authorization: Bearer ", False)]
             case "path":
-                url = with_secret(f"{self.url}/", True)
+                url = with_secret(f"{self.url}/", True) + (shlex.quote(query) if query else "")
             case "query":
-                url = with_secret(f"{self.url}?{quote(str(entry.get('parameter')), safe='')}=", True)
+                begin = f"{query}&" if query else "?"
+                url = with_secret(f"{self.url}{begin}{quote(str(entry.get('parameter')), safe='')}=", True)
         data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
         headers = {"Content-Type": CONTENT_TYPES[self.format], **self.headers}
         rest = [*_header_options(headers), *data]
@@ -95,9 +100,12 @@ class CommandLine:
         data = ["--file" if self.is_file else "--data", self.content]
         if not self.is_file and not self.content.startswith(_RECOGNIZED[self.format]):
             data = ["--format", self.format, *data]
-        return shlex.join(
-            [program(), "send", self.url, *self._auth_options(secret), *_header_options(self.headers), *data]
-        )
+        url = f"{self.url}{self._query_text}"
+        return shlex.join([program(), "send", url, *self._auth_options(secret), *_header_options(self.headers), *data])
+
+    @property
+    def _query_text(self) -> str:
+        return f"?{urlencode(self.query)}" if self.query else ""
 
     def _auth_options(self, secret: Sequence[str]) -> list[str]:
         entry = self.entry
@@ -192,9 +200,11 @@ def _event_for(
     if sample:
         format = sample.suffix.removeprefix(".")
         headers = {**event.headers, **events.format_headers(source, format)}
-        return CommandLine(name, url, entry, relative_path(sample), format, is_file=True, headers=headers)
+        return CommandLine(
+            name, url, entry, relative_path(sample), format, is_file=True, headers=headers, query=event.query
+        )
     made = with_accepted_body(name, source, event)
-    return CommandLine(name, url, entry, made.to_body().decode(), made.format, headers=made.headers)
+    return CommandLine(name, url, entry, made.to_body().decode(), made.format, headers=made.headers, query=made.query)
 
 
 def accepted_example(slices: Mapping[str, JsonObject], name: str) -> MadeEvent:
@@ -214,7 +224,7 @@ def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: 
     name = str(entry.get("secret"))
     command = secret_command(name) if secret_command else None
     content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
-    line = CommandLine("", url, entry, content, event.format, headers=event.headers)
+    line = CommandLine("", url, entry, content, event.format, headers=event.headers, query=event.query)
     if entry["scheme"] in CURL_SCHEMES:
         value = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
         return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')

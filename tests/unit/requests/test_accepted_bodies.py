@@ -4,18 +4,24 @@ import asyncio
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.config.running_dev import ports_from
 from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
-from deploy.requests.command_lines import accepted_example, example_line, first_event_line
+from deploy.requests.command_lines import (
+    accepted_example,
+    example_line,
+    first_event_line,
+    first_event_line_without_secret,
+)
 from deploy.requests.snippet import find_sender, make_snippet
-from deploy.requests.sources import compiled_sources
+from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.command_line import CommandError
 from shared.event import Event
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from tests.fakes.configurations import compile_text
 from tests.in_process.posting import Posting
 
@@ -74,26 +80,29 @@ def slices_of(source: JsonObject, folder: Path, **auth: JsonObject) -> dict[str,
     return compile_text(f"sources:\n  shop: {to_json(settings)}\n{route}\n{PEOPLE}", folder)
 
 
+SECRET = "a-key-of-the-shop-0123456789"
 PEOPLE = "destinations: {people: {email: {to: ann@example.com}}}"
 
 
 class Shop:
-    """A source without authentication, and the event that it makes of a line of curl."""
+    """A source without authentication unless it sets another, and the event that it makes of a line of curl."""
 
     def __init__(self, source: JsonObject, folder: Path) -> None:
         self.slices = slices_of(source, folder)
         settings = {"auth": "none", **source, **({"schema": "schema.json"} if "schema" in source else {})}
-        self.posting = Posting(f"shop: {to_json(settings)}", folder=folder)
+        self.posting = Posting(f"shop: {to_json(settings)}", {"shop-key": SECRET}, folder=folder)
 
     def event(self, line: str) -> Event:
-        words = shlex.split(line)
+        """Return the event that a shell sends, whose variable has the secret."""
+        words = shlex.split(line.replace("$SHOP_KEY", SECRET))
         headers = [words[at + 1] for at, word in enumerate(words) if word == "-H"]
         pairs = [(name.lower(), value) for name, _, value in (each.partition(": ") for each in headers)]
         assert len(dict(pairs)) == len(pairs)  # no header is sent twice
-        return self.accepted(words[words.index("-d") + 1].encode(), *pairs)
+        return self.accepted(words[words.index("-d") + 1].encode(), *pairs, url=words[-1])
 
-    def accepted(self, body: bytes, *headers: tuple[str, str]) -> Event:
-        reply = asyncio.run(self.posting.send("/shop", body, *headers))
+    def accepted(self, body: bytes, *headers: tuple[str, str], url: str = "/shop") -> Event:
+        parts = urlsplit(url)
+        reply = asyncio.run(self.posting.send(parts.path, body, *headers, query=parts.query))
         assert reply.status == 200, reply.body
         return self.posting.events[-1]
 
@@ -109,6 +118,28 @@ def test_the_printed_lines_and_smoke_send_a_body_that_the_source_accepts(source:
     test_event = events.make_test_event(settings, "order.created", "smoke-1", data)
     request = with_accepted_body("shop", settings, test_event).to_request("smoke-1")
     shop.accepted(request.body, *request.headers)
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "none",
+        {"scheme": "header", "header": "X-Key", "secret": "shop-key"},
+        {"scheme": "path", "secret": "shop-key"},
+        {"scheme": "query", "parameter": "key", "secret": "shop-key"},
+    ],
+    ids=["none", "header", "path", "query"],
+)
+def test_the_printed_lines_have_a_type_and_an_id_in_the_url(auth: Json, tmp_path: Path) -> None:
+    shop = Shop({"auth": auth, "type": "query.kind", "id": "query.n + data.n"}, tmp_path)
+    first = shop.event(first_event_line(shop.slices, PORTS, {"SHOP_KEY": SECRET}) or "")
+    assert first.type == "order.created"
+    example = accepted_example(shop.slices, "shop")
+    [entry] = auth_entries(compiled_sources(shop.slices["receive"])["shop"])
+    event = shop.event(example_line("http://127.0.0.1/shop", entry, example, None))
+    assert (event.type, event.deliveryid) == ("order.created", "example-1.example-1")
+    sent = shlex.split(first_event_line_without_secret(shop.slices, PORTS) or "")
+    assert any(word.endswith("/shop?kind=order.created") for word in sent), sent
 
 
 @pytest.mark.parametrize("location", ["data.kind", "data.order.kind", "data.event.kind", "header.X-Kind"])

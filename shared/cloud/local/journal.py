@@ -1,7 +1,13 @@
-"""The Journal port on SQLite: what happened to each event, in `journal.db`, for the page and the commands to read."""
+"""The Journal port on SQLite: what happened to each event, in `journal.db`, for the page and the commands to read.
+
+An event has a row in `events`, and one in `bodies` with its document and the decisions of its routes. The status of an
+event follows from its routes, attempts and dead letters: journal_status.sql computes it. It is stored, so that a search
+by status reads an index. `write_entries` writes the status of the usual cases itself, and has the others computed.
+"""
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -14,7 +20,7 @@ from shared.event import to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, route_documents, updated_entry
 
 # receive's log line may have made the row before; a second pass (redelivery, replay) changes only the decisions.
-_EVENT: Final = """
+_UPSERT_EVENT: Final = """
 INSERT INTO events (id, source, type, subject, actor, received_at, routed_at, expected, broken, status)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
@@ -24,37 +30,46 @@ ON CONFLICT (id) DO UPDATE SET
 """
 # Its number, and whether its status depends on more than its routes: notify may have been faster. A RETURNING clause
 # takes six times as long.
-_WRITTEN: Final = """
+_SELECT_SEQ_AND_HISTORY: Final = """
 SELECT seq, EXISTS (SELECT 1 FROM attempts WHERE event_id = events.id)
     OR EXISTS (SELECT 1 FROM dead_letters WHERE event_id = events.id)
 FROM events WHERE id = ?
 """
-_BODY: Final = """
+_UPSERT_BODY: Final = """
 INSERT INTO bodies (event_seq, document, routes) VALUES (?, ?, ?)
 ON CONFLICT (event_seq) DO UPDATE SET routes = excluded.routes, passes = passes + 1
 """
-_STORED: Final = "SELECT event_seq, expected, routes FROM events JOIN bodies ON event_seq = events.seq WHERE id = ?"
-_UPDATED_EVENT: Final = "UPDATE events SET expected = ?, broken = ? WHERE seq = ?"
-_UPDATED_BODY: Final = "UPDATE bodies SET routes = ? WHERE event_seq = ?"
+_SELECT_ROUTES: Final = (
+    "SELECT event_seq, expected, routes FROM events JOIN bodies ON event_seq = events.seq WHERE id = ?"
+)
+_UPDATE_EXPECTED: Final = "UPDATE events SET expected = ?, broken = ? WHERE seq = ?"
+_UPDATE_ROUTES: Final = "UPDATE bodies SET routes = ? WHERE event_seq = ?"
 # In the order of AttemptEntry's fields.
-_ATTEMPT: Final = """
+_INSERT_ATTEMPT: Final = """
 INSERT INTO attempts (delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason,
     answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_ONLY_DELIVERED: Final = """
+_UPDATE_TO_DELIVERED: Final = """
 UPDATE events SET status = 'delivered' WHERE id = ? AND status = 'delivering' AND expected = 1
 """
-_IS_DELIVERED: Final = "SELECT 1 FROM events WHERE id = ? AND status = 'delivered' AND expected = 1"
-_HAS_EVENT: Final = "SELECT 1 FROM events WHERE id = ?"
+_SELECT_DELIVERED: Final = "SELECT 1 FROM events WHERE id = ? AND status = 'delivered' AND expected = 1"
+_SELECT_EVENT: Final = "SELECT 1 FROM events WHERE id = ?"
 # In the order of DeadLetter's fields.
-_DEAD_LETTER: Final = """
+_UPSERT_DEAD_LETTER: Final = """
 INSERT INTO dead_letters (id, code, reason, at, message, topic, event_id, route, destination)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET code = excluded.code, reason = excluded.reason, at = excluded.at,
     message = excluded.message, state = 'kept'
 """
 
-
+_UPDATE_STATUS: Final = Path(__file__).with_name("journal_status.sql").read_text(encoding="utf-8")
+# How an upgrade replaces earlier words: by each statement, today's word by the earlier one.
+_EARLIER_WORDS: Final = {
+    "UPDATE events SET status = ? WHERE status = ?": STATUSES,
+    "UPDATE attempts SET outcome = ? WHERE outcome = ?": OUTCOMES,
+    "UPDATE dead_letters SET code = ? WHERE code = ?": CODES,
+}
+_SCHEMA: Final = Path(__file__).with_name("journal.sql")
 FILE_NAME: Final = "journal.db"
 NOTE_SECONDS: Final = 0.05
 """The time in which attempts share a transaction: each then takes 10 µs of CPU instead of 30. A page shows no
@@ -83,7 +98,7 @@ class LocalJournal:
 
     async def has_event(self, event_id: str) -> bool:
         """Return whether the event is recorded. Raises Temporary."""
-        row = self._file.read(lambda connection: connection.execute(_HAS_EVENT, (event_id,)).fetchone())
+        row = self._file.read(lambda connection: connection.execute(_SELECT_EVENT, (event_id,)).fetchone())
         return row is not None
 
     def note(self, attempt: AttemptEntry) -> None:
@@ -110,61 +125,68 @@ class LocalJournal:
 def write_entries(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> None:
     """Write the entries within the caller's transaction."""
     attempts = [entry for entry in entries if isinstance(entry, AttemptEntry)]
-    changed: dict[str, None] = {}
+    to_compute: dict[str, None] = {}
+    """The events whose statuses are computed at the end, each once, in the order of their entries."""
     if attempts:
-        connection.executemany(_ATTEMPT, map(tuple, attempts))  # a fifth less than to bind named tuples
-        changed = _status_changed(connection, attempts)
+        connection.executemany(_INSERT_ATTEMPT, map(tuple, attempts))  # a fifth less than to bind named tuples
+        to_compute = _write_delivered_statuses(connection, attempts)
     for entry in entries:
-        if isinstance(entry, EventEntry) and entry.is_partial and _update_event(connection, entry):
-            changed[entry.event.id] = None
-        elif isinstance(entry, EventEntry):
-            connection.execute(_EVENT, _event_values(entry))
-            [(seq, has_history)] = connection.execute(_WRITTEN, (entry.event.id,)).fetchall()
-            connection.execute(_BODY, (seq, *_body_values(entry)))
+        if isinstance(entry, EventEntry):
+            is_updated = entry.is_partial and _update_event(connection, entry)
+            if is_updated:
+                to_compute[entry.event.id] = None
+                continue
+            connection.execute(_UPSERT_EVENT, _event_values(entry))
+            [(seq, has_history)] = connection.execute(_SELECT_SEQ_AND_HISTORY, (entry.event.id,)).fetchall()
+            connection.execute(_UPSERT_BODY, (seq, *_body_values(entry)))
             if has_history:
-                changed[entry.event.id] = None
+                to_compute[entry.event.id] = None
         elif isinstance(entry, DeadLetter):
-            connection.execute(_DEAD_LETTER, astuple(entry))
-            changed[entry.event_id] = None
-    if changed:
-        update_status(connection, changed)
+            connection.execute(_UPSERT_DEAD_LETTER, astuple(entry))
+            to_compute[entry.event_id] = None
+    if to_compute:
+        update_status(connection, to_compute)
 
 
 def _update_event(connection: sqlite3.Connection, entry: EventEntry) -> bool:
     """Write the decisions of the routes that ran again. Return False if the event is not stored."""
-    stored = connection.execute(_STORED, (entry.event.id,)).fetchone()
+    stored = connection.execute(_SELECT_ROUTES, (entry.event.id,)).fetchone()
     if stored is None:
         return False
     event_seq, expected, stored_routes = stored
     updated = updated_entry(entry, jsontext.from_json(stored_routes.encode()), expected)
     _, updated_routes = _body_values(updated)
-    connection.execute(_UPDATED_EVENT, (updated.expected, updated.broken, event_seq))
-    connection.execute(_UPDATED_BODY, (updated_routes, event_seq))
+    connection.execute(_UPDATE_EXPECTED, (updated.expected, updated.broken, event_seq))
+    connection.execute(_UPDATE_ROUTES, (updated_routes, event_seq))
     return True
 
 
-def _status_changed(connection: sqlite3.Connection, attempts: Sequence[AttemptEntry]) -> dict[str, None]:
-    """Return the events whose statuses must be computed. The statuses of the usual case are written here, at half the
-    cost.
+def _write_delivered_statuses(connection: sqlite3.Connection, attempts: Sequence[AttemptEntry]) -> dict[str, None]:
+    """Write the statuses of the usual case, at half the cost. Return the events whose statuses must be computed.
 
-    An event that is `delivering` and expects one delivery has no other attempt, and no dead letter that speaks for it.
-    If all events are of this case, as they usually are, one statement writes them. Otherwise each is looked at again.
+    In the usual case, an event is `delivering`, expects one delivery, and has one of these attempts, which delivered
+    it. It has no other attempt then, and no dead letter that counts. If all events are of this case, one statement
+    writes them. Otherwise it is asked of each whether it is delivered now.
     """
-    outcomes: dict[str, str] = {}
+    attempt_counts = Counter(attempt.event_id for attempt in attempts)
+    delivered_alone: list[str] = []
+    to_compute: dict[str, None] = {}
     for attempt in attempts:
-        outcomes[attempt.event_id] = "several" if attempt.event_id in outcomes else attempt.outcome
-    delivered = [(event_id,) for event_id, outcome in outcomes.items() if outcome == "delivered"]
-    changed: dict[str, None] = {event_id: None for event_id, outcome in outcomes.items() if outcome != "delivered"}
-    if connection.executemany(_ONLY_DELIVERED, delivered).rowcount < len(delivered):
-        for (event_id,) in delivered:
-            if connection.execute(_IS_DELIVERED, (event_id,)).fetchone() is None:
-                changed[event_id] = None
-    return changed
+        if attempt.outcome == "delivered" and attempt_counts[attempt.event_id] == 1:
+            delivered_alone.append(attempt.event_id)
+        else:
+            to_compute[attempt.event_id] = None
+    updated_count = connection.executemany(_UPDATE_TO_DELIVERED, [(each,) for each in delivered_alone]).rowcount
+    if updated_count < len(delivered_alone):
+        for event_id in delivered_alone:
+            if connection.execute(_SELECT_DELIVERED, (event_id,)).fetchone() is None:
+                to_compute[event_id] = None
+    return to_compute
 
 
 def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
-    """Return the values of _EVENT, in its order. The status is that before any attempt."""
-    event, expected, broken = entry.event, entry.expected, entry.broken
+    """Return the values of _UPSERT_EVENT, in its order."""
+    event = entry.event
     return (
         event.id,
         event.source_name,
@@ -173,16 +195,21 @@ def _event_values(entry: EventEntry) -> tuple[str | float | int | None, ...]:
         event.actor,
         times.unix_seconds(event.receivedat),
         entry.at,
-        expected,
-        broken,
-        "dead_lettered" if broken else "delivering" if expected else _idle_status(entry),
+        entry.expected,
+        entry.broken,
+        _first_status(entry),
     )
 
 
-def _idle_status(entry: EventEntry) -> str:
-    """Return the status of an event that leads to no delivery."""
+def _first_status(entry: EventEntry) -> str:
+    """Return the status of an event before any attempt."""
+    if entry.broken:
+        return "dead_lettered"
+    if entry.expected:
+        return "delivering"
     if any(route.matched for route in entry.routes):
         return "filtered"
+    # Of a duplicate, transform records one decision without a route, which says of which event.
     return "no_route" if all(route.route for route in entry.routes) else "duplicate"
 
 
@@ -190,9 +217,6 @@ def _body_values(entry: EventEntry) -> tuple[str, str]:
     """Return the event as a CloudEvent in JSON, and the decisions of its routes as JSON."""
     document = entry.document.decode() or jsontext.to_json(to_cloudevent(entry.event))
     return document, jsontext.texts_json(route_documents(entry.routes, entry.others, entry.spans)).decode()
-
-
-_SCHEMA: Final = Path(__file__).with_name("journal.sql")
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
@@ -227,16 +251,6 @@ def _upgrade(connection: sqlite3.Connection, _: int) -> None:
     )
 
 
-_EARLIER_WORDS: Final = {
-    "UPDATE events SET status = ? WHERE status = ?": STATUSES,
-    "UPDATE attempts SET outcome = ? WHERE outcome = ?": OUTCOMES,
-    "UPDATE dead_letters SET code = ? WHERE code = ?": CODES,
-}
-
-
-_UPDATE: Final = Path(__file__).with_name("journal_status.sql").read_text(encoding="utf-8")
-
-
 def update_status(connection: sqlite3.Connection, event_ids: Iterable[str]) -> None:
     """Compute the events' statuses within the caller's transaction, so that a search by status reads an index."""
-    connection.executemany(_UPDATE, [(event_id,) for event_id in event_ids])
+    connection.executemany(_UPDATE_STATUS, [(event_id,) for event_id in event_ids])

@@ -112,6 +112,39 @@ def test_what_is_not_http_is_answered_400_and_logged_in_one_line_without_its_byt
     assert (logged["function"], logged["status"], logged["code"]) == ("receive", 400, "malformed_http")
 
 
+HOST: Final = "not HTTP: a request must have one Host header; got "
+CODING: Final = "not HTTP: the only transfer coding that is supported is chunked"
+
+
+@pytest.mark.parametrize(
+    ("lines", "detail"),
+    [
+        ("HTTP/1.1\r\nX: y", f"{HOST}0"),
+        ("HTTP/1.1\r\nHost: a\r\nhOST: a", f"{HOST}2"),
+        ("HTTP/1.0\r\nHost: a\r\nHost: b", f"{HOST}2"),
+        (f"HTTP/1.1\r\n{H2C.rstrip()}", f"{HOST}0"),
+        ("HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", CODING),
+        ("HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked", CODING),
+    ],
+)
+def test_a_head_that_http_forbids_is_answered_400_with_the_rule(
+    lines: str, detail: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, answers = served(f"POST /open {lines}\r\n\r\n".encode() + b"2\r\n{}\r\n0\r\n\r\n", SMUGGLED)
+    assert not server.requests
+    assert answers.startswith("HTTP/1.1 400 Bad Request\r\n")
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    "lines", ["HTTP/1.0\r\nX: y", "HTTP/1.1\r\nHost:", "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked "]
+)
+def test_a_head_that_http_allows_is_served(lines: str) -> None:
+    server, _ = served(f"POST /open {lines}\r\n\r\n".encode() + b"0\r\n\r\n" * ("Chunked" in lines))
+    assert [request[1] for request in server.requests] == ["/open"]
+
+
 def test_a_sender_that_uses_https_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     served(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
     detail = json.loads(capsys.readouterr().out)["detail"]

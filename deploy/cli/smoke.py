@@ -258,7 +258,7 @@ class Advice(NamedTuple):
 ADVICE: Final[Mapping[str, Advice]] = {
     RETRY_SCHEDULED: Advice(YELLOW, "it is retried automatically; `hookchain events list{where}` shows its status"),
     HELD: Advice(YELLOW, "fix the reason, then: hookchain resume {destination}{where}"),
-    DEAD_LETTERED: Advice(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay` sends it again"),
+    DEAD_LETTERED: Advice(RED, "to see it: hookchain dead-letters list{where}; `dead-letters replay ID` repeats it"),
 }
 """By the state of the delivery: every result that is no success."""
 

@@ -115,7 +115,7 @@ class Response(NamedTuple):
         """Return the value at this path of names and indices in the body's JSON; None if there is none."""
         return value_at(self.json(), *path)
 
-    def stated_wait(self, value: Json) -> float | None:
+    def seconds(self, value: Json) -> float | None:
         """Return the wait in seconds that `value`, a member of the body, states.
 
         If it is no number of seconds, return the wait of `Retry-After`.

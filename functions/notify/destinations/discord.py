@@ -64,7 +64,7 @@ def request(
 
 def outcome(response: http_kind.Response) -> Outcome:
     if response.status == 429:
-        return chat_messages.rate_limited(response, "Discord", response.stated_wait(response.member("retry_after")))
+        return chat_messages.rate_limited(response, "Discord", response.seconds(response.member("retry_after")))
     # Hold the destination after 401, 403 or 404: Discord blocks addresses that continue to send requests after these.
     advice = "the webhook or the thread is gone: create a new webhook and set the secret, or correct `thread`"
     return http_kind.outcome_by_status(response, "Discord", failed={400, 413}, held_advice=advice)

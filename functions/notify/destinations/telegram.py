@@ -86,7 +86,7 @@ def request(
 def outcome(response: http_kind.Response) -> Outcome:
     status = response.status
     if status == 429:
-        wait_seconds = response.stated_wait(response.member("parameters", "retry_after"))
+        wait_seconds = response.seconds(response.member("parameters", "retry_after"))
         return chat_messages.rate_limited(response, "Telegram", wait_seconds)
     if status in {401, 404}:  # 404, because the token is in the path
         return http_kind.held(response, "Telegram", "the token is wrong or revoked: set the secret")

@@ -140,6 +140,7 @@ def _bucket(target: gcp_names.Target, api: GoogleApi, settings: ObjectSettings) 
 
 
 def has_role(policy: JsonObject, member: str, roles: frozenset[str]) -> bool:
+    """Return whether the IAM policy gives the member one of the roles."""
     for each in objects_at(policy, "bindings"):
         if each.get("role") in roles and member in list_at(each, "members"):
             return True
@@ -206,7 +207,9 @@ def without_caught(notify: JsonObject) -> JsonObject:
 
 
 def has_shared_files(notify: JsonObject) -> bool:
-    return any(kind in {each for each, _ in _FILES} for _, kind, _ in _destinations(notify))
+    """Return whether a destination writes into a file of Google's, which its owner has to share."""
+    kinds = {kind for kind, _ in _FILES}
+    return any(kind in kinds for _, kind, _ in _destinations(notify))
 
 
 def sharing(notify: JsonObject, own_account: str | None, backend: SecretBackend) -> Finding:

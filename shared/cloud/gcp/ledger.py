@@ -53,6 +53,11 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
     async def _insert_or_change(
         self, first_row: LedgerRow, first_answer: Claim, decide: ledger_writes.DecideClaim, *, is_new: bool = True
     ) -> Claim:
+        """Create the row and return `first_answer`; if there is a row already, change it as `decide` says.
+
+        `is_new` says that there is probably none. A claim then has the version of the new document, so that `settle`
+        needs no read.
+        """
         # A transaction takes two calls. So a row that is probably new is created without one, and the transaction runs
         # only if there is a row already.
         if is_new:
@@ -92,7 +97,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
             self._store, LEDGER, "due", limit, low=low, high=high, select=("row", "due")
         )
         rows = [stored.row_of(document.fields) for document in documents]
-        if not since:  # a search of all that is due. Only this one looks for rows that an earlier version wrote, too
+        searches_everything = not since
+        if searches_everything:  # only then also for rows that an earlier version wrote, which become fewer
             rows += await self._rows(stored.old_due_query(now, limit))
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])
@@ -137,7 +143,11 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         try:
             return await self._store.transact_all(LEDGER, [key for key, _ in moves], stored.ROW, decide)
         except Temporary:  # a single row may be the reason, and must not keep the others from being moved
-            return await self._move_all(moves, lambda key, fence: self._change(key, lambda row: move(row, fence)))
+
+            async def move_alone(key: str, fence: int) -> LedgerRow | None:
+                return await self._change(key, lambda row: move(row, fence))
+
+            return await self._move_all(moves, move_alone)
 
     async def release(self, destination: str, now: float, *, releases_unknown: bool = False) -> int:
         """Forget that the destination is disabled or paused, then make the deliveries that are held for it due, a row

@@ -323,10 +323,8 @@ def database_checks(subject: Subject, backend: SecretBackend, *, is_local: bool 
     if not subject.slices or not sql_destinations(subject.notify):
         return []
 
-    def run() -> Finding:
-        # Imported here, because it is slow to import and seldom needed.
-        from deploy.doctor.databases import databases
+    # Imported here, because it is slow to import and seldom needed. Not in the check, which runs in a thread beside the
+    # one of the secrets. Both would import SQLAlchemy at once, whose packages import each other, and one would fail.
+    from deploy.doctor.databases import databases
 
-        return databases(subject.notify, backend, is_local=is_local)
-
-    return [Check("databases", run)]
+    return [Check("databases", partial(databases, subject.notify, backend, is_local=is_local))]

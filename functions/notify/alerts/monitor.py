@@ -112,10 +112,10 @@ class Monitor:
         state = await self._ledger.destination_state(name)
         now = self._clock.now()
         until = state.paused_until
-        is_long_over = until is not None and until <= now - paused_destinations.RECENT_SECONDS
-        if until is None or (is_long_over and paused_before is None):
+        is_long_over = until is None or until <= now - paused_destinations.RECENT_SECONDS
+        if is_long_over and paused_before is None:
             return paused_destinations.Health(state.disabled_reason, until)
-        is_paused = until > now
+        is_paused = until is not None and until > now
         if is_paused or paused_before is None:
             return paused_destinations.Health(state.disabled_reason, until, state.pause_reason)
         delivered = await self._ledger.rows(1, destination=name, state=ledger_rules.DELIVERED)

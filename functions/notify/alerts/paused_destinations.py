@@ -118,19 +118,24 @@ def _decide_entry(name: str, entry: JsonObject, health: Health, now: float) -> t
             alerts.append(Pending("destination_paused", name, now, reason, now))
             entry.update(is_paused=True, since=now)
         entry["until"] = until
-    elif entry.get("is_paused") is True and (ended := _end_text(entry, health, now)):
-        alerts.append(Pending("destination_recovered", name, now, f"{ended}, paused since {_minute(since)}", since))
+    elif entry.get("is_paused") is True and _has_recovered(entry, health, now):
+        reason = f"it takes deliveries again, paused since {_minute(since)}"
+        alerts.append(Pending("destination_recovered", name, now, reason, since))
         entry["is_paused"] = False
     is_over = entry.get("is_paused") is not True and _until(entry) < now - FORGOTTEN_SECONDS
     return ({} if is_over and entry.get("disabled") is None else entry), alerts
 
 
-def _end_text(entry: JsonObject, health: Health, now: float) -> str:
-    """Return how the pause ended; empty where it did not, as far as is known."""
+def _has_recovered(entry: JsonObject, health: Health, now: float) -> bool:
+    """Return whether the destination has taken a delivery since its pause.
+
+    An operator can end the pause before its time. That alone is no recovery: the destination may still fail.
+    """
+    if health.delivered_at is None:
+        return False
     if health.paused_until is None:
-        return "it was resumed"
-    is_delivered = health.delivered_at is not None and health.delivered_at >= _until(entry)
-    return "it takes deliveries again" if is_delivered and _until(entry) <= now else ""
+        return health.delivered_at >= (time_in(entry, "since") or now)
+    return _until(entry) <= now and health.delivered_at >= _until(entry)
 
 
 def _until(entry: JsonObject) -> float:

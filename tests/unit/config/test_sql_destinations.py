@@ -1,6 +1,8 @@
 """What lint, bundles, `explain` and `doctor` say of a destination of the kind `sql`."""
 
+import argparse
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +15,8 @@ from deploy.bundle.requirements import features
 from deploy.cli import lint
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.config.configured import Configured
+from deploy.doctor.checks import Subject, database_checks
 from deploy.doctor.databases import databases
 from deploy.explain.config_tests import run_config_tests
 from deploy.explain.deliveries import Situation, preview_delivery
@@ -112,6 +116,15 @@ def test_explain_says_which_value_does_not_fit() -> None:
     found = preview_delivery(Delivery(event, "orders", "orders"), notify_of(AT_HOST), {}, Situation(0.0))
     assert found.check.state == "failed"
     assert "column 'paid' must be of the type boolean; got text" in found.check.text
+
+
+def test_doctor_imports_what_its_check_needs_before_checks_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "deploy.doctor.databases")
+    configuration = Configured({}, None, {}, {"notify": notify_of("url_secret: shop")})
+    subject = Subject(argparse.Namespace(), {}, configuration, "")
+    [check] = database_checks(subject, StoredSecrets({}))
+    assert "deploy.doctor.databases" in sys.modules  # two threads that import SQLAlchemy at once can both fail
+    assert check.run().verdict == "unknown"
 
 
 def doctor_finding(tmp_path: Path, table: str, others: str = "key: number") -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from deploy.history.resumption import resume_destination
 from functions.notify.alerts.monitor import Monitor
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, Silence, read_alert_settings
 from functions.notify.alerts.quiet_sources import decide
@@ -263,6 +264,34 @@ async def test_a_destination_that_is_paused_and_recovers_is_told_of_once_each() 
     )
     assert told[-1].startswith("it takes deliveries again, paused since 2026-09-21 14:16 UTC")
     assert len(told) == 2
+
+
+async def test_a_destination_that_is_resumed_has_recovered_once_it_takes_a_delivery() -> None:
+    options = Options(breaker=BreakerSettings(2, 3_600.0, 7_200.0))
+    made = alerting(*[RetryLater("503 Service Unavailable")] * 2, crm=options)
+    for number in range(3):
+        await made.fail(number)
+    await made.pass_time(600)
+    await resume_destination(made.notifier.ledger, "crm", made.notifier.clock.now())
+    made.notifier.clock.advance(60)
+    await made.service.sweeper.sweep()  # before anything is tried
+    assert len([line for each in made.told() for line in lines_of(each)]) == 1
+    await made.pass_time(2 * 3_600)
+    told = [line for each in made.told() for line in lines_of(each)]
+    assert told[-1].startswith("it takes deliveries again, paused since")
+    assert len(told) == 2
+
+
+async def test_a_destination_that_still_fails_after_it_was_resumed_has_not_recovered() -> None:
+    options = Options(breaker=BreakerSettings(2, 3_600.0, 7_200.0))
+    made = alerting(*[RetryLater("503 Service Unavailable")] * 50, crm=options)
+    for number in range(3):
+        await made.fail(number)
+    await made.pass_time(600)
+    await resume_destination(made.notifier.ledger, "crm", made.notifier.clock.now())
+    await made.pass_time(3_600)
+    told = [line for each in made.told() for line in lines_of(each)]
+    assert {line.partition(":")[0] for line in told} == {"its deliveries wait"}
 
 
 async def test_a_disabled_destination_is_told_of_with_the_act_that_repairs_it_and_again_if_it_is_disabled_again() -> (

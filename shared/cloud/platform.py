@@ -102,7 +102,7 @@ def process_gate(settings: Settings, now: Callable[[], float] = time.monotonic) 
 
 
 def blobs(settings: Settings) -> ports.Blobs | None:
-    """Return the store of blobs; None if the settings name no bucket."""
+    """Return the store of blobs; None if the settings name no bucket. On this machine, it is a folder then."""
     if place := aws_place(settings):
         from shared.cloud.aws.s3 import S3Blobs
 

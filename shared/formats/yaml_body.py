@@ -114,7 +114,7 @@ class _Anchored(NamedTuple):
     text: str | None
 
 
-# Plain dataclasses, because nothing compares or prints them.
+# These have no `eq` and no `repr`, because nothing compares or prints them.
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -127,8 +127,8 @@ def joined_size(separator: object, items: Iterable[object]) -> float:
 def binop_size(operator: str, left: object, right: object) -> float:
     """Return a bound of the size of the result of an operator that computes.
 
-    What is not matched here results in a number or boolean, or raises TypeError: no other operands can make a text or a
-    list.
+    What is not matched here results in a number or boolean, or raises TypeError: no other operands can make a text, a
+    list or a set.
     """
     is_markup = isinstance(left, Markup) or isinstance(right, Markup)
     if operator == "*":
@@ -145,6 +145,9 @@ def binop_size(operator: str, left: object, right: object) -> float:
         return _either_size(left, is_markup) + _either_size(right, is_markup)
     if operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return ITEM_CHARACTERS * (len(left) + len(right))
+    if operator == "-" and isinstance(left, Sized):
+        # The keys or items of an object, from which another list is taken away, or the other way round, make a set.
+        return _bound_new_items(left) + _bound_new_items(right)
     return SMALL
 
 

@@ -24,10 +24,11 @@ from shared.time_bound import back_off
 
 CALL_SECONDS: Final = 5.0
 TRIES: Final = 5
-"""The most tries of a read of many items while DynamoDB returns none, and of a journal's write (journal.py) while other
-writes are faster."""
+"""The most tries of a read of many items while DynamoDB returns none, and of a write of the ledger or the journal while
+other writes are faster."""
 CONTENTION_SECONDS: Final = 0.05
-"""The shortest wait before such a try. For a read, it doubles with each answer without items."""
+"""The usual wait before the second try of such a read, or of a write of the journal. For a read, it doubles with each
+answer without items."""
 KEYS_AT_ONCE: Final = 100
 """The number of keys that DynamoDB accepts in one BatchGetItem."""
 LOOKED_THROUGH_AT_ONCE: Final = 1_000

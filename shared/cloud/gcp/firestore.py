@@ -103,8 +103,8 @@ class Firestore:
         """Write the document if its condition holds, and return the new version. Return None if it does not hold.
 
         The condition is `is_new` or `version`. If the answer to the first try was lost, the second try finds the
-        condition gone: then this returns None, although the document was written. So after a None, the caller reads the
-        document, and recognises its own write.
+        condition gone: then this returns None, although the document was written. After a None, a caller that must know
+        reads the document, and recognises its own write.
 
         A version is the time of the last write that changed the document, and "increases monotonically with each change
         to the document":

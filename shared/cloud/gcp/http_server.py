@@ -53,9 +53,10 @@ def _last_answer(status: int, code: errors.ServerCode | errors.RejectedCode, tit
 
 
 def _head_fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """Return why RFC 9112 (3.2, 6.1) forbids the head; an empty text if it does not. Names are in lower case.
+    """Return why the head is rejected; an empty text if it is not. Names are in lower case.
 
-    For an unknown transfer coding, it recommends a 501, after which senders would repeat the request.
+    RFC 9112 (3.2) forbids a request without one Host header. A transfer coding beside `chunked` is not supported. For
+    this, the RFC (6.1) recommends the status 501. This server uses 400, because senders repeat a request after a 5xx.
     """
     names = [name for name, _ in headers]
     hosts = names.count(b"host")
@@ -80,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
     time      One timer for each connection. uvicorn's own, one for each request, takes 7 µs, and closes a connection
               after 5 s, which a proxy may be about to use again.
     calls     The function is called without the framework's layers, which take 65 of receive's 370 µs a request.
-    heads     A head that RFC 9112 forbids is rejected: see `_head_fault`. The parser accepts it.
+    heads     A head that `_head_fault` describes is rejected. The parser accepts it.
     """
 
     function: ClassVar[str] = ""

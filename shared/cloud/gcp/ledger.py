@@ -98,7 +98,7 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         )
         rows = [stored.row_of(document.fields) for document in documents]
         searches_everything = not since
-        if searches_everything:  # only then also for rows that an earlier version wrote, which become fewer
+        if searches_everything:  # only such a search also looks for rows that an earlier version wrote
             rows += await self._rows(stored.old_due_query(now, limit))
         due = sorted((row for row in rows if rules.is_due(row, now)), key=lambda row: row.retry_at or 0.0)
         return await self._with_messages(due[:limit])

@@ -425,6 +425,12 @@ def test_no_operator_makes_more_than_its_rule_says(left: object, right: object, 
     assert made_size(made) <= most
 
 
+def test_the_set_of_the_keys_that_are_left_of_an_object_has_a_size() -> None:
+    keys = {f"k{number}": number for number in range(1_000)}.keys()
+    assert made_size(list(keys - ["k1"])) <= binop_size("-", keys, ["k1"])
+    assert made_size(list(["x"] * 9 - keys)) <= binop_size("-", ["x"] * 9, keys)
+
+
 @given(VALUES, VALUES, st.integers(-9, 9), st.booleans())
 def test_no_join_and_no_slice_makes_more_than_its_rule(left: object, right: object, stop: int, escapes: bool) -> None:
     environment = environment_of(escapes, as_shown)

@@ -309,7 +309,7 @@ def place_checks(subject: Subject, check: Callable[[jsontext.JsonObject], Findin
 def bus_checks(subject: Subject, check: Callable[[Mapping[str, jsontext.JsonObject]], Finding | None]) -> list[Check]:
     """Return the check of buses; none if the configuration has nothing to say about them.
 
-    It asks nobody, so it runs at once. Its finding says whether it is listed.
+    It asks nobody, so it is made at once, and is not listed without a finding.
     """
     finding = check(subject.slices) if subject.slices else None
     return [Check("buses", lambda: finding)] if finding else []

@@ -28,7 +28,7 @@ class Listing:
     api      must be enabled for it
     command  follows the word gcloud; {region} and {database} stand for those of the deployment
     read     returns an entry's name and what the deployment needs to know of it; None to skip it. An empty digest makes
-             the deployment update the resource. `listed` adds the entry itself.
+             the deployment update a resource that has one. `listed` adds the entry itself.
     """
 
     kind: str

@@ -2,8 +2,9 @@
 
 A label proves to whom a resource belongs, but some kinds have none: a database called `shop`, or an account
 `shop-notify`, may have existed before a deployment with the prefix `shop-`. So a resource without a label belongs to
-the deployment only if it has the deployment's name and another resource proves that the deployment exists. The topic of
-dead letters is that proof: it is created before such resources and deleted after them.
+the deployment only if it has the deployment's name and another resource proves that the deployment exists. Any topic,
+subscription or service with its label is that proof. The topic of dead letters always is there: it is created before
+such resources and deleted after them.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ UNLABELLED: Final = frozenset({DATABASE, ACCOUNT, JOB, METRIC})
 """The kinds that have no label of ours. Their names alone do not prove to whom they belong."""
 
 LABELLED: Final = frozenset({SUBSCRIPTION, SERVICE, ALERT, DASHBOARD, TOPIC, SECRET, BUCKET})
-"""The kinds whose labels name their deployment. All other kinds are shared, or go with another resource."""
+"""The kinds whose labels name their deployment. A kind in neither set is shared, or goes with another resource."""
 
 PROOFS: Final = frozenset({TOPIC, SUBSCRIPTION, SERVICE})
 """The kinds whose labels prove that the deployment exists. A secret's does not: `hookchain secrets set` creates secrets

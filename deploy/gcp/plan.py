@@ -1,9 +1,9 @@
 """The plan of a deployment or of its removal: actions that turn what exists into what is wanted, as data.
 
 `changes` plans a deployment and `removal` its end. `wanted` are resources as the deployment plans them; `existing` are
-those that Google Cloud has, by key. A deployment first creates and updates what it wants. Then it removes bindings,
-access for everybody and functions that it does not want. Whatever else nothing needs, such as a secret, stays until
-`removal`.
+those that Google Cloud has, by key. A deployment first creates and updates what it wants. Then it removes what it does
+not want any more: bindings, access for everybody, and resources that can be made again, such as functions, topics and
+accounts. What holds data, such as a secret, stays until `removal`.
 """
 
 import json

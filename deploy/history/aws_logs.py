@@ -91,7 +91,7 @@ class CloudWatchLog:
 def filter_patterns(query: LogQuery) -> Sequence[str]:
     """Return the patterns that together match the wanted records, and some others; an empty one matches all.
 
-    With a severity below WARNING it is one empty pattern, unless an event is looked for.
+    Without a severity, or with one below WARNING, it is one empty pattern, unless an event is looked for.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
     """

@@ -65,7 +65,8 @@ def _disabled(mappings: JsonObject) -> Iterator[str]:
 def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlog of each queue, and notes about what could not be read.
 
-    What could not be read is None, or without the queues of sources. A queue without messages has no age.
+    A count is None if it could not be read, or if there is no such queue. If the queues of sources could not be listed,
+    they are left out. A queue without messages has no age.
     """
     prefix = deployed.target.prefix
     queues = [aws_names.queue(prefix, topic) for topic in ports.TOPIC_NAMES]

@@ -314,7 +314,8 @@ def status_of(entry: JsonObject, states: Sequence[str], letters: Sequence[str]) 
     filtered                  a route matched, and no delivery was made
     duplicate, no_route       the event is a repeat; no route matched
     delivering                a delivery is not in the ledger yet, or is attempted now
-    merged, delivered         all deliveries are done, at least one of them as a part of another delivery; or none
+    merged                    all deliveries are done, at least one of them as a part of another delivery
+    delivered                 all deliveries are done, none of them as a part of another delivery
 
     `states` are those of `state_for_status`, `letters` the states of the event's dead letters.
     """

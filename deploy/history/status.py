@@ -277,7 +277,7 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     is_more = len(rows) >= MAX_RETRYING
     waiting_routes: list[WaitingRoutes] = []
     for route, own in by_route.items():
-        next_at = min(each.retry_at or 0.0 for each in own)  # a row that waits has a time
+        next_at = min((each.retry_at for each in own if each.retry_at is not None), default=None)
         waiting_routes.append(WaitingRoutes(route, len(own), own[0].reason, next_at, is_more))
     return waiting_routes
 
@@ -339,8 +339,8 @@ def _activity(reader: JournalView, facts: SourceFacts, now: float, silence_secon
 async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[JsonObject]:
     """Return the destinations that are disabled, paused, or have held deliveries, as documents.
 
-    `count` is the number of held deliveries, at most MAX_HELD. Of all destinations together, one call reads as many. If
-    that is not enough, each destination is read by itself.
+    `count` is the number of held deliveries, at most MAX_HELD. One call reads the newest MAX_HELD of all destinations.
+    If there may be more, each destination is read by itself.
     """
     newest = await ledger.rows(MAX_HELD, state=ledger_rules.HELD)
     all_names = [*dict.fromkeys([*names, *(row.destination for row in newest)])]

@@ -48,7 +48,7 @@ def aws_checks(subject: checks.Subject) -> list[Check]:
 
 def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
     api = AwsApi(target.region, subject.environ)
-    place = SecretsManagerBackend(target, api)
+    backend = SecretsManagerBackend(target, api)
     deployed = DeployedStack(target, api)
     there = AwsPlatform(deployed, subject.environ, subject.where)
     stack = aws.StackChecks(deployed)
@@ -64,20 +64,20 @@ def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
         Check("tables", stack.tables),
         *([Check("concurrency", partial(aws.concurrency, deployed, topology))] if topology else ()),
         Check("configuration", partial(checks.configuration_finding, subject)),
-        Check("secrets", partial(checks.secrets_finding, subject, place, has_ses=True)),
-        Check("sender", partial(_sender, subject, place, api)),
+        Check("secrets", partial(checks.secrets_finding, subject, backend, has_ses=True)),
+        Check("sender", partial(_sender, subject, backend, api)),
         Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
         *checks.bus_checks(subject, places.buses_on_aws),
-        *checks.database_checks(subject, place),
-        *checks.sharing_checks(subject, place),
+        *checks.database_checks(subject, backend),
+        *checks.sharing_checks(subject, backend),
         *checks.place_checks(subject, partial(places.aws_places, api)),
         CLOCK,
     ]
 
 
-def _sender(subject: checks.Subject, place: SecretsManagerBackend, api: AwsApi) -> Finding:
+def _sender(subject: checks.Subject, backend: SecretsManagerBackend, api: AwsApi) -> Finding:
     """Check the senders at the mail service that notify chooses: SendGrid if it has its key, else SMTP, else SES."""
-    key = checks.stored_key(place)
+    key = checks.stored_key(backend)
     settings = read_settings(subject.environ)
     if isinstance(subject.compiled, ConfigFaults):
         return checks.sender_finding(subject, lambda: key, False)

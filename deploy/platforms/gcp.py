@@ -44,7 +44,7 @@ def _checks(subject: checks.Subject, target: Target) -> list[Check]:
     runner = gcp.Gcloud(target.project)
     token = gcp.token_of(runner)
     api = gcp.GoogleApi(target.project, token)
-    place = SecretManagerBackend(target, runner, api)
+    backend = SecretManagerBackend(target, runner, api)
     there = GooglePlatform(gcp.CloudDeployment(target, runner, api), subject.environ, subject.where)
     return [
         *_gcloud_checks(runner, token),
@@ -55,12 +55,12 @@ def _checks(subject: checks.Subject, target: Target) -> list[Check]:
         Check("policies", partial(organization_policies.policies, target, api)),
         Check("permissions", partial(google.permissions, target, api)),
         Check("configuration", partial(checks.configuration_finding, subject)),
-        Check("secrets", partial(checks.secrets_finding, subject, place)),
-        Check("sender", partial(checks.sender_finding, subject, partial(checks.stored_key, place), False)),
+        Check("secrets", partial(checks.secrets_finding, subject, backend)),
+        Check("sender", partial(checks.sender_finding, subject, partial(checks.stored_key, backend), False)),
         Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
         *checks.bus_checks(subject, partial(buses_on_google, project=target.project)),
-        *checks.database_checks(subject, place),
-        *checks.sharing_checks(subject, place, account_email(target, "notify")),
+        *checks.database_checks(subject, backend),
+        *checks.sharing_checks(subject, backend, account_email(target, "notify")),
         *checks.place_checks(subject, partial(google_places, target, api)),
         Check("clock", machine.clock),
     ]

@@ -111,7 +111,8 @@ class LocalPlatform:
         return local_secrets(self.env_file, self.environ)
 
     def seconds_until_read(self, stored_at: float, now: float) -> float:  # noqa: ARG002 a platform's
-        """Return the rest of the time in which `hookchain dev` reads the changed env file; 0 if it has.
+        """Return the rest of the time in which `hookchain dev` reads the changed env file; 0 if it has, or if nothing
+        runs.
 
         Raises CommandError if it should have by now, or if only a signal makes `hookchain serve` read the file.
         """
@@ -206,7 +207,7 @@ def _process_checks(folder: Path) -> list[Check]:
 def local_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     here = open_local(options, subject.environ)
-    place = here.secrets()
+    backend = here.secrets()
     base = running_dev.port_base(subject.environ)
     is_production = running_dev.is_production(options.state)
     catches = not is_production
@@ -215,7 +216,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("make", machine.make),
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
-        Check("secrets", partial(checks.secrets_finding, subject, place, is_server=is_production)),
+        Check("secrets", partial(checks.secrets_finding, subject, backend, is_server=is_production)),
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
@@ -224,8 +225,8 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         ),
         Check("deliveries", partial(checks.deliveries_finding, subject)),
         Check("sources", partial(checks.sources_finding, subject, here.state, here.source_access())),
-        *checks.database_checks(subject, place, is_local=True),
-        *checks.sharing_checks(subject, place, catches=catches),
+        *checks.database_checks(subject, backend, is_local=True),
+        *checks.sharing_checks(subject, backend, catches=catches),
         Check("clock", machine.clock),
     ]
 

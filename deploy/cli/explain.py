@@ -113,7 +113,7 @@ def explained_request(
 def _with_secret_causes(report: Report, causes: tuple[str, ...]) -> Report:
     """Return the report with these causes, unless its own advice already settles why the secret does not match.
 
-    They replace its advice, but of a wrong signature, which can have other reasons than the secret.
+    They replace its advice, except that of a wrong signature, which can have reasons other than the secret.
     """
     is_settled = report.advice and not any(map(leaves_secret_open, report.advice))
     if not causes or is_settled:

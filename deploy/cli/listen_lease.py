@@ -85,9 +85,8 @@ class LeaseKeeper:
         await self._write(now + self.seconds)
         written_at = _cloud_time(self.version)
         if written_at is not None and (fault := _clock_fault(time.time() - written_at)):
-            await self._write(
-                written_at
-            )  # ends it now by the cloud's clock; by this machine's, it might be hours later
+            # The lease ends now by the cloud's clock. By this machine's, it might end hours later.
+            await self._write(written_at)
             raise CommandError(fault)
 
     async def end(self) -> None:

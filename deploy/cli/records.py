@@ -87,7 +87,7 @@ def run_action(name: str, actions: Mapping[str, Action], arguments: list[str]) -
 
 
 def action_name(name: str, actions: Collection[str], arguments: list[str]) -> str:
-    """Return the action of the command `name` in `arguments`, the first word of its command line, if it has any.
+    """Return the action of the command `name`, which is the first of `arguments`, the words after the command.
 
     If that is no action, this ends the process: with a usage error, or after the command's help for --help.
     """
@@ -289,7 +289,8 @@ async def send_at_rate(
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
     """Return the command line that does what a dry run printed: the same filters, with fixed times.
 
-    It can have the options in `filters` and those that are named here: add a new option of an action to one of them.
+    It has the options in `filters`, and those that this function names. So add each new option of an action to one of
+    the two.
     `name` is the command and its action. Without --until it ends at `now`, because records that arrive later were not
     part of the dry run.
     """

@@ -19,7 +19,14 @@ from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests import samples, snippet, sources as requests_sources
-from deploy.requests.command_lines import accepted_example, example_line, program, publishing_line, relative_path
+from deploy.requests.command_lines import (
+    accepted_example,
+    can_send,
+    example_line,
+    program,
+    publishing_line,
+    relative_path,
+)
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
@@ -162,6 +169,8 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
     if provider and platform.traits.is_local and samples.sample_names(provider):
         routes = requests_sources.routes_from(transform, name)
         return _trigger_line(name, provider, requests_sources.route_types(routes))
+    if not can_send(schemes[0]):
+        return ""
     try:
         event = accepted_example(configuration.slices, name)
     except CommandError as error:

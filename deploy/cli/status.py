@@ -265,7 +265,8 @@ class StatusText:
     def _stopped(self, held: jsontext.JsonObject) -> str:
         """Return the line about a destination that takes no deliveries, from `held_document`.
 
-        Without a `reason`, it is only paused. Its `act` is the command that lets its deliveries continue.
+        Without a `reason`, it is only paused, and `resume` lets its deliveries continue. Otherwise, `act` names the
+        command.
         """
         name = printable(str(held.get("destination")))
         if held.get("reason") is None:

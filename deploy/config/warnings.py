@@ -8,7 +8,7 @@ happens, and what to write instead. The functions `*_texts` yield the texts abou
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
 from deploy.config.configuration import Configuration
@@ -41,9 +41,6 @@ from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, values_in
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
 from shared.times import duration_text
-
-if TYPE_CHECKING:
-    pass
 
 PlacedWarning: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""

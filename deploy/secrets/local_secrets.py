@@ -1,8 +1,7 @@
 """The secrets as this machine has them, in mounted files, the environment and `.env`.
 
-A secret that exists is missing here, weak or short, which `find_missing` tells, or it may not be the one that was
-meant, which `secret_doubts` tells: one place overrides another, or a name is misspelt. Nothing here writes, and no text
-contains a value.
+`find_gaps` tells which secrets are missing, weak or short here. `secret_doubts` tells which of them may not be the ones
+that were meant: one place overrides another, or a name is misspelt. Nothing here writes, and no text contains a value.
 """
 
 import re

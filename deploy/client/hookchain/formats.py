@@ -63,8 +63,9 @@ def _yaml(value: Json) -> str:
         raise ValueError("format: yaml needs the package PyYAML. Run: pip install PyYAML") from error
     try:
         return yaml.safe_dump(value, sort_keys=False)
-    except yaml.YAMLError as error:  # it represents no subclass of str, int and float
-        raise ValueError(f"data: must hold only what YAML can: {error}") from error
+    except yaml.representer.RepresenterError as error:  # for instance of a subclass of str, int or float
+        # The error itself contains the value, which may be a secret.
+        raise ValueError(f"data: must hold only what YAML can; got {type(error.args[-1]).__name__}") from None
 
 
 def _form(value: Json) -> str:

@@ -261,9 +261,8 @@ Request Hook`. Any other type can be any text, so a log shows it only if it is o
 def compiled_source(name: str, source: SourceConfig, folder: Path, *, is_mailed: bool) -> JsonObject:
     """Return the source as the slice has it. Names of files are relative to `folder`.
 
-    The source's own settings override those of its provider or bus, which override the defaults. `auth` is that of the
-    provider or the bus only if the source has none: otherwise they have no `auth`. `is_mailed`: a mail shows its bodies
-    as they came.
+    The source's own settings override those of its provider or bus, which override the defaults. The provider or
+    the bus gives `auth` only to a source without one. `is_mailed`: a mail shows its bodies as they came.
     """
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
     keep_raw = "all" if source.keep_raw else "no"

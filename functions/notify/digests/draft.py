@@ -111,7 +111,7 @@ class Draft:
     """The deliveries of one group, which are added one after another. Then it says whether the group is ripe, and makes
     the one delivery that they become.
 
-    Of all rows that were added, also of those for which this digest has no room and of unreadable ones:
+    Of all rows that were added, whether or not they become members:
 
     due          the keys and fences of those that are due
     earliest_at  the earliest `retry_at` of the rows that are due

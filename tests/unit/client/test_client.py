@@ -550,5 +550,5 @@ def test_what_json_cannot_say_is_rejected() -> None:
         encode_body(float("nan"), "json")
     with pytest.raises(ValueError, match="control character"):
         encode_body({"a": "\x00"}, "xml")
-    with pytest.raises(ValueError, match="must hold only what YAML can; got HTTPStatus$"):  # and not the value
+    with pytest.raises(ValueError, match=r"must hold only what YAML can; got HTTPStatus$"):  # and not the value
         encode_body({"a": HTTPStatus.OK}, "yaml")

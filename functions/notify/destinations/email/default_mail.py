@@ -83,7 +83,7 @@ def default_body(delivery: Delivery, event: Event) -> MailBody:
     text = mail_page.text_of_page(page)
     special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
     if not special_characters:
-        # The HTML has the texts of the page, which are all in its text too. The preview is made of rows.
+        # Nothing has to be escaped: all that the HTML shows is in the text, and the preview is made of the rows.
         html = mail_page.html_of_page(mail_page.HtmlPage(page), html_origin)
     else:
         text = visible(text)

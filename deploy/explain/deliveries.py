@@ -98,7 +98,7 @@ def _content(offline: OfflineDelivery, person: Person | None, environ: Mapping[s
     """Return what the destination would get. Raises Permanent and Temporary, as an attempt would.
 
     A kind that needs nothing but the delivery and its settings has a function `preview` of its own. Requests and mails
-    are shown alike for all kinds that send them. The three kinds below need what a kind's `preview` does not get.
+    are shown alike for all kinds that send them. The three kinds below have no `preview`.
     """
     delivery, configured = offline.delivery, offline.configured
     target = f"{delivery.destination!r} by route {delivery.route!r}"

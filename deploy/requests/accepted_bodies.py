@@ -29,15 +29,16 @@ def with_accepted_body(source: str, settings: JsonObject, event: MadeEvent) -> M
     for format in _FORMATS:
         try:
             made = in_format(settings, event, format)
+            rejection = rejection_of(settings, made)
         except ValueError:  # the format cannot hold the data
             continue
-        rejection = rejection_of(settings, made)
         if rejection is None:
             return made
         rejections.append(rejection)
     mismatches = [each for each in rejections if each.code == SCHEMA_MISMATCH]
-    reason = f"no example can be made for the source {source!r}: {rule_of([*mismatches, *rejections][0], settings)}"
-    if mismatches:
+    rules = [rule_of(each, settings) for each in (*mismatches, *rejections)] or ["its schema has a value of no format"]
+    reason = f"no example can be made for the source {source!r}: {rules[0]}"
+    if mismatches or not rejections:
         raise CommandError(f"{reason}. Send a body of your own: hookchain smoke --source {source} --file FILE")
     formats = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
     raise CommandError(f"{reason}. Examples are POST requests in {formats}; send any other request with curl.")
@@ -85,7 +86,10 @@ def _xml(settings: JsonObject, fields: Json) -> bytes:
 
 
 def rejection_of(settings: JsonObject, event: MadeEvent) -> Rejected | None:
-    """Return the rejection by which the source answers the event, once it is authenticated; None if it accepts it."""
+    """Return the rejection by which the source answers the event, once it is authenticated; None if it accepts it.
+
+    Raises ValueError for data that JSON cannot hold.
+    """
     unrestricted = {name: value for name, value in settings.items() if name != "allow"}
     [source] = read_sources({"sources": {"s": {**unrestricted, "auth": [{"scheme": "none"}]}}}).values()
     request = replace(event.to_request("example-1"), path="/s")

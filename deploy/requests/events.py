@@ -248,9 +248,9 @@ def first_places(locations: Json) -> tuple[str, ...]:
 def id_places(source: JsonObject) -> tuple[str, ...]:
     """Return the places at which to write an event's id; empty if the source reads it at none where a text can be put.
 
-    The place of the type is left out, because the text there is the type. If one header of several will do, it is
-    `webhook-id`, which every client of ours sends. Beside `svix-id`, a source would expect the signature in Svix's
-    headers too.
+    Of joined places, that of the type is left out, because the text there is the type. If one header of several will
+    do, it is `webhook-id`, which every client of ours sends. Beside `svix-id`, a source would expect the signature in
+    Svix's headers too.
     """
     places = first_places(source.get("id"))
     if len(places) == 1:

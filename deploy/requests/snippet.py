@@ -93,7 +93,7 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     id_places = events.id_places(settings)
     if any(place.startswith("query.") for place in id_places):
         raise ValueError(f"the source {source!r} reads the event's id from the URL, which no snippet writes")
-    id_headers = tuple(place.removeprefix("header.") for place in id_places if place.startswith("header."))
+    id_headers = dict.fromkeys(place.removeprefix("header.") for place in id_places if place.startswith("header."))
     for name in id_headers:  # a program sends many events, each with an id of its own
         event.headers.pop(name)
     type_places = events.first_places(settings.get("type")) or ("data.event",)

@@ -165,7 +165,8 @@ def _source_states(facts: Sequence[source_health.SourceFacts], now: float) -> di
 def _route_states(
     waiting: status.WaitingRows, letters: Sequence[DeadLetterRow], now: float
 ) -> dict[tuple[Kind, str], State]:
-    """Return the states of the routes whose events failed within the last hour, or wait. Failures come first."""
+    """Return the states of the routes whose events failed within the last hour, or wait. A failure
+    replaces `waiting`."""
     states: dict[tuple[Kind, str], State] = {}
     for route in status.count_waiting_routes(waiting.route_rows):
         count = number_text(route.count, route.is_more)

@@ -155,7 +155,8 @@ async def purge_hourly(supervisor: Supervisor) -> None:
 
 
 async def purge_deliveries(state: Path, now: float) -> None:
-    """Delete the deliveries that need not be remembered any more, a few at a time: a stop waits for no more of them.
+    """Delete the deliveries that need not be remembered any more, in batches, so that a stop waits for one batch at
+    most.
 
     Raises sqlite3.Error and OSError.
     """

@@ -166,6 +166,17 @@ def test_a_source_that_accepts_no_example_says_so_in_a_sentence(
         assert advice in str(error.value)
 
 
+def test_an_example_that_no_format_can_hold_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    settings = compiled_sources(slices_of({}, tmp_path)["receive"])["shop"]
+    with pytest.raises(CommandError, match="no example can be made for the source 'shop': its schema has a value"):
+        with_accepted_body("shop", settings, events.MadeEvent({"a": "\ud800"}))
+
+
+def test_a_snippet_writes_an_id_once_that_two_locations_read(tmp_path: Path) -> None:
+    settings = compiled_sources(slices_of({"id": "header.X-Id + header.X-Id"}, tmp_path)["receive"])["shop"]
+    assert list(find_sender("shop", settings, "http://127.0.0.1/shop", {}).id_headers) == ["X-Id"]
+
+
 def test_a_source_with_an_example_goes_before_one_without(tmp_path: Path) -> None:
     text = (
         f"sources: {{a: {{auth: none, body: plist}}, b: {{auth: none}}}}\n{PEOPLE}\nroutes: [{{name: r, to: people}}]"
@@ -193,7 +204,9 @@ def test_a_snippet_states_the_sources_type_of_json(tmp_path: Path) -> None:
     ]
     sender = find_sender("shop", settings, "http://127.0.0.1/shop", {})
     for language in ("python", "typescript", "sql-worker"):
-        assert '"Content-Type": "application/vnd.acme+json"' in make_snippet(language, sender)
+        program = make_snippet(language, sender)
+        assert '"Content-Type": "application/vnd.acme+json"' in program
+        assert "application/json" not in program or language == "sql-worker"  # whose worker calls its own database
     script = make_snippet("curl", sender)
     assert 'header = "Content-Type: application/vnd.acme+json"' in script
     assert "application/json" not in script

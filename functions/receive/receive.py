@@ -257,9 +257,8 @@ class Receiver:
         """
         text = parsed.text if event.data is parsed.data else None
         if text is not None and len(text) > claim_check.MAX_INLINE_BYTES and self.blobs is not None:
-            whole_event = claim_check.stored_json(
-                event, text
-            )  # it goes into a blob, where its raw body may be left out
+            # It goes into a blob, where its raw body may be left out.
+            whole_event = claim_check.stored_json(event, text)
         else:
             whole_event = event_json(event, text)
         if len(whole_event) <= claim_check.MAX_INLINE_BYTES:

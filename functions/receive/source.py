@@ -315,7 +315,7 @@ def _read_source(name: str, settings: Json) -> Source:
         trusted_proxies=_integer(settings.get("trusted_proxies", 0)),
         public_url=str(settings.get("public_url", "")),
         type_words=_integer(settings.get("type_words", 1)),
-        allow=AllowList(texts_at(settings, "allow")) if "allow" in settings else None,
+        allow=AllowList(texts_at(settings, "allow")) if settings.get("allow") is not None else None,
         respond=read_respond(respond) if isinstance(respond, dict) else None,
         form=form,
         handshakes=_handshakes(list_at(settings, "handshakes")),

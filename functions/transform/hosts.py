@@ -107,7 +107,7 @@ class StepHosts:
         return Closed(self.clock.now() + seconds, reason)
 
     async def give_back(self, host: str) -> None:
-        """Let all instances ask the host again. Call it after the host has answered."""
+        """Let all instances ask the host again. Call it after the host has answered, and not failed."""
         if self.instances:
             await self.instances.leave(host)
 

@@ -3,11 +3,10 @@
 The settings of a step are a class with annotations (step_settings.py), so that a function starts without pydantic. The
 model of such a class has one of these forms:
 
-    an object         a field for each annotation
-    an object or short
-                      if the class has a `short_form`: a text may stand for an object with this one field, and with
-                      `short_form_lists` also a list of texts
-    any other value   if the class has the one annotation WHOLE, whose type is that of all the settings
+    an object        a field for each annotation
+    short or full    if the class has a `short_form`: a text may stand for an object with this one field, and with
+                     `short_form_lists` also a list of texts
+    any other value  if the class has the one annotation WHOLE, whose type is that of all the settings
 
 An operator's own step may be a pydantic model itself.
 """

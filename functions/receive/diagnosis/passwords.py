@@ -100,7 +100,10 @@ def _misplaced_credentials(case: Case) -> str | None:
 
 
 def _basic_fault(case: Case) -> str | None:
-    """Return the fault of the credentials of basic authentication; None if they have a user name and a password."""
+    """Return the fault of the credentials of basic authentication.
+
+    None if there are no such credentials, or if they have a user name and a password.
+    """
     if not isinstance(case.auth, schemes.BasicScheme):
         return None
     authorization = case.request.header("authorization") or ""

@@ -13,7 +13,7 @@ from deploy.cli.records import ids_note
 from deploy.config import checkout, running_dev
 from deploy.dev import backup as backups
 from deploy.dev.supervisor.state_folder import locked
-from deploy.history import forget, forget_tenant, local
+from deploy.history import forget, forget_tenant, local, local_erasure
 from deploy.platforms.choice import add_state
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
@@ -124,7 +124,7 @@ def _forget_again(restored: Path, forgotten: Sequence[jsontext.JsonObject]) -> N
         asyncio.run(_erase(restored, events, tenant))
         erased = f"the tenant {tenant}" if tenant else f"{count_of(len(events), 'event')}: {ids_note(events)}"
         print(f"Forgotten again, as at {at}: {erased}")
-        local.add_forgotten(restored, each)
+        local_erasure.add_forgotten(restored, each)
 
 
 async def _erase(folder: Path, events: Sequence[str], tenant: str) -> None:

@@ -19,7 +19,7 @@ from deploy.cli.chosen_events import choose_events, print_doubts
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cli.records import id_list, ids_note
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history import local
+from deploy.history import local_erasure
 from deploy.history.forget import MAX_DELIVERIES, CaughtMails, DigestTraces, Traces, open_forgetter, total_counts
 from deploy.history.forget_tenant import Known, TenantTraces, open_tenant_forgetter, subscriber_destinations
 from deploy.history.state import State
@@ -149,7 +149,7 @@ def _noted(call: Call, entry: JsonObject) -> Iterator[None]:
 
 def _note_forgotten(call: Call, entry: JsonObject) -> None:
     if is_local(call.options):
-        local.add_forgotten(call.options.state, {"at": time.time(), **entry})
+        local_erasure.add_forgotten(call.options.state, {"at": time.time(), **entry})
 
 
 async def _find_traces(call: Call, ids: Sequence[str]) -> list[Traces]:

@@ -30,8 +30,8 @@ from deploy.cloud_access.inboxes import Inboxes, InboxFault
 from deploy.config import dotenv, running_dev, slices
 from deploy.config.checkout import state_folder
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.history import audit, cloud_journal, local
-from deploy.history.state import TapPorts
+from deploy.history import audit, local
+from deploy.history.state import TapPorts, closing_port
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.requests import send_options, signed_samples, signing
 from deploy.requests.sources import compiled_sources
@@ -227,7 +227,7 @@ async def _session(options: argparse.Namespace, ports: TapPorts, target: Target 
     """
     holder = f"{_user()}@{socket.gethostname()}"
     lease = tap.Lease(options.source, options.developer, holder, since=time.time(), until=0.0)
-    async with cloud_journal.closing(ports.make_leases()) as leases, cloud_journal.closing(ports.make_blobs()) as blobs:
+    async with closing_port(ports.make_leases()) as leases, closing_port(ports.make_blobs()) as blobs:
         with contextlib.closing(ports.make_inboxes(options.subscription_project)) as inboxes:
             keeper = LeaseKeeper(leases, lease, options.seconds, options.take_over)
             where = same_platform(options).strip()

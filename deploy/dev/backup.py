@@ -30,7 +30,8 @@ from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production
 from deploy.dev.pubsub.messages import content_of
 from deploy.dev.pubsub.store import FILE_NAME as BUS
 from deploy.dev.supervisor.state_folder import damage_of
-from deploy.history.local import FORGOTTEN_FILE, read_forgotten, read_slice
+from deploy.history.local import read_slice
+from deploy.history.local_erasure import FORGOTTEN_FILE, read_forgotten
 from deploy.history.local_search import FILE_NAME as SEARCH
 from deploy.history.stored_messages import event_in, message_json
 from deploy.secrets.needs import needs

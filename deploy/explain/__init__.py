@@ -4,8 +4,7 @@ request_options        the request that the options describe
 offline                the ports that stand for a platform
 receive_stage          receive's checks of a request, and what is wrong with its credentials
 transform_stage        the routes of an event, and each step's changes
-deliveries             what a delivery would send, and to whom
-timing                 when a delivery would go out
+deliveries             what a delivery would send, to whom, and when
 rendering              a delivery's recipient, and the mail, request or row that it would be
 fan_out                the subscribers and the endpoints that would get an event
 map/                   the configuration as one picture

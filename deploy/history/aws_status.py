@@ -13,7 +13,7 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsFault, DeployedStack
 from deploy.cloud_access.aws_names import METRIC_NAMESPACE
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.history.aws_ports import COUNTS, counts_of
+from deploy.history.aws import COUNTS, counts_of
 from deploy.history.status import Backlog, Version
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow

@@ -9,20 +9,19 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import wraps
 from itertools import chain
-from typing import Concatenate, Final, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from deploy.history import journal_view
+from deploy.history.state import Port, close_ports
 from shared import batching, delivery, ledger, ledger_rules as rules
 from shared.cloud.earlier_words import CODES
 from shared.journal import AttemptEntry, decisions_from, other_routes_from, spans_from
 from shared.jsontext import Json, JsonObject, objects_at
-from shared.ports import Blobs
 
 MARKED_AT_ONCE: Final = 25
 """The number of dead letters that are marked at the same time. Each takes a connection."""
@@ -32,34 +31,6 @@ COUNTED_EVENTS: Final = 200
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 Journal = TypeVar("Journal", bound="CloudJournal")
-
-
-class Port(Protocol):
-    """A port of a cloud. Some ports close at once, and some return an awaitable that closes them."""
-
-    def close(self) -> Awaitable[None] | None: ...
-
-
-AnyPort = TypeVar("AnyPort", bound=Port)
-
-
-@asynccontextmanager
-async def closing(port: AnyPort) -> AsyncIterator[AnyPort]:
-    """Yield the port and close it at the end."""
-    try:
-        yield port
-    finally:
-        await _close_ports([port])
-
-
-async def _close_ports(ports: Sequence[Port]) -> None:
-    for port in ports:
-        if (closed := port.close()) is not None:
-            await closed
-    await asyncio.sleep(0)  # lets their connections close
-
-
-class BlobPort(Blobs, Port, Protocol): ...
 
 
 class _LoopThread:
@@ -277,7 +248,7 @@ class CloudJournal(ABC):
 
     def close(self) -> None:
         self.thread.prepare = None  # a journal that was never read is not prepared only to be closed
-        self.thread.run(_close_ports(self._ports))
+        self.thread.run(close_ports(self._ports))
         self.thread.close()
 
 

@@ -13,6 +13,7 @@ from math import inf
 from typing import Final, Literal
 
 from deploy.history import cloud_journal, journal_view
+from deploy.history.state import CloudBlobs
 from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired, read_shards, state_shard
@@ -51,7 +52,7 @@ MAX_COUNTED: Final = 10_000
 class DynamoJournalReader(cloud_journal.CloudJournal):
     """The journal in DynamoDB. Entries that have expired by `now` are left out, because DynamoDB deletes them late."""
 
-    def __init__(self, store: Dynamo, blobs: cloud_journal.BlobPort, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Dynamo, blobs: CloudBlobs, now: Callable[[], float] = time.time) -> None:
         super().__init__([store, blobs])
         self._store = store
         self._blobs = blobs

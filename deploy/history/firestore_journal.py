@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from deploy.history import cloud_journal, journal_view
 from deploy.history.firestore_upgrade import upgrade
+from deploy.history.state import CloudBlobs
 from shared.batching import batches
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
@@ -45,7 +46,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     The name of an event's document, `document_id` of its id, is the key that CloudJournal passes to `_documents`.
     """
 
-    def __init__(self, store: firestore.Firestore, blobs: cloud_journal.BlobPort) -> None:
+    def __init__(self, store: firestore.Firestore, blobs: CloudBlobs) -> None:
         super().__init__([store, blobs], lambda: upgrade(store))
         self._store = store
         self._blobs = blobs

@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 from deploy.config import running_dev
 from deploy.config.probe import silent_processes
 from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
-from deploy.history import audit, journal_view, local_erasure, local_journal
-from deploy.history.cloud_journal import closing as closing_port
-from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores
+from deploy.history import journal_view, local_erasure, local_journal
+from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores, closing_port
 from shared import jsontext, store_ports
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.kept_by_key import DocumentRecords
@@ -28,7 +27,7 @@ from shared.ports import Bus
 from shared.settings import LOCAL_PROJECT, read_settings
 
 if TYPE_CHECKING:
-    from deploy.history.aws_ports import LocalAws
+    from deploy.history.aws import LocalAws
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 1.0
@@ -96,7 +95,7 @@ def running_aws(folder: Path) -> "LocalAws | None":
     if environ is None:
         return None
     # Imported here, because it is slow to import and seldom needed.
-    from deploy.history.aws_ports import LocalAws
+    from deploy.history.aws import LocalAws
 
     return LocalAws.from_environ(environ)
 
@@ -142,28 +141,6 @@ async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
         open_local_blobs(folder) as blobs,
     ):
         yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
-
-
-FORGOTTEN_FILE: Final = "forgotten.jsonl"
-"""The file with the ids that `hookchain forget` erased. A restore of an older backup erases them again."""
-
-
-def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
-    """Add a note about an erasure: `at` in Unix seconds, and the `events` or the `tenant`. Raises OSError."""
-    audit.append_line(folder / FORGOTTEN_FILE, entry)
-
-
-def read_forgotten(folder: Path) -> list[jsontext.JsonObject]:
-    """Return the notes, oldest first; none without the file."""
-    try:
-        lines = (folder / FORGOTTEN_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        with suppress(ValueError):  # an empty line, or a note that a full disk has cut
-            found.append(jsontext.mapping_at(json.loads(line)))
-    return found
 
 
 def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:

@@ -1,13 +1,18 @@
-"""The erasure of events from the local journal, and from the free space of its files."""
+"""The erasure of events on this machine: from the journal, and from the free space of its files.
 
+Notes of what `hookchain forget` has erased stay in the state folder, so that a restore of an older backup erases it
+again.
+"""
+
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from deploy.history import journal_view
-from shared import journal, ledger_rules
+from deploy.history import audit, journal_view
+from shared import journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import write_entries
 
@@ -15,6 +20,8 @@ DATABASES: Final = "*.db"
 """The SQLite files of a state folder."""
 NO_ATTEMPT: Final = 0
 """The attempt number of an outcome without an attempt."""
+FORGOTTEN_FILE: Final = "forgotten.jsonl"
+"""The file with the ids that `hookchain forget` erased. A restore of an older backup erases them again."""
 _OPEN_OUTCOMES: Final = frozenset({"retry_scheduled", "unknown", "held"})
 _LAST_OUTCOMES: Final = (
     "SELECT delivery_id, route, destination, outcome, max(seq) FROM attempts WHERE event_id = ? GROUP BY delivery_id"
@@ -73,3 +80,21 @@ def _rewrite(path: Path, busy_seconds: float) -> Iterator[str]:
         return
     if is_blocked:
         yield f"{path.name}-wal: another process reads it"
+
+
+def add_forgotten(folder: Path, entry: jsontext.JsonObject) -> None:
+    """Add a note about an erasure: `at` in Unix seconds, and the `events` or the `tenant`. Raises OSError."""
+    audit.append_line(folder / FORGOTTEN_FILE, entry)
+
+
+def read_forgotten(folder: Path) -> list[jsontext.JsonObject]:
+    """Return the notes, oldest first; none without the file."""
+    try:
+        lines = (folder / FORGOTTEN_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError):  # an empty line, or a note that a full disk has cut
+            found.append(jsontext.mapping_at(json.loads(line)))
+    return found

@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from deploy.cloud_access.inboxes import Inboxes
 from deploy.config import checkout, running_dev
-from deploy.history import cloud_journal, digests, journal_view, stored_messages
+from deploy.history import digests, journal_view, stored_messages
 from deploy.terminal.command_line import CommandError
 from shared import store_ports
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
@@ -149,19 +149,44 @@ class State:
         return asyncio.run(read())
 
 
-class CloudLedger(Ledger, cloud_journal.Port, Protocol): ...
+class Port(Protocol):
+    """A port of a cloud. Some ports close at once, and some return an awaitable that closes them."""
+
+    def close(self) -> Awaitable[None] | None: ...
 
 
-class CloudBlobs(StoredBlobs, cloud_journal.Port, Protocol): ...
+AnyPort = TypeVar("AnyPort", bound=Port)
 
 
-class CloudBus(Bus, cloud_journal.Port, Protocol): ...
+@asynccontextmanager
+async def closing_port(port: AnyPort) -> AsyncIterator[AnyPort]:
+    """Yield the port and close it at the end."""
+    try:
+        yield port
+    finally:
+        await close_ports([port])
 
 
-class CloudRecords(store_ports.Records, cloud_journal.Port, Protocol): ...
+async def close_ports(ports: Sequence[Port]) -> None:
+    for port in ports:
+        if (closed := port.close()) is not None:
+            await closed
+    await asyncio.sleep(0)  # lets their connections close
 
 
-class CloudDocuments(store_ports.Documents, cloud_journal.Port, Protocol): ...
+class CloudLedger(Ledger, Port, Protocol): ...
+
+
+class CloudBlobs(StoredBlobs, Port, Protocol): ...
+
+
+class CloudBus(Bus, Port, Protocol): ...
+
+
+class CloudRecords(store_ports.Records, Port, Protocol): ...
+
+
+class CloudDocuments(store_ports.Documents, Port, Protocol): ...
 
 
 class CloudPorts(Protocol):
@@ -197,11 +222,11 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
     try:
         yield State(
             reader=reader,
-            ledger=lambda: cloud_journal.closing(ports.make_ledger()),
-            blobs=lambda: cloud_journal.closing(ports.make_blobs()),
-            bus=lambda: cloud_journal.closing(ports.make_bus()),
-            records=lambda: cloud_journal.closing(ports.make_records()),
-            documents=lambda: cloud_journal.closing(ports.make_documents()),
+            ledger=lambda: closing_port(ports.make_ledger()),
+            blobs=lambda: closing_port(ports.make_blobs()),
+            bus=lambda: closing_port(ports.make_bus()),
+            records=lambda: closing_port(ports.make_records()),
+            documents=lambda: closing_port(ports.make_documents()),
             notify_slice=lambda: configured_slice(environ, "notify"),
             transform_slice=lambda: configured_slice(environ, "transform"),
             receive_slice=lambda: configured_slice(environ, "receive"),

@@ -12,7 +12,7 @@ from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, checks, machine, places, senders
-from deploy.history.aws import aws_ports, open_aws_state
+from deploy.history.aws import open_aws_state, stack_ports
 from deploy.history.aws_logs import CloudWatchLog
 from deploy.history.aws_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
@@ -111,7 +111,7 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
         return open_aws_state(self.deployment, self.environ)
 
     def tap(self) -> TapPorts:
-        return aws_ports(self.deployment)
+        return stack_ports(self.deployment)
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployment.target, self.deployment.api)

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from deploy.history.cloud_journal import closing
 from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local import open_local_state
-from deploy.history.state import State, StateFault, StoredBlobs
+from deploy.history.state import State, StateFault, StoredBlobs, closing_port
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal
@@ -135,7 +134,7 @@ def local_journal(folder: Path) -> Iterator[Kept]:
         return DocumentRecords(LocalDocuments(folder / "records.db", "records", now=lambda: NOW))
 
     with open_local_state(folder) as opened:
-        state = replace(opened, records=lambda: closing(records()))
+        state = replace(opened, records=lambda: closing_port(records()))
         yield Kept(state.reader, lambda work: asyncio.run(run(work)), state)
 
 
@@ -154,7 +153,7 @@ def cloud_journal(firestore: EmulatedFirestore, storage_url: str, retention: Ret
         return FirestoreDocuments(firestore.connect(UNAVAILABLE[store]), store)
 
     reader = FirestoreJournalReader(firestore.connect("journal_unavailable"), blobs())
-    yield from _kept(reader, ports, ledger, lambda: closing(blobs()), documents)
+    yield from _kept(reader, ports, ledger, lambda: closing_port(blobs()), documents)
 
 
 def dynamo_journal(tables: DynamoTables, retention: Retention) -> Iterator[Kept]:
@@ -194,13 +193,13 @@ def _kept(
 
     state = State(
         reader,
-        lambda: closing(make_ledger()),
+        lambda: closing_port(make_ledger()),
         blobs,
         no_bus,
         lambda: None,
         lambda: None,
-        records=lambda: closing(DocumentRecords(make_documents("records"))),
-        documents=lambda: closing(make_documents("documents")),
+        records=lambda: closing_port(DocumentRecords(make_documents("records"))),
+        documents=lambda: closing_port(make_documents("documents")),
     )
     try:
         yield Kept(reader, lambda work: asyncio.run(run(work)), state)

@@ -2,7 +2,7 @@
 
 server.py          serves the page: its files and routes
 page_access.py     the page's token or password
-board.py           the documents that every open page shows; live_updates.py sends them, and the list of events
+live_updates.py    what an open page is sent whenever it changes: documents, and the list of events
 api.py             the ports behind it (Backend), and how requests are parsed and answered
 records_api.py     events, dead letters, destinations and subscribers, on every platform
 sources_api.py     the health of the sources; map_api.py: the map with what happens now; both on every platform

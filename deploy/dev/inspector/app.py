@@ -21,12 +21,12 @@ from deploy.config.page_token import page_token, page_url
 from deploy.config.running_dev import HOST, config_faults, read_hint
 from deploy.dev.caught import open_caught
 from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, server, sources_api, steps_api
-from deploy.dev.inspector.board import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
-from deploy.history import aws_ports, cloud_journal, local, local_journal, status
-from deploy.history.cloud_journal import closing as closing_port
+from deploy.history import aws, cloud_journal, local, local_journal, status
+from deploy.history.state import closing_port
 from deploy.secrets.local_secrets import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs
@@ -108,16 +108,16 @@ async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncItera
 @asynccontextmanager
 async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[api.DevBackend]:
     """Open the local AWS that the environment names, and what only the state folder has: rejected and caught."""
-    aws = aws_ports.LocalAws.from_environ(environ)
+    local_aws = aws.LocalAws.from_environ(environ)
     async with (
-        closing_port(aws.make_ledger()) as ledger,
-        closing_port(aws.make_blobs()) as blobs,
-        closing_port(aws.make_bus()) as bus,
-        closing_port(aws.make_documents()) as documents,
+        closing_port(local_aws.make_ledger()) as ledger,
+        closing_port(local_aws.make_blobs()) as blobs,
+        closing_port(local_aws.make_bus()) as bus,
+        closing_port(local_aws.make_documents()) as documents,
     ):
         with (
             local_journal.JournalReader(state / JOURNAL_FILE) as requests,
-            closing(aws.make_journal(requests)) as journal,
+            closing(local_aws.make_journal(requests)) as journal,
             open_caught(state) as caught,
             ThreadPoolExecutor(1, thread_name_prefix="inspector") as thread,
         ):
@@ -132,7 +132,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
                 read_slice=partial(local.read_slice, state),
                 state=state,
                 caught=caught,
-                apis_url=aws.endpoint,
+                apis_url=local_aws.endpoint,
             )
 
 

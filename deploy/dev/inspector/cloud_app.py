@@ -16,7 +16,7 @@ from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
 from deploy.dev.inspector import api, charts_api, map_api, server, sources_api
-from deploy.dev.inspector.board import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
 from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.history import cloud_journal, status
 from deploy.history.state import State

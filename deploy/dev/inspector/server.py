@@ -15,7 +15,6 @@ from aiohttp import web
 
 from deploy.config.checkout import ROOT
 from deploy.dev.inspector import api, charts_api, live_updates, map_api, records_api, sources_api
-from deploy.dev.inspector.board import BOARD, Board
 from deploy.dev.inspector.page_access import READY_PATH, PageAccess
 from deploy.dev.local_server import local_only, same_site_only, served
 from deploy.explain.map.svg import STYLE_FILE
@@ -50,7 +49,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 def base_app(
     backend: api.Backend,
-    board: Board,
+    board: live_updates.Board,
     access: PageAccess,
     outside: sources_api.OutsideFacts,
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
@@ -61,7 +60,7 @@ def base_app(
         checks = [access.reject_events, same_site_only, access.require_password, api.errors_as_text]
     app = web.Application(middlewares=checks, client_max_size=api.MAX_BODY_BYTES)
     app[api.BACKEND] = backend
-    app[BOARD] = board
+    app[live_updates.BOARD] = board
     app[sources_api.OUTSIDE] = outside
     app[map_api.KEPT] = map_api.KeptMap()
     app.router.add_get("/", _index)

@@ -14,7 +14,7 @@ from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.history import forget
-from deploy.history.local import FORGOTTEN_FILE, add_forgotten, read_forgotten
+from deploy.history.local_erasure import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.notify.destination import Attempt
 from functions.notify.destinations.email.letters import Progress, RecipientFate

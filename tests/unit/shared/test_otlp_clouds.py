@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from deploy.history.cloud_journal import closing
+from deploy.history.state import closing_port
 from shared.cloud import platform
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.otlp import AwsPost
@@ -29,7 +29,7 @@ async def test_google_gets_the_functions_token_and_the_project_that_pays() -> No
         return "Bearer ya29.token"
 
     with otlp_receiver() as receiver:
-        async with closing(GooglePost(receiver.url, "a-project", authorization, 5)) as post:
+        async with closing_port(GooglePost(receiver.url, "a-project", authorization, 5)) as post:
             await post.connect()
             assert (await post("/v1/traces", BODY)).status == 200
         [request] = receiver.requests
@@ -50,7 +50,7 @@ async def test_without_a_token_google_is_asked_for_nothing() -> None:
 
 async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
     with otlp_receiver() as receiver:
-        async with closing(AwsPost(AwsPlace("eu-central-1", lambda: KEYS, receiver.url), 5)) as post:
+        async with closing_port(AwsPost(AwsPlace("eu-central-1", lambda: KEYS, receiver.url), 5)) as post:
             assert (await post("/v1/traces", BODY)).status == 200
         [request] = receiver.requests
     date = request.headers["x-amz-date"]

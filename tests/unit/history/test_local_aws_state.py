@@ -8,7 +8,7 @@ from aiohttp import web
 
 from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
 from deploy.dev.aws.stack import function_environ
-from deploy.history.aws_ports import LocalAws
+from deploy.history.aws import LocalAws
 from deploy.history.local import open_local_ledger, running_aws
 from deploy.platforms.local import local_backlogs
 from deploy.terminal.command_line import CommandError

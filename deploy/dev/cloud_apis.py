@@ -17,11 +17,8 @@ import uvloop
 from aiohttp import web
 
 from deploy.config.running_dev import HOST, ports_from
-from deploy.dev import caught, local_server
-from deploy.dev.faults import FaultRoutes
-from deploy.dev.pubsub import topology
-from deploy.dev.pubsub.broker import PubSub
-from deploy.dev.pubsub.routes import PubSubApi
+from deploy.dev import caught, faults, local_server
+from deploy.dev.pubsub import broker, routes, topology
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
 from deploy.history.local import read_slice
@@ -44,7 +41,7 @@ async def serve(options: argparse.Namespace) -> None:
         resources = topology.local_topology(ports_from(options.port_base), receive)
     with ExitStack() as stack:
         try:
-            pubsub = PubSub(state, resources)
+            pubsub = broker.PubSub(state, resources)
             app = _app(pubsub)
             if not options.bus_only:
                 _add_catching_services(app, pubsub, state, stack)
@@ -54,27 +51,27 @@ async def serve(options: argparse.Namespace) -> None:
         await _serve_app(app, pubsub, options.port, stopped, options.paused, what)
 
 
-def _add_catching_services(app: web.Application, pubsub: PubSub, state: Path, stack: ExitStack) -> None:
+def _add_catching_services(app: web.Application, pubsub: broker.PubSub, state: Path, stack: ExitStack) -> None:
     """Add SendGrid and Google Sheets, whose files `stack` closes, and faults on demand. Raises as the files do."""
     mailbox = stack.enter_context(closing(caught.Mailbox(state, LOCK_POLL_SECONDS)))
     sheets = stack.enter_context(closing(caught.SheetStore(state, LOCK_POLL_SECONDS)))
     sendgrid = SendGrid(mailbox)
-    app.add_routes(FaultRoutes(pubsub.plan, sendgrid.faults).routes())
+    app.add_routes(faults.FaultRoutes(pubsub.plan, sendgrid.faults).routes())
     app.add_subapp("/v3", sendgrid.app())
     app.add_subapp("/v4", EmulatedSheets(sheets, state).app())
 
 
-def _app(pubsub: PubSub) -> web.Application:
+def _app(pubsub: broker.PubSub) -> web.Application:
     # The outermost application's limit is the one that applies; each API rejects larger bodies with its own message.
     app = web.Application(middlewares=[local_server.local_only], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/", _ready)
     app.router.add_get(EMULATED_KEYS_PATH, lambda _: _push_keys(pubsub))
-    app.add_subapp("/v1", PubSubApi(pubsub).app())
+    app.add_subapp("/v1", routes.PubSubApi(pubsub).app())
     return app
 
 
 async def _serve_app(
-    app: web.Application, pubsub: PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
+    app: web.Application, pubsub: broker.PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
 ) -> None:
     """Raises CommandError."""
     async with AsyncExitStack() as stack:
@@ -99,7 +96,7 @@ async def _ready(_: web.Request) -> web.Response:
     return web.Response(text="Ok\n")
 
 
-async def _push_keys(pubsub: PubSub) -> web.Response:
+async def _push_keys(pubsub: broker.PubSub) -> web.Response:
     """Answer the public keys of the pushes' tokens, as https://www.googleapis.com/oauth2/v3/certs does.
 
     Raises HTTPServiceUnavailable if the state folder is gone or full: the function that asked is pushed to again.

@@ -21,15 +21,14 @@ from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rej
 from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.source import Source, read_sources, sender_address
+from shared import http, times
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
-from shared.http import Reply, Request
 from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
 from shared.signatures import key_schemes, links, signature_scheme
 from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify_request
-from shared.times import rfc3339
 
 NAME: Final = "receive"
 CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
@@ -107,7 +106,7 @@ class SourceRequest:
     now       the time of the request in Unix seconds
     """
 
-    request: Request
+    request: http.Request
     source: Source
     settings: JsonObject
     secrets: Secrets
@@ -176,7 +175,7 @@ def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
         return time_description(as_signed(case), now)
     expires = next((value for name, value in links.parameters(case.request.query) if name == links.EXPIRES), None)
-    return f"valid until {rfc3339(int(expires))}" if expires else "valid without a time limit"
+    return f"valid until {times.rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
 def _description(auth: AuthScheme, number: int, count: int) -> str:
@@ -206,14 +205,14 @@ class Outcome:
     `note` is what receive logs with the events.
     """
 
-    reply: Reply
+    reply: http.Reply
     error: HookchainError | None = None
     events: tuple[Event, ...] = ()
     handshake: str = ""
     note: str | None = None
 
 
-def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
+def explain_receive(request: http.Request, slice_: JsonObject, environ: Mapping[str, str], now: float) -> Report:
     """Return what receive would do. `slice_` is receive's."""
     store = local_secrets(environ, FixedClock(now))
     sources = mappings_at(slice_, "sources")
@@ -242,7 +241,7 @@ def explain_receive(request: Request, slice_: JsonObject, environ: Mapping[str, 
     )
 
 
-async def _run(request: Request, slice_: JsonObject, store: SecretStore, now: float) -> Outcome:
+async def _run(request: http.Request, slice_: JsonObject, store: SecretStore, now: float) -> Outcome:
     bus = RecordingBus()
     try:
         result = await receive_request(offline_receiver(slice_, store, bus, now), request)
@@ -368,7 +367,7 @@ def _address_text(sent: SourceRequest, verb: str = "is within") -> str:
     return f"{address}, {by}, {verb} {', '.join(blocks)}"
 
 
-def _sender_address(request: Request, proxies: int) -> tuple[str, str]:
+def _sender_address(request: http.Request, proxies: int) -> tuple[str, str]:
     """Return the sender's address, and where it was found."""
     try:
         address = str(ip_address(sender_address(request, proxies)))

@@ -23,13 +23,9 @@ from deploy.history.state import configured_destinations, configured_name
 from deploy.terminal.output import count_of
 from functions.notify.registry import SUBSCRIBERS
 from functions.notify.waiting.due import waits_for_slot
-from shared import ledger_rules
-from shared.delivery import ROUTE_ITSELF
+from shared import delivery, ledger, ledger_rules, retention, times
 from shared.jsontext import Json, JsonObject
-from shared.ledger import LedgerRow
-from shared.retention import DAY_SECONDS
 from shared.subscribers.names import endpoint_name
-from shared.times import time_text
 
 MAX_LETTERS: Final = 200
 """The newest dead letters that are searched for routes whose steps fail."""
@@ -124,7 +120,7 @@ def live_map(
     facts: Sequence[source_health.SourceFacts],
     views: Sequence[destinations.DestinationView],
     waiting: status.WaitingRows,
-    held_rows: Sequence[LedgerRow],
+    held_rows: Sequence[ledger.LedgerRow],
     letters: Sequence[DeadLetterRow],
     now: float,
 ) -> Live:
@@ -174,7 +170,7 @@ def _route_states(
     failed: dict[str, list[DeadLetterRow]] = {}
     for each in letters:
         # A dead letter without a destination is of an event that a step could not process.
-        if each.route and each.destination in ("", ROUTE_ITSELF) and each.at > now - HOUR_SECONDS:
+        if each.route and each.destination in ("", delivery.ROUTE_ITSELF) and each.at > now - HOUR_SECONDS:
             failed.setdefault(each.route, []).append(each)
     for name, newest_first in failed.items():
         count = number_text(len(newest_first), len(letters) >= MAX_LETTERS)
@@ -201,12 +197,12 @@ def destination_state(view: destinations.DestinationView, now: float) -> State:
     if view.state == "disabled":
         return State("bad", "disabled", view.reason)
     if view.state == "paused":
-        until = f"until {time_text(view.paused_until)}" if view.paused_until else "until you resume it"
+        until = f"until {times.time_text(view.paused_until)}" if view.paused_until else "until you resume it"
         # A pause without an end is an operator's own. Any other pause is an open breaker.
         return State("bad" if view.paused_until else "warn", "paused", "; ".join(filter(None, (until, view.reason))))
     ended = [row for row in view.newest if row.state in _ENDED]
     last = max(ended, key=lambda row: row.updated_at, default=None)
-    if last is not None and last.state == ledger_rules.DEAD_LETTERED and last.updated_at > now - DAY_SECONDS:
+    if last is not None and last.state == ledger_rules.DEAD_LETTERED and last.updated_at > now - retention.DAY_SECONDS:
         return State("bad", "failing", last.reason)
     if view.held:
         return State("warn", f"{number_text(view.held, view.may_hold_more)} held", view.reason)
@@ -222,7 +218,7 @@ def destination_state(view: destinations.DestinationView, now: float) -> State:
     return State("warn", f"{len(failed)} failed", failed[0].reason) if failed else State()
 
 
-def endpoints_state(rows: Sequence[LedgerRow], is_cut: bool) -> State:
+def endpoints_state(rows: Sequence[ledger.LedgerRow], is_cut: bool) -> State:
     """Return the state of a destination whose endpoints have these deliveries, which wait or are held.
 
     `is_cut`: there may be more.
@@ -239,7 +235,7 @@ def endpoints_state(rows: Sequence[LedgerRow], is_cut: bool) -> State:
 def _lines_to(
     view: destinations.DestinationView,
     routing: Routing,
-    endpoint_rows: Sequence[LedgerRow],
+    endpoint_rows: Sequence[ledger.LedgerRow],
     is_cut: bool,
     now: float,
 ) -> dict[tuple[str, str], Traffic]:

@@ -18,10 +18,9 @@ from deploy.explain.deliveries import MAX_LINES
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.notify.registry import SUBSCRIBERS
 from functions.transform.step import Services
-from shared.claim_check import checked_out
+from shared import claim_check, errors
 from shared.cloud.local.documents import KnownOwners
 from shared.delivery import Delivery
-from shared.errors import Permanent
 from shared.event import Event, from_cloudevent
 from shared.jsontext import Json, JsonObject, mapping_at
 
@@ -60,7 +59,7 @@ async def _fan_out(
 ) -> tuple[str, list[Json]]:
     try:
         plan = fan_out.plan_of(delivery, entry["settings"])
-    except Permanent as error:
+    except errors.Permanent as error:
         return f"{error.code}: {error.detail}", []
     known = {tenant: await fan_out.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
     lines = fan_out.endpoint_lines(plan, delivery.event, known, notify)
@@ -72,7 +71,7 @@ async def _event(backend: DevBackend, event_id: str) -> Event:
     record = await backend.read(partial(backend.reader.event, event_id))
     if record is None or record.document is None:
         raise not_found(f"The journal does not have the event {event_id!r} with its data.")
-    return await checked_out(from_cloudevent(record.document), backend.blobs)
+    return await claim_check.checked_out(from_cloudevent(record.document), backend.blobs)
 
 
 def _route(route: RouteTrace) -> JsonObject:

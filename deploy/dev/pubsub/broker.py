@@ -18,11 +18,10 @@ from typing import Final, TypeAlias
 
 from deploy.config.sections.bus_source import PREFIX
 from deploy.dev.faults import FaultPlan
-from deploy.dev.pubsub import push_tokens, resources
+from deploy.dev.pubsub import push_tokens, resources, topology
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
-from deploy.dev.pubsub.topology import Resource
 from shared import batching, logs, retention
 from shared.jsontext import JsonObject, to_json
 from shared.ports import TOPIC_NAMES
@@ -47,7 +46,7 @@ class PubSub:
     Google rejects, and sqlite3.Error.
     """
 
-    def __init__(self, state_folder: Path, declared: Sequence[Resource] = ()) -> None:
+    def __init__(self, state_folder: Path, declared: Sequence[topology.Resource] = ()) -> None:
         self.plan = FaultPlan()
         self._declared = declared
         self.tokens = push_tokens.PushTokens(state_folder)

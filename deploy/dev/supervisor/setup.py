@@ -15,10 +15,8 @@ from typing import Final
 from deploy.config import checkout, compiler, dotenv, mail_settings, running_dev
 from deploy.config.config_file import ConfigFaults
 from deploy.config.slices import without_google_account
-from deploy.dev.supervisor import processes
+from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
-from deploy.dev.supervisor.reaper import GRACE_SECONDS
-from deploy.dev.supervisor.served_configuration import PRIVATE_MODE, Configuration, load_configuration
 from deploy.requests.signing import KEY_BYTES, generate_value
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets import local_secrets, values
@@ -67,7 +65,7 @@ class Setup:
     options: Options
     shell: Mapping[str, str]
     folders: processes.Folders
-    configuration: Configuration
+    configuration: served_configuration.Configuration
     environ: Mapping[str, str]
     short_secrets: tuple[str, ...]
     doubts: Mapping[str, str]
@@ -115,7 +113,7 @@ class Setup:
         """Return how long a process may take to finish what is under way when it is stopped."""
         if self.options.production:
             return longest_call_seconds(self.configuration.slices) + STOP_MARGIN_SECONDS
-        return AWS_STOP_SECONDS if self.is_aws else GRACE_SECONDS
+        return AWS_STOP_SECONDS if self.is_aws else reaper.GRACE_SECONDS
 
     @property
     def secret_texts(self) -> dict[str, str]:
@@ -157,7 +155,7 @@ def _set_up_development(
     credentials of destinations, which other systems issue."""
     is_env_file_new = not options.env_file.exists()
     dotenv.make_dotenv_private(options.env_file)
-    configuration = load_configuration(options.with_config(environ), folders.root)
+    configuration = served_configuration.load_configuration(options.with_config(environ), folders.root)
     slices = configuration.slices
     if not options.send_mail and not environ.get("EMAIL_FROM"):
         _set_caught_senders(slices["notify"])
@@ -221,7 +219,7 @@ def _set_up_production(
     if checkout.choose_config(config_environ, folders.root) == folders.root / checkout.EXAMPLE_CONFIG:
         rule = "must be your own; only the example was found"
         raise CommandError(f"configuration: {rule}. Write {checkout.OWN_CONFIG}, or name another file with --config")
-    configuration = load_configuration(config_environ, folders.root, is_production=True)
+    configuration = served_configuration.load_configuration(config_environ, folders.root, is_production=True)
     needed = [need for need in needs(configuration.slices, environ) if not need.is_optional]
     names = [need.name for need in needed]
     # The page's password need not be set, but must not be short.
@@ -329,5 +327,5 @@ def make_folders(options: Options, root: Path) -> processes.Folders:
     """Return the folders, with a new one for sockets, because a socket's path may have about 100 characters."""
     sockets = Path(tempfile.mkdtemp(prefix="hookchain-"))
     for name in (*compiler.FUNCTIONS, *compiler.OPTIONAL, processes.TLS_RECEIVE):
-        (sockets / name).mkdir(mode=PRIVATE_MODE)
+        (sockets / name).mkdir(mode=served_configuration.PRIVATE_MODE)
     return processes.Folders(root, options.state, sockets)

@@ -19,10 +19,9 @@ from typing import Final
 from deploy.config import checkout, running_dev, slices
 from deploy.config.probe import request_status
 from deploy.dev.aws import environments
-from deploy.dev.supervisor import state_folder
+from deploy.dev.supervisor import runner, state_folder
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.reloader import Reloader
-from deploy.dev.supervisor.runner import ReaperLink
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
 from deploy.dev.supervisor.supervisor import FindWarnings, Supervisor, Work
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
@@ -76,7 +75,7 @@ def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None
         state_warnings = state_folder.set_aside_damaged(options.state, time.time())
     state_folder.require_known_files(options.state, options.command)
     folders = make_folders(options, checkout.ROOT)
-    with ReaperLink(folders.sockets) as link:
+    with runner.ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
         if options.production:
             state_folder.require_production(options.state, options.production)
@@ -84,7 +83,7 @@ def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None
 
 
 async def _supervise(
-    setup: Setup, link: ReaperLink, began_at: float, find_warnings: FindWarnings, state_warnings: Sequence[str]
+    setup: Setup, link: runner.ReaperLink, began_at: float, find_warnings: FindWarnings, state_warnings: Sequence[str]
 ) -> None:
     supervisor = Supervisor(setup, link, began_at, find_warnings)
     for warning in state_warnings:

@@ -13,11 +13,7 @@ from typing import TypeAlias
 
 from deploy.config import config_file, running_dev
 from deploy.dev.aws import stack
-from deploy.dev.supervisor import output
-from deploy.dev.supervisor.banner import banner, farewell, make_hint, production_banner
-from deploy.dev.supervisor.children import BUS, Children, race
-from deploy.dev.supervisor.runner import ReaperLink
-from deploy.dev.supervisor.served_configuration import write_slices
+from deploy.dev.supervisor import banner, children, output, runner, served_configuration
 from deploy.dev.supervisor.setup import Setup, generated_values, secret_notes
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.log_view import LogView
@@ -35,13 +31,13 @@ class Supervisor:
     `began_at` is the time of the command by the monotonic clock. The banner prints how long the start took.
     """
 
-    def __init__(self, setup: Setup, link: ReaperLink, began_at: float, find_warnings: FindWarnings) -> None:
+    def __init__(self, setup: Setup, link: runner.ReaperLink, began_at: float, find_warnings: FindWarnings) -> None:
         self.setup = setup
         self.link = link
         level = setup.options.log_level
         view = output.JsonView(level) if setup.options.production else LogView(level, setup.options.colours)
         self.output = output.Output(view, self.stop, setup.folders.state)
-        self.children = Children(setup, link, self.output)
+        self.children = children.Children(setup, link, self.output)
         self._began_at = began_at
         self._find_warnings = find_warnings
         self._warnings: Sequence[config_file.Fault] = ()
@@ -57,11 +53,11 @@ class Supervisor:
         Raises CommandError, and what a work raises.
         """
         self._handle_signals()
-        write_slices(self.setup.configuration.slices, self.setup.folders)
+        served_configuration.write_slices(self.setup.configuration.slices, self.setup.folders)
         journaling = asyncio.create_task(self.output.requests.run())
         self.children.start()
         try:
-            await race(
+            await children.race(
                 self._serve(works),
                 self._stopped.wait(),
                 self.children.raise_first_fault(),
@@ -76,7 +72,7 @@ class Supervisor:
         if self.setup.options.production:
             self.output.announce("Stopped")
         else:
-            self.output.show(farewell(self.setup.folders.state))
+            self.output.show(banner.farewell(self.setup.folders.state))
 
     def stop(self) -> None:
         """Stop the children, and end `run`. A second call kills them."""
@@ -93,9 +89,9 @@ class Supervisor:
         self.setup = setup
         self._generated = generated_values(self._generated, setup)
         self.output.notes = secret_notes(setup, self._generated)
-        changed_names = {*write_slices(setup.configuration.slices, setup.folders), *changed_code}
+        changed_names = {*served_configuration.write_slices(setup.configuration.slices, setup.folders), *changed_code}
         if has_other_buses and not setup.is_aws:
-            changed_names.add(BUS)  # it creates the topics of the sources' buses when it starts
+            changed_names.add(children.BUS)  # it creates the topics of the sources' buses when it starts
         restarted = await self.children.change(setup, changed_names)
         self._write_dev_file()
         return restarted
@@ -124,11 +120,11 @@ class Supervisor:
         warnings = await finding_warnings
         seconds = time.monotonic() - self._began_at
         if self.setup.options.production:
-            for line in production_banner(self.setup, seconds, warnings):
+            for line in banner.production_banner(self.setup, seconds, warnings):
                 self.output.announce(line)
         else:
-            self.output.show(banner(self.setup, seconds, warnings))
-        await race(*[work() for work in works])
+            self.output.show(banner.banner(self.setup, seconds, warnings))
+        await children.race(*[work() for work in works])
 
     def _write_dev_file(self) -> None:
         """Tell other commands what is served, and where."""
@@ -136,7 +132,7 @@ class Supervisor:
         running_dev.write_dev_file(
             setup.folders.state,
             setup.ports,
-            make_hint(setup),
+            banner.make_hint(setup),
             setup.configuration.path,
             sends_mail=setup.options.send_mail,
             by_name=bool(setup.options.with_config(setup.environ).get("HOOKCHAIN_CONFIG")),

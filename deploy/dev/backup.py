@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, is_sending_mail
-from deploy.dev.pubsub.messages import content_of
-from deploy.dev.pubsub.store import FILE_NAME as BUS
+from deploy.dev.pubsub import messages, store
 from deploy.dev.supervisor.state_folder import damage_of
 from deploy.history.local import read_slice
 from deploy.history.local_erasure import FORGOTTEN_FILE, read_forgotten
@@ -36,13 +35,12 @@ from deploy.history.local_search import FILE_NAME as SEARCH
 from deploy.history.stored_messages import event_in, message_json
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError
-from shared import ledger_rules
+from shared import ledger_rules, ports
 from shared.cloud.local.database import BUSY_SECONDS, PRIVATE_FILE, PRIVATE_FOLDER, VERSIONS, require_known_version
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS
 from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.cloud.local.ledger import FILE_NAME as LEDGER
 from shared.jsontext import JsonObject, mapping_at, to_json, value_at
-from shared.ports import DELIVERIES, EVENTS
 from shared.subscribers.directory import API_KEYS
 
 VERSION: Final = 1
@@ -188,9 +186,9 @@ def waiting_in(state: Path) -> Waiting:
     deliveries: set[str] = set()
     events: set[str] = set()
     for _, topic, document in _messages(state):
-        if topic == EVENTS:
+        if topic == ports.EVENTS:
             events.add(_event_id(document))
-        elif topic == DELIVERIES:
+        elif topic == ports.DELIVERIES:
             deliveries.add(str(document.get("id", "")))
     for key, _, row_state in _rows(state):
         if row_state in ledger_rules.FINAL or row_state == ledger_rules.HELD:
@@ -250,11 +248,11 @@ def _rows(state: Path) -> Iterator[tuple[str, str, str]]:
 
 def _messages(state: Path) -> Iterator[tuple[int, str, JsonObject]]:
     """Yield id, topic and document of each message on the bus."""
-    if not (state / BUS).is_file():
+    if not (state / store.FILE_NAME).is_file():
         return
-    with closing(sqlite3.connect(state / BUS)) as bus:
+    with closing(sqlite3.connect(state / store.FILE_NAME)) as bus:
         for number, topic, content in bus.execute("SELECT id, topic, content FROM message"):
-            document = message_json(base64.b64decode(content_of(content).get("data", "")))
+            document = message_json(base64.b64decode(messages.content_of(content).get("data", "")))
             yield number, topic.rpartition("/")[2], mapping_at(document)
 
 
@@ -276,7 +274,7 @@ def drop_messages(state: Path, events: Sequence[str]) -> None:
     """Delete the bus's messages of these events. Raises sqlite3.Error."""
     found = [(number,) for number, _, document in _messages(state) if _event_id(event_in(document) or {}) in events]
     if found:
-        with closing(sqlite3.connect(state / BUS)) as bus, bus:
+        with closing(sqlite3.connect(state / store.FILE_NAME)) as bus, bus:
             bus.executemany("DELETE FROM owed WHERE message = ?", found)
             bus.executemany("DELETE FROM message WHERE id = ?", found)
 

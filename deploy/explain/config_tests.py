@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.config import compiler
-from deploy.config.configuration import Configuration
+from deploy.config import compiler, configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
 from deploy.explain import case_input, reference, step_text
 from deploy.explain.differences import differences, missing, same
@@ -81,7 +80,7 @@ def run_config_tests(document: Json, slices: Mapping[str, JsonObject], folder: P
         for number, example in enumerate(module.EXAMPLES, 1):
             lines = reference.example_faults(module, example)
             results.append(CaseResult(f"example {number} of the kind {kind!r}", tuple(lines)))
-    for case in Configuration.model_validate(document).tests:
+    for case in configuration.Configuration.model_validate(document).tests:
         lines = asyncio.run(_case_lines(case, program, slices, folder))
         results.append(CaseResult(case.name, tuple(lines)))
     return results

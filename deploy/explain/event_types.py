@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
+from deploy.config import configuration, model_faults
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault
-from deploy.config.configuration import Configuration
-from deploy.config.model_faults import fault_at
 from deploy.config.sections.cases import CaseAnswer
-from deploy.explain import case_input, offline
-from deploy.explain.config_tests import deliveries_of
+from deploy.explain import case_input, config_tests, offline
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify import registry
 from functions.notify.http_kind import rendered_line, template_view
@@ -62,7 +60,7 @@ def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> E
 
 
 async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
-    config = Configuration.model_validate(file.document)
+    config = configuration.Configuration.model_validate(file.document)
     program = read_program(slices["transform"])
     numbers = {route.name: number for number, route in enumerate(config.routes)}
     types = mapping_at(slices["subscribe"], "event_types")
@@ -75,12 +73,12 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
                 continue
             route: DocumentPath = ("routes", numbers[delivery.route])
             broken_rules, warning_texts = _check_delivery(delivery, settings, types, run)
-            faults |= dict.fromkeys(fault_at(file, route, rule) for rule in broken_rules)
-            warnings |= dict.fromkeys(fault_at(file, route, text) for text in warning_texts)
+            faults |= dict.fromkeys(model_faults.fault_at(file, route, rule) for rule in broken_rules)
+            warnings |= dict.fromkeys(model_faults.fault_at(file, route, text) for text in warning_texts)
     return EventTypeFindings(tuple(faults), tuple(warnings))
 
 
-def _undeclared_patterns(config: Configuration, file: ConfigFile, types: JsonObject) -> Iterator[Fault]:
+def _undeclared_patterns(config: configuration.Configuration, file: ConfigFile, types: JsonObject) -> Iterator[Fault]:
     """Yield each pattern of a route to subscribers that matches no declared event type, or no type with an action.
 
     A step may change the type: after steps, only a pattern that is nearly a declared type is worth a warning.
@@ -93,7 +91,7 @@ def _undeclared_patterns(config: Configuration, file: ConfigFile, types: JsonObj
             is_declared = any(fnmatchcase(name, pattern) or pattern.startswith(f"{name}.") for name in types)
             if not is_declared and (not route.steps or nearest(pattern, types)):
                 rule = f"{pattern!r} matches no type in `event_types`{did_you_mean(pattern, types)}"
-                yield fault_at(file, ("routes", number, "types"), rule)
+                yield model_faults.fault_at(file, ("routes", number, "types"), rule)
 
 
 def _check_delivery(
@@ -120,7 +118,7 @@ def _check_delivery(
     return [f"{rule}: {misfit}" for misfit in misfits], warnings
 
 
-async def _sample_runs(config: Configuration, file: ConfigFile, receive: JsonObject) -> list[_SampleRun]:
+async def _sample_runs(config: configuration.Configuration, file: ConfigFile, receive: JsonObject) -> list[_SampleRun]:
     runs: list[_SampleRun] = []
     for case in config.tests:
         with suppress(case_input.InputError):  # the test fails, and says so
@@ -153,7 +151,7 @@ async def _deliveries(run: _SampleRun, program: Program) -> list[Delivery]:
         decisions = [await decide(event, program.routes, case_input.case_services(run.answers)) for event in run.events]
     except errors.Permanent:  # a step asks another system, which cannot be done offline: nothing is known
         return []
-    return deliveries_of(decisions)
+    return config_tests.deliveries_of(decisions)
 
 
 def _names_tenant(expression: str, event: Event) -> bool:

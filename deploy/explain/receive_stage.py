@@ -16,9 +16,8 @@ from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage, 
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
+from functions.receive.diagnosis import diagnose, signing_times
 from functions.receive.diagnosis.cases import Case, as_signed, holds
-from functions.receive.diagnosis.diagnose import attempted, handshake_cause, rejection_cause
-from functions.receive.diagnosis.signing_times import time_description
 from functions.receive.events import packed_field, packed_note
 from functions.receive.source import Source, read_sources, sender_address
 from shared import http, times
@@ -146,18 +145,18 @@ class SourceRequest:
         """Return the likely causes of a rejection with the code. `others` are the secrets of the other sources."""
         if code not in {*_AUTHENTICATION_CODES, "method_not_allowed"}:
             return []
-        if cause := handshake_cause(self.request, self.source):
+        if cause := diagnose.handshake_cause(self.request, self.source):
             return [cause]
         return self._rejection_causes(others) if code in _AUTHENTICATION_CODES else []
 
     def _rejection_causes(self, others: Secrets) -> list[str]:
         """Return one line for each scheme that the request carries credentials for, or for all if it has none."""
-        schemes = attempted(self.request, auth_schemes(self.settings))
+        schemes = diagnose.attempted(self.request, auth_schemes(self.settings))
         is_of_provider = "formats" in self.settings
         causes: list[str] = []
         for auth in schemes:
             secrets = self.secrets.get(auth.secret, ())
-            cause = rejection_cause(self.request, auth, secrets, self.now, self.url, others, is_of_provider)
+            cause = diagnose.rejection_cause(self.request, auth, secrets, self.now, self.url, others, is_of_provider)
             if cause:
                 causes.append(cause if len(schemes) == 1 else f"{scheme_label(auth)}: {cause}")
         return causes
@@ -173,7 +172,7 @@ def secret_names(settings: Json) -> list[str]:
 
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
-        return time_description(as_signed(case), now)
+        return signing_times.time_description(as_signed(case), now)
     expires = next((value for name, value in links.parameters(case.request.query) if name == links.EXPIRES), None)
     return f"valid until {times.rfc3339(int(expires))}" if expires else "valid without a time limit"
 

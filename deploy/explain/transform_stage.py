@@ -11,8 +11,7 @@ from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import Owners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of
-from functions.transform import chain, comparisons, program
-from functions.transform.route_runs import RouteResult, RunOptions, run_routes
+from functions.transform import chain, comparisons, program, route_runs
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
 from functions.transform.steps.decide import Filter, Switch as SwitchStep
@@ -62,11 +61,11 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
     """Return what each route does with the whole event. `transform` is its slice. Raises Permanent."""
     routes = tuple(program.read_program(transform).routes)
     event = without_request(event, read_kept_parts(transform))
-    outcomes = await run_routes(event, routes, services, RunOptions(is_recorded=True))
+    outcomes = await route_runs.run_routes(event, routes, services, route_runs.RunOptions(is_recorded=True))
     return [_route(route, each, event) for route, each in zip(routes, outcomes, strict=True)]
 
 
-def _route(route: Route, found: RouteResult, event: Event) -> RouteTrace:
+def _route(route: Route, found: route_runs.RouteResult, event: Event) -> RouteTrace:
     decision, unavailable = found.decision, found.redelivery_error or found.unavailable
     return RouteTrace(
         route=decision.route,

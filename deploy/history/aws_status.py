@@ -11,7 +11,6 @@ from typing import Final
 
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsFault, DeployedStack
-from deploy.cloud_access.aws_names import METRIC_NAMESPACE
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.history.aws import COUNTS, counts_of
 from deploy.history.status import Backlog, Version
@@ -186,5 +185,5 @@ def _counted_metrics(prefix: str, destinations: Sequence[str]) -> Iterator[tuple
         attempts, deliveries = f"{prefix}{ATTEMPTS.name}", f"{prefix}{DELIVERIES.name}"
         delivered = {"destination": name, "outcome": "delivered"}
         # Attempts have their durations as values, of which only the number counts here.
-        yield "attempts", name, _Metric(METRIC_NAMESPACE, attempts, {"destination": name}, "SampleCount")
-        yield "delivered", name, _Metric(METRIC_NAMESPACE, deliveries, delivered, "Sum")
+        yield "attempts", name, _Metric(aws_names.METRIC_NAMESPACE, attempts, {"destination": name}, "SampleCount")
+        yield "delivered", name, _Metric(aws_names.METRIC_NAMESPACE, deliveries, delivered, "Sum")

@@ -9,17 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal
 
-from deploy.history import cloud_journal, journal_view
-from deploy.history.firestore_upgrade import upgrade
+from deploy.history import cloud_journal, firestore_upgrade, journal_view
 from deploy.history.state import CloudBlobs
-from shared.batching import batches
+from shared import batching, journal
 from shared.cloud.gcp import firestore
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, begins_with, document_id, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
 from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
-from shared.journal import KEPT
 from shared.jsontext import JsonObject, to_json
 
 NAMES_AT_ONCE: Final = 300
@@ -47,7 +45,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     """
 
     def __init__(self, store: firestore.Firestore, blobs: CloudBlobs) -> None:
-        super().__init__([store, blobs], lambda: upgrade(store))
+        super().__init__([store, blobs], lambda: firestore_upgrade.upgrade(store))
         self._store = store
         self._blobs = blobs
 
@@ -76,7 +74,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Read as many at a time as an answer can hold and a call can read in its time."""
         found: dict[str, str] = {}
-        for some in batches(keys, BODIES_AT_ONCE):
+        for some in batching.batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))
             # Bodies have documents of their own where they are kept for a shorter time.
             names = [name for name, fields in events.items() if fields.get("document") is None]
@@ -101,7 +99,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
         names = {document_id(each): each for each in event_ids}
         found: set[str] = set()
-        for some in batches([*names], NAMES_AT_ONCE):
+        for some in batching.batches([*names], NAMES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("entry",))
             with_own = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
             others = [name for name in some if name not in with_own]
@@ -157,7 +155,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     async def _states(self, ids: Sequence[str]) -> cloud_journal.States:
         row_queries: list[JsonObject] = []
         letter_queries: list[JsonObject] = []
-        for group in batches(ids, firestore.MAX_IDS_IN_QUERY):
+        for group in batching.batches(ids, firestore.MAX_IDS_IN_QUERY):
             where = [Where("event_id", "IN", list(group))]
             limit = len(group) * MAX_OF_EVENT
             row_queries.append(query_document(LEDGER, where, limit=limit, select=("row",)))
@@ -179,7 +177,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def dead_letters(
-        self, limit: int, *, state: str | None = KEPT, before: int | None = None
+        self, limit: int, *, state: str | None = journal.KEPT, before: int | None = None
     ) -> tuple[journal_view.DeadLetterRow, ...]:
         """Return dead letters, newest first."""
         end = LAST_SEQ if before is None else before
@@ -203,7 +201,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
-        where = _between("by_state", keyed(KEPT, FIRST_SEQ), keyed(KEPT, LAST_SEQ))
+        where = _between("by_state", keyed(journal.KEPT, FIRST_SEQ), keyed(journal.KEPT, LAST_SEQ))
         return await self._store.count(query_document(DEAD_LETTERS, where, order_by="by_state", limit=MAX_COUNTED))
 
     async def _mark(self, letter_id: str, state: str) -> bool:

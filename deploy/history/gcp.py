@@ -10,8 +10,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp, inboxes
 from deploy.cloud_access.gcp_names import Target, bucket, database, labels, tap_database
-from deploy.history import firestore_journal, journal_view
-from deploy.history.state import State, StateFault, open_cloud_state
+from deploy.history import firestore_journal, journal_view, state
 from shared import errors, ports
 from shared.cloud import kept_by_key, platform
 from shared.cloud.gcp import documents, firestore, ledger, pubsub, storage, tokens
@@ -91,7 +90,7 @@ def cloud_place(target: Target, environ: Mapping[str, str]) -> CloudPlace:
     emulated = [name for name in EMULATED if environ.get(name)]
     if emulated and len(emulated) < len(EMULATED):
         missing = " and ".join(name for name in EMULATED if name not in emulated)
-        raise StateFault(f"{' and '.join(emulated)}: set without {missing}. Set all of them or none.")
+        raise state.StateFault(f"{' and '.join(emulated)}: set without {missing}. Set all of them or none.")
     return CloudPlace(target, read_settings(environ))
 
 
@@ -110,6 +109,6 @@ async def _gcloud_token() -> tokens.Token:
     return tokens.Token(text, time.time() + TOKEN_SECONDS)
 
 
-def open_gcp_state(target: Target, environ: Mapping[str, str]) -> AbstractContextManager[State]:
+def open_gcp_state(target: Target, environ: Mapping[str, str]) -> AbstractContextManager[state.State]:
     """Open the state of the deployment. Raises StateFault."""
-    return open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH)
+    return state.open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH)

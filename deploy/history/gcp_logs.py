@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.cloud_access import gcp
-from deploy.cloud_access.gcp_names import Target
+from deploy.cloud_access import gcp, gcp_names
 from deploy.history.logs import PAGE, LogQuery, Record, parse_cloud_entry
 from shared import times
 from shared.jsontext import objects_at
@@ -15,7 +14,7 @@ _OWN_REQUESTS: Final = '(NOT log_id("run.googleapis.com/requests") OR severity>=
 """The platform's own request log is read for warnings only: receive logs more about each request that reaches it."""
 
 
-def log_filter(target: Target, query: LogQuery, since: float) -> str:
+def log_filter(target: gcp_names.Target, query: LogQuery, since: float) -> str:
     """Return the filter in the language of https://cloud.google.com/logging/docs/view/logging-query-language."""
     services = " OR ".join(f'"{target.name_of(function)}"' for function in query.functions)
     clauses = ['resource.type="cloud_run_revision"', f"resource.labels.service_name=({services})", _OWN_REQUESTS]
@@ -33,7 +32,7 @@ class GoogleLog:
     """The log of a deployment. Besides `fault`, each method raises GcloudMissing, which does not pass."""
 
     gcloud: gcp.Runner
-    target: Target
+    target: gcp_names.Target
     query: LogQuery
 
     @property

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Final
 
-from deploy.cloud_access import gcp
-from deploy.cloud_access.gcp_names import series_filter
+from deploy.cloud_access import gcp, gcp_names
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
 from deploy.config.sections.bus_source import PREFIX
 from deploy.history.status import Backlog, Version
@@ -94,11 +93,11 @@ def read_counts(cloud: gcp.CloudDeployment, window: MetricWindow) -> list[Metric
         f'metric.type = "{_REQUEST_COUNT}" AND resource.type = "cloud_run_revision" '
         f'AND resource.labels.service_name = "{target.name_of("receive")}"'
     )
-    delivered = f'{series_filter(target, DELIVERIES.name)} AND metric.labels.outcome = "delivered"'
+    delivered = f'{gcp_names.series_filter(target, DELIVERIES.name)} AND metric.labels.outcome = "delivered"'
     filters: Mapping[CountKind, str] = {
         "requests": requests,
         "rejected": f'{requests} AND metric.labels.response_code_class = one_of("4xx", "5xx")',
-        "attempts": series_filter(target, ATTEMPTS.name),
+        "attempts": gcp_names.series_filter(target, ATTEMPTS.name),
         "delivered": delivered,
     }
 

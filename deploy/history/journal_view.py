@@ -8,7 +8,6 @@ from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from deploy.history.local_requests import RequestEntry
 from shared import journal, jsontext, outcomes
-from shared.journal import KEPT as KEPT
 
 STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
 
@@ -90,7 +89,7 @@ class DeadLetterRow(journal.DeadLetter):
     """A dead letter in the journal. `state` is kept, replayed or dropped."""
 
     seq: int = 0
-    state: str = KEPT
+    state: str = journal.KEPT
 
 
 @dataclass(frozen=True, slots=True)

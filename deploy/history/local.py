@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.config import running_dev
-from deploy.config.probe import silent_processes
-from deploy.config.running_dev import HOST, Ports, port_base, ports_from, read_aws_environ, read_dev_file
+from deploy.config import probe, running_dev
 from deploy.history import journal_view, local_erasure, local_journal
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores, closing_port
 from shared import jsontext, store_ports
@@ -59,7 +57,7 @@ def open_local_state(folder: Path) -> Iterator[State]:
             receive_slice=partial(read_slice, folder, "receive"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(local_erasure.rewrite_files, folder),
-            lists_accepted=read_aws_environ(folder) is None,
+            lists_accepted=running_dev.read_aws_environ(folder) is None,
             troubles=lambda: tuple(_troubles(folder)),
         )
 
@@ -70,9 +68,9 @@ def _troubles(folder: Path) -> Iterator[str]:
     if ports is None:
         yield f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"
         return
-    if read_aws_environ(folder) is None:
+    if running_dev.read_aws_environ(folder) is None:
         named = {"transform": ports.transform, "notify": ports.notify}
-        for name in asyncio.run(silent_processes(named)):
+        for name in asyncio.run(probe.silent_processes(named)):
             yield f"{name} does not answer: `hookchain logs --function {name}` may show why"
     yield from ledger_faults(folder)
 
@@ -91,7 +89,7 @@ def ledger_faults(folder: Path) -> Iterator[str]:
 
 def running_aws(folder: Path) -> "LocalAws | None":
     """Return the local AWS of the `hookchain dev` that runs with this state folder; None if it emulates Google's."""
-    environ = read_aws_environ(folder)
+    environ = running_dev.read_aws_environ(folder)
     if environ is None:
         return None
     # Imported here, because it is slow to import and seldom needed.
@@ -163,7 +161,7 @@ async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncItera
             yield queues
         return
     settings = read_settings(environ)
-    host = settings.emulator_host or f"{HOST}:{local_ports(folder, environ).apis}"
+    host = settings.emulator_host or f"{running_dev.HOST}:{local_ports(folder, environ).apis}"
     await _require_answer(host, running_dev.start_command(folder))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
@@ -186,14 +184,15 @@ async def _require_answer(host: str, start_command: str) -> None:
     writer.close()
 
 
-def local_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> Ports:
+def local_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> running_dev.Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
-    return running_ports(folder) or ports_from(port_base(environ), has_subscribers)
+    return running_ports(folder) or running_dev.ports_from(running_dev.port_base(environ), has_subscribers)
 
 
-def running_ports(folder: Path) -> Ports | None:
+def running_ports(folder: Path) -> running_dev.Ports | None:
     """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
-    ports = jsontext.mapping_at(read_dev_file(folder), "ports")
+    ports = jsontext.mapping_at(running_dev.read_dev_file(folder), "ports")
     named = {name: port for name, port in ports.items() if isinstance(port, int)}
-    is_complete = {*named, "subscribe"} == set(Ports.__dataclass_fields__)  # only some configurations have `subscribe`
-    return Ports(**named) if is_complete else None
+    # Only some configurations have `subscribe`.
+    is_complete = {*named, "subscribe"} == set(running_dev.Ports.__dataclass_fields__)
+    return running_dev.Ports(**named) if is_complete else None

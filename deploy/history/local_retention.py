@@ -8,9 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from deploy.history import local_search
-from deploy.history.local_journal import OPEN_STATUSES
-from deploy.history.stored_messages import dataref_of
+from deploy.history import local_journal, local_search, stored_messages
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
@@ -19,7 +17,7 @@ from shared.retention import Retention
 
 CHUNK: Final = 500
 """The rows of one transaction."""
-_UNFINISHED: Final = f"'received', {OPEN_STATUSES}"
+_UNFINISHED: Final = f"'received', {local_journal.OPEN_STATUSES}"
 # An event keeps its body until its deliveries are final, because a retry may need it.
 _OLD_BODIES: Final = f"""
 UPDATE bodies SET document = '' WHERE seq IN (
@@ -64,7 +62,7 @@ def needed_blobs(folder: Path) -> frozenset[str]:
     """
     with closing(open_journal(folder / FILE_NAME)) as events, closing(open_ledger(folder / LEDGER_FILE)) as ledger:
         messages = [*events.execute(_LETTERS_WITH_BLOBS), *ledger.execute(_DELIVERIES_WITH_BLOBS)]
-    names = (dataref_of(message) for (message,) in messages)
+    names = (stored_messages.dataref_of(message) for (message,) in messages)
     return frozenset(name for name in names if name is not None)
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from deploy.history.stored_messages import dataref_of, message_json
-from shared import batching, errors, ledger_rules
-from shared.journal import DeadLetter
+from shared import batching, errors, journal, ledger_rules
 from shared.jsontext import JsonObject, to_json
 from shared.ledger import Ledger
 from shared.ports import DELIVERIES, EVENTS, Blobs, BusMessage
@@ -31,7 +30,7 @@ def make_event_replay(document: JsonObject, replay_id: str, only: str | None = N
     return BusMessage(to_json(document).encode(), attributes)
 
 
-def make_dead_letter_replay(letter: DeadLetter, replay_id: str, force: bool = False) -> BusMessage:
+def make_dead_letter_replay(letter: journal.DeadLetter, replay_id: str, force: bool = False) -> BusMessage:
     """Return a message for the letter's own topic. `force` also repeats a delivery that succeeded since.
 
     Raises Permanent for a letter that is not replayable.
@@ -47,7 +46,7 @@ def make_dead_letter_replay(letter: DeadLetter, replay_id: str, force: bool = Fa
     return BusMessage(letter.message, attributes)
 
 
-async def delivered_since(ledger: Ledger, letters: Sequence[DeadLetter]) -> frozenset[str]:
+async def delivered_since(ledger: Ledger, letters: Sequence[journal.DeadLetter]) -> frozenset[str]:
     """Return the ids of the dead letters whose deliveries succeeded since, by a replay. Raises Temporary."""
     found: set[str] = set()
     # The letter of a route has no destination: what the route delivered before, it does not deliver again.
@@ -58,7 +57,7 @@ async def delivered_since(ledger: Ledger, letters: Sequence[DeadLetter]) -> froz
     return frozenset(found)
 
 
-def is_replayable(letter: DeadLetter) -> bool:
+def is_replayable(letter: journal.DeadLetter) -> bool:
     return _replayable_document(letter) is not None
 
 
@@ -73,7 +72,7 @@ async def restart_blob_expiry(messages: Iterable[bytes], blobs: Blobs) -> None:
             await blobs.put(name, content)
 
 
-def _replayable_document(letter: DeadLetter) -> JsonObject | None:
+def _replayable_document(letter: journal.DeadLetter) -> JsonObject | None:
     """Return the letter's event or delivery; None if it is of another topic, or its message is not a CloudEvent."""
     if letter.topic not in REPLAYABLE_TOPICS:
         return None

@@ -2,9 +2,8 @@
 
 import json
 
-from shared import claim_check, delivery, errors, jsontext
+from shared import claim_check, delivery, errors, jsontext, ports
 from shared.event import from_cloudevent, to_cloudevent
-from shared.ports import Blobs
 
 
 def message_json(message: bytes) -> jsontext.Json:
@@ -37,7 +36,7 @@ def dataref_of(message: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
-async def event_with_data(document: jsontext.JsonObject, blobs: Blobs) -> jsontext.JsonObject:
+async def event_with_data(document: jsontext.JsonObject, blobs: ports.Blobs) -> jsontext.JsonObject:
     """Return the event with the data from its blob; without it if the blob is gone. Raises Temporary."""
     try:
         return to_cloudevent(await claim_check.checked_out(from_cloudevent(document), blobs))

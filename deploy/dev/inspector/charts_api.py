@@ -20,9 +20,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import BACKEND, Backend, bad_request, not_found
 from deploy.dev.local_server import json_answer
-from deploy.history import documents, journal_view
-from deploy.history.local_journal import JournalReader
-from deploy.history.state import configured_name
+from deploy.history import documents, journal_view, local_journal, state
 from deploy.terminal.command_line import CommandError
 from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.delivery import ROUTE_ITSELF
@@ -135,7 +133,7 @@ class Charts(ABC):
 class JournalCharts(Charts):
     """The counts of the journal, in memory. Used in the thread of the reader only."""
 
-    def __init__(self, reader: JournalReader, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, reader: local_journal.JournalReader, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._reader = reader
         self._clock = clock
@@ -186,7 +184,7 @@ class JournalCharts(Charts):
     def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
         if attempt.destination == ROUTE_ITSELF:  # a route waits for a system that a step asks: no delivery failed
             return
-        names = Names(attempt.source, configured_name(attempt.destination))
+        names = Names(attempt.source, state.configured_name(attempt.destination))
         for counts in self._counts_at(attempt.ended_at, names, now):
             if attempt.outcome != "delivered":
                 counts.not_delivered += 1

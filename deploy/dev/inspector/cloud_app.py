@@ -15,9 +15,8 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import api, charts_api, map_api, server, sources_api
+from deploy.dev.inspector import api, charts_api, map_api, page_access, server, sources_api
 from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
-from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import JsonObject
@@ -78,7 +77,7 @@ def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources
         BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
         BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
-    access = PageAccess(token, lambda: EVENTS_ELSEWHERE)
+    access = page_access.PageAccess(token, lambda: page_access.EVENTS_ELSEWHERE)
     app = server.base_app(backend, Board(documents), access, outside)
     app[map_api.KEPT] = map_api.KeptMap(MAP_SECONDS)
     return app

@@ -12,13 +12,11 @@ from typing import Final
 
 from aiohttp import web
 
-from deploy.dev.inspector.api import BACKEND
-from deploy.dev.inspector.sources_api import find_facts
+from deploy.dev.inspector import api, sources_api
 from deploy.dev.local_server import json_answer
 from deploy.explain.map import picture, routing, svg
 from deploy.explain.map.routing import LEVELS, Kind, Level, Live, RouteInfo, Routing, State, Traffic, number_text
-from deploy.history import destinations, source_health, status
-from deploy.history.journal_view import DeadLetterRow
+from deploy.history import destinations, journal_view, source_health, status
 from deploy.history.state import configured_destinations, configured_name
 from deploy.terminal.output import count_of
 from functions.notify.registry import SUBSCRIBERS
@@ -68,13 +66,13 @@ KEPT: Final = web.AppKey("map", KeptMap)
 
 
 async def _read_map(request: web.Request) -> MapNow:
-    backend = request.app[BACKEND]
+    backend = request.app[api.BACKEND]
     names = ("receive", "transform", "notify")
     slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
     notify = slices["notify"]
     whole = routing.read_routing(slices)
     now = time.time()
-    facts, is_reading = await find_facts(request, slices["receive"], notify)
+    facts, is_reading = await sources_api.find_facts(request, slices["receive"], notify)
     configured = configured_destinations(notify)
     views = await destinations.read_destinations(backend.ledger, configured, now, notify, limit=None)
     waiting = await status.read_waiting(backend.ledger)
@@ -121,7 +119,7 @@ def live_map(
     views: Sequence[destinations.DestinationView],
     waiting: status.WaitingRows,
     held_rows: Sequence[ledger.LedgerRow],
-    letters: Sequence[DeadLetterRow],
+    letters: Sequence[journal_view.DeadLetterRow],
     now: float,
 ) -> Live:
     """Return the states and counts of the map.
@@ -159,7 +157,7 @@ def _source_states(facts: Sequence[source_health.SourceFacts], now: float) -> di
 
 
 def _route_states(
-    waiting: status.WaitingRows, letters: Sequence[DeadLetterRow], now: float
+    waiting: status.WaitingRows, letters: Sequence[journal_view.DeadLetterRow], now: float
 ) -> dict[tuple[Kind, str], State]:
     """Return the states of the routes whose events failed within the last hour, or wait. A failure
     replaces `waiting`."""
@@ -167,7 +165,7 @@ def _route_states(
     for route in status.count_waiting_routes(waiting.route_rows):
         count = number_text(route.count, route.is_more)
         states["route", route.route] = State("warn", f"{count} waiting", route.reason)
-    failed: dict[str, list[DeadLetterRow]] = {}
+    failed: dict[str, list[journal_view.DeadLetterRow]] = {}
     for each in letters:
         # A dead letter without a destination is of an event that a step could not process.
         if each.route and each.destination in ("", delivery.ROUTE_ITSELF) and each.at > now - HOUR_SECONDS:

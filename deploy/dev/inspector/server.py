@@ -14,8 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.checkout import ROOT
-from deploy.dev.inspector import api, charts_api, live_updates, map_api, records_api, sources_api
-from deploy.dev.inspector.page_access import READY_PATH, PageAccess
+from deploy.dev.inspector import api, charts_api, live_updates, map_api, page_access, records_api, sources_api
 from deploy.dev.local_server import local_only, same_site_only, served
 from deploy.explain.map.svg import STYLE_FILE
 from shared import errors, logs
@@ -50,7 +49,7 @@ HEADERS: Final[Mapping[str, str]] = {
 def base_app(
     backend: api.Backend,
     board: live_updates.Board,
-    access: PageAccess,
+    access: page_access.PageAccess,
     outside: sources_api.OutsideFacts,
     tasks: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> web.Application:
@@ -64,7 +63,7 @@ def base_app(
     app[sources_api.OUTSIDE] = outside
     app[map_api.KEPT] = map_api.KeptMap()
     app.router.add_get("/", _index)
-    app.router.add_get(READY_PATH, _no_icon)
+    app.router.add_get(page_access.READY_PATH, _no_icon)
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live_updates.live)

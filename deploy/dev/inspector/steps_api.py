@@ -13,8 +13,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import LOCAL, DevBackend, not_found
 from deploy.dev.local_server import json_answer
-from deploy.explain import fan_out, offline
-from deploy.explain.deliveries import MAX_LINES
+from deploy.explain import deliveries, fan_out, offline
 from deploy.explain.transform_stage import OfflineFetch, RouteTrace, StepTrace, trace_routes
 from functions.notify.registry import SUBSCRIBERS
 from functions.transform.step import Services
@@ -63,7 +62,7 @@ async def _fan_out(
         return f"{error.code}: {error.detail}", []
     known = {tenant: await fan_out.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
     lines = fan_out.endpoint_lines(plan, delivery.event, known, notify)
-    return plan.text, [*islice(lines, MAX_LINES)]
+    return plan.text, [*islice(lines, deliveries.MAX_LINES)]
 
 
 async def _event(backend: DevBackend, event_id: str) -> Event:

@@ -22,9 +22,8 @@ from deploy.dev.pubsub import push_tokens, resources, topology
 from deploy.dev.pubsub.messages import Draft, Message, dead_letter
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.dev.pubsub.subscriber import Alarm, PendingDelivery, PushClient, Subscriber
-from shared import batching, logs, retention
+from shared import batching, logs, ports, retention
 from shared.jsontext import JsonObject, to_json
-from shared.ports import TOPIC_NAMES
 
 # Acknowledgements wait this long for each other, or are written with the next publish. A kill in between costs
 # redeliveries, which at-least-once delivery allows.
@@ -203,7 +202,7 @@ class Broker:
 
     def _require_subscriber(self, topic: str) -> None:
         """Reject a message of Hookchain's own that nobody would get. Google accepts it, and loses it."""
-        is_own = topic.rpartition("/")[2] in TOPIC_NAMES
+        is_own = topic.rpartition("/")[2] in ports.TOPIC_NAMES
         if is_own and not self._subscribers_of(topic):
             raise resources.ApiError("UNAVAILABLE", "the topic has no subscription yet: the message would be lost")
 

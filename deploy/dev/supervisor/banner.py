@@ -13,8 +13,7 @@ from deploy.requests import events, samples, signing
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
 from deploy.requests.sources import auth_entries, compiled_sources, source_lines
 from deploy.secrets.needs import missing_effect
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import count_of
+from deploy.terminal import command_line, output
 from deploy.topology.buses import bus_sources
 from shared.jsontext import JsonObject, mapping_at
 from shared.secrets import variable_name
@@ -34,7 +33,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
         command = _command_to_try(
             setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
         )
-    except CommandError as error:
+    except command_line.CommandError as error:
         command = None
         reason = str(error)
         lines += [f"  {reason[:1].upper()}{reason[1:]}", ""]
@@ -54,7 +53,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     if setup.is_env_file_exposed:
         lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
     if warnings:
-        lines += [f"  The configuration has {count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
+        lines += [f"  The configuration has {output.count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
     if held := _held_without_account(setup):
         lines += [f"  {held}", ""]
     if real := _real_destinations(setup):
@@ -84,7 +83,7 @@ def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_fi
     if warnings:
         # The service's own folder and environment are not those of the terminal in which the command is run.
         command = shlex.join(["hookchain", "lint", "--config", str(setup.configuration.path)])
-        lines.append(f"The configuration has {count_of(len(warnings), 'warning')}. Run: {command}")
+        lines.append(f"The configuration has {output.count_of(len(warnings), 'warning')}. Run: {command}")
     return lines
 
 
@@ -130,7 +129,7 @@ def make_hint(setup: Setup) -> running_dev.Hint:
     """Return the same for the page, whose process has no secrets."""
     try:
         trial = _command_to_try(setup, first_event_line_without_secret) or ""
-    except CommandError:  # a page offers only what can be copied into a shell
+    except command_line.CommandError:  # a page offers only what can be copied into a shell
         trial = ""
     return running_dev.Hint(trial, tuple(_source_lines(setup, _sources(setup))))
 
@@ -219,7 +218,7 @@ def _command_to_try(setup: Setup, line_of: TryLine) -> str | None:
     others = [*_trigger_commands(setup, sources), *_link_commands(setup, own)]
     try:
         command = line_of({**configuration.slices, "receive": posted}, setup.ports, sample)
-    except CommandError:
+    except command_line.CommandError:
         if not others:
             raise
         command = None

@@ -9,8 +9,7 @@ from typing import Final
 from deploy.config import checkout, running_dev
 from deploy.dev.supervisor.processes import Production
 from deploy.terminal.command_line import CommandParser, HelpText
-from shared.logs import SEVERITIES
-from shared.settings import DEFAULT_STATE
+from shared import logs, settings
 
 _DESCRIPTION: Final = """\
 Run all of Hookchain on this machine, without a cloud account: the functions, an emulated cloud (Pub/Sub and
@@ -110,7 +109,7 @@ def add_common_options(parser: argparse.ArgumentParser, environ: Mapping[str, st
         "--state",
         metavar="FOLDER",
         type=Path,
-        default=Path(environ.get("HOOKCHAIN_STATE") or root / DEFAULT_STATE),
+        default=Path(environ.get("HOOKCHAIN_STATE") or root / settings.DEFAULT_STATE),
         help="store events, deliveries and mails in FOLDER [HOOKCHAIN_STATE, else .hookchain]",
     )
     _add_env_file(parser, environ, root)
@@ -119,7 +118,7 @@ def add_common_options(parser: argparse.ArgumentParser, environ: Mapping[str, st
         metavar="LEVEL",
         type=_log_level,
         default=environ.get("LOG_LEVEL") or "INFO",
-        help=f"print this severity and above: {', '.join(SEVERITIES)} [LOG_LEVEL, else INFO]",
+        help=f"print this severity and above: {', '.join(logs.SEVERITIES)} [LOG_LEVEL, else INFO]",
     )
 
 
@@ -148,6 +147,6 @@ def _port_base(text: str) -> int:
 
 def _log_level(text: str) -> str:
     level = {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(text.upper(), text.upper())
-    if level not in SEVERITIES:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SEVERITIES)}; got {text!r}")
+    if level not in logs.SEVERITIES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(logs.SEVERITIES)}; got {text!r}")
     return level

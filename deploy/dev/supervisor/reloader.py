@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import dotenv
-from deploy.dev.supervisor.banner import changed_lines
-from deploy.dev.supervisor.processes import TLS_RECEIVE
-from deploy.dev.supervisor.served_configuration import SUFFIXES, files_to_watch
+from deploy.dev.supervisor import banner, processes, served_configuration
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, set_up
 from deploy.dev.supervisor.supervisor import Supervisor
 
@@ -50,7 +48,7 @@ class Reloader:
             self._requested.clear()
             setup = await self._new_setup("SIGHUP")
             if setup is not None:
-                await self._change(setup, (TLS_RECEIVE, "inspector"), "SIGHUP")
+                await self._change(setup, (processes.TLS_RECEIVE, "inspector"), "SIGHUP")
 
     async def watch_files(self) -> None:
         """Apply changes of the watched files until cancelled."""
@@ -114,7 +112,7 @@ class Reloader:
         effect = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
         supervisor.output.say("NOTICE", f"{cause}: {effect}")
         if setup is not old_setup:
-            for line in changed_lines(old_setup, setup, await supervisor.new_warnings()):
+            for line in banner.changed_lines(old_setup, setup, await supervisor.new_warnings()):
                 supervisor.output.say("NOTICE", line)
 
 
@@ -124,7 +122,7 @@ def _files_of(setup: Setup) -> tuple[Path, ...]:
         environ = {**dotenv.read_dotenv(setup.options.env_file), **setup.shell}
     except dotenv.DotenvFault:  # that file itself has to be fixed
         return (setup.options.env_file,)
-    return files_to_watch(setup.options.with_config(environ), setup.folders.root)
+    return served_configuration.files_to_watch(setup.options.with_config(environ), setup.folders.root)
 
 
 def snapshot(folders: Iterable[Path]) -> Snapshot:
@@ -144,7 +142,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in UNWATCHED_FOLDERS and not name.startswith(".")]
         for name in names:
-            if Path(name).suffix in SUFFIXES:
+            if Path(name).suffix in served_configuration.SUFFIXES:
                 yield Path(parent, name)
 
 

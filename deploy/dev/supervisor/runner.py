@@ -19,8 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from deploy.dev.supervisor import reaper
-from deploy.dev.supervisor.processes import Child
+from deploy.dev.supervisor import processes, reaper
 
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 10.0
@@ -48,7 +47,7 @@ class Runner:
 
     def __init__(
         self,
-        child: Child,
+        child: processes.Child,
         root: Path,
         link: "ReaperLink",
         append_lines: AppendLines,
@@ -83,7 +82,7 @@ class Runner:
         finally:
             self.close_port()
 
-    async def replace(self, child: Child) -> None:
+    async def replace(self, child: processes.Child) -> None:
         """End the process that runs; `run` starts the new one."""
         self.child = child
         self.failures = 0

@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, compiler, dotenv, mail_settings, running_dev
-from deploy.config.config_file import ConfigFaults
+from deploy.config import checkout, compiler, config_file, dotenv, mail_settings, running_dev
 from deploy.config.slices import without_google_account
 from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
-from deploy.requests.signing import KEY_BYTES, generate_value
-from deploy.requests.sources import auth_entries, compiled_sources
+from deploy.requests import signing, sources
 from deploy.secrets import local_secrets, values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs
 from deploy.terminal.command_line import CommandError
@@ -42,7 +40,7 @@ AWS_STOP_SECONDS: Final = 8.0
 """How long a process of the local AWS may take to end: more than STOP_SECONDS of deploy/dev/aws/local_aws.py."""
 STOP_MARGIN_SECONDS: Final = 5.0
 """For what a function does before and after its longest call to another system."""
-SETUP_FAULTS: Final = (ConfigFaults, dotenv.DotenvFault, local_secrets.WeakSecret, CommandError)
+SETUP_FAULTS: Final = (config_file.ConfigFaults, dotenv.DotenvFault, local_secrets.WeakSecret, CommandError)
 """The faults that `set_up` raises. Each has a text for the operator."""
 
 
@@ -196,7 +194,7 @@ def _generate(missing: Sequence[Need], slices: Mapping[str, JsonObject], state: 
         schemes = [*need.schemes]
         if need.name in step_keys:
             schemes.append(read_scheme({"scheme": "standard-webhooks", "secret": need.name}))
-        value = generate_value(need.name, schemes, state, secrets.token_bytes(KEY_BYTES))
+        value = signing.generate_value(need.name, schemes, state, secrets.token_bytes(signing.KEY_BYTES))
         generated[need.name] = value or values.random_value()
     return generated
 
@@ -309,8 +307,8 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
     """
     notes: dict[str, str] = {}
     env_warnings = {warning.variable: warning.text for warning in setup.env_warnings}
-    for source, settings in compiled_sources(setup.configuration.slices["receive"]).items():
-        for secret in [str(entry.get("secret")) for entry in auth_entries(settings)]:
+    for source, settings in sources.compiled_sources(setup.configuration.slices["receive"]).items():
+        for secret in [str(entry.get("secret")) for entry in sources.auth_entries(settings)]:
             if variable_name(secret) in env_warnings:
                 notes[source] = env_warnings[variable_name(secret)]
             elif secret in setup.doubts:

@@ -25,9 +25,8 @@ from deploy.dev.supervisor.reloader import Reloader
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
 from deploy.dev.supervisor.supervisor import FindWarnings, Supervisor, Work
 from deploy.history.local_retention import needed_blobs, newest_at, purge_journal
-from shared import errors, jsontext, settings
+from shared import delivery, errors, jsontext, settings
 from shared.cloud.local import blobs, database, documents, journal, ledger
-from shared.delivery import REMEMBERED_SECONDS
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
 START_FAULTS: Final = (*SETUP_FAULTS, running_dev.PortsTaken)
@@ -159,7 +158,7 @@ async def purge_deliveries(state: Path, now: float) -> None:
 
     Raises sqlite3.Error and OSError.
     """
-    purge = partial(ledger.purge_deliveries, state / ledger.FILE_NAME, now - REMEMBERED_SECONDS)
+    purge = partial(ledger.purge_deliveries, state / ledger.FILE_NAME, now - delivery.REMEMBERED_SECONDS)
     deleted = await asyncio.to_thread(purge)
     while deleted:
         await asyncio.sleep(ledger.PURGE_PAUSE_SECONDS)

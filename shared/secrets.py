@@ -94,6 +94,19 @@ class SecretDenied(Temporary):
     """A secret that the platform does not let us read. It does not say whether the secret exists."""
 
 
+class InvalidSecret(Temporary):
+    """A secret that its user cannot use. It is Temporary, because the operator can set another value.
+
+    `reason` names the secret and says why. The detail adds the command that sets it.
+    """
+
+    def __init__(self, name: str, fault: str) -> None:
+        """`fault` continues a sentence that begins with the secret's name."""
+        self.name = name
+        self.reason = f"secret {name!r} {fault}"
+        super().__init__("secret_unusable", f"{self.reason}: set it with `hookchain secrets set {name}`")
+
+
 class SecretStoreUnreachable(Temporary):
     """The store gave no answer about the secret: a timeout, a connection fault, a 429 or a 5xx."""
 

@@ -1,23 +1,32 @@
-"""`hookchain doctor`: find what would make a start here, or a deployment, fail, and say what to do about each."""
+"""`hookchain doctor`: find what would make a start here, or a deployment, fail, and say what to do about each.
+
+The checks run side by side within a time limit, so that one that hangs or fails does not hide what others found.
+"""
 
 import argparse
+import queue
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser, run_command
+from deploy.cloud_access import aws, gcp
 from deploy.config import checkout, config_file, configured
 from deploy.doctor.checks import Subject
-from deploy.doctor.checkup import LONGEST_SECONDS, checkup
 from deploy.platforms.choice import add_platform, add_state, chosen_kind, is_local, same_platform
-from deploy.terminal import output, progress
-from deploy.terminal.finding import Finding
+from deploy.terminal import command_line, output, progress
+from deploy.terminal.finding import Check, Finding, unknown
+from shared import errors
 from shared.jsontext import Json, JsonObject
 
 ACCESS: Final = frozenset({"credentials", "project", "signed in"})
 """The checks that ask whether a cloud answers. Where one has no result, nothing in the cloud could be checked."""
+LONGEST_SECONDS: Final = 45.0
+"""gcloud may take 30 s for a token on a small machine; the requests that use it come after that."""
+PROGRESS_SECONDS: Final = 0.5
 _MARKS: Final = {"ok": ("✓", output.GREEN), "problem": ("✗", output.RED), "unknown": ("?", output.YELLOW)}
 
 
@@ -47,6 +56,44 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(findings, output.stdout_screen())))
     return 0 if is_well(findings) else 1
+
+
+def checkup(
+    checks: Sequence[Check], show_progress: Callable[[int], None], longest_seconds: float
+) -> list[tuple[str, Finding]]:
+    """Return the findings in the order of `checks`. `show_progress` gets the number that are done, twice a second."""
+    done: queue.SimpleQueue[tuple[str, Finding]] = queue.SimpleQueue()
+
+    def run(check: Check) -> None:
+        done.put((check.name, _finding_of(check)))
+
+    for check in checks:
+        # A daemon: what hangs in a system call must not keep the command from ending.
+        threading.Thread(target=run, args=(check,), daemon=True).start()
+    deadline = time.monotonic() + longest_seconds
+    found: dict[str, Finding] = {}
+    while len(found) < len(checks) and (left := deadline - time.monotonic()) > 0:
+        try:
+            name, finding = done.get(timeout=min(PROGRESS_SECONDS, left))
+            found[name] = finding
+        except queue.Empty:
+            show_progress(len(found))
+    late = unknown(f"no answer within {longest_seconds:.0f} s", "try again; or check your connection")
+    return [(check.name, found.get(check.name, late)) for check in checks]
+
+
+def _finding_of(check: Check) -> Finding:
+    """Run the check. An error means that its result is unknown."""
+    try:
+        return check.run()
+    except (gcp.NotSignedIn, gcp.GcloudMissing):
+        return unknown("needs gcloud, signed in")
+    except aws.NoCredentials:
+        return unknown("needs AWS credentials")
+    except (gcp.ApiError, command_line.CommandError) as fault:
+        return unknown(str(fault).split("\n")[0])
+    except Exception as error:  # one check's own fault must not hide what the others found
+        return unknown(f"the check failed: {errors.place_of(error)}", "please report it")
 
 
 def is_well(findings: Sequence[tuple[str, Finding]]) -> bool:

@@ -170,8 +170,8 @@ def _secret_warnings(
     for name in names:
         if any(is_short(value) and not weakness(value) for value in read_values(name)):
             yield _secret_fault(name, "has fewer than 16 characters: a long random value cannot be guessed")
-    for name, sentence in forms.unusable_secrets(slices, read_values):
-        yield _secret_fault(name, sentence)
+    for unusable in forms.unusable_secrets(slices, read_values):
+        yield _secret_fault(unusable.name, unusable.text)
     used = [*names, *needs.token_names(file.document)]
     yield from unused_secrets(str(env_file), dotenv.read_dotenv(env_file), used)
 

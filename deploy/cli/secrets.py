@@ -15,7 +15,6 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number
 from deploy.cli.registrar import Registrar, StoredSourceSecret
 from deploy.config import checkout, config_file, running_dev
 from deploy.config.configured import Configured, add_configuration, configured, environ_of
-from deploy.doctor.checks import MISSING, PRESENT, SHORT, UNREADABLE, WEAK, state_of, why_weak
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets import local_secrets, values as secret_values
@@ -37,7 +36,13 @@ IGNORED: Final = {
     "--drop-old": ("--random", "--keep"),
 }
 """By action or option: the options that have no effect beside it."""
-_COLOURS: Final = {PRESENT: GREEN, SHORT: YELLOW, WEAK: RED, MISSING: RED, UNREADABLE: YELLOW}
+_COLOURS: Final = {
+    secret_values.PRESENT: GREEN,
+    secret_values.SHORT: YELLOW,
+    secret_values.WEAK: RED,
+    secret_values.MISSING: RED,
+    secret_values.UNREADABLE: YELLOW,
+}
 NOT_NEEDED: Final = "not needed"
 _DAY_SECONDS: Final = 86_400
 COLUMNS: Final = (
@@ -129,15 +134,15 @@ class ListedSecret:
         """Return NOT_NEEDED, or the state as `hookchain doctor` names it."""
         if self.stored is None and self.is_dev and self.need.origin == "mail service":
             return NOT_NEEDED
-        state = state_of(self.need, self.stored)
+        state = secret_values.state_of(self.need, self.stored)
         # A token that only `hookchain hooks` uses was issued by the provider, which decides on its length.
-        return PRESENT if state == SHORT and self.need.origin == "hook token" else state
+        return secret_values.PRESENT if state == secret_values.SHORT and self.need.origin == "hook token" else state
 
     @property
     def is_fault(self) -> bool:
         """Return whether the secret's state makes `list` end with NOT_DONE."""
-        if self.state != MISSING:
-            return self.state in (WEAK, UNREADABLE)
+        if self.state != secret_values.MISSING:
+            return self.state in (secret_values.WEAK, secret_values.UNREADABLE)
         is_generated = self.is_dev and self.need.origin != "issued"  # by `hookchain dev`, when it starts
         return not (is_generated or self.need.is_optional)
 
@@ -179,13 +184,13 @@ class ListedSecret:
         need = self.need
         stored = self.stored
         texts: list[str] = []
-        if self.state == WEAK and stored:
-            texts.append(f"{why_weak(need, stored)}: {set_command}")
-        elif self.state == UNREADABLE and stored:
+        if self.state == secret_values.WEAK and stored:
+            texts.append(f"{secret_values.why_weak(need, stored)}: {set_command}")
+        elif self.state == secret_values.UNREADABLE and stored:
             texts.append(stored.trouble)
         elif self.state == NOT_NEEDED:
             texts.append(f"not needed here: mail is caught, or: {set_command}")
-        elif self.state == MISSING:
+        elif self.state == secret_values.MISSING:
             texts.append(f"{self._missing_text()}{set_command}")
         elif need.is_signing_key:
             read = backend.how_to_read(need.name)

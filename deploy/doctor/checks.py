@@ -12,33 +12,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from deploy.config import config_file, configured, mail_settings
+from deploy.config import checkout, config_file, configured
 from deploy.config.config_file import NAME as NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
-from deploy.doctor import places, senders
 from deploy.history import source_access, source_health, status
 from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault, configured_destinations
-from deploy.secrets import forms
+from deploy.secrets import forms, values as secret_values
 from deploy.secrets.backend import SecretBackend, StoredSecret
 from deploy.secrets.needs import Need, missing_effect, needs
-from deploy.secrets.values import InvalidValue, count_short, is_generated, validated_values
-from deploy.terminal import output
+from deploy.terminal import command_line, output
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown
-from functions.notify.destinations.email.transports import API_KEY
 from shared import errors, jsontext, retention
 from shared.cloud import platform as cloud_platform
 from shared.ledger import PAUSED_BY_OPERATOR
-from shared.settings import read_settings
 
-PRESENT: Final = "present"
-SHORT: Final = "short"
-WEAK: Final = "weak"
-MISSING: Final = "missing"
-UNREADABLE: Final = "unreadable"
 NOT_COMPILED: Final = unknown("the configuration has faults")
 
 
@@ -107,15 +99,15 @@ def secrets_finding(
     if not needed:
         return ok("the configuration needs none")
     found = backend.find([need.name for need in needed])
-    states = {need.name: state_of(need, found.get(need.name)) for need in needed}
+    states = {need.name: secret_values.state_of(need, found.get(need.name)) for need in needed}
     is_dev = not subject.is_deployment and not is_server
-    absent = [need for need in needed if states[need.name] == MISSING]
+    absent = [need for need in needed if states[need.name] == secret_values.MISSING]
     dispensable = [need for need in absent if need.is_optional or (is_dev and need.origin == "mail service")]
     missing = [need for need in absent if need not in dispensable]
-    unreadable = [need for need in needed if states[need.name] == UNREADABLE]
-    if weak := [need for need in needed if states[need.name] == WEAK]:
+    unreadable = [need for need in needed if states[need.name] == secret_values.UNREADABLE]
+    if weak := [need for need in needed if states[need.name] == secret_values.WEAK]:
         return _weak_problem(subject, weak, found)
-    if unusable := list(forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name)))):
+    if unusable := forms.unusable_secrets(subject.slices, lambda name: _values_of(found.get(name))):
         return _unusable_problem(subject, unusable)
     if missing and (finding := _start_problem(subject, missing, is_server=is_server)):
         return finding
@@ -124,7 +116,7 @@ def secrets_finding(
         return unknown(f"{name} {found[name].trouble}")
     if missing:
         return _missing_finding(subject, missing)
-    short = ", some under 16 characters" if SHORT in states.values() else ""
+    short = ", some under 16 characters" if secret_values.SHORT in states.values() else ""
     others = f"; not set, and not needed: {_names_text(dispensable)}" if dispensable else ""
     return ok(f"{len(needed) - len(dispensable)} found{short}{others}")
 
@@ -139,18 +131,16 @@ def _names_text(needed: Iterable[Need]) -> str:
 
 def _weak_problem(subject: Subject, weak: Sequence[Need], found: Mapping[str, StoredSecret]) -> Finding:
     name = weak[0].name
-    more = f" ({len(weak) - 1} more are {WEAK})" if len(weak) > 1 else ""
-    return problem(f"{name}: {why_weak(weak[0], found[name])}{more}", f"hookchain secrets set {name}{subject.where}")
+    why = secret_values.why_weak(weak[0], found[name])
+    more = f" ({len(weak) - 1} more are {secret_values.WEAK})" if len(weak) > 1 else ""
+    return problem(f"{name}: {why}{more}", f"hookchain secrets set {name}{subject.where}")
 
 
-def _unusable_problem(subject: Subject, unusable: Sequence[tuple[str, str]]) -> Finding:
-    """Return the problem of the secrets that their users cannot use, each with its name and a sentence."""
-    name, text = unusable[0]
-    others = ", ".join(dict.fromkeys(other for other, _ in unusable if other != name))
+def _unusable_problem(subject: Subject, unusable: Sequence[forms.UnusableSecret]) -> Finding:
+    first = unusable[0]
+    others = ", ".join(dict.fromkeys(each.name for each in unusable if each.name != first.name))
     more = f" (of a wrong form too: {others})" if others else ""
-    # Notify's sentence ends with the command to run, which the finding has as its own part.
-    reason = text.partition(": set it with ")[0]
-    return problem(f"{reason}{more}", f"hookchain secrets set {name}{subject.where}")
+    return problem(f"{first.reason}{more}", f"hookchain secrets set {first.name}{subject.where}")
 
 
 def _start_problem(subject: Subject, missing: Sequence[Need], *, is_server: bool) -> Finding | None:
@@ -161,7 +151,7 @@ def _start_problem(subject: Subject, missing: Sequence[Need], *, is_server: bool
     lacking: Sequence[Need] = ()
     effect = ""
     if subject.is_deployment:
-        lacking = [need for need in missing if not is_generated(need, subject.slices["receive"])]
+        lacking = [need for need in missing if not secret_values.is_generated(need, subject.slices["receive"])]
     elif is_server:
         lacking, effect = missing, "; `hookchain serve` does not start without them"
     if not lacking:
@@ -181,27 +171,7 @@ def _missing_finding(subject: Subject, missing: Sequence[Need]) -> Finding:
     return problem(rule, f"hookchain secrets set {credentials[0].name}")
 
 
-def state_of(need: Need, stored: StoredSecret | None) -> str:
-    if stored is None:
-        return MISSING
-    if stored.text is None:
-        return UNREADABLE
-    try:
-        values = validated_values(stored.text, need.schemes, need.least_characters)
-    except InvalidValue:
-        return WEAK
-    return SHORT if count_short(values) else PRESENT
-
-
-def why_weak(need: Need, stored: StoredSecret) -> str:
-    try:
-        validated_values(stored.text or "", need.schemes, need.least_characters)
-    except InvalidValue as fault:
-        return str(fault)
-    return ""
-
-
-# Deliveries and senders
+# Deliveries and sources
 
 
 def deliveries_finding(subject: Subject) -> Finding:
@@ -270,49 +240,7 @@ def _first_health(healths: Mapping[str, source_health.Health]) -> tuple[str, str
     return f"{name} is {health.word}: {health.reason}{f'; {more}' if more else ''}", health.command
 
 
-def sender_finding(subject: Subject, key: Callable[[], str | None], is_local: bool) -> Finding:
-    if not subject.slices:
-        return NOT_COMPILED
-    if fault := mail_settings.mail_settings_fault(subject.environ):
-        return problem(fault, "correct it in your shell or in .env")
-    settings = read_settings(subject.environ)
-    sendgrid_key = key()
-    if is_local and not sendgrid_key:
-        return ok("mail is caught here, not sent")
-    return senders.sender(subject.notify, settings.email_from, settings.sendgrid_url, sendgrid_key)
-
-
-def stored_key(backend: SecretBackend) -> str | None:
-    stored = backend.find([API_KEY]).get(API_KEY)
-    return stored.values[0] if stored and stored.values else None
-
-
-# What destinations write to. Without a destination of that kind, there is no check.
-
-
-def sharing_checks(
-    subject: Subject, backend: SecretBackend, own_account: str | None = None, *, catches: bool = False
-) -> list[Check]:
-    """Return the check of Google's files that must be shared. `catches`: rows of sheets without a key are caught."""
-    notify = places.without_caught(subject.notify) if catches else subject.notify
-    if not places.has_shared_files(notify):
-        return []
-    return [Check("shared files", lambda: places.sharing(notify, own_account, backend))]
-
-
-def place_checks(subject: Subject, check: Callable[[jsontext.JsonObject], Finding]) -> list[Check]:
-    if not subject.slices or not places.has_places(subject.notify):
-        return []
-    return [Check("tables and buckets", partial(check, subject.notify))]
-
-
-def bus_checks(subject: Subject, check: Callable[[Mapping[str, jsontext.JsonObject]], Finding | None]) -> list[Check]:
-    """Return the check of buses; none if the configuration has nothing to say about them.
-
-    It asks nobody, so it is made at once, and is not listed without a finding.
-    """
-    finding = check(subject.slices) if subject.slices else None
-    return [Check("buses", lambda: finding)] if finding else []
+# Databases
 
 
 def database_checks(subject: Subject, backend: SecretBackend, *, is_local: bool = False) -> list[Check]:
@@ -322,7 +250,11 @@ def database_checks(subject: Subject, backend: SecretBackend, *, is_local: bool 
     """
     if not subject.slices or not sql_destinations(subject.notify):
         return []
-
+    if find_spec("sqlalchemy") is None:
+        # On this machine, notify needs it too. In a cloud, notify has packages of its own.
+        judge = problem if is_local else unknown
+        how = command_line.how_to_install(checkout.ROOT, "sqlalchemy")
+        return [Check("databases", lambda: judge("SQLAlchemy is not installed here", how))]
     # Imported here, because it is slow to import and seldom needed. Not in the check, which runs in a thread beside the
     # one of the secrets. Both would import SQLAlchemy at once, whose packages import each other, and one would fail.
     from deploy.doctor.databases import databases

@@ -1,30 +1,33 @@
-"""The checks of what destinations write to: tables, buckets, Google's files, and buses with the sources that read them.
+"""The check of the tables and buckets that destinations write to: they must exist, fit the mapping and allow writing.
 
-Tables and buckets must exist, fit the mapping and allow writing; files must be shared; a bus needs rights that only its
-owner can grant. Databases have a module of their own, because SQLAlchemy is slow to import.
+Databases have a module of their own, because SQLAlchemy is slow to import.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from deploy.aws.resources.queues import brings_on_aws
 from deploy.cloud_access import aws, gcp_names
 from deploy.cloud_access.gcp import ApiError, GoogleApi
-from deploy.config.slices import is_caught
-from deploy.secrets.backend import SecretBackend
-from deploy.terminal.finding import Finding, ok, problem, unknown, worst
+from deploy.doctor.checks import Subject
+from deploy.terminal.finding import Check, Finding, ok, problem, unknown, worst
 from deploy.topology import buses
 from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
-from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from functions.notify.destinations.object import Settings as ObjectSettings
-from shared.jsontext import JsonObject, json_or_none, list_at, mapping_at, objects_at, value_at
+from shared.jsontext import JsonObject, list_at, objects_at
 
 TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
 OBJECT_ROLES: Final = frozenset(
     f"roles/storage.{name}" for name in ("admin", "objectAdmin", "objectCreator", "objectUser")
 )
 _TODO_SCHEMA: Final = "correct the table, or `columns` of the configuration"
+
+
+def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> list[Check]:
+    """Return the check of tables and buckets; none if no destination writes into one."""
+    if not subject.slices or not has_places(subject.notify):
+        return []
+    return [Check("tables and buckets", partial(check, subject.notify))]
 
 
 def has_places(notify: JsonObject) -> bool:
@@ -187,116 +190,3 @@ def _s3_bucket(api: aws.AwsApi, settings: ObjectSettings, account: str) -> Findi
         rule = f"{settings.bucket} belongs to another account"
         return problem(rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/README.md)")
     return ok(f"{settings.bucket} exists")
-
-
-# Google's files
-
-_FILES: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
-    ("sheet", "spreadsheet"): ("https://docs.google.com/spreadsheets/d/", "an editor"),
-    ("document", "append_to"): ("https://docs.google.com/document/d/", "an editor"),
-    ("document", "template"): ("https://docs.google.com/document/d/", "a viewer"),
-    ("document", "folder"): ("the shared drive of https://drive.google.com/drive/folders/", "a contributor"),
-}
-"""By kind and setting: what comes before the id, and the role that the account needs."""
-
-
-def without_caught(notify: JsonObject) -> JsonObject:
-    """Return the slice without the destinations that `hookchain dev` catches."""
-    named = mapping_at(notify, "destinations").items()
-    return {**notify, "destinations": {name: each for name, each in named if not is_caught(each)}}
-
-
-def has_shared_files(notify: JsonObject) -> bool:
-    """Return whether a destination writes into a file of Google's, which its owner has to share."""
-    kinds = {kind for kind, _ in _FILES}
-    return any(kind in kinds for _, kind, _ in _destinations(notify))
-
-
-def sharing(notify: JsonObject, own_account: str | None, backend: SecretBackend) -> Finding:
-    """List the files to share, and the accounts. Only the account itself could see whether a file is shared.
-
-    So the finding is `unknown`, or the problem of the first destination that has no account.
-
-    `own_account` is the address of the account of `notify`; None if the platform gives it none.
-    """
-    lines: list[str] = []
-    for name, kind, settings in _destinations(notify):
-        files = [(url, role, settings.get(key)) for (each, key), (url, role) in _FILES.items() if each == kind]
-        secret = settings.get("secret")
-        if files and secret is None and own_account is None:
-            rule = f"destination {name!r} has no Google account here"
-            return problem(rule, f"name the key of a service account in its `secret`: {kind}: {{secret: …}}")
-        account = own_account if secret is None else _account_of(str(secret), backend)
-        lines += [f"{url}{file} with {account} as {role}" for url, role, file in files if file is not None]
-    return unknown(f"share {'; '.join(dict.fromkeys(lines))}", "nothing to do if they are shared already")
-
-
-def _account_of(secret: str, backend: SecretBackend) -> str:
-    """Return the address in the account's key."""
-    stored = backend.find([secret]).get(secret)
-    key = json_or_none(((stored and stored.text) or "").encode())
-    email = value_at(key, "client_email")
-    return email if isinstance(email, str) else f"the account of the secret {secret!r}"
-
-
-def _destinations(notify: JsonObject) -> Iterator[tuple[str, str, JsonObject]]:
-    """Yield the name, the kind and the settings of each destination."""
-    for name, each in mapping_at(notify, "destinations").items():
-        yield name, str(value_at(each, "kind")), mapping_at(each, "settings")
-
-
-# Buses
-
-SEE_RIGHTS: Final = 'see deploy/README.md, "Rights that a destination needs"'
-SEE_BUSES: Final = 'see functions/receive/README.md, "Messages of a bus"'
-
-
-def buses_on_google(slices: Mapping[str, JsonObject], project: str) -> Finding | None:
-    """Return None if the configuration has no bus."""
-    return _bus_finding(slices, "Google Cloud", buses.brings_on_google, partial(_rights_on_google, project))
-
-
-def buses_on_aws(slices: Mapping[str, JsonObject]) -> Finding | None:
-    """Return None if the configuration has no bus."""
-    return _bus_finding(slices, "AWS", brings_on_aws, _rights_on_aws)
-
-
-def _bus_finding(
-    slices: Mapping[str, JsonObject],
-    platform: str,
-    brings: Callable[[buses.BusSource], bool],
-    rights: Callable[[Sequence[buses.BusSource], Sequence[GoogleTopic | AwsBus]], Finding],
-) -> Finding | None:
-    sources, published = buses.bus_sources(slices["receive"]), buses.published_buses(slices["notify"])
-    if not sources and not published:
-        return None
-    if silent := next(iter(buses.silent_sources(slices["receive"], brings, platform)), None):
-        return problem(silent, SEE_BUSES)
-    return rights(sources, published)
-
-
-def _rights_on_google(
-    project: str, sources: Sequence[buses.BusSource], published: Sequence[GoogleTopic | AwsBus]
-) -> Finding:
-    for bus in published:
-        if isinstance(bus, AwsBus):
-            rule = f"{bus.arn}: functions on Google Cloud have no AWS role"
-            return problem(rule, "set `access_key_id` and `secret` of its destination")
-    others = [each.path for each in published if isinstance(each, GoogleTopic) and each.project != project]
-    topics = [each.text("pubsub") for each in sources]
-    others += [each for each in topics if "/" in each and not each.startswith(f"projects/{project}/")]
-    if others:
-        return problem(f"{others[0]} is in another project, whose owner must grant access to it", SEE_RIGHTS)
-    return ok("the deployment grants all rights")
-
-
-def _rights_on_aws(sources: Sequence[buses.BusSource], published: Sequence[GoogleTopic | AwsBus]) -> Finding:
-    for bus in published:
-        if isinstance(bus, GoogleTopic):
-            rule = f"{bus.path}: functions on AWS have no Google account"
-            return problem(rule, "set `secret` of its destination")
-    if bucket_names := [each.text("bucket") for each in sources if each.kind == "bucket"]:
-        return ok(
-            f"S3 sends events about objects in {bucket_names[0]} only if EventBridge is on in the bucket's properties"
-        )
-    return ok("the deployment grants all rights in this account")

@@ -1,21 +1,25 @@
-"""The checks of senders: SendGrid and SES accept mail from the addresses that the configuration sends from.
+"""The check of senders: SendGrid or SES accepts mail from the addresses that the configuration sends from.
 
 In its sandbox, SES sends to verified addresses only.
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/Welcome.html
 https://www.twilio.com/docs/sendgrid/api-reference/sender-verification and …/domain-authentication
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.gcp import ApiError, ask
 from deploy.config import mail_settings
+from deploy.doctor.checks import NOT_COMPILED, Subject
+from deploy.secrets.backend import SecretBackend
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from functions.notify.destinations.email.mail import Address
+from functions.notify.destinations.email.transports import API_KEY
 from shared.jsontext import Json, JsonObject, objects_at, texts_at
+from shared.settings import read_settings
 from shared.templating.template import is_template
 
 PAGE: Final = "https://app.sendgrid.com/settings/sender_auth"
@@ -29,20 +33,38 @@ class Verified:
     domains: frozenset[str] | None
 
 
-def sender(notify: JsonObject, email_from: str | None, url: str, key: str | None) -> Finding:
-    """Check the sender addresses. `key` is None if there is no key that can be read."""
-    destinations = [name for name, transport in mail_transports(notify).items() if transport not in ("smtp", "ses")]
+def sendgrid_senders(subject: Subject, read_key: Callable[[], str | None], *, catches: bool = False) -> Finding:
+    """Check the sender addresses of the mails that go through SendGrid.
+
+    `read_key` returns None if there is no key that can be read. `catches`: without a key, mails are caught.
+    """
+    if not subject.slices:
+        return NOT_COMPILED
+    if fault := mail_settings.mail_settings_fault(subject.environ):
+        return problem(fault, "correct it in your shell or in .env")
+    settings = read_settings(subject.environ)
+    key = read_key()
+    if catches and not key:
+        return ok("mail is caught here, not sent")
+    transports = mail_transports(subject.notify)
+    destinations = [name for name, transport in transports.items() if transport not in ("smtp", "ses")]
     if not destinations:
         return ok("no mail goes through SendGrid")
-    addresses = _addresses(notify, destinations, email_from)
+    addresses = _addresses(subject.notify, destinations, settings.email_from)
     if isinstance(addresses, Finding):
         return addresses
     if key is None:
         return unknown(f"{', '.join(addresses)}: no SendGrid key to check them with")
-    return sender_finding(addresses, verified_by(url, key))
+    return _sendgrid_finding(addresses, _verified_by(settings.sendgrid_url, key))
 
 
-def sender_finding(addresses: Sequence[str], verified: Verified) -> Finding:
+def stored_key(backend: SecretBackend) -> str | None:
+    """Return SendGrid's key; None if it is not stored or cannot be read. Raises BackendError."""
+    stored = backend.find([API_KEY]).get(API_KEY)
+    return stored.values[0] if stored and stored.values else None
+
+
+def _sendgrid_finding(addresses: Sequence[str], verified: Verified) -> Finding:
     good = verified.addresses or frozenset()
     domains = verified.domains or frozenset()
     lacking = [each for each in addresses if each.lower() not in good and not _is_within(each, domains)]
@@ -54,8 +76,8 @@ def sender_finding(addresses: Sequence[str], verified: Verified) -> Finding:
     return problem(f"SendGrid has not verified {', '.join(lacking)}, and would reject its mail", f"verify it: {PAGE}")
 
 
-def verified_by(url: str, key: str) -> Verified:
-    """Raises ApiError for an unknown key, or if nothing answers."""
+def _verified_by(url: str, key: str) -> Verified:
+    """Ask SendGrid for what it has verified. Raises ApiError for an unknown key, or if nothing answers."""
     headers = {"Authorization": f"Bearer {key}"}
     senders = _read(f"{url}/v3/verified_senders?limit=1000", headers)
     domains = _read(f"{url}/v3/whitelabel/domains?limit=500", headers)

@@ -11,7 +11,7 @@ from deploy.aws.secrets_manager_backend import SecretsManagerBackend
 from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import StackTarget, find_target
 from deploy.config.config_file import ConfigFaults
-from deploy.doctor import aws, checks, machine, places, senders
+from deploy.doctor import aws, buses, checks, machine, places, senders, shared_files
 from deploy.history.aws import open_aws_state, stack_ports
 from deploy.history.aws_logs import CloudWatchLog
 from deploy.history.aws_status import read_backlogs, read_counts, read_versions
@@ -67,32 +67,30 @@ def _checks(subject: checks.Subject, target: StackTarget) -> list[Check]:
         Check("secrets", partial(checks.secrets_finding, subject, backend, has_ses=True)),
         Check("sender", partial(_sender, subject, backend, api)),
         Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
-        *checks.bus_checks(subject, places.buses_on_aws),
+        *buses.bus_checks(subject, buses.buses_on_aws),
         *checks.database_checks(subject, backend),
-        *checks.sharing_checks(subject, backend),
-        *checks.place_checks(subject, partial(places.aws_places, api)),
+        *shared_files.sharing_checks(subject, backend),
+        *places.place_checks(subject, partial(places.aws_places, api)),
         CLOCK,
     ]
 
 
 def _sender(subject: checks.Subject, backend: SecretsManagerBackend, api: AwsApi) -> Finding:
     """Check the senders at the mail service that notify chooses: SendGrid if it has its key, else SMTP, else SES."""
-    key = checks.stored_key(backend)
-    settings = read_settings(subject.environ)
+    key = senders.stored_key(backend)
+    check_sendgrid = partial(senders.sendgrid_senders, subject, lambda: key)
     if isinstance(subject.compiled, ConfigFaults):
-        return checks.sender_finding(subject, lambda: key, False)
-    notify = subject.compiled.slices["notify"]
-    transports = mail_transports(notify)
+        return check_sendgrid()
+    settings = read_settings(subject.environ)
+    transports = mail_transports(subject.notify)
     is_ses_automatic = key is None and not settings.smtp_url
     ses_values = {"ses", "auto"} if is_ses_automatic else {"ses"}
     by_ses = [name for name, via in transports.items() if via in ses_values]
     if not by_ses:
-        return checks.sender_finding(subject, lambda: key, False)
-    if len(by_ses) < len(transports):
-        other = checks.sender_finding(subject, lambda: key, False)
-        if other.verdict == "problem":
-            return other
-    return senders.ses_senders(api, notify, by_ses, settings.email_from)
+        return check_sendgrid()
+    if len(by_ses) < len(transports) and (other := check_sendgrid()).verdict == "problem":
+        return other
+    return senders.ses_senders(api, subject.notify, by_ses, settings.email_from)
 
 
 TRAITS: Final = replace(CLOUD, has_ses=True)

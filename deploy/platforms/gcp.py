@@ -8,8 +8,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp
 from deploy.cloud_access.gcp_names import Target, TargetFault, account_email, find_target
-from deploy.doctor import checks, google, machine
-from deploy.doctor.places import buses_on_google, google_places
+from deploy.doctor import buses, checks, google, machine, places, senders, shared_files
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
 from deploy.history.gcp import cloud_place, open_gcp_state
@@ -56,12 +55,12 @@ def _checks(subject: checks.Subject, target: Target) -> list[Check]:
         Check("permissions", partial(google.permissions, target, api)),
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check("secrets", partial(checks.secrets_finding, subject, backend)),
-        Check("sender", partial(checks.sender_finding, subject, partial(checks.stored_key, backend), False)),
+        Check("sender", partial(senders.sendgrid_senders, subject, partial(senders.stored_key, backend))),
         Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
-        *checks.bus_checks(subject, partial(buses_on_google, project=target.project)),
+        *buses.bus_checks(subject, partial(buses.buses_on_google, project=target.project)),
         *checks.database_checks(subject, backend),
-        *checks.sharing_checks(subject, backend, account_email(target, "notify")),
-        *checks.place_checks(subject, partial(google_places, target, api)),
+        *shared_files.sharing_checks(subject, backend, account_email(target, "notify")),
+        *places.place_checks(subject, partial(places.google_places, target, api)),
         Check("clock", machine.clock),
     ]
 

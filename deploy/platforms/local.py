@@ -14,7 +14,7 @@ from deploy.config import checkout, running_dev
 from deploy.config.page_token import page_token, page_url
 from deploy.config.probe import silent_processes
 from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
-from deploy.doctor import checks, machine
+from deploy.doctor import checks, machine, senders, shared_files
 from deploy.history import forget, local, local_log, logs
 from deploy.history.source_access import SourceAccess, local_access
 from deploy.history.state import State, SubscriberStores, TapPorts
@@ -211,6 +211,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
     base = running_dev.port_base(subject.environ)
     is_production = running_dev.is_production(options.state)
     catches = not is_production
+    read_key = partial(subject.environ.get, "SENDGRID_API_KEY")
     return [
         Check("python", machine.python),
         Check("make", machine.make),
@@ -220,13 +221,11 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
-        Check(
-            "sender", partial(checks.sender_finding, subject, lambda: subject.environ.get("SENDGRID_API_KEY"), catches)
-        ),
+        Check("sender", partial(senders.sendgrid_senders, subject, read_key, catches=catches)),
         Check("deliveries", partial(checks.deliveries_finding, subject)),
         Check("sources", partial(checks.sources_finding, subject, here.state, here.source_access())),
         *checks.database_checks(subject, backend, is_local=True),
-        *checks.sharing_checks(subject, backend, catches=catches),
+        *shared_files.sharing_checks(subject, backend, catches=catches),
         Check("clock", machine.clock),
     ]
 

@@ -6,7 +6,7 @@ replaced by plain text, because there is no event. No text that is returned cont
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from deploy.config.slices import GOOGLE_KINDS
 from deploy.requests.sources import auth_entries, compiled_sources
@@ -16,7 +16,7 @@ from functions.notify.http_kind import SecretValues
 from functions.receive.diagnosis.signatures import api_key_prefix
 from shared import errors
 from shared.jsontext import Json, JsonObject, objects_at
-from shared.secrets import secret_names
+from shared.secrets import InvalidSecret, secret_names
 
 if TYPE_CHECKING:
     from functions.notify.destinations.sql.settings import Settings
@@ -32,30 +32,31 @@ _STEPS: Final = ("encrypt", "decrypt")
 """The steps that have keys."""
 
 
-def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
-    """Yield the name of each secret that its user cannot use, and a sentence that names it and says why.
+class UnusableSecret(NamedTuple):
+    """A secret that its user cannot use.
 
-    If several users cannot use a secret for the same reason, yield it once.
+    reason  a sentence that says why, and in most cases names the secret
+    text    the same, in most cases with what to do
     """
-    yield from dict.fromkeys(_unusable_secrets(slices, values))
+
+    name: str
+    reason: str
+    text: str
 
 
-def _unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> Iterator[tuple[str, str]]:
-    for configured in registry.read_destinations(slices["notify"]).values():
-        names = sorted(set(secret_names(configured.settings)))
-        values_by_name = {name: tuple(values(name)) for name in names}
-        is_complete = bool(names) and all(values_by_name.values())  # a missing secret is reported elsewhere
-        fault = _destination_fault(configured, values_by_name) if is_complete else None
-        if fault:
-            # The text of the fault quotes the name of the secret. If it does not, the destination usually has only one.
-            yield next((name for name in names if repr(name) in fault), names[0]), fault
-    yield from _api_keys(slices["receive"], values)
-    for route in objects_at(slices["transform"], "routes"):
-        for step in objects_at(route, "steps"):
-            yield from _unusable_keys(step, values)
+def unusable_secrets(slices: Mapping[str, JsonObject], values: Values) -> list[UnusableSecret]:
+    """Return the secrets that a destination, a source or a step cannot use, each reason once."""
+    destinations = registry.read_destinations(slices["notify"]).values()
+    routes = objects_at(slices["transform"], "routes")
+    found = [
+        *filter(None, (_unusable_by(each, values) for each in destinations)),
+        *_api_keys(slices["receive"], values),
+        *(each for route in routes for step in objects_at(route, "steps") for each in _unusable_keys(step, values)),
+    ]
+    return list(dict.fromkeys(found))
 
 
-def _api_keys(receive: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
+def _api_keys(receive: JsonObject, values: Values) -> Iterator[UnusableSecret]:
     """Yield the secrets of signatures that look like API keys, which most senders do not sign with."""
     for source in compiled_sources(receive).values():
         for entry in auth_entries(source):
@@ -66,17 +67,28 @@ def _api_keys(receive: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
                 continue
             if prefix := api_key_prefix(values(name)):
                 rule = f"secret {name!r} begins with `{prefix}`, as an API key does"
-                yield name, f"{rule}: this source needs the signing secret, which the sender shows beside the webhook"
+                text = f"{rule}: this source needs the signing secret, which the sender shows beside the webhook"
+                yield UnusableSecret(name, text, text)
 
 
-def _destination_fault(configured: registry.Configured, secrets: SecretValues) -> str | None:
-    """Return why the destination cannot use its secrets; None if it can, or if it fails for another reason."""
+def _unusable_by(configured: registry.Configured, values: Values) -> UnusableSecret | None:
+    """Return the secret that the destination cannot use.
+
+    Return None if it can use all of them, if one of them is missing, which is reported elsewhere, or if the destination
+    fails for another reason.
+    """
+    secrets = {name: tuple(values(name)) for name in sorted(set(secret_names(configured.settings)))}
+    if not secrets or not all(secrets.values()):
+        return None
     try:
         _use_secrets(configured, secrets)
+    except InvalidSecret as error:
+        return UnusableSecret(error.name, error.reason, error.detail)
     except errors.Temporary as error:
-        return error.detail if error.code == "secret_unusable" else None
+        if error.code == "secret_unusable":  # The error names no secret. Most destinations have only one.
+            return UnusableSecret(next(iter(secrets)), error.detail, error.detail)
     except (errors.Permanent, ImportError, KeyError, ValueError):  # not the secret's fault, or a kind of the operator's
-        return None
+        pass
     return None
 
 
@@ -108,8 +120,8 @@ def _without_templates(value: Json) -> Json:
     return value
 
 
-def _unusable_keys(step: JsonObject, values: Values) -> Iterator[tuple[str, str]]:
-    """Yield the secret of the step and the reason, if the step cannot use it as a key."""
+def _unusable_keys(step: JsonObject, values: Values) -> Iterator[UnusableSecret]:
+    """Yield the secret of the step, if the step cannot use it as a key."""
     for settings in map(step.get, _STEPS):
         if not isinstance(settings, dict):
             continue
@@ -123,4 +135,4 @@ def _unusable_keys(step: JsonObject, values: Values) -> Iterator[tuple[str, str]
         try:
             parse(name, keys)
         except errors.Temporary as error:
-            yield name, error.detail
+            yield UnusableSecret(name, error.detail, error.detail)

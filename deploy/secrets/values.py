@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.requests.signing import generate_secret, is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
+from deploy.secrets.backend import StoredSecret
 from deploy.secrets.needs import Need
 from deploy.terminal.command_line import CommandError, Questions
 from shared.errors import Temporary
@@ -49,6 +50,13 @@ _HEADER_VALUES: Final = {"x-telegram-bot-api-secret-token": re.compile(r"[A-Za-z
 """The values that a provider accepts for its header: https://core.telegram.org/bots/api#setwebhook"""
 
 
+PRESENT: Final = "present"
+SHORT: Final = "short"
+WEAK: Final = "weak"
+MISSING: Final = "missing"
+UNREADABLE: Final = "unreadable"
+
+
 class InvalidValue(CommandError):
     """The value is weak or cannot be used. The text never contains it."""
 
@@ -64,6 +72,26 @@ def validated_values(text: str, schemes: Sequence[AuthScheme], least_characters:
         if len(value) < least_characters:
             raise InvalidValue(f"the value must have at least {least_characters} characters; got {len(value)}")
     return values
+
+
+def state_of(need: Need, stored: StoredSecret | None) -> str:
+    """Return MISSING, UNREADABLE, WEAK, SHORT or PRESENT. `stored` is None if no place has the secret."""
+    if stored is None:
+        return MISSING
+    if stored.text is None:
+        return UNREADABLE
+    if why_weak(need, stored):
+        return WEAK
+    return SHORT if count_short(stored.values) else PRESENT
+
+
+def why_weak(need: Need, stored: StoredSecret) -> str:
+    """Return the reason why the stored values cannot serve; empty if they can."""
+    try:
+        validated_values(stored.text or "", need.schemes, need.least_characters)
+    except InvalidValue as fault:
+        return str(fault)
+    return ""
 
 
 def joined(values: Sequence[str]) -> str:

@@ -39,10 +39,11 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from shared import errors, fetch
+from shared import fetch
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, to_cloudevent, view_of
 from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
+from shared.secrets import InvalidSecret
 from shared.templating.template import Template, one_line_template
 
 if TYPE_CHECKING:
@@ -199,12 +200,12 @@ def basic(user: str, password: str) -> tuple[str, str]:
     return "authorization", f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def unusable_secret(name: str, fault: str) -> errors.Temporary:
+def unusable_secret(name: str, fault: str) -> InvalidSecret:
     """Return the error for a secret that the operator must correct. Until then, its destination is held.
 
     `fault` continues a sentence that begins with the secret's name.
     """
-    return errors.Temporary("secret_unusable", f"secret {name!r} {fault}: set it with `hookchain secrets set {name}`")
+    return InvalidSecret(name, fault)
 
 
 def held(response: Response, service: str, advice: str) -> Disabled:

@@ -16,6 +16,7 @@ from urllib.parse import quote_plus, urlencode
 
 from shared import errors, jsontext
 from shared.fetch import Fetch, Fetched, Outgoing
+from shared.secrets import InvalidSecret
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import OAuth2RequestAuth
@@ -145,7 +146,7 @@ async def service_account_token(scope: str, secret_name: str, key: str, fetch: F
         detail = "to sign with a service account's key, install the package cryptography"
         raise errors.Temporary("credentials_unavailable", detail) from error
     except ValueError as error:  # its message is `is not PEM` or `is not an RSA key`
-        raise _unusable(secret_name, f"has a `private_key` that {error}") from error
+        raise InvalidSecret(secret_name, f"has a `private_key` that {error}") from error
     form = {"grant_type": _GRANT_OF_A_KEY, "assertion": assertion}
     return await _request_token(url, form, (), fetch, now, allow_private=False)
 
@@ -169,14 +170,8 @@ def service_account_key(secret_name: str, text: str) -> ServiceAccountKey:
     fields = jsontext.mapping_at(document)
     email, pem, url = (fields.get(name) for name in ("client_email", "private_key", "token_uri"))
     if not isinstance(email, str) or not isinstance(pem, str) or not isinstance(url, str):
-        raise _unusable(secret_name, "is not the key of a Google service account, a JSON document")
+        raise InvalidSecret(secret_name, "is not the key of a Google service account, a JSON document")
     return ServiceAccountKey(email, pem, url, fields.get("private_key_id"))
-
-
-def _unusable(secret_name: str, fault: str) -> errors.Temporary:
-    """Return the error of a secret that holds no key. `fault` continues the sentence: `is not the key of …`."""
-    rule = f"secret {secret_name!r} {fault}"
-    return errors.Temporary("secret_unusable", f"{rule}: set it with `hookchain secrets set {secret_name}`")
 
 
 def signed_jwt(header: jsontext.Json, claims: jsontext.Json, pem: str) -> str:

@@ -12,11 +12,10 @@ from typing import Final
 
 import pytest
 
-from deploy.cli.doctor import document, is_well, lines
+from deploy.cli.doctor import checkup, document, is_well, lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.running_dev import NOT_RESUMED, PRODUCTION_FILE, RESUME_ALL
 from deploy.doctor.checks import held_finding
-from deploy.doctor.checkup import checkup
 from deploy.doctor.google import PERMISSIONS
 from deploy.doctor.machine import clock_finding, disk, env_file, processes, python
 from deploy.gcp.organization_policies import CONSTRAINTS, policies_finding

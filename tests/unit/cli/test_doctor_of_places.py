@@ -9,7 +9,8 @@ import pytest
 from deploy.cloud_access.aws import AwsApi
 from deploy.cloud_access.gcp import GoogleApi
 from deploy.cloud_access.gcp_names import Target
-from deploy.doctor.places import aws_places, google_places, sharing
+from deploy.doctor.places import aws_places, google_places
+from deploy.doctor.shared_files import sharing
 from deploy.gcp.resources.project import apis
 from deploy.secrets.backend import StoredSecret
 from deploy.topology.functions import FUNCTIONS

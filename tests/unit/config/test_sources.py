@@ -19,7 +19,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, misleadin
 from deploy.config.sections import kinds
 from deploy.config.sections.bus_source import resource_name
 from deploy.config.warnings import configuration_warnings
-from deploy.doctor.places import buses_on_aws, buses_on_google
+from deploy.doctor.buses import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import loop_warnings, own_bus_fault

@@ -16,6 +16,7 @@ from deploy.cli import lint
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.config.configured import Configured
+from deploy.doctor import checks
 from deploy.doctor.checks import Subject, database_checks
 from deploy.doctor.databases import databases
 from deploy.explain.config_tests import run_config_tests
@@ -125,6 +126,19 @@ def test_doctor_imports_what_its_check_needs_before_checks_run_side_by_side(monk
     [check] = database_checks(subject, StoredSecrets({}))
     assert "deploy.doctor.databases" in sys.modules  # two threads that import SQLAlchemy at once can both fail
     assert check.run().verdict == "unknown"
+
+
+@pytest.mark.parametrize(("is_local", "verdict"), [(True, "problem"), (False, "unknown")])
+def test_doctor_says_how_to_install_a_missing_sqlalchemy(
+    is_local: bool, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "find_spec", lambda _: None)
+    configuration = Configured({}, None, {}, {"notify": notify_of("url_secret: shop")})
+    subject = Subject(argparse.Namespace(), {}, configuration, "")
+    [check] = database_checks(subject, StoredSecrets({}), is_local=is_local)
+    found = check.run()
+    assert (found.verdict, found.found) == (verdict, "SQLAlchemy is not installed here")
+    assert "pip install" in found.todo
 
 
 def doctor_finding(tmp_path: Path, table: str, others: str = "key: number") -> Finding:

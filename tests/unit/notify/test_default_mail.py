@@ -16,7 +16,7 @@ from hypothesis import given, strategies as st
 from deploy.bundle.bundle import bundle_files
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destinations import ntfy, push, slack, sms
-from functions.notify.destinations.email import default_mail, mail_page
+from functions.notify.destinations.email import default_mail
 from functions.notify.destinations.email.email import MailWriter
 from functions.notify.destinations.email.mail import Attachment, parse_address
 from functions.notify.digests.digest import DigestData, Kind, Listed, digest_json, read_digest
@@ -136,7 +136,7 @@ def test_long_values_and_many_fields_are_cut_with_a_mark() -> None:
     many: Json = {f"k{n}": n for n in range(default_mail.MAX_ROWS + 1)}
 
     assert default_mail.rows_of({"text": "x" * 12_345}) == (
-        [mail_page.Row("text", "x" * 500, "… 500 of 12,345 characters")],
+        [default_mail.Row("text", "x" * 500, "… 500 of 12,345 characters")],
         False,
     )
     assert (len(default_mail.rows_of(many)[0]), default_mail.rows_of(many)[1]) == (default_mail.MAX_ROWS, True)

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.notify.destinations.email.attachments import AttachmentEntry
-from functions.notify.destinations.email.email import MailSettings, MailWriter, sender_of
+from functions.notify.destinations.email.email import AttachmentEntry, MailSettings, MailWriter, sender_of
 from functions.notify.destinations.email.letters import message_bytes
 from functions.notify.destinations.email.mail import (
     Address,

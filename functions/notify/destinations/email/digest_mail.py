@@ -6,7 +6,7 @@ templates/digest.txt and templates/digest.html lay it out. They have no link: a 
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from functions.notify.destinations.email import mail, mail_page
+from functions.notify.destinations.email import default_mail, mail
 from functions.notify.digests import digest as digest_texts, settings
 from functions.notify.digests.digest import DigestData, Listed, Section
 from functions.notify.message_text import visible
@@ -47,7 +47,7 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, m
         "origin": f'Digest {delivery.event.id}, to "{delivery.destination}".',
     }
     text, html = (
-        visible(mail_page.templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html")
+        visible(default_mail.templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html")
     )
     return digest_texts.digest_title(digest), mail.MailBody(text, html)
 

@@ -11,13 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
-from functions.notify.destinations.email.letters import (
-    Fate,
-    Progress,
-    RecipientFate,
-    message_bytes,
-    unsent_letters,
-)
+from functions.notify.destinations.email.letters import Fate, Progress, RecipientFate, message_bytes, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from shared import event, jsontext, ports
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown

@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from functions.notify import dead_letters, settle
 from functions.notify.destination import REPAIR, Attempt, Destination
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
-from functions.notify.registry import DeadLetterReason, Target
+from functions.notify.registry import Target
 from functions.notify.waiting import due, pauses
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, spread
 from shared import did_you_mean, errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
@@ -113,8 +113,8 @@ async def claim_and_attempt(
         result.has_failed = pauses.destination_has_failed(outcome)
         if notifier.journal is not None:
             notifier.journal.note(entry)
-        if configured.health is not None:
-            await configured.health.note(outcome, work.attempt_number, entry.ended_at)
+        if target.health is not None:
+            await target.health.note(outcome, work.attempt_number, entry.ended_at)
         return result
     finally:
         if is_suspect:
@@ -309,7 +309,7 @@ def _spread_wait(notifier: Notifier, work: Work, seconds: float, reason: str) ->
     return Wait(at, reason)
 
 
-def _end_after_crash(notifier: Notifier, work: Work, target: Target) -> settle.Hold | DeadLetterReason | None:
+def _end_after_crash(notifier: Notifier, work: Work, target: Target) -> settle.FollowUp | None:
     """Count an attempt that left no record as one with an unknown outcome. Return None if another attempt may follow.
 
     The attempt is noted in the journal, because the process that made it could not do that.
@@ -319,19 +319,19 @@ def _end_after_crash(notifier: Notifier, work: Work, target: Target) -> settle.H
         notifier.journal.note(row.attempts[-1])
     if row.crashes >= MAX_CRASHES:
         reason = settle.unknown_reason(f"{row.crashes} attempts in a row ended without a record")
-        return DeadLetterReason("crashed", reason)
+        return dead_letters.DeadLetterReason("crashed", reason)
     reason = f"attempt {row.attempt_number} ended without a record of its outcome"
     return settle.end_after_unknown(work, target, row.unknown_count, reason)
 
 
-async def _find_recipient(notifier: Notifier, work: Work, target: Target) -> Wait | DeadLetterReason | None:
+async def _find_recipient(notifier: Notifier, work: Work, target: Target) -> settle.FollowUp | None:
     """Set the recipient of the work. Return what follows if there is none; otherwise None. Raises Temporary."""
     assert notifier.recipients is not None  # wiring makes them if any destination has a recipient
     try:
         work.person = await notifier.recipients.require_person(target.configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
         hint = did_you_mean.removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
-        return DeadLetterReason(error.code, f"{error.detail}{hint}")
+        return dead_letters.DeadLetterReason(error.code, f"{error.detail}{hint}")
     except errors.Temporary as error:
         if error.code != "people_unavailable":
             raise

@@ -6,7 +6,7 @@ https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
 
 import hashlib
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.dead_letter_message import dead_letter_from, dead_letter_message
 from shared.delivery import DELIVERY_TYPE, Delivery, delivery_from
@@ -22,6 +22,13 @@ DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
 """The attributes that Pub/Sub adds to a message on which a subscription gave up."""
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
 """The most bytes of a message that is not Hookchain's which are kept for people to look at."""
+
+
+class DeadLetterReason(NamedTuple):
+    """The reason for which a delivery gets no further attempt, and the code of its dead letter."""
+
+    code: PermanentCode
+    reason: str
 
 
 async def publish_dead_letter(bus: Bus, letter: DeadLetter) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify import attempt, dead_letters, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
-from functions.notify.registry import Configured, DeadLetterReason, Target
+from functions.notify.registry import Configured, Target
 from functions.notify.waiting import caps, due, schedule
 from shared import errors, journal, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
@@ -188,7 +188,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
 
         return await take_waiting_route(notifier, push, delivery)
     target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
-    if isinstance(target, DeadLetterReason):
+    if isinstance(target, dead_letters.DeadLetterReason):
         work = await attempt.claim_delivery(notifier, push, delivery)
         if isinstance(work, Result):
             return work
@@ -212,14 +212,14 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
     return await attempt.claim_and_attempt(notifier, push, delivery, target, no_place)
 
 
-async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> Target | DeadLetterReason:
+async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> Target | dead_letters.DeadLetterReason:
     """Return the subscriber's endpoint, or the reason why there is none. Raises Temporary.
 
     If the tenant asked for an attempt now, a pause of the endpoint ends here, before anything waits for it.
     """
     if notifier.endpoints is None:
         reason = f"the configuration has no destination {delivery.destination!r}"
-        return DeadLetterReason("unknown_destination", reason)
+        return dead_letters.DeadLetterReason("unknown_destination", reason)
     target = await notifier.endpoints.resolve(delivery)
     if isinstance(target, Target) and push.attributes.get("attempt") == "now":
         await notifier.states.end_pause(target.configured.name)
@@ -253,7 +253,7 @@ async def _attempt_in_place(
     has_failed: bool | None = None
     try:
         if instances is not None:
-            lease = await _lease_instance(notifier, instances, target.configured, place)
+            lease = await _lease_instance(notifier, instances, target, place)
             if isinstance(lease, ComeBack):
                 return lease
         result = await attempt.claim_and_attempt(notifier, push, delivery, target)
@@ -270,11 +270,11 @@ def _place_for(target: Target, delivery: Delivery, put_backs: int) -> _WantedPla
 
     Each tenant has a lane for its fan-outs, so that a large tenant's fan-out does not slow down those of others.
     """
-    configured, destination = target
+    configured = target.configured
     if configured.is_endpoint:  # its name is destination:tenant:endpoint
         return _WantedPlace(configured.name, configured.name.rpartition(SEPARATOR)[0], put_backs)
     if configured.is_fan_out:
-        group = f"{configured.name}{SEPARATOR}{cast('FanOut', destination).tenant_of(delivery)}"
+        group = f"{configured.name}{SEPARATOR}{cast('FanOut', target.destination).tenant_of(delivery)}"
         return _WantedPlace(group, group, put_backs)
     if configured.per is not None:
         return _WantedPlace(configured.name, caps.bucket_name(configured, delivery), put_backs)
@@ -282,7 +282,7 @@ def _place_for(target: Target, delivery: Delivery, put_backs: int) -> _WantedPla
 
 
 async def _lease_instance(
-    notifier: Notifier, instances: "InstanceLeases", configured: Configured, place: _WantedPlace
+    notifier: Notifier, instances: "InstanceLeases", target: Target, place: _WantedPlace
 ) -> Admitted | ComeBack:
     """Return ADMITTED if this instance may attempt the delivery, or else when it comes back. Raises Temporary.
 
@@ -290,9 +290,10 @@ async def _lease_instance(
     needs none while this process knows nothing of it and its document does not say that it fails: an event for
     thousands of new endpoints would write as many leases.
     """
+    configured = target.configured
     if configured.is_fan_out:
         return ADMITTED
-    health = configured.health
+    health = target.health
     is_unknown_endpoint = health is not None and not health.is_failing and notifier.gate.health(place.lane) == "new"
     if is_unknown_endpoint:
         return ADMITTED

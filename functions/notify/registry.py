@@ -7,7 +7,7 @@ validated again here. The module of a kind is imported when the first of its des
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -50,8 +50,15 @@ class RecipientRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A destination with its options. `settings` are the settings of its kind, as JSON.
+    """The options with which deliveries to one receiver are attempted. They come in four forms:
 
+    a destination      as the configuration has it
+    its alerts         `alert_options`: Hookchain's own alerts are always gathered, and have their own retry schedule
+    a fan-out          a destination of the kind `subscribers`, which publishes a delivery to each matching endpoint.
+                       `endpoint_options` are what the operator set for those
+    an endpoint        the fan-out's `endpoint_options`, with the name and the rate of the endpoint (`is_endpoint`)
+
+    settings               the settings of its kind, as JSON
     retry_seconds          the waits between attempts
     on_unknown             `resend` or `hold`
     expires_after_seconds  the age, from the event's `receivedat`, from which on it is not delivered any more
@@ -64,9 +71,8 @@ class Configured:
     per                    the JMESPath expression for a key; `rate` and `in_flight` then apply to each key
     recipient              None if `to` names no person
     gather                 the settings of its digests; None if each delivery is sent separately
-    alert_options          its options for Hookchain's own alerts, which are always gathered; None if it gets no alerts
-    endpoint_options       the options for each endpoint, if its kind is `subscribers`
-    health                 records the health of a subscriber's endpoint; None for a configured destination
+    alert_options          None if it gets no alerts
+    endpoint_options       None if it is not a fan-out
     """
 
     name: str
@@ -87,17 +93,11 @@ class Configured:
     gather: "GatherSettings | None" = None
     alert_options: "Configured | None" = None
     endpoint_options: "Configured | None" = None
-    health: "EndpointHealth | None" = None
+    is_endpoint: bool = False
 
-    is_endpoint: bool = field(init=False)
-    """It is a subscriber's endpoint, not a destination of the configuration."""
-    is_fan_out: bool = field(init=False)
-    """It is a destination of the kind `subscribers`, which publishes deliveries to endpoints."""
-
-    def __post_init__(self) -> None:
-        # The attributes of a frozen dataclass are set so.
-        object.__setattr__(self, "is_endpoint", self.health is not None)
-        object.__setattr__(self, "is_fan_out", self.endpoint_options is not None)
+    @property
+    def is_fan_out(self) -> bool:
+        return self.endpoint_options is not None
 
     def has_expired(self, event: Event, at: float) -> bool:
         """Return whether the event is no longer delivered at `at`, in Unix seconds."""
@@ -115,17 +115,15 @@ class Configured:
 
 
 class Target(NamedTuple):
-    """The receiver of a delivery: a configured destination or a subscriber's endpoint, and its connection."""
+    """The receiver of a delivery: a destination of the configuration, or a subscriber's endpoint.
+
+    destination  the connection to it
+    health       records the health of an endpoint; None for a destination
+    """
 
     configured: Configured
     destination: Destination
-
-
-class DeadLetterReason(NamedTuple):
-    """The reason for which a delivery gets no further attempt, and the code of its dead letter."""
-
-    code: errors.PermanentCode
-    reason: str
+    health: "EndpointHealth | None" = None
 
 
 def read_destinations(slice_: jsontext.JsonObject) -> Mapping[str, Configured]:

@@ -33,9 +33,9 @@ These functions end the claim of a delivery:
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
-from functions.notify.dead_letters import delivery_letter, publish_dead_letter
+from functions.notify.dead_letters import DeadLetterReason, delivery_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
-from functions.notify.registry import Configured, DeadLetterReason, Target, dedupes_repeats
+from functions.notify.registry import Configured, Target, dedupes_repeats
 from functions.notify.waiting.due import start_timer
 from functions.notify.waiting.schedule import Wait, next_retry_at, number_in_schedule, unknown_wait_seconds
 from shared import errors, event, ledger_rules, logs, outcomes, ports, times

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from functions.notify.dead_letters import DeadLetterReason
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.registry import Configured, DeadLetterReason, Target
+from functions.notify.registry import Configured, Target
 from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, EndpointHealth, Subscribers, SubscriberSettings
 from shared import errors, jsontext, logs
 from shared.config.rules import rate_of
@@ -86,11 +87,10 @@ class Endpoints:
 
     def _make(self, name: str, endpoint: Endpoint, options: Configured) -> Target:
         """Return the endpoint as a destination, with the options of its configured destination."""
-        health = EndpointHealth(endpoint, self._subscribers)
-        configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), health=health)
+        configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), is_endpoint=True)
         settings = self._subscribers.settings
         destination = EndpointDestination(endpoint, _style(options), settings, self._context)
-        return Target(configured, destination)
+        return Target(configured, destination, EndpointHealth(endpoint, self._subscribers))
 
 
 def _style(options: Configured) -> PayloadStyle:

@@ -266,7 +266,7 @@ class Timing:
         if arrival.wait_in_group(self.configured, self.delivery, self.now, self.person) is not None:
             return ""
         coalesce = settings.coalesce
-        if coalesce is not None and gathering.key_of(coalesce.by, self.delivery.event) is None:
+        if coalesce is not None and settings.key(self.delivery.event) is None:
             return f"it has no key at `{coalesce.by}`"
         return "it would expire before it is gathered"
 
@@ -289,7 +289,7 @@ class Timing:
         return f"for the digest at {self._moment(until, (hours and hours.timezone) or self._timezone)}"
 
     def _others(self, settings: gathering.GatherSettings) -> str:
-        key = gathering.key_of(settings.by, self.delivery.event)
+        key = settings.key(self.delivery.event)
         names = [f"for {self.person.name}"] if self.person else []
         if key is not None:
             names.append(f"with the key {key[:MAX_KEY_CHARACTERS]!r}")

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 from deploy.history.state import ConfiguredDestinations, kind_of
 from deploy.history.stored_messages import delivery_in
-from functions.notify.digests.settings import key_of
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured, read_destinations as compiled_destinations
 from shared import errors, ledger_rules
@@ -280,7 +279,7 @@ class Gathering:
         settings = configured.for_delivery(delivery).gather
         if settings is None:
             return None, None
-        return key_of(settings.by, delivery.event), await self._person(configured, delivery)
+        return settings.key(delivery.event), await self._person(configured, delivery)
 
     async def _person(self, configured: Configured, delivery: Delivery) -> str | None:
         if configured.recipient is None or self._recipients is None:

@@ -26,7 +26,7 @@ from deploy.history import journal_view, stored_messages
 from deploy.history.digests import digest_members, digest_rows
 from deploy.history.state import State, StoredBlobs
 from functions.notify.destinations.email.letters import PROGRESS
-from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, read_record, record_name
+from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, record_name
 from shared import batching, errors, journal, ledger_rules, tap
 from shared.ledger import Ledger, LedgerRow
 from shared.store_ports import Document, Documents, Kept, Records
@@ -324,7 +324,7 @@ def _record(group: str, text: str | None) -> GroupRecord:
     Raises Temporary if the text is not a record, because it may have content that must be erased.
     """
     try:
-        return read_record(text)
+        return GroupRecord.read(text)
     except ValueError as error:
         advice = "delete it from the store of records, then run this command again"
         raise errors.Temporary(

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.history.forget import STORES, CaughtMails, Traces, open_forgetter, total_counts
 from deploy.history.journal_view import DROPPED
-from functions.notify.digests.record import GroupRecord, digest_event_id, read_record, record_name
+from functions.notify.digests.record import GroupRecord, digest_event_id, record_name
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, Journal, RouteDecision
@@ -352,7 +352,7 @@ def test_nothing_of_the_event_is_left_of_a_digest_that_it_is_in(kept: Kept, stat
     assert NAME in record_text(kept)
 
     assert counts(forget(kept, mails=mails)) == EMPTY
-    assert read_record(record_text(kept)) == GroupRecord(1)
+    assert GroupRecord.read(record_text(kept)) == GroupRecord(1)
     assert NAME not in repr(kept.state.digest(DIGEST_ID))
     assert mails.left == []
     [row] = kept.state.deliveries(DIGEST_ID)

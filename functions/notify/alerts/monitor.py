@@ -1,11 +1,14 @@
 """The sweep's check of sources and destinations, each minute at most: which of them stand still, or work again.
 
-Each alert is decided by a change of a record, published, and then marked as published. A sweep that dies in between
-leaves it pending, and the next one publishes it under the same id.
+There is one record for each source, and one for all destinations. A check does this with a record:
 
-The functions `decide` of quiet_sources.py and paused_destinations.py are pure: of a record's text, they return the
-alerts that are pending, and the record to keep if it changes. The record is read first, because mostly nothing changes.
-If it does, they decide again inside the change, because another sweep may have changed the record meanwhile.
+    decide   which alerts are pending: a change of the record decides about each one, and so decides it once
+    publish  each of them
+    mark     them as published
+
+A sweep that dies in between leaves an alert pending, and the next one publishes it under the same id. The functions
+that decide and mark are pure, in quiet_sources.py and paused_destinations.py: they take the text of a record, and
+return their answer and the record to keep if it changes.
 """
 
 import asyncio
@@ -67,19 +70,19 @@ class Monitor:
             raise faults[0]
 
     async def _check_source(self, name: str) -> None:
-        """Publish the alert that the source's silence calls for, then mark it as published. Raises Temporary."""
-        record, settings = seen_record(name), self._alerts.settings.silences[name]
+        """Publish the alert that the source's silence calls for. Raises Temporary."""
+        record = seen_record(name)
+        settings = self._alerts.settings.silences[name]
         now = self._clock.now()
-        pending, kept = quiet_sources.decide(await self._records().read(record), settings, now)
-        if kept is not None:
-            pending = await self._records().change(record, now, lambda text: quiet_sources.decide(text, settings, now))
+        text = await self._records().read(record)
+        pending = await self._decide(record, text, now, lambda text: quiet_sources.decide(text, settings, now))
         if pending is not None:
             alert = quiet_sources.silence_alert(name, pending, settings, self._alerts.where)
             await self._alerts.publish(alert, settings.to)
             await self._records().change(record, now, lambda text: quiet_sources.mark_published(text, pending, now))
 
     async def _check_destinations(self) -> None:
-        """Publish the alerts that changes of the destinations' health call for, then mark them as published.
+        """Publish the alerts that changes of the destinations' health call for.
 
         Raises Temporary; for a destination whose state could not be read, only after the alerts about the others.
         """
@@ -88,20 +91,27 @@ class Monitor:
         checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]
         found, faults = await _all(checks)
         now = self._clock.now()
-        pending, kept = paused_destinations.decide(text, found, now)
-        if kept is not None:
-            pending = await self._records().change(
-                DESTINATIONS, now, lambda text: paused_destinations.decide(text, found, now)
-            )
+        pending = await self._decide(DESTINATIONS, text, now, lambda text: paused_destinations.decide(text, found, now))
+        for each in pending:
+            to = self._alerts.settings.recipients_for(each.name)
+            await self._alerts.publish(paused_destinations.health_alert(each, self._alerts.where), to)
         if pending:
-            for each in pending:
-                to = self._alerts.settings.recipients_for(each.name)
-                await self._alerts.publish(paused_destinations.health_alert(each, self._alerts.where), to)
             await self._records().change(
                 DESTINATIONS, now, lambda text: paused_destinations.mark_published(text, pending, now)
             )
         if faults:
             raise faults[0]
+
+    async def _decide(
+        self, record: str, text: str | None, now: float, decide: store_ports.DecideRecord[Answer]
+    ) -> Answer:
+        """Return what `decide` decides of the record, whose text was read, and store the record if it changes.
+
+        Mostly nothing changes. If something does, it decides again inside the change, because another sweep may have
+        changed the record meanwhile. Raises Temporary.
+        """
+        decision, kept = decide(text)
+        return decision if kept is None else await self._records().change(record, now, decide)
 
     async def _health(self, name: str, paused_before: float | None) -> paused_destinations.Health:
         """Return the health of the destination. Raises Temporary.

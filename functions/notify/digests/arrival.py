@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, key_of, quiet_end, spread_of
+from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, quiet_end, spread_of
 from functions.notify.notifier import Notifier, Work
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import DUE
@@ -97,7 +97,7 @@ def wait_in_group(configured: Configured, delivery: Delivery, now: float, person
     """
     settings = configured.gather
     assert settings is not None
-    if settings.coalesce is not None and key_of(settings.coalesce.by, delivery.event) is None:
+    if settings.coalesce is not None and settings.key(delivery.event) is None:
         return None
     until = gathered_until(settings, now, person.timezone if person else None)
     if until is None:

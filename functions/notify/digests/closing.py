@@ -21,14 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.digests.draft import Draft, LineBudget
-from functions.notify.digests.record import (
-    FORGOTTEN_SECONDS,
-    RECORD_SECONDS,
-    Frozen,
-    GroupRecord,
-    read_record,
-    record_name,
-)
+from functions.notify.digests.record import FORGOTTEN_SECONDS, RECORD_SECONDS, Frozen, GroupRecord, record_name
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
 from functions.notify.registry import Configured
 from functions.notify.waiting.due import BACK_SECONDS, PAGE_ROWS, due_message, due_pages, due_rows, move_rows
@@ -230,7 +223,7 @@ class Closer:
 
     async def _close(self, draft: Draft, text: str | None, progress: Progress) -> None:
         """Take the group's next step. `text` is the text of its record; None if it has none yet. Raises Temporary."""
-        record = read_record(text)
+        record = GroupRecord.read(text)
         if record.digest is not None and not record.digest.is_merged:
             await self._publish_and_merge(draft.group, record, text)
             progress.note_left_due(draft.earliest_at)

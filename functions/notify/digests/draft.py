@@ -17,16 +17,7 @@ from functions.notify import bounded_texts, http_kind, message_text
 from functions.notify.alerts.alert import ALERT_SOURCE, about_of, alert_line
 from functions.notify.digests.digest import COALESCED_TYPE, DIGEST_TYPE, DIGESTS, DigestData, Kind, digest_json
 from functions.notify.digests.record import digest_event_id, max_members
-from functions.notify.digests.settings import (
-    ALL,
-    FIRST,
-    LAST,
-    MAX_KEY_CHARACTERS,
-    MAX_MESSAGE_BYTES,
-    GatherSettings,
-    key_of,
-    spread_seconds,
-)
+from functions.notify.digests.settings import ALL, FIRST, LAST, MAX_KEY_CHARACTERS, MAX_MESSAGE_BYTES, GatherSettings
 from shared import errors, ledger, time_bound
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, oneline
@@ -185,13 +176,13 @@ class Draft:
             return False
         if (coalesce := self.settings.coalesce) is not None:
             return self.latest_at <= now or self.created_at + coalesce.max_wait_seconds <= now
-        return self.earliest_at + spread_seconds(self.settings) <= now
+        return self.earliest_at + self.settings.spread_seconds <= now
 
     def look_again_at(self, now: float) -> float:
         """Return the earliest time at which the group can be closed, by what was added so far."""
         if (coalesce := self.settings.coalesce) is not None:
             return max(now, min(self.latest_at, self.created_at + coalesce.max_wait_seconds))
-        return max(now, self.earliest_at + spread_seconds(self.settings))
+        return max(now, self.earliest_at + self.settings.spread_seconds)
 
     def to_delivery(self, number: int, person: str | None) -> Delivery:
         """Return the one delivery that the members become. `number` is the number of the group's digest."""
@@ -271,7 +262,7 @@ class Draft:
 
     def _key(self) -> str | None:
         """Return the key that the members share, cut; None if they are not gathered by a key."""
-        key = key_of(self.settings.by, self.sample.event) if self.sample else None
+        key = self.settings.key(self.sample.event) if self.sample else None
         return None if key is None else bounded_texts.cut(key, MAX_KEY_CHARACTERS)
 
     def _digest(self, event_id: str, person: str | None) -> Event:

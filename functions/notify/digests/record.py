@@ -70,8 +70,37 @@ class GroupRecord:
         assert self.digest is not None
         return replace(self, digest=replace(self.digest, published_at=published_at))
 
+    @classmethod
+    def read(cls, text: str | None) -> "GroupRecord":
+        """Return the record that has this text; a new one for None, if the group has no record yet.
+
+        Raises ValueError for a text that is no record. A record has no digest if it has no `published_at`.
+        """
+        if text is None:
+            return cls()
+        head_text, _, message = text.partition("\n")
+        head = jsontext.from_json(head_text.encode())
+        if not isinstance(head, dict) or not isinstance(number := head.get("n"), int):
+            raise ValueError("a group's record has no number")
+        published_at = head.get("published_at")
+        if not isinstance(published_at, int | float):
+            return cls(number)
+        packed = base64.b64decode(str(head.get("members")))
+        size = KEY_BYTES + FENCE_BYTES
+        pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
+        members = [(piece[:KEY_BYTES].hex(), int.from_bytes(piece[KEY_BYTES:], "big")) for piece in pieces]
+        frozen = Frozen(
+            delivery_id=str(head.get("delivery")),
+            event_id=str(head.get("event")),
+            message=message.encode(),
+            members=members,
+            published_at=float(published_at),
+            is_merged=head.get("is_merged") is True,
+        )
+        return cls(number, frozen)
+
     def text(self) -> str:
-        """Return the text that `read_record` reads."""
+        """Return the text that `read` reads."""
         if self.digest is None:
             return jsontext.texts_json({"n": self.number}).decode()
         digest = self.digest
@@ -106,32 +135,3 @@ def max_members(message_bytes: int) -> int:
     base64_bytes = store_ports.MAX_RECORD_BYTES - HEAD_BYTES - message_bytes
     packed_bytes = base64_bytes * 3 // 4  # base64 has four characters for three bytes
     return max(1, packed_bytes // (KEY_BYTES + FENCE_BYTES))
-
-
-def read_record(text: str | None) -> GroupRecord:
-    """Read a record's text. Raises ValueError for a text that is not such a record.
-
-    A record has no digest if it has no `published_at`.
-    """
-    if text is None:
-        return GroupRecord()
-    head_text, _, message = text.partition("\n")
-    head = jsontext.from_json(head_text.encode())
-    if not isinstance(head, dict) or not isinstance(number := head.get("n"), int):
-        raise ValueError("a group's record has no number")
-    published_at = head.get("published_at")
-    if not isinstance(published_at, int | float):
-        return GroupRecord(number)
-    packed = base64.b64decode(str(head.get("members")))
-    size = KEY_BYTES + FENCE_BYTES
-    pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
-    members = [(piece[:KEY_BYTES].hex(), int.from_bytes(piece[KEY_BYTES:], "big")) for piece in pieces]
-    frozen = Frozen(
-        delivery_id=str(head.get("delivery")),
-        event_id=str(head.get("event")),
-        message=message.encode(),
-        members=members,
-        published_at=float(published_at),
-        is_merged=head.get("is_merged") is True,
-    )
-    return GroupRecord(number, frozen)

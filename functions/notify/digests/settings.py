@@ -106,6 +106,19 @@ class GatherSettings(NamedTuple):
             return self.coalesce.by
         return self.digest.by if self.digest is not None else None
 
+    @property
+    def spread_seconds(self) -> float:
+        """Return the spread: all members of a group are due within so many seconds after `gathered_until`."""
+        if self.coalesce is not None:
+            return min(SPREAD_SECONDS, self.coalesce.wait_seconds * SPREAD_SHARE)
+        if self.digest is not None:
+            return min(SPREAD_SECONDS, self.digest.every_seconds * SPREAD_SHARE)
+        return SPREAD_SECONDS
+
+    def key(self, event: Event) -> str | None:
+        """Return the key by which the event is grouped, as text; None if there is no `by`, or if it finds no key."""
+        return _text_at(self.by, event)
+
 
 def read_gather_settings(written: JsonObject, per: str | None = None) -> GatherSettings:
     """Return the settings that the compiler wrote. Raises TypeError if they have another form."""
@@ -133,19 +146,10 @@ def gathered_until(settings: GatherSettings, now: float, timezone: str | None = 
     return until
 
 
-def spread_seconds(settings: GatherSettings) -> float:
-    """Return the spread: all members of a group are due within so many seconds after `gathered_until`."""
-    if settings.coalesce is not None:
-        return min(SPREAD_SECONDS, settings.coalesce.wait_seconds * SPREAD_SHARE)
-    if settings.digest is not None:
-        return min(SPREAD_SECONDS, settings.digest.every_seconds * SPREAD_SHARE)
-    return SPREAD_SECONDS
-
-
 def spread_of(settings: GatherSettings, key: str) -> float:
     """Return the part of the spread that one delivery waits. It depends on the delivery's key alone."""
     share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64  # from 0 to 1
-    return spread_seconds(settings) * share
+    return settings.spread_seconds * share
 
 
 def quiet_end(hours: QuietHours, now: float, timezone: str | None = None) -> float | None:
@@ -213,12 +217,12 @@ def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = 
 
     It is a hash, because keys and names may be long, and may be personal data.
     """
-    keys: list[Json] = [key_of(expression, delivery.event) for expression in (settings.by, settings.per)]
+    keys: list[Json] = [_text_at(expression, delivery.event) for expression in (settings.by, settings.per)]
     name = hashlib.sha256(texts_json([delivery.destination, *keys, person or ""])).hexdigest()
     return f"{ALERTS if settings.is_alerts else ''}{name}"[:32]
 
 
-def key_of(expression: str | None, event: Event) -> str | None:
+def _text_at(expression: str | None, event: Event) -> str | None:
     """Return the value that the expression finds, as text; None if it is empty, or no text, number or boolean."""
     if expression is None:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from shared import fetch, recovered
-from shared.jsontext import Json, JsonObject, to_json, value_at
+from shared.jsontext import Json, JsonObject, list_at, mapping_at, to_json, value_at
 
 Read = TypeVar("Read")
 Listed = TypeVar("Listed")
@@ -110,6 +110,17 @@ class ApiRequest(NamedTuple):
     def identity(self) -> str:
         """Return the same text for two requests that ask the provider for the same."""
         return f"{self.path} {to_json(self.body)}"
+
+    def stored(self) -> Json:
+        """Return the request for the record of a run. An earlier version may read it, so this list keeps its order."""
+        return [self.path, self.answer_kind, self.context, self.is_for_event, self.body]
+
+    @classmethod
+    def read(cls, stored: Json) -> "ApiRequest":
+        """Return the request of which `stored` made this list. Raises errors of UNKNOWN_FORM for anything else."""
+        path, answer_kind, context, is_for_event, stored_body = list_at(stored)
+        body = stored_body if isinstance(stored_body, dict) else None
+        return cls(str(path), str(answer_kind), mapping_at(context), is_for_event is True, body)
 
 
 def hook_requests(window: Window) -> Iterator[ApiRequest]:

@@ -22,15 +22,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert, read_record, time_in
+from functions.notify.recovery import listing as listings
 from functions.notify.recovery.kind import ApiRequest, MissedEvent
-from functions.notify.recovery.listing import (
-    ANSWER_SECONDS,
-    MAX_PAUSE_SECONDS,
-    Listing,
-    ProviderFault,
-    RecoverySettings,
-    begin_listing,
-)
 from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
 from shared.event import event_id
@@ -61,7 +54,7 @@ reach the older ones of a long outage."""
 KEPT_SECONDS: Final = 400 * 86_400.0
 """Each run stores its record again. Once it has expired, the next run counts as the first one of the source."""
 
-Fault: TypeAlias = ProviderFault | errors.Temporary
+Fault: TypeAlias = listings.ProviderFault | errors.Temporary
 
 
 HasEvent: TypeAlias = Callable[[str], Awaitable[bool]]
@@ -76,7 +69,7 @@ class Publication(NamedTuple):
 
 
 async def without_arrived(
-    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent
+    missed_events: Sequence[MissedEvent], settings: listings.RecoverySettings, has_event: HasEvent
 ) -> Sequence[MissedEvent]:
     """Return the events that have not arrived. Only a provider that lists all events lists others. Raises Temporary."""
     if not settings.kind.lists_all:
@@ -87,7 +80,7 @@ async def without_arrived(
 
 
 async def publish(
-    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
+    missed_events: Sequence[MissedEvent], settings: listings.RecoverySettings, has_event: HasEvent, bus: ports.Bus
 ) -> Publication:
     """Publish the events for receive, except those that have arrived or are delivered again. Raises Temporary."""
     recovered: list[MissedEvent] = []
@@ -119,7 +112,7 @@ class Recovery:
 
     def __init__(
         self,
-        settings: Sequence[RecoverySettings],
+        settings: Sequence[listings.RecoverySettings],
         fetch: Fetch,
         secrets: ports.Secrets,
         bus: ports.Bus,
@@ -143,7 +136,7 @@ class Recovery:
 
         The source that has waited longest is first, because one answer may take most of the time.
         """
-        last_request_at = asyncio.get_running_loop().time() + RUN_SECONDS - ANSWER_SECONDS
+        last_request_at = asyncio.get_running_loop().time() + RUN_SECONDS - listings.ANSWER_SECONDS
         for settings in sorted(self._settings, key=lambda each: self._next_at.get(each.source, 0.0)):
             try:
                 await self._recover(settings, last_request_at)
@@ -152,12 +145,12 @@ class Recovery:
             except Exception as error:  # a fault in this program must not stop the other sources
                 _log("ERROR", "recovery failed", source=settings.source, detail=errors.place_of(error))
 
-    async def _recover(self, settings: RecoverySettings, last_request_at: float) -> None:
+    async def _recover(self, settings: listings.RecoverySettings, last_request_at: float) -> None:
         """Recover events of a source if its time has come. `last_request_at` is a time of the event loop."""
         source = settings.source
         now = self._clock.now()
         # A time that is further ahead than any pause is from before the clock was set back.
-        is_waiting = now < self._next_at.get(source, 0.0) <= now + MAX_PAUSE_SECONDS
+        is_waiting = now < self._next_at.get(source, 0.0) <= now + listings.MAX_PAUSE_SECONDS
         if is_waiting or asyncio.get_running_loop().time() >= last_request_at:
             return
         self._next_at[source] = now + EVERY_SECONDS  # also if the record cannot be read
@@ -180,14 +173,14 @@ class Recovery:
         kept = _record_after_run(start.record, listing, faults, self._clock.now())
         await self._records().change(_record_name(source), now, lambda _: (None, kept))
 
-    async def _listing(self, settings: RecoverySettings, record: JsonObject, now: float) -> Listing:
+    async def _listing(self, settings: listings.RecoverySettings, record: JsonObject, now: float) -> listings.Listing:
         """Return the listing that the last run left unfinished, or a new one. Raises HookchainError."""
         token = (await self._secrets.values(settings.secret))[0]
         complete_at = min(time_in(record, "complete_at") or now, now)  # it is later if the clock was set back
-        listing = begin_listing(settings, self._fetch, token, complete_at - OVERLAP_SECONDS, now)
+        listing = listings.begin_listing(settings, self._fetch, token, complete_at - OVERLAP_SECONDS, now)
         handled = mapping_at(record, "handled")
         listing.handled = {id: at for id, at in handled.items() if isinstance(at, int | float)}
-        requests = [_stored_request(each) for each in list_at(record, "requests")]
+        requests = [ApiRequest.read(each) for each in list_at(record, "requests")]
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
         is_same_api = record.get("api", settings.api_url) == settings.api_url
         if requests and is_same_api and until <= now < until + MAX_LISTING_SECONDS:
@@ -196,7 +189,9 @@ class Recovery:
             listing.resume(settings.window(since, until), requests, failed, is_partial=is_partial)
         return listing
 
-    async def _publish_all(self, listing: Listing, last_request_at: float) -> tuple[list[MissedEvent], list[Fault]]:
+    async def _publish_all(
+        self, listing: listings.Listing, last_request_at: float
+    ) -> tuple[list[MissedEvent], list[Fault]]:
         """Publish the listed events until time runs out. Return the recovered events and the faults."""
         recovered: list[MissedEvent] = []
         faults: list[Fault] = []
@@ -206,7 +201,7 @@ class Recovery:
             try:
                 answer = await listing.read_next(self._clock.now())
                 publication = await publish(answer.missed_events, listing.settings, self._has_event, self._bus)
-            except ProviderFault as fault:
+            except listings.ProviderFault as fault:
                 faults.append(fault)
                 continue
             except errors.Temporary as fault:
@@ -219,7 +214,7 @@ class Recovery:
                 _log("ERROR", "recovery failed", source=listing.settings.source, detail=detail)
         return recovered, faults
 
-    async def _report(self, listing: Listing, recovered: Sequence[MissedEvent], now: float) -> None:
+    async def _report(self, listing: listings.Listing, recovered: Sequence[MissedEvent], now: float) -> None:
         """Log the result of a run, and publish an alert about recovered events. Raises Temporary."""
         source = listing.settings.source
         if listing.settings.kind.is_only_way:
@@ -277,7 +272,7 @@ def _start_run(text: str | None, now: float) -> tuple[_RunStart, Kept | None]:
     return _RunStart(started, next_at), Kept(to_json(started), now + KEPT_SECONDS)
 
 
-def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fault], now: float) -> Kept:
+def _record_after_run(record: JsonObject, listing: listings.Listing, faults: Sequence[Fault], now: float) -> Kept:
     """Return the record that the run leaves. Ids that no later listing reaches are dropped once no request is left."""
     is_complete = not listing.requests and not listing.is_partial
     complete_at = listing.window.until if is_complete else time_in(record, "complete_at")
@@ -286,22 +281,14 @@ def _record_after_run(record: JsonObject, listing: Listing, faults: Sequence[Fau
     handled: JsonObject = {id: at for id, at in newest if listing.requests or at >= next_since}
     after: JsonObject = {"run_at": record.get("run_at"), "complete_at": complete_at, "handled": handled}
     if listing.requests:
-        requests: list[Json] = [list(each) for each in listing.requests]
+        requests: list[Json] = [each.stored() for each in listing.requests]
         window: Json = [listing.window.since, listing.window.until]
         after |= {"requests": requests, "window": window, "is_partial": listing.is_partial}
         after |= {"failed": [*sorted(listing.failures.in_this_run)], "api": listing.settings.api_url}
-    pauses = [each.pause_seconds for each in faults if isinstance(each, ProviderFault)]
+    pauses = [each.pause_seconds for each in faults if isinstance(each, listings.ProviderFault)]
     if any(pauses):
         after["not_before"] = now + max(pauses)
     return Kept(to_json(after), now + KEPT_SECONDS)
-
-
-def _stored_request(stored: Json) -> ApiRequest:
-    """Return the request of a record, where `_record_after_run` stored it as the list of its fields, in their order."""
-    assert isinstance(stored, list)
-    path, answer_kind, context, is_for_event, stored_body = stored
-    body = stored_body if isinstance(stored_body, dict) else None
-    return ApiRequest(str(path), str(answer_kind), mapping_at(context), is_for_event is True, body)
 
 
 def _log(severity: str, message: str, **fields: Json) -> None:

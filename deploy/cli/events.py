@@ -50,8 +50,12 @@ def main(arguments: list[str]) -> int:
 
 
 def list_events(context: records.Context) -> int:
-    """Print the newest events that match. One more than --limit is read, to tell whether there are more."""
+    """Print the newest events that match, newest first. One more than --limit is read, to tell whether there are more.
+
+    The journal has them in the order in which they were stored, which can differ within a second.
+    """
     events = list(find_events(context.state, context.options, context.options.limit + 1))
+    events.sort(key=lambda event: (event.received_at, event.seq), reverse=True)
     return records.print_records(context, events, "event", documents.summary_document, events_table)
 
 

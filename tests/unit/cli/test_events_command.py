@@ -48,6 +48,15 @@ def test_events_are_listed_newest_first_in_a_table(kept: Kept, command: Command)
     assert oldest.split()[1] == "e1"
 
 
+def test_events_of_one_second_are_listed_by_their_full_time_and_then_by_their_number(
+    kept: Kept, command: Command
+) -> None:
+    kept.event("e1", at=NOW + 0.3)
+    kept.event("e2", at=NOW + 0.1)
+    kept.event("e3", at=NOW + 0.1)
+    assert listed(command) == ["e1", "e3", "e2"]
+
+
 def test_the_list_is_filtered(kept: Kept, command: Command) -> None:
     kept.event("e1", at=OLD)
     kept.event("e2", source="shop", type="order.paid")

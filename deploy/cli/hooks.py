@@ -257,9 +257,9 @@ async def _apply(registrar: Registrar, options: argparse.Namespace, registration
     for each in changes:
         if each not in allowed:
             _print_blocked(registrar, name, each)
-    if not changes and registration.outdated_hooks(differences):
+    if not changes and registration.refreshed_hooks(differences):
         async with registration.locked():
-            await registration.update_outdated_hooks(differences)
+            await registration.store_refreshed_hooks(differences)
     is_complete = len(allowed) == len(changes) and not any(each.fault for each in differences)
     if not allowed:
         return DONE if is_complete else NOT_DONE
@@ -269,7 +269,7 @@ async def _apply(registrar: Registrar, options: argparse.Namespace, registration
         current = await registration.plan()  # the answer to the question may have taken long
         if _confirmed_parts(current) != _confirmed_parts(differences):
             raise CommandError(f"{name}: the hooks have changed meanwhile; nothing was changed. Run the command again")
-        await registration.update_outdated_hooks(current)
+        await registration.store_refreshed_hooks(current)
         allowed_places = {each.at for each in allowed}
         for each in current:
             if each.at not in allowed_places:

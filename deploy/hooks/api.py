@@ -96,7 +96,7 @@ class HookApi:
     async def _with_selected_events(self, at: str, hooks: list[Hook]) -> list[Hook]:
         answer = await self._send("events", at, Wanted(self.name, ""))
         try:
-            selected = self.kind.selected(answer)
+            selected = self.kind.selected_events(answer)
         except _FORM_ERRORS as error:
             raise self._unknown_form("events") from error
         return [each._replace(events=selected) for each in hooks]

@@ -34,7 +34,7 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
         session.show(f"{place.name}: note: {rule}")
     wanted = session.wanted_with_secret()
     if wanted.secret:
-        await place.wait_with(wanted, session.secret.set_at() or 0.0)
+        await place.wait_until_accepted(wanted)
     hooks = await place.hooks()  # after the wait, in which somebody may have made one
     if replaced is None and any(hook.url == wanted.url for hook in hooks):
         raise place.has_changed()

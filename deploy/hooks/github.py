@@ -5,7 +5,7 @@ A GitHub App has one webhook of its own: https://docs.github.com/rest/apps/webho
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, creation_time, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, event_name, time_in_text
 from functions.notify.recovery.github import HEADERS
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, value_at
 from shared.outgoing.access_tokens import signed_jwt
@@ -50,7 +50,7 @@ def hook(each: JsonObject) -> Hook:
         faults=_faults(config),
         has_secret="secret" in config,
         note=f"its last delivery failed: {code} {message}" if isinstance(code, int) and not 200 <= code < 300 else "",
-        created_at=creation_time(each.get("created_at")),
+        created_at=time_in_text(each.get("created_at")),
     )
 
 
@@ -117,7 +117,7 @@ APP_KIND: Final = HookKind(
     body=app_body,
     hook=app_hook,
     event=event_name,
-    selected=app_events,
+    selected_events=app_events,
     always_sent=_ALWAYS_SENT,
     signed_token=app_token,
     is_single=True,

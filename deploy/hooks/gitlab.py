@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, creation_time, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, PlaceForm, Wanted, event_name, time_in_text
 from shared.jsontext import JsonObject
 
 EVENTS: Final = {
@@ -41,7 +41,7 @@ def hook(each: JsonObject) -> Hook:
         faults=("it does not verify the certificate of the URL",) if is_unverified else (),
         note="" if status == "executable" else f"GitLab reports {status}{until}; send a test event there",
         step="send a test event: GitLab has disabled the hook after failures" if status == "disabled" else "",
-        created_at=creation_time(each.get("created_at")),
+        created_at=time_in_text(each.get("created_at")),
     )
 
 

@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 class Hook(NamedTuple):
     """A hook as its provider describes it.
 
-    url         empty for the hook of a place that has one at most, as long as it is not set
+    url         empty for a single hook, as long as nobody has set it
     events      the provider's names, sorted; None for all
     inactive    why the provider sends nothing to it; empty if it does
     faults      further settings that a change corrects
@@ -81,86 +81,95 @@ class PlaceForm(NamedTuple):
     example: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookKind:
-    """The hooks of one provider.
+    """The hooks of one provider. None as the event types stands for all of them, here and in Wanted and Hook.
 
-    The provider, for messages and for the configuration:
-    title       its name
-    api         the base URL of the API
-    rights      the least rights that the token needs, as the end of the sentence "The token needs ..."
-    all_events  which event types a hook for all of them gets, for people
-    variant     the variant of the provider's auth scheme that the hooks use; empty for any
-
-    A request:
-    operations  method and path; `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
-                `extend` is for hooks that expire. `events` lists the event types, if only a person can select them.
-                Without `delete`, a hook is left alone when it is removed
-    body        returns the body of a request whose method is neither GET nor DELETE; None for none
-    headers     `{token}` in a value stands for the token, and `{basic}` for the token in base64
-    places      empty if the account has hooks in one place only
-    is_form     bodies are forms
-    signed_token  returns what `{token}` stands for at a place, by the operator's secret and the time (Unix seconds), if
-                that is not the secret. Raises ValueError, with what is wrong with the secret
-
-    An answer:
-    hook        reads an entry of the list, or the answer to `create`; None leaves the hook out
-    listed      the path to the list in the answer to `list`, or to the one hook of a place
-    created     the path to the hook in the answer to `create`
-    selected    returns the event types in the answer to `events`
-    secret      returns the secret in the answer to `create`, which never shows it again; None if we choose the secret
-    slot_id     returns the id of the only hook by the token, if the token decides whose hook that is
-    expiry      the field of the answer to `extend` that has the new expiry, for hooks that expire
-    fault       returns what is wrong according to an answer whose status is 200; empty for nothing
-    has_more    returns whether the answer to `list` leaves out hooks
-    is_paged    a list has pages of 100 hooks, by `page`
-    omits_empty an empty list is left out of the answer
-
-    A hook:
-    event       returns the provider's name of an event type in a route's `types`; None if that may be all of them.
-                Raises ValueError if a hook cannot select it
-    always_sent  the event types that nobody has to select
-    selects_all a hook can have all event types; else the routes must name them
-    is_single   a place has one hook at most, and `change` also creates it
-    is_account_signed  requests are signed with a secret of the account: no hook has one of its own
-    is_fixed    `change` only enables and disables a hook. A hook that differs is replaced by a new one
-    can_disable a hook can be disabled while its secret is being stored
-    signs_url   the provider signs the URL, so that one in another form is another URL
+    A kind is single if a place has one hook at most, as a bot of Telegram has. Such a place lists its hook always, and
+    without a URL until somebody has set one; so `change` also creates it.
     """
 
+    # The provider, for messages and for the configuration
+
     title: str
+    """Its name."""
     api: str
+    """The base URL of the API."""
     rights: str
-    operations: Mapping[Operation, str]
-    body: Callable[[Operation, Wanted], Body | None]
-    hook: Callable[[JsonObject], Hook | None]
+    """The least rights that the token needs, as the end of the sentence "The token needs ..."."""
     all_events: str = "all"
+    """Which event types a hook for all of them gets, for people."""
     variant: str = ""
+    """The variant of the provider's auth scheme that the hooks use; empty for any."""
 
+    # A request
+
+    operations: Mapping[Operation, str]
+    """Method and path: `{at}` is the place's path, `{id}` the hook's id, `{token}` the operator's token.
+
+    `extend` is for hooks that expire. `events` reads the event types, if only a person can select them. Without
+    `delete`, a hook is left alone when it is removed.
+    """
+    body: Callable[[Operation, Wanted], Body | None]
+    """Returns the body of a request whose method is neither GET nor DELETE; None if it has no body."""
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
+    """`{token}` in a value stands for the token, and `{basic}` for the token in base64."""
     places: tuple[PlaceForm, ...] = ()
+    """The forms of `at`; empty if the account has hooks in one place only."""
     is_form: bool = False
+    """Whether bodies are forms."""
     signed_token: Callable[[str, str, float], str] | None = None
+    """Returns `{token}` for a place `at`, the operator's secret and the time in Unix seconds; None if it is the secret.
 
+    Raises ValueError, with what is wrong with the secret.
+    """
+
+    # An answer
+
+    hook: Callable[[JsonObject], Hook | None]
+    """Reads an entry of the list, or the answer to `create`; returns None to leave the hook out."""
     listed: tuple[str, ...] = ()
+    """The path to the list in the answer to `list`, or to the only hook of a place."""
     created: tuple[str, ...] = ()
-    selected: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    """The path to the hook in the answer to `create`."""
+    selected_events: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    """Returns the event types in the answer to `events`."""
     secret: Callable[[Json], str] | None = None
+    """Returns the secret in the answer to `create`, which never shows it again; None if we choose the secret."""
     slot_id: Callable[[str], str] | None = None
+    """Returns the id of a single hook by the token, if the token decides whose hook that is."""
     expiry: str = ""
+    """The field of the answer to `extend` that has the new expiry, for hooks that expire."""
     fault: Callable[[Json], str] = lambda _: ""
+    """Returns what is wrong according to an answer whose status is 200; empty for nothing."""
     has_more: Callable[[Json], bool] = lambda _: False
+    """Returns whether the answer to `list` leaves out hooks."""
     is_paged: bool = False
+    """Whether a list has pages of 100 hooks, by `page`."""
     omits_empty: bool = False
+    """Whether an empty list is left out of the answer."""
+
+    # A hook
 
     event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
+    """Returns the provider's name of an event type in a route's `types`; None if that may be all of them.
+
+    Raises ValueError if a hook cannot select it.
+    """
     always_sent: tuple[str, ...] = ()
-    selects_all: bool = True
+    """The event types that nobody has to select."""
+    can_have_all_events: bool = True
+    """Whether a hook can have all event types. Otherwise the routes must name them."""
     is_single: bool = False
+    """Whether a place has one hook at most."""
     is_account_signed: bool = False
+    """Whether requests are signed with a secret of the account, so that no hook has one of its own."""
     is_fixed: bool = False
+    """Whether `change` only enables and disables a hook. A hook that differs is then replaced by a new one."""
     can_disable: bool = False
+    """Whether a hook can be disabled while its secret is being stored."""
     signs_url: bool = False
+    """Whether the provider signs the URL, so that one in another form is another URL."""
 
     def path_of(self, at: str) -> str | None:
         """Return the API's path of the place `at`; None if no hook can be there.
@@ -180,7 +189,7 @@ class HookKind:
 
     @property
     def selects_events(self) -> bool:
-        """Return whether the API can select the event types of a hook."""
+        """Return whether requests select the event types of a hook; otherwise a person selects them at the provider."""
         return "events" not in self.operations
 
     @property
@@ -192,8 +201,8 @@ class HookKind:
         return " or ".join(place.example for place in self.places)
 
 
-def creation_time(value: Json) -> float | None:
-    """Return the time in Unix seconds; None if the value is no time."""
+def time_in_text(value: Json) -> float | None:
+    """Return the Unix seconds of a time as RFC 3339 writes it; None if the value is no time."""
     rfc3339_text = str(value).replace(" +0000 UTC", "Z")  # the end of the times in Square's examples
     try:
         return unix_seconds(rfc3339_text)
@@ -201,8 +210,8 @@ def creation_time(value: Json) -> float | None:
         return None
 
 
-def unix_time(value: Json) -> float | None:
-    """Return the Unix seconds that a provider counts; None if they are no time."""
+def time_in_seconds(value: Json) -> float | None:
+    """Return a time that a provider writes in Unix seconds; None if the value is no time that can be shown."""
     try:
         return unix_seconds(rfc3339(value)) if isinstance(value, int) else None
     except (ValueError, OverflowError):

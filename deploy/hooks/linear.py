@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_time, event_name
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, event_name, time_in_text
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 MAX_HOOKS: Final = 250
@@ -42,7 +42,7 @@ def hook(each: JsonObject) -> Hook | None:
         url=str(each["url"]),
         events=tuple(sorted(str(name) for name in list_at(each, "resourceTypes"))),
         inactive="" if each["enabled"] is True else "it is not enabled",
-        created_at=creation_time(each.get("createdAt")),
+        created_at=time_in_text(each.get("createdAt")),
         limit="" if each["allPublicTeams"] is True else "gets the events of one team only",
     )
 
@@ -67,6 +67,6 @@ KIND: Final = HookKind(
     created=("data", "webhookCreate", "webhook"),
     event=event_name,
     fault=fault,
-    selects_all=False,
+    can_have_all_events=False,
     has_more=lambda answer: value_at(answer, "data", "webhooks", "pageInfo", "hasNextPage") is True,
 )

@@ -30,8 +30,11 @@ class OwnHooks(NamedTuple):
 class PlacedHook:
     """The hook at the place `at`, which is empty for the only place of an account.
 
-    Except `compare…`, each method with a request raises CommandError and Temporary, and LostAnswer if it is not known
-    whether the provider made the change. Those that change something need the row locked.
+    Each method with a request raises CommandError and Temporary. `change` and `extend` also raise LostAnswer, if it is
+    not known whether the provider made the change. The methods that change something need the row locked.
+
+    Of the hooks at the place, `remembered` is the one in the row. Our hooks are those that we made, or that have one of
+    our URLs. A hook is adopted if it becomes the remembered one although we did not make it.
     """
 
     session: HookSession
@@ -142,10 +145,7 @@ class PlacedHook:
     # Comparing
 
     async def compare(self, fingerprints: Sequence[str]) -> comparison.Difference:
-        """Return how the hook differs from the wanted one. `fingerprints` are those of the stored values.
-
-        Raises CommandError and Temporary.
-        """
+        """Return how the hook differs from the wanted one. `fingerprints` are those of the stored values."""
         hooks = await self.hooks()
         remembered = self.remembered
         if remembered and comparison.missing_hook(self.kind, remembered, hooks):
@@ -153,10 +153,10 @@ class PlacedHook:
         session = self.session
         return comparison.compare(self.kind, self.at, session.wanted, hooks, remembered, fingerprints, session.now())
 
-    async def compare_left(self, configured: Sequence[comparison.Difference]) -> comparison.Difference:
+    async def compare_left(self, others: Sequence[comparison.Difference]) -> comparison.Difference:
         """Return how to remove the hook, because its place is not in the configuration any more.
 
-        `configured` are the differences at the places that are in the configuration. Raises CommandError and Temporary.
+        `others` are the differences at the places before this one.
         """
         reason = "its place is not in the configuration any more"
         hooks, made_ids = await self.own_hooks()
@@ -164,7 +164,7 @@ class PlacedHook:
             return comparison.Difference(self.at, "forget", (reason,))
         hook = min(hooks, key=lambda each: each.id not in made_ids)  # one that we made, if there is one
         why = self._why_left(hook, made_ids)
-        same = [each.at for each in configured if each.hook and each.hook.id == hook.id]
+        same = [each.at for each in others if each.hook and each.hook.id == hook.id]
         # If a place has only one hook, hooks of different places have the same id.
         if same and not self.kind.is_single:
             why = f"it is also registered as {hook_name(self.session.source, same[0])}"
@@ -187,32 +187,39 @@ class PlacedHook:
         The steps, each of which another command can continue: wait until instances accept the secret, store what the
         request will set, send it, and store the result.
         """
-        remembered = self.remembered
-        is_own = remembered is not None and (self.kind.is_single or remembered.id == hook.id)
+        former = self.remembered
+        is_remembered = former is not None and (self.kind.is_single or former.id == hook.id)
         is_new = not hook.url  # a place that has one hook at most lists it without a URL until it is set
-        own = remembered if remembered and is_own else self._adopted(hook, is_new=is_new)
-        await self.session.row.save()
+        before = former if former and is_remembered else self._adopted(hook, is_new=is_new)
+        await self.session.row.save()  # renews the lock, and fails if another command has changed the row
         wanted = self.session.wanted_with_secret()
-        secret = own.secret if self.kind.secret else self.session.fingerprint(wanted.secret)
-        if wanted.secret and own.secret != secret:
-            is_repeated = is_own and not is_new  # as after a lost answer, so it may have been stored just now
-            await self.wait_with(wanted, self.session.secret.set_at() or (self.session.now() if is_repeated else 0.0))
+        secret = before.secret if self.kind.secret else self.session.fingerprint(wanted.secret)
+        is_same_secret = before.secret == secret
+        if wanted.secret and not is_same_secret:
+            may_be_stored_now = is_remembered and not is_new  # as after a lost answer
+            await self.wait_until_accepted(wanted, self.session.now() if may_be_stored_now else 0.0)
             if await self.url_of(hook.id) != hook.url:
                 raise self.has_changed()
-        url = hook.url if hook.url in own.urls else own.url
-        known_secret = secret if own.secret == secret else ""  # until the answer, it may have the former or the new one
-        await self.remember(replace(own, url=url, new_url=wanted.url, secret=known_secret))
+        # Until the answer, the hook may have the former URL and secret, or the new ones.
+        sent = replace(
+            before,
+            url=hook.url if hook.url in before.urls else before.url,
+            new_url=wanted.url,
+            secret=secret if is_same_secret else "",
+        )
+        await self.remember(sent)
         try:
             self.verify_secret(wanted)
             await self.session.api.change(self.at, wanted, hook)  # if its answer is lost, it can be sent again
         except CommandError:
-            await self.remember(remembered)
+            await self.remember(former)
             raise
         if hook.url != wanted.url and await self.url_of(hook.id) != wanted.url:
             rule = f"{self.name}: {self.kind.title} does not show the URL {wanted.url} yet"
             raise CommandError(f"{rule}, although it answered that the hook was changed. Run the command again")
         expires_at = hook.expires_at or 0.0
-        await self.remember(replace(own, id=hook.id, url=wanted.url, new_url="", secret=secret, expires_at=expires_at))
+        changed = replace(before, id=hook.id, url=wanted.url, new_url="", secret=secret, expires_at=expires_at)
+        await self.remember(changed)
         self.session.show(f"{self.name}: {'registered' if is_new else 'changed'}")
 
     def _adopted(self, hook: Hook, *, is_new: bool) -> comparison.Remembered:
@@ -226,12 +233,13 @@ class PlacedHook:
         await self.remember(replace(self.registered, expires_at=expires_at))
         self.session.show(f"{self.name}: extended")
 
-    async def wait_with(self, wanted: Wanted, stored_at: float) -> None:
-        """Wait until every instance has read the secret that was stored at `stored_at` (Unix seconds).
+    async def wait_until_accepted(self, wanted: Wanted, default_stored_at: float = 0.0) -> None:
+        """Wait until every instance has read the secret of `wanted`.
 
+        `default_stored_at` is the time at which it may have been stored (Unix seconds), if the store does not say it.
         Raises Temporary, and CommandError if the secret is not that of `wanted` any more.
         """
-        await self.session.wait_for_instances(stored_at)
+        await self.session.wait_for_instances(self.session.secret.set_at() or default_stored_at)
         self.verify_secret(wanted)
 
     def verify_secret(self, wanted: Wanted) -> None:

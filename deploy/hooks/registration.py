@@ -77,11 +77,11 @@ class Registration:
         hook = difference.hook
         try:
             match difference.action:
-                case "create" if place.kind.is_single:  # the only hook is always listed, without a URL if it is not set
-                    [slot] = await place.hooks()
+                case "create" if place.kind.is_single:
+                    [slot] = await place.hooks()  # the only hook is always listed, without a URL until it is set
                     if slot.url:
                         raise place.has_changed()
-                    await place.change(slot)
+                    await place.change(slot)  # sets it
                 case "create":
                     await creation.create(place)
                 case "renew":
@@ -102,10 +102,10 @@ class Registration:
             again = f"Run `{self.session.apply_command}` again: it lists the hooks first"
             raise CommandError(f"{error}. {again}") from error
 
-    def outdated_hooks(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.Remembered]:
-        """Return the hooks to remember in place of outdated ones, by place.
+    def refreshed_hooks(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.Remembered]:
+        """Return what to remember of hooks instead, by place: their id, URL or expiry at the provider.
 
-        They need no change at the provider, but their id, URL or expiry there is not the remembered one.
+        These are the hooks that need no change at the provider, and are not remembered as they are there.
         """
         updated: dict[str, comparison.Remembered] = {}
         for each in differences:
@@ -120,15 +120,15 @@ class Registration:
                     updated[each.at] = current
         return updated
 
-    async def update_outdated_hooks(self, differences: Sequence[comparison.Difference]) -> None:
+    async def store_refreshed_hooks(self, differences: Sequence[comparison.Difference]) -> None:
         """Store what the provider shows about outdated hooks, if there are any. Raises CommandError and Temporary."""
-        if updated := self.outdated_hooks(differences):
+        if updated := self.refreshed_hooks(differences):
             row = self.session.row
             row.hooks = row.hooks | updated
             await row.save()
 
     async def unlisted(self) -> dict[str, CommandError]:
-        """Return, by place, why its remembered hooks are not listed: they are Gone, or it is not known.
+        """Return, by place, why its remembered hook is not listed: it is Gone, or this is not known.
 
         Raises Temporary.
         """
@@ -150,11 +150,11 @@ class Registration:
         differences = await self.plan()
         if fault := next((each.fault for each in differences if each.fault), ""):
             raise CommandError(fault)
-        is_same_secret = all(
+        only_secrets_differ = all(
             each.action == "finish" or {*each.reasons} <= {comparison.IS_OLDER, comparison.IS_UNKNOWN}
             for each in _changes(differences)
         )
-        if not is_same_secret or any(each.consent_url for each in differences):
+        if not only_secrets_differ or any(each.consent_url for each in differences):
             rule = f"the hooks of {self.session.source} differ from the configuration"
             raise CommandError(f"{rule}. Run `{self.session.apply_command}` first")
         return differences
@@ -167,6 +167,7 @@ class Registration:
         """
         session = self.session
         is_made_by_provider = session.kind.secret is not None
+        # A hook that differs before a new value is stored is unfinished, as after an interrupted rotation.
         begun = [each.at for each in _changes(await self.rotation_plan())]
         if begun:
             session.show(f"{session.source}: continuing the rotation that has begun")

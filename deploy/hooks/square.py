@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, creation_time
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_text
 from shared.jsontext import JsonObject, list_at, value_at
 
 
@@ -26,7 +26,7 @@ def hook(each: JsonObject) -> Hook:
         url=str(each["notification_url"]),
         events=tuple(sorted(str(name) for name in list_at(each, "event_types"))),
         inactive="" if each.get("enabled") is True else "it is disabled",
-        created_at=creation_time(each.get("created_at")),
+        created_at=time_in_text(each.get("created_at")),
         kept={"api_version": each["api_version"]} if each.get("api_version") else {},
     )
 
@@ -47,7 +47,7 @@ KIND: Final = HookKind(
     created=("subscription",),
     omits_empty=True,
     secret=lambda answer: str(value_at(answer, "subscription", "signature_key") or ""),
-    selects_all=False,
+    can_have_all_events=False,
     can_disable=True,
     has_more=lambda answer: bool(value_at(answer, "cursor")),
     signs_url=True,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_seconds
 from shared.jsontext import JsonObject, list_at, value_at
 
 
@@ -25,7 +25,7 @@ def hook(each: JsonObject) -> Hook:
         url=str(each["url"]),
         events=None if "*" in events else events,
         inactive="" if each.get("status") == "enabled" else "it is disabled",
-        created_at=unix_time(each.get("created")),
+        created_at=time_in_seconds(each.get("created")),
         kept={**version, **connect},
     )
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, unix_time
+from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_seconds
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
@@ -58,7 +58,7 @@ def hook(each: JsonObject) -> Hook:
         url=str(each["url"]),
         events=None if {*updates} >= {*UPDATES} else updates,
         note=f"its last delivery failed: {error}" if error else "",
-        failed_at=unix_time(each.get("last_error_date")),
+        failed_at=time_in_seconds(each.get("last_error_date")),
         kept={"max_connections": each["max_connections"]} if each.get("max_connections") else {},
     )
 

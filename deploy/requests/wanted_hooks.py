@@ -90,7 +90,7 @@ def wanted_hook(transform: JsonObject, source: HookedSource, url: str) -> Wanted
     if not is_every_type and not selected:
         raise Unneeded(f"{source.name}: no route names an event type of {kind.title}, so no hook is needed")
     events = None if is_every_type else selectable
-    if events is None and not kind.selects_all:
+    if events is None and not kind.can_have_all_events:
         rule = "each route must name its `types`, without a `*` that may match any"
         if has_own_type:
             rule = "the source must not have a `type` of its own"

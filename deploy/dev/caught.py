@@ -12,14 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from deploy.dev.mail import Mail, MailRequest, mail_of
 from shared.cloud.local.database import BUSY_SECONDS, open_database, transaction
 from shared.jsontext import Json, to_json
 
 _ID: Final = re.compile(r"(?=([0-9a-f]{64}|ep_[0-9a-z]{20}))")
-"""An id of a delivery or of an endpoint, wherever it begins: an escape such as `\\b` may stand before it."""
+"""An id of a delivery or of an endpoint. Matches may overlap, because the `b` of JSON's escape `\\b` before an id would
+otherwise count as its first digit."""
 MAIL_FILE: Final = "mail.db"
 _MAIL_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS request (
@@ -32,7 +33,6 @@ CREATE TABLE IF NOT EXISTS attachment (
 _SELECT: Final = (
     "SELECT mail.id, message_id, received_at, text, personalization FROM mail JOIN request ON request.id = request "
 )
-_Row: TypeAlias = tuple[int, str, float, str, int]
 SHEETS_FILE: Final = "sheets.db"
 _SHEETS_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS sheet_row (
@@ -57,9 +57,9 @@ class CaughtFile:
     ids takes no longer than to look for one. The ids of rows are never used again.
     """
 
-    def __init__(self, path: Path, schema: str, table: str, text: str, busy_seconds: float) -> None:
+    def __init__(self, path: Path, schema: str, busy_seconds: float, *, table: str, text_column: str) -> None:
         self._db = open_database(path, schema, busy_seconds)
-        self._new_rows = f"SELECT id, {text} FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608 our own names
+        self._new_rows = f"SELECT id, {text_column} FROM {table} WHERE id > ? ORDER BY id"  # noqa: S608 our own names
         self._row_exists = f"SELECT 1 FROM {table} WHERE id = ?"  # noqa: S608 our own name
         self._last_id = 0
         self._rows_by_id: defaultdict[str, dict[int, None]] = defaultdict(dict)
@@ -68,7 +68,7 @@ class CaughtFile:
         self._db.close()
 
     def count_of_delivery(self, delivery_id: str) -> int:
-        """Return the number of rows that carry the delivery's id: as an argument or a header, or in the text."""
+        """Return the number of rows that have the delivery's id in their text: of requests for mails, or of sheets."""
         ids = self._row_ids(delivery_id)
         return sum(self._db.execute(self._row_exists, (id,)).fetchone() is not None for id in ids)
 
@@ -85,7 +85,7 @@ class Mailbox(CaughtFile):
     """The requests for mails, each a row."""
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(state_folder / MAIL_FILE, _MAIL_SCHEMA, "request", "text", busy_seconds)
+        super().__init__(state_folder / MAIL_FILE, _MAIL_SCHEMA, busy_seconds, table="request", text_column="text")
 
     def keep(self, requests: Sequence[MailRequest]) -> None:
         """Store all of them or none."""
@@ -99,7 +99,7 @@ class Mailbox(CaughtFile):
         self._delete([request for (request,) in found])
 
     def erase_delivery(self, delivery_id: str) -> None:
-        """Delete the mails of those requests."""
+        """Delete the requests that have the delivery's id in their text, and their mails."""
         self._delete(self._row_ids(delivery_id))
 
     def _delete(self, requests: Sequence[int]) -> None:
@@ -116,13 +116,14 @@ class Mailbox(CaughtFile):
         return [mail_of(*row) for row in rows]
 
     def get_mail(self, mail_id: int) -> Mail | None:
-        row = self._row(mail_id)
+        row = self._db.execute(_SELECT + "WHERE mail.id = ?", (mail_id,)).fetchone()
         return mail_of(*row) if row else None
 
     def get_request(self, mail_id: int) -> str | None:
         """Return the JSON text that was posted, with attachments' sizes instead of their contents."""
-        row = self._row(mail_id)
-        return row[3] if row else None
+        select = "SELECT text FROM mail JOIN request ON request.id = request WHERE mail.id = ?"
+        row: tuple[str] | None = self._db.execute(select, (mail_id,)).fetchone()
+        return row[0] if row else None
 
     def attachment_content(self, mail_id: int, index: int) -> bytes | None:
         """Return the bytes of `attachments[index]` of that mail."""
@@ -136,10 +137,6 @@ class Mailbox(CaughtFile):
         row: tuple[int] = self._db.execute("SELECT count(*) FROM mail").fetchone()
         return row[0]
 
-    def _row(self, mail_id: int) -> _Row | None:
-        row: _Row | None = self._db.execute(_SELECT + "WHERE mail.id = ?", (mail_id,)).fetchone()
-        return row
-
     def _insert(self, request: MailRequest) -> None:
         cursor = self._db.execute(
             "INSERT INTO request (message_id, received_at, text) VALUES (?, ?, ?)",
@@ -152,10 +149,15 @@ class Mailbox(CaughtFile):
 
 
 class SheetStore(CaughtFile):
-    """The rows of sheets, which are numbered from 1 in their sheet. Methods raise sqlite3.Error."""
+    """The rows of sheets, which are numbered from 1 in their sheet. Methods raise sqlite3.Error.
+
+    A sheet has a header if its first row was written by `write_first`. `count` and `purge` leave headers out.
+    """
 
     def __init__(self, state_folder: Path, busy_seconds: float = BUSY_SECONDS) -> None:
-        super().__init__(state_folder / SHEETS_FILE, _SHEETS_SCHEMA, "sheet_row", "cells", busy_seconds)
+        super().__init__(
+            state_folder / SHEETS_FILE, _SHEETS_SCHEMA, busy_seconds, table="sheet_row", text_column="cells"
+        )
 
     def sheets(self) -> list[Sheet]:
         """Return the sheets that have rows."""
@@ -201,7 +203,7 @@ class SheetStore(CaughtFile):
         self._db.execute("DELETE FROM sheet_row WHERE NOT is_header AND written_at < ?", (written_before,))
 
     def erase_delivery(self, delivery_id: str) -> None:
-        """Delete the delivery's row."""
+        """Delete the rows that have the delivery's id in their cells."""
         ids = [(id,) for id in self._row_ids(delivery_id)]
         self._db.executemany("DELETE FROM sheet_row WHERE id = ?", ids)
 
@@ -218,6 +220,8 @@ class SheetStore(CaughtFile):
 
 @dataclass(frozen=True, slots=True)
 class Caught:
+    """All that was caught."""
+
     mailbox: Mailbox
     sheets: SheetStore
 

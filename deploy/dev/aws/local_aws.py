@@ -1,4 +1,7 @@
-"""The local AWS, as one process on one port: SES's mails are caught here, and ministack answers the other services.
+"""The local AWS, as one process on one port.
+
+ministack answers the requests to AWS's services, except those to SES, whose mails are caught here. So are mails to
+SendGrid and rows of Google Sheets, which functions on AWS send too.
 
 It is ready once the queues, the bucket and the tables are there. ministack writes its state when it is stopped, so a
 Ctrl-C keeps what waits; a kill of ministack itself loses it.
@@ -13,7 +16,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -36,20 +39,21 @@ FOLDER: Final = "aws"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 START_SECONDS: Final = 30.0
 SHUTDOWN_SECONDS: Final = 0.2
-STOP_SECONDS: Final = 7.0
-"""Before ministack writes its state, it waits for the calls that are under way."""
+"""The time that this server's open requests have to end."""
+MINISTACK_STOP_SECONDS: Final = 7.0
+"""Before ministack writes its state, it waits for the calls that are under way, such as a receive for 1 s."""
 RECEIVE_MESSAGE: Final = "AmazonSQS.ReceiveMessage"
 _WAIT: Final = re.compile(rb'("WaitTimeSeconds"\s*:\s*)[1-9][0-9]*')
 POLL_SECONDS: Final = 0.05
 HEALTH: Final = "/_ministack/health"
 SERVICES: Final = "dynamodb,s3,secretsmanager,sqs,sts"
-_OF_A_CONNECTION: Final = frozenset(
+_HOP_BY_HOP_HEADERS: Final = frozenset(
     {"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
 )
 
 
-def shortened(receive_request: bytes) -> bytes:
-    """Return the request with a wait of 1 s at most. A long poll would delay the end of ministack for up to 20 s."""
+def with_short_wait(receive_request: bytes) -> bytes:
+    """Return the request with a wait of 1 s, if it has a wait. A long poll would delay ministack's end for 20 s."""
     return _WAIT.sub(rb"\g<1>1", receive_request)
 
 
@@ -61,19 +65,26 @@ class Proxy:
         self._base = f"http://{HOST}:{port}"
 
     async def forward(self, request: web.Request) -> web.Response:
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_A_CONNECTION]
+        headers = _end_to_end(request.headers)
         url = URL(self._base + request.raw_path, encoded=True)
         body = await request.read()
         if request.headers.get("X-Amz-Target") == RECEIVE_MESSAGE:
-            body = shortened(body)
+            body = with_short_wait(body)
         try:
             async with self._session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False
             ) as answer:
-                kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_A_CONNECTION]
+                kept = [
+                    (name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP_HEADERS
+                ]
                 return web.Response(status=answer.status, body=await answer.read(), headers=CIMultiDict(kept))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPServiceUnavailable(text=f"ministack does not answer: {type(error).__name__}\n") from error
+
+
+def _end_to_end(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers without those of one connection, which the proxy's other connection has of its own."""
+    return [(name, value) for name, value in headers.items() if name.lower() not in _HOP_BY_HOP_HEADERS]
 
 
 @asynccontextmanager
@@ -108,7 +119,7 @@ async def ministack(tools: environments.AwsTools, state: Path) -> AsyncIterator[
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            await asyncio.wait_for(process.wait(), MINISTACK_STOP_SECONDS)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -125,8 +136,11 @@ async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) ->
     raise CommandError("ministack does not start")
 
 
-async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence[jsontext.JsonObject]) -> None:
-    """Serve until `stopped` is set. Raises CommandError, TopologyFault and OSError."""
+async def serve(port: int, state: Path, stopped: asyncio.Event, table_requests: Sequence[jsontext.JsonObject]) -> None:
+    """Serve until `stopped` is set. `table_requests` are those to CreateTable.
+
+    Raises CommandError, TopologyFault and OSError.
+    """
     tools = environments.find_tools()
     with (
         contextlib.closing(caught.Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
@@ -136,10 +150,10 @@ async def serve(port: int, state: Path, stopped: asyncio.Event, tables: Sequence
             ministack(tools, state) as inner_port,
             aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60.0)) as session,
         ):
-            await stack.ensure(stack.place_at(f"http://{HOST}:{inner_port}"), tables)
+            await stack.ensure(stack.place_at(f"http://{HOST}:{inner_port}"), table_requests)
             sendgrid = SendGrid(mailbox)
             app = web.Application(middlewares=[local_server.no_pages], client_max_size=MAX_BODY_BYTES)
-            app.add_routes(faults.FaultRoutes(None, sendgrid.faults).routes())
+            app.add_routes(faults.FaultRoutes(bus=None, mail=sendgrid.faults).routes())
             app.add_subapp("/v2", ses.Ses(sendgrid).app())
             app.add_subapp("/v3", sendgrid.app())
             app.add_subapp("/v4", EmulatedSheets(sheets, state).app())

@@ -22,8 +22,8 @@ from shared.logs import log
 
 BATCH_SIZE: Final = 10
 WAIT_SECONDS: Final = 1
-"""A poller that ends waits for its last receive: SQS would deliver its messages to no one for the visibility
-timeout."""
+"""Short, because a poller that ends waits for its last receive. Otherwise SQS would deliver the messages to nobody, and
+not again before the end of the visibility timeout."""
 CALL_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 0.5
 """The pause after SQS did not answer."""
@@ -83,11 +83,11 @@ class Poller:
         messages = await self._receive(wait_seconds)
         if messages and self._is_ending:
             await self._postpone(dict.fromkeys([_text(each, "ReceiptHandle") for each in messages], 0))
-        elif in_time := await self._disturbed(messages):
+        elif in_time := await self._after_faults(messages):
             await self._handle(in_time)
         return len(messages)
 
-    async def _disturbed(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
+    async def _after_faults(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
         """Postpone messages and hand over copies as the faults say; return those to be handled now."""
         late: dict[str, int] = {}
         for message in messages:
@@ -109,11 +109,11 @@ class Poller:
 
     async def _handle(self, messages: Sequence[JsonObject]) -> None:
         """Invoke with the messages, and delete those that are done. Raises QueueFault and OSError."""
-        handles = {_text(each, "MessageId"): _text(each, "ReceiptHandle") for each in messages}
+        handle_by_id = {_text(each, "MessageId"): _text(each, "ReceiptHandle") for each in messages}
         records: list[Json] = [record_of(each, self.arn, self.place.region) for each in messages]
-        prolonging = asyncio.create_task(self._prolong(handles.values()))
+        prolonging = asyncio.create_task(self._prolong(handle_by_id.values()))
         try:
-            again = failed_items(await self.invoke(texts_json({"Records": records})), handles)
+            again = failed_items(await self.invoke(texts_json({"Records": records})), handle_by_id)
         except (environments.InvocationFailed, ValueError) as error:
             detail = str(error)[:MAX_DETAIL]
             log("ERROR", "invocation failed", function=self.function, count=len(messages), detail=detail)
@@ -122,10 +122,11 @@ class Poller:
             )
         except asyncio.CancelledError:
             with contextlib.suppress(QueueFault, OSError):
-                await self._postpone(dict.fromkeys(handles.values(), 0))
+                await self._postpone(dict.fromkeys(handle_by_id.values(), 0))
             raise
         else:
-            done = [handle for message_id, handle in handles.items() if message_id not in again]
+            done = [handle for message_id, handle in handle_by_id.items() if message_id not in again]
+            # A message whose acknowledgement is lost comes again: here after 1 s.
             undeleted = dict.fromkeys([each for each in done if self.faults.loses_acknowledgement()], 1)
             await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done if each not in undeleted])
             await self._postpone(undeleted)
@@ -219,7 +220,7 @@ def receives_of(message: JsonObject) -> int:
 
 
 def backoff_seconds(receives: int) -> int:
-    """Return whole seconds, as SQS takes them; the first time none."""
+    """Return whole seconds, as SQS takes them: none after the first receive, then 1, 2, 4 …, MAX_BACKOFF_SECONDS."""
     return int(min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2.0 ** (min(receives, 10) - 1)))
 
 

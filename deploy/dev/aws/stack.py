@@ -70,11 +70,14 @@ def function_environ(apis_port: int) -> dict[str, str]:
 
 async def ensure(
     place: AwsPlace,
-    tables: Sequence[JsonObject],
+    table_requests: Sequence[JsonObject],
     visibility_seconds: int = VISIBILITY_SECONDS,
     max_receives: int = topology.MOST_TRIES,
 ) -> None:
-    """Create what is missing. `tables` are requests to CreateTable. Raises TopologyFault and OSError."""
+    """Create the queues, tables and the bucket, as far as they are missing. Raises TopologyFault and OSError.
+
+    `table_requests` are those to CreateTable.
+    """
     sqs, dynamo, s3 = AwsClient(place, "sqs"), AwsClient(place, "dynamodb"), AwsClient(place, "s3")
     try:
         for topic in ports.TOPIC_NAMES:
@@ -82,8 +85,8 @@ async def ensure(
             await ensure_queue(sqs, f"{PREFIX}{topic}{ports.UNDELIVERED}", visibility)
             redrive = {"deadLetterTargetArn": queue_arn(f"{topic}{ports.UNDELIVERED}"), "maxReceiveCount": max_receives}
             await ensure_queue(sqs, f"{PREFIX}{topic}", {**visibility, "RedrivePolicy": json.dumps(redrive)})
-        for table in tables:
-            await _ensure_table(dynamo, table)
+        for table_request in table_requests:
+            await _ensure_table(dynamo, table_request)
         _require(await s3.call("PUT", f"/{BUCKET}", {}, b"", CALL_SECONDS), f"bucket {BUCKET}")
     finally:
         for client in (sqs, dynamo, s3):
@@ -105,22 +108,22 @@ async def put_secrets(place: AwsPlace, secrets: Mapping[str, str]) -> None:
         client.close()
 
 
-async def _ensure_table(dynamo: AwsClient, table: JsonObject) -> None:
+async def _ensure_table(dynamo: AwsClient, table_request: JsonObject) -> None:
     """Create the table, or add the indexes that a table of an earlier version lacks."""
-    thing = f"table {table['TableName']}"
-    answer = await dynamo.action(f"{DYNAMO}.CreateTable", to_json(table).encode(), CALL_SECONDS)
-    _require(answer, thing, "ResourceInUseException")
-    if answer.status == 200:
+    thing = f"table {table_request['TableName']}"
+    answer = await dynamo.action(f"{DYNAMO}.CreateTable", to_json(table_request).encode(), CALL_SECONDS)
+    if error_name(answer) != "ResourceInUseException":  # there is no such table yet
+        _require(answer, thing)
         return
-    request = to_json({"TableName": table["TableName"]}).encode()
+    request = to_json({"TableName": table_request["TableName"]}).encode()
     answer = await dynamo.action(f"{DYNAMO}.DescribeTable", request, CALL_SECONDS)
     _require(answer, thing)
     described = value_at(from_json(answer.body), "Table")
     found = [each["IndexName"] for each in _indexes(described)]
-    for index in _indexes(table):
+    for index in _indexes(table_request):
         if index["IndexName"] not in found:
             change: JsonObject = {"GlobalSecondaryIndexUpdates": [{"Create": index}]}
-            change |= {name: table[name] for name in ("TableName", "AttributeDefinitions")}
+            change |= {name: table_request[name] for name in ("TableName", "AttributeDefinitions")}
             answer = await dynamo.action(f"{DYNAMO}.UpdateTable", to_json(change).encode(), CALL_SECONDS)
             _require(answer, f"index {index['IndexName']} of {thing}")
 
@@ -130,8 +133,10 @@ def _indexes(table: Json) -> list[JsonObject]:
 
 
 async def ensure_queue(sqs: AwsClient, name: str, attributes: Mapping[str, str]) -> None:
-    """Create the queue, or set the attributes of one that is there: after a restart on another port, ministack's
-    CreateQueue replaces it by an empty one. Raises TopologyFault and OSError."""
+    """Create the queue, or set the attributes of one that exists. Raises TopologyFault and OSError.
+
+    An existing queue must not be created again: after a restart on another port, ministack would empty it.
+    """
     found = await sqs.action("AmazonSQS.GetQueueUrl", to_json({"QueueName": name}).encode(), CALL_SECONDS)
     document = from_json(found.body) if found.status == 200 else None
     request: JsonObject = {"Attributes": dict(attributes)}
@@ -142,13 +147,18 @@ async def ensure_queue(sqs: AwsClient, name: str, attributes: Mapping[str, str])
     _require(await sqs.action(f"AmazonSQS.{action}", to_json(request).encode(), CALL_SECONDS), f"queue {name}")
 
 
-def _require(answer: Answer, thing: str, *allowed: str) -> None:
-    if answer.status != 200 and error_name(answer) not in allowed:
+def _require(answer: Answer, thing: str) -> None:
+    if answer.status != 200:
         raise TopologyFault(f"{thing}: the local AWS answered {answer.status} {error_name(answer)}")
 
 
 class SourceQueue(NamedTuple):
-    """`arn` is what receive is told of the queue: that in the configuration, where it is the operator's own."""
+    """The local queue of a source with a bus.
+
+    name  its name in the local AWS
+    arn   the ARN in the messages that receive gets: the one in the configuration if the source has the operator's own
+          queue, otherwise that of the local queue
+    """
 
     name: str
     arn: str
@@ -170,7 +180,7 @@ def queue_of(source: buses.BusSource) -> SourceQueue:
 async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -> None:
     """Create what is missing. Raises TopologyFault and OSError."""
     sqs = AwsClient(place, "sqs")
-    redrive = {
+    redrive = {  # notify takes them from there
         "deadLetterTargetArn": queue_arn(f"{ports.EVENTS}{ports.UNDELIVERED}"),
         "maxReceiveCount": topology.MOST_TRIES,
     }

@@ -47,8 +47,8 @@ class Backend:
         """Return the destinations of the configuration; none if it is not known."""
         return configured_destinations(self.read_slice("notify"))
 
-    async def read(self, call: Callable[[], Answer]) -> Answer:
-        """Return what `call` returns in `thread`."""
+    async def in_thread(self, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` returns in `thread`. It may read or write."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, call)
 
 

@@ -178,7 +178,7 @@ def _live_documents(backend: api.DevBackend, *, is_catching: bool) -> tuple[Boar
 
 async def _overview(backend: api.DevBackend, *, is_catching: bool) -> JsonObject:
     """Return the counts above the lists, and what an operator must know: configuration faults, held destinations."""
-    statuses, totals, mail_count = await backend.read(
+    statuses, totals, mail_count = await backend.in_thread(
         lambda: (backend.reader.counts(), backend.reader.totals(), backend.caught.mailbox.count())
     )
     sheets = await caught_api.find_sheets(backend)
@@ -190,7 +190,7 @@ async def _overview(backend: api.DevBackend, *, is_catching: bool) -> JsonObject
         "rejected": totals.rejected,
         "dead_letters": totals.dead_letters,
         "mail": mail_count if is_catching else None,
-        "sheet_rows": await backend.read(backend.caught.sheets.count) if sheets and is_catching else None,
+        "sheet_rows": await backend.in_thread(backend.caught.sheets.count) if sheets and is_catching else None,
         "config_faults": config_faults(backend.state),
         "held": [*await status.held_destinations(backend.ledger, backend.destinations(), time.time())],
     }

@@ -42,22 +42,26 @@ _ID: Final = r"/api/mail/{id:\d{1,15}}"
 
 async def list_mail(request: web.Request) -> web.Response:
     backend, page = request.app[api.LOCAL], api.read_query(api.Paging, request.query)
-    mails = await backend.read(partial(backend.caught.mailbox.list_mail, page.limit, page.before))
-    return json_answer({"mail": [_summary(mail) for mail in mails]})
+    mails = await backend.in_thread(partial(backend.caught.mailbox.list_mail, page.limit, page.before))
+    return json_answer({"mail": [_mail_summary(mail) for mail in mails]})
 
 
 async def show_mail(request: web.Request) -> web.Response:
-    return json_answer(_whole_document(await _mail(request)))
+    return json_answer(_mail_document(await _mail(request)))
 
 
 async def show_html(request: web.Request) -> web.Response:
+    """Answer the HTML of a mail. Its images that came as attachments are in it as `data:` URLs."""
     mail = await _mail(request)
-    images = {
-        attachment.content_id: f"data:{attachment.type};base64,{base64.b64encode(content).decode()}"
-        for index, attachment in enumerate(mail.attachments)
-        if attachment.content_id and _IMAGE.fullmatch(attachment.type) and attachment.size_bytes <= MAX_INLINE_BYTES
-        if (content := await _content(request, mail.id, index)) is not None
-    }
+    images: dict[str, str] = {}
+    for index, attachment in enumerate(mail.attachments):
+        is_image = _IMAGE.fullmatch(attachment.type) and attachment.size_bytes <= MAX_INLINE_BYTES
+        if not attachment.content_id or not is_image:
+            continue
+        content = await _content(request, mail.id, index)
+        if content is not None:
+            base64_text = base64.b64encode(content).decode()
+            images[attachment.content_id] = f"data:{attachment.type};base64,{base64_text}"
     html = _CID.sub(lambda found: images.get(found[1], "about:blank"), mail.html)
     headers = {"Content-Security-Policy": HTML_POLICY}
     # `base` only makes links open in a new tab; the policy above forbids it to change where they lead.
@@ -67,7 +71,7 @@ async def show_html(request: web.Request) -> web.Response:
 async def show_source(request: web.Request) -> web.Response:
     """Answer the JSON that was posted to SendGrid."""
     backend, mail = request.app[api.LOCAL], await _mail(request)
-    source = await backend.read(partial(backend.caught.mailbox.get_request, mail.id))
+    source = await backend.in_thread(partial(backend.caught.mailbox.get_request, mail.id))
     return web.Response(text=source or "", content_type="text/plain", headers={"Content-Security-Policy": FILE_POLICY})
 
 
@@ -96,6 +100,7 @@ async def plug_sink(request: web.Request) -> web.Response:
 
 
 async def sink_state(backend: api.DevBackend) -> JsonObject:
+    """Return whether the emulated mail service answers, and whether it is plugged in: it is, until `plug_sink`."""
     try:
         mail = (await _request_faults(backend.apis_url, "GET", None)).get("mail")
     except errors.Temporary:
@@ -110,20 +115,20 @@ async def _request_faults(apis_url: str, method: str, body: Json) -> JsonObject:
             aiohttp.ClientSession(timeout=FAULTS_TIMEOUT) as session,
             session.request(method, f"{apis_url}/emulator/faults", json=body) as answer,
         ):
-            document: Json = await answer.json() if answer.status == 200 else None
-            fault = f"the emulated APIs answered {answer.status}"
+            status = answer.status
+            document: Json = await answer.json() if status == 200 else None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise errors.Temporary(
             "apis_unavailable", f"the emulated APIs do not answer: {type(error).__name__}"
         ) from error
     if not isinstance(document, dict):
-        raise errors.Temporary("apis_unavailable", fault)
+        raise errors.Temporary("apis_unavailable", f"the emulated APIs answered {status}")
     return document
 
 
 async def _mail(request: web.Request) -> Mail:
     backend, mail_id = request.app[api.LOCAL], int(request.match_info["id"])
-    mail = await backend.read(partial(backend.caught.mailbox.get_mail, mail_id))
+    mail = await backend.in_thread(partial(backend.caught.mailbox.get_mail, mail_id))
     if mail is None:
         raise api.not_found(f"There is no mail {mail_id}.")
     return mail
@@ -131,10 +136,10 @@ async def _mail(request: web.Request) -> Mail:
 
 async def _content(request: web.Request, mail_id: int, index: int) -> bytes | None:
     backend = request.app[api.LOCAL]
-    return await backend.read(partial(backend.caught.mailbox.attachment_content, mail_id, index))
+    return await backend.in_thread(partial(backend.caught.mailbox.attachment_content, mail_id, index))
 
 
-def _summary(mail: Mail) -> JsonObject:
+def _mail_summary(mail: Mail) -> JsonObject:
     """Return a mail for the list, without its bodies."""
     return {
         "id": mail.id,
@@ -153,9 +158,9 @@ def _preview(text: str) -> str:
     return line if len(line) <= PREVIEW_CHARACTERS else f"{line[: PREVIEW_CHARACTERS - 1].rstrip()}…"
 
 
-def _whole_document(mail: Mail) -> JsonObject:
+def _mail_document(mail: Mail) -> JsonObject:
     return {
-        **_summary(mail),
+        **_mail_summary(mail),
         "cc": [_address(each) for each in mail.personalization.cc],
         "bcc": [_address(each) for each in mail.personalization.bcc],
         "reply_to": [_address(each) for each in mail.reply_to],
@@ -182,7 +187,7 @@ async def find_sheets(backend: api.DevBackend) -> list[Sheet]:
     notify = await asyncio.to_thread(backend.read_slice, "notify")
     return list(
         dict.fromkeys(
-            [*(Sheet(*each) for each in caught_sheets(notify)), *await backend.read(backend.caught.sheets.sheets)]
+            [*(Sheet(*each) for each in caught_sheets(notify)), *await backend.in_thread(backend.caught.sheets.sheets)]
         )
     )
 
@@ -191,8 +196,9 @@ async def list_sheets(request: web.Request) -> web.Response:
     """Answer the sheets, each with its first row and its newest ones."""
     backend = request.app[api.LOCAL]
     sheets = (await find_sheets(backend))[:MOST_SHEETS]
-    found: list[Json] = [await backend.read(partial(_document, backend.caught.sheets, each)) for each in sheets]
-    return json_answer({"sheets": found})
+    store = backend.caught.sheets
+    documents: list[Json] = [await backend.in_thread(partial(_sheet_document, store, each)) for each in sheets]
+    return json_answer({"sheets": documents})
 
 
 class _ChosenSheet(pydantic.BaseModel):
@@ -203,11 +209,12 @@ class _ChosenSheet(pydantic.BaseModel):
 async def empty_sheet(request: web.Request) -> web.Response:
     """Take `{"spreadsheet": …, "sheet": …}`, and delete its rows and its header."""
     chosen, backend = await api.read_body(_ChosenSheet, request), request.app[api.LOCAL]
-    await backend.read(partial(backend.caught.sheets.empty, Sheet(chosen.spreadsheet, chosen.sheet)))
+    await backend.in_thread(partial(backend.caught.sheets.empty, Sheet(chosen.spreadsheet, chosen.sheet)))
     return json_answer({})
 
 
-def _document(store: SheetStore, sheet: Sheet) -> JsonObject:
+def _sheet_document(store: SheetStore, sheet: Sheet) -> JsonObject:
+    """Return the first row, and the newest of the others, which begin with row `begin`."""
     count = store.row_count(sheet)
     begin = max(2, count - NEWEST_ROWS + 1)
     newest: list[Json] = [*store.rows(sheet, begin, count)]

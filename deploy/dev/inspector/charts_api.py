@@ -141,7 +141,7 @@ class JournalCharts(Charts):
         self._last_request = self._last_attempt = 0
 
     async def refresh(self, backend: Backend, now: float, span: str) -> bool:  # noqa: ARG002 it counts for all spans
-        return await backend.read(partial(self.update, now))
+        return await backend.in_thread(partial(self.update, now))
 
     def update(self, now: float) -> bool:
         """Count the next rows for LOOK_SECONDS. Return whether all of them are counted."""
@@ -299,7 +299,7 @@ _NO_CHARTS: Final = "The local AWS has no counts of longer spans."
 async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Callable[[], bool]) -> None:
     """Count the next rows while a page is open, so that a person who chooses a span need not wait."""
     if has_open_page():
-        await backend.read(partial(charts.update, time.time()))
+        await backend.in_thread(partial(charts.update, time.time()))
 
 
 async def show_charts(request: web.Request) -> web.Response:
@@ -314,8 +314,8 @@ async def show_charts(request: web.Request) -> web.Response:
         is_done = await charts.refresh(backend, now, span)
     except CommandError as error:
         raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
-    series = await backend.read(partial(charts.series, span, now, source, destination))
-    sources, destinations = await backend.read(partial(charts.names, span))
+    series = await backend.in_thread(partial(charts.series, span, now, source, destination))
+    sources, destinations = await backend.in_thread(partial(charts.names, span))
     whole: dict[str, Json] = {
         "whole_p50_ms": series.p50_ms,
         "whole_p95_ms": series.p95_ms,

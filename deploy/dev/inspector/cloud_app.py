@@ -42,7 +42,7 @@ async def serve_cloud(
     Raises OSError if the port is taken, and what the first read raises.
     """
     async with open_cloud_backend(state) as backend:
-        await backend.read(backend.reader.version)  # a missing sign-in is reported here rather than on the page
+        await backend.in_thread(backend.reader.version)  # a missing sign-in is reported here rather than on the page
         token = new_page_token()
         app = make_cloud_app(backend, name, token, outside)
         app[charts_api.CHARTS] = charts_api.MetricCharts(read_counts)
@@ -97,7 +97,7 @@ class _Overviews:
         self._last: JsonObject = {}
 
     async def read(self) -> JsonObject:
-        version = await self._backend.read(self._backend.reader.version)
+        version = await self._backend.in_thread(self._backend.reader.version)
         if version != self._version:
             self._last, self._version = await self._overview(), version
         destinations = await asyncio.to_thread(self._backend.destinations)
@@ -107,7 +107,7 @@ class _Overviews:
     async def _overview(self) -> JsonObject:
         """Return the counts. Rejected requests are in receive's log and mails in inboxes, so those counts are None."""
         reader = self._backend.reader
-        statuses, totals = await self._backend.read(lambda: (reader.counts(), reader.totals()))
+        statuses, totals = await self._backend.in_thread(lambda: (reader.counts(), reader.totals()))
         return {
             "statuses": dict(statuses),
             "newest": cloud_journal.COUNTED_EVENTS,

@@ -41,10 +41,10 @@ async def update_index(backend: LocalBackend) -> None:
     """Index events. A burst is indexed after it has ended, so that the functions can use the CPU."""
     version = -1
     while True:
-        before, version = version, await backend.read(backend.reader.version)
-        behind = await backend.read(backend.reader.not_indexed)
+        before, version = version, await backend.in_thread(backend.reader.version)
+        behind = await backend.in_thread(backend.reader.not_indexed)
         if behind and (before == version or behind <= FEW_EVENTS):
-            await backend.read(backend.reader.index)
+            await backend.in_thread(backend.reader.index)
         await asyncio.sleep(BUSY_INDEX_SECONDS if behind and before == version else INDEX_SECONDS)
 
 
@@ -65,11 +65,11 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
     newest = partial(reader.open_events, 0, settled_before, REPAIR_EVENTS, newest_first=True)
     repaired: set[str] = set()
     count = 0
-    for _, event_id in await backend.read(newest):
+    for _, event_id in await backend.in_thread(newest):
         if count < REPAIR_DELIVERIES:
             count += await _repair(backend, event_id, now)
             repaired.add(event_id)
-    found = await backend.read(partial(reader.open_events, after, settled_before, REPAIR_EVENTS))
+    found = await backend.in_thread(partial(reader.open_events, after, settled_before, REPAIR_EVENTS))
     count = 0
     for position, event_id in found:
         if event_id not in repaired:
@@ -82,10 +82,10 @@ async def repair_some(backend: LocalBackend, after: int, now: float) -> int:
 async def _repair(backend: LocalBackend, event_id: str, now: float) -> int:
     """Return the number of the event's deliveries."""
     rows = await backend.ledger.rows(MAX_DELIVERIES, event_id=event_id)
-    outcomes = await backend.read(partial(backend.reader.last_outcomes, event_id))
+    outcomes = await backend.in_thread(partial(backend.reader.last_outcomes, event_id))
     await backend.journal.record(list(missing_entries(outcomes, rows)))
     if deliveries := [row for row in rows if row.destination != delivery.ROUTE_ITSELF]:
-        await backend.read(partial(backend.reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
+        await backend.in_thread(partial(backend.reader.mark_routed, event_id, now - LOST_SECONDS, len(deliveries)))
     return len(rows)
 
 

@@ -79,7 +79,7 @@ BOARD: Final = web.AppKey("board", Board)
 async def plots(backend: api.Backend) -> JsonObject:
     """Return the document `plots`: the last PLOT_SPAN_SECONDS."""
     reader, now = backend.reader, time.time()
-    buckets = await backend.read(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
+    buckets = await backend.in_thread(lambda: reader.series(now, PLOT_SPAN_SECONDS, PLOT_BUCKETS))
     return documents.series_document(buckets, PLOT_SPAN_SECONDS / PLOT_BUCKETS)
 
 
@@ -135,7 +135,7 @@ async def _send_updates(request: web.Request, query: journal_view.EventQuery, re
         updates = sent.changed_documents(board.newest)
         began = time.monotonic()
         if list_pace.is_due(began):
-            version = await backend.read(backend.reader.version)
+            version = await backend.in_thread(backend.reader.version)
             # Without a write there is nothing new, but a search by text may find what was indexed since.
             if version != listed_version or query.text:
                 listed_version = version

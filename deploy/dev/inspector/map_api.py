@@ -77,7 +77,7 @@ async def _read_map(request: web.Request) -> MapNow:
     views = await destinations.read_destinations(backend.ledger, configured, now, notify, limit=None)
     waiting = await status.read_waiting(backend.ledger)
     held_rows = await backend.ledger.rows(status.MAX_SEARCHED, state=ledger_rules.HELD)
-    letters = await backend.read(partial(backend.reader.dead_letters, MAX_LETTERS))
+    letters = await backend.in_thread(partial(backend.reader.dead_letters, MAX_LETTERS))
     live = live_map(whole, facts, views, waiting, held_rows, letters, now)
     return MapNow(whole, live, is_reading)
 

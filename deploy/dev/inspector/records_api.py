@@ -36,8 +36,8 @@ async def list_events(request: web.Request) -> web.Response:
 async def find_events(backend: api.Backend, query: journal_view.EventQuery) -> JsonObject:
     """Return a page of the list. A search by text first indexes the next few hundred events."""
     if query.text:
-        await backend.read(backend.reader.index)
-    return page_document(await backend.read(partial(backend.reader.events, query)))
+        await backend.in_thread(backend.reader.index)
+    return page_document(await backend.in_thread(partial(backend.reader.events, query)))
 
 
 def page_document(page: journal_view.EventPage) -> JsonObject:
@@ -50,9 +50,9 @@ def page_document(page: journal_view.EventPage) -> JsonObject:
 
 async def show_event(request: web.Request) -> web.Response:
     backend, event_id = request.app[api.BACKEND], request.match_info["id"]
-    record = await backend.read(partial(backend.reader.event, event_id))
+    record = await backend.in_thread(partial(backend.reader.event, event_id))
     if record is None:
-        letters = await backend.read(partial(backend.reader.letters_of_event, event_id))
+        letters = await backend.in_thread(partial(backend.reader.letters_of_event, event_id))
         if (digest := await digests.find_digest(backend.ledger, event_id, letters)) is None:
             raise api.not_found(f"The journal has no event {event_id!r}.")
         return json_answer({**digests.digest_document(digest), "mails": await _mails(request, digest.rows)})
@@ -66,7 +66,7 @@ async def show_event(request: web.Request) -> web.Response:
 
 async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     local = request.app.get(api.LOCAL)
-    return await local.read(partial(_mails_of, local.caught.mailbox, rows)) if local else {}
+    return await local.in_thread(partial(_mails_of, local.caught.mailbox, rows)) if local else {}
 
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
@@ -90,7 +90,7 @@ async def list_deliveries(request: web.Request) -> web.Response:
 
 async def list_rejected(request: web.Request) -> web.Response:
     backend, page = request.app[api.BACKEND], api.read_query(api.Paging, request.query)
-    requests = await backend.read(partial(backend.reader.rejected, page.limit, page.before))
+    requests = await backend.in_thread(partial(backend.reader.rejected, page.limit, page.before))
     return json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
@@ -104,7 +104,7 @@ class _Replay(pydantic.BaseModel):
 
 async def replay_event(request: web.Request) -> web.Response:
     backend, wanted = request.app[api.BACKEND], await api.read_body(_Replay, request)
-    record = await backend.read(partial(backend.reader.event, wanted.id))
+    record = await backend.in_thread(partial(backend.reader.event, wanted.id))
     if record is None or record.document is None:
         raise api.not_found(
             "There is nothing to replay: transform has not processed the event, or its body was deleted."
@@ -125,7 +125,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     wanted = None if query.state == "all" else query.state
     call = partial(backend.reader.dead_letters, query.limit, state=wanted, before=query.before)
     return json_answer(
-        {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.read(call)]}
+        {"dead_letters": [documents.dead_letter_document(letter) for letter in await backend.in_thread(call)]}
     )
 
 
@@ -173,14 +173,14 @@ async def drop_dead_letters(request: web.Request) -> web.Response:
 
 
 async def _dead_letter(backend: api.Backend, dead_letter_id: str) -> journal_view.DeadLetterRow:
-    letter = await backend.read(partial(backend.reader.dead_letter, dead_letter_id))
+    letter = await backend.in_thread(partial(backend.reader.dead_letter, dead_letter_id))
     if letter is None:
         raise api.not_found(f"There is no dead letter {dead_letter_id!r}.")
     return letter
 
 
 async def _mark(backend: api.Backend, ids: Sequence[str], state: str) -> int:
-    return await backend.read(partial(backend.reader.mark_dead_letters, ids, state))
+    return await backend.in_thread(partial(backend.reader.mark_dead_letters, ids, state))
 
 
 async def list_destinations(request: web.Request) -> web.Response:

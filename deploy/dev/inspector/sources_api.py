@@ -70,7 +70,7 @@ async def find_facts(
     """Return the facts about the sources of receive's slice, and whether the providers are still being asked."""
     backend = request.app[BACKEND]
     outside, is_reading = await request.app[OUTSIDE].newest()
-    facts = await backend.read(lambda: list(read_facts(backend.reader, receive, silences_of(notify), outside)))
+    facts = await backend.in_thread(lambda: list(read_facts(backend.reader, receive, silences_of(notify), outside)))
     return facts, is_reading
 
 

@@ -67,7 +67,7 @@ async def _fan_out(
 
 async def _event(backend: DevBackend, event_id: str) -> Event:
     """Return the event with its data. Raises Permanent if the data is gone."""
-    record = await backend.read(partial(backend.reader.event, event_id))
+    record = await backend.in_thread(partial(backend.reader.event, event_id))
     if record is None or record.document is None:
         raise not_found(f"The journal does not have the event {event_id!r} with its data.")
     return await claim_check.checked_out(from_cloudevent(record.document), backend.blobs)

@@ -21,8 +21,9 @@ from typing import BinaryIO, Final, Self
 
 from deploy.dev.supervisor import processes, reaper
 
-FIRST_SECONDS: Final = 0.25
-LONGEST_SECONDS: Final = 10.0
+FIRST_WAIT_SECONDS: Final = 0.25
+LONGEST_WAIT_SECONDS: Final = 10.0
+"""The wait before a restart: it doubles with each failure in a row."""
 SETTLED_SECONDS: Final = 10.0
 CHUNK_BYTES: Final = 262_144
 GATHER_SECONDS: Final = 0.05
@@ -31,7 +32,10 @@ CANNOT_START: Final = 127  # as a shell says it
 BACKLOG: Final = 2048
 """The connections that wait while no process serves; gunicorn's own number."""
 _WITH_SOCKET: Final = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 0</dev/null'
-"""The shell becomes the child's program, so that its process id is known before it starts."""
+"""Started with the socket as standard input, the shell moves it to file descriptor 3 and becomes the child's program.
+
+So LISTEN_PID can be the program's own process id.
+"""
 
 AppendLines = Callable[[str, Sequence[str]], None]
 """Takes the child's name and lines of its output."""
@@ -40,9 +44,10 @@ Say = Callable[[str, str], None]
 
 
 class Runner:
-    """A child process. `failures`: how often in a row it died within SETTLED_SECONDS of its start.
+    """A child process.
 
-    `stop_seconds`: how long it may take to end before it is killed.
+    failures      how often it ended by itself without a run of SETTLED_SECONDS in between
+    stop_seconds  how long it may take to end before it is killed
     """
 
     def __init__(
@@ -63,30 +68,33 @@ class Runner:
         self.failures = 0
         self._process: asyncio.subprocess.Process | None = None
         self._listener: socket.socket | None = None
-        self._replaced = asyncio.Event()
+        self._interrupted = asyncio.Event()
         self._stopping = False
 
     async def run(self) -> None:
-        """Run until `stop`. A fault in `append_lines` ends the child, which would block unread, and is raised."""
+        """Run until `stop`.
+
+        A fault in `append_lines` ends the child, which would block unread, and is raised in an ExceptionGroup.
+        """
         try:
             while not self._stopping:
-                self._replaced.clear()
+                self._interrupted.clear()
                 started = time.monotonic()
                 try:
                     code = await self._run_once()
                 except OSError as error:
                     self._say("ERROR", f"{self.child.name} cannot be started: {error.strerror}")
                     code = CANNOT_START
-                if not self._replaced.is_set():
+                if not self._interrupted.is_set():
                     await self._wait_after(code, time.monotonic() - started)
         finally:
             self.close_port()
 
     async def replace(self, child: processes.Child) -> None:
-        """End the process that runs; `run` starts the new one."""
+        """End the process that runs; `run` starts the new one at once."""
         self.child = child
         self.failures = 0
-        self._replaced.set()
+        self._interrupted.set()
         await self._end()
 
     def take_port(self, other: "Runner") -> None:
@@ -95,12 +103,12 @@ class Runner:
 
     async def stop(self) -> None:
         self._stopping = True
-        self._replaced.set()
+        self._interrupted.set()
         await self._end()
 
     def kill(self) -> None:
         self._stopping = True
-        self._replaced.set()
+        self._interrupted.set()
         if self._process:
             reaper.signal_group(self._process.pid, signal.SIGKILL)
 
@@ -125,7 +133,7 @@ class Runner:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._listen(pipe))
-                    if self._replaced.is_set():  # while it was being started
+                    if self._interrupted.is_set():  # while it was being started
                         reaper.signal_group(process.pid, signal.SIGTERM)
                     code = await process.wait()
                     reaper.signal_group(process.pid, signal.SIGKILL)  # a worker that outlived its master would serve on
@@ -157,12 +165,12 @@ class Runner:
 
     async def _wait_after(self, code: int, ran_seconds: float) -> None:
         self.failures = 1 if ran_seconds >= SETTLED_SECONDS else self.failures + 1
-        wait_seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** (self.failures - 1))
+        wait_seconds = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (self.failures - 1))
         self._say("ERROR", f"{self.child.name} {exit_description(code)}; restarting in {wait_seconds:g} s")
         if self.failures > 1:
             self.close_port()  # so that clients hear at once that nothing serves
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._replaced.wait(), wait_seconds)
+            await asyncio.wait_for(self._interrupted.wait(), wait_seconds)
 
     def _open_port(self) -> socket.socket:
         """Raises OSError."""
@@ -190,7 +198,10 @@ class Runner:
 
 
 class ReaperLink:
-    """The pipe to the reaper. The groups given to `watch` end when this process does; then `sockets` is removed."""
+    """The pipe to the reaper.
+
+    The groups given to `watch` end when this process does, even if it is killed. Then the folder `sockets` is deleted.
+    """
 
     def __init__(self, sockets: Path) -> None:
         self._sockets = sockets

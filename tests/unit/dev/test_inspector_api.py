@@ -105,7 +105,7 @@ async def test_an_event_that_went_to_many_endpoints_is_repaired_to_the_last(insp
     await inspector.parts.journal.record(attempts[1:])
     await repair_some(inspector.parts, 0, NOW + LOST_SECONDS + 1)
     assert (await inspector.get("/api/events/e1"))["status"] == "delivered"
-    assert len(await inspector.parts.read(partial(inspector.parts.reader.last_outcomes, event.id))) == most
+    assert len(await inspector.parts.in_thread(partial(inspector.parts.reader.last_outcomes, event.id))) == most
 
 
 class CountingLedger(FakeLedger):

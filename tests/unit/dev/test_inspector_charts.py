@@ -98,7 +98,7 @@ async def test_a_route_that_waits_is_no_failed_attempt_of_a_destination(inspecto
     await keep_attempt(inspector, 2, now - 10, ROUTE_ITSELF, "retry_scheduled")
     found = await inspector.get("/api/charts?span=hour")
     assert (sum(map(int, map(str, found["not_delivered"]))), found["destinations"]) == (0, ["crm"])  # type: ignore[arg-type]
-    overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
+    overview = await inspector.parts.in_thread(partial(inspector.parts.reader.series, now, 300, 2))
     assert sum(each.not_delivered for each in overview) == 0
 
 
@@ -109,7 +109,7 @@ async def test_percentiles_are_of_first_attempts_and_exact_to_five_percent(inspe
     for number in range(50):  # replays, which begin again with attempt 1
         await keep_attempt(inspector, number, now - 5, took=5.1)
     # The first attempts may be before the newest bucket.
-    overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
+    overview = await inspector.parts.in_thread(partial(inspector.parts.reader.series, now, 300, 2))
     [p95_ms] = [each.p95_ms for each in overview if each.p95_ms is not None]
     assert p95_ms == pytest.approx(4_000, rel=0.05)
     found = await inspector.get("/api/charts?span=hour")
@@ -123,7 +123,7 @@ async def test_what_only_a_replay_delivered_was_not_late(inspector: Inspector) -
     now = time.time()
 
     async def slowest_ms() -> list[float]:
-        overview = await inspector.parts.read(partial(inspector.parts.reader.series, now, 300, 2))
+        overview = await inspector.parts.in_thread(partial(inspector.parts.reader.series, now, 300, 2))
         found = await inspector.get("/api/charts?span=hour")
         return [max(each.p95_ms or 0.0 for each in overview), float(str(found["whole_p95_ms"]))]
 
@@ -142,7 +142,7 @@ async def test_a_row_is_counted_once_and_old_counts_are_forgotten(inspector: Ins
     charts = charts_api.JournalCharts(inspector.parts.reader)
 
     async def accepted(name: str, at: float) -> int:
-        assert await inspector.parts.read(partial(charts.update, at))
+        assert await inspector.parts.in_thread(partial(charts.update, at))
         return sum(each.accepted for each in charts.series(name, at).buckets)
 
     assert [await accepted("hour", now), await accepted("hour", now)] == [1, 1]
@@ -161,7 +161,7 @@ async def test_counts_are_there_again_after_a_clock_that_was_ahead_is_corrected(
     keep_requests(inspector, request(now - 30, 200, "shop"))
     charts = charts_api.JournalCharts(inspector.parts.reader)
     for at in (now, now + 40 * DAY, now + 1, now):
-        assert await inspector.parts.read(partial(charts.update, at))
+        assert await inspector.parts.in_thread(partial(charts.update, at))
     for name in charts_api.SPANS:
         assert sum(each.accepted for each in charts.series(name, now).buckets) == 1
 
@@ -172,7 +172,7 @@ async def test_nothing_is_counted_twice_after_newest_rows_are_deleted(inspector:
     charts = charts_api.JournalCharts(inspector.parts.reader)
 
     async def delivered() -> int:
-        assert await inspector.parts.read(partial(charts.update, now))
+        assert await inspector.parts.in_thread(partial(charts.update, now))
         return sum(each.delivered for each in charts.series("hour", now).buckets)
 
     for number in range(5):
@@ -190,7 +190,7 @@ async def test_a_look_at_many_rows_ends_in_time_and_the_next_ones_continue(inspe
     keep_requests(inspector, *(request(now - 30, 200, "shop") for _ in range(2 * charts_api.BATCH + 1)))
     ticks = iter(range(100))
     charts = charts_api.JournalCharts(inspector.parts.reader, lambda: next(ticks) * charts_api.LOOK_SECONDS * 0.6)
-    assert [await inspector.parts.read(partial(charts.update, now)) for _ in range(3)] == [False, False, True]
+    assert [await inspector.parts.in_thread(partial(charts.update, now)) for _ in range(3)] == [False, False, True]
     assert sum(each.accepted for each in charts.series("hour", now).buckets) == 2 * charts_api.BATCH + 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from deploy.dev import local_server
 from deploy.dev.aws.function import event_of, listen, response_of
-from deploy.dev.aws.local_aws import shortened
+from deploy.dev.aws.local_aws import with_short_wait
 from deploy.dev.aws.poller import backoff_seconds, failed_items, record_of
 from deploy.dev.aws.ses import mail_document
 from deploy.dev.aws.stack import SourceQueue, sending_line, source_queues
@@ -90,10 +90,10 @@ async def test_what_is_not_http_is_answered_with_its_code_and_logged_without_its
     assert "canary" not in line + caplog.text
 
 
-@pytest.mark.parametrize(("wait", "shortened_wait"), [("0", "0"), ("1", "1"), ("20", "1")])
-def test_a_long_poll_is_short_and_one_without_a_wait_has_none(wait: str, shortened_wait: str) -> None:
+@pytest.mark.parametrize(("wait", "short_wait"), [("0", "0"), ("1", "1"), ("20", "1")])
+def test_a_long_poll_is_short_and_one_without_a_wait_has_none(wait: str, short_wait: str) -> None:
     body = '{{"MaxNumberOfMessages":10,"WaitTimeSeconds": {}}}'
-    assert shortened(body.format(wait).encode()) == body.format(shortened_wait).encode()
+    assert with_short_wait(body.format(wait).encode()) == body.format(short_wait).encode()
 
 
 # Pollers

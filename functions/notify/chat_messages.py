@@ -11,8 +11,6 @@ from functions.notify import destination, http_kind, kind_settings, message_text
 from functions.notify.recipients.to_person import ToPerson
 from shared.config.rules import SecretName
 from shared.delivery import Delivery, RetryLater
-from shared.jsontext import JsonObject
-from shared.templating.template import Template
 
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
@@ -59,16 +57,10 @@ class MessageSettings(kind_settings.KindSettings):
             _, digest_text = digest
             return Message(digest_text, None, self.link_label)
         view = http_kind.template_view(delivery, person)
-        text = self._own_text(view) or message_text.default_text(delivery.event)
+        own_text = _text_template(self.text).render(view) if self.text is not None else ""
+        text = own_text or message_text.default_text(delivery.event)
         link = message_text.link_url(self.link, view) if self.link else None
         return Message(text, link, self.link_label)
-
-    def _own_text(self, view: JsonObject) -> str:
-        if self.text is None:
-            return ""
-        values = {name: message_text.without_marks(value) for name, value in view.items()}
-        own = _text_template(self.text).render(values).replace("\r\n", "\n").replace("\r", "\n")
-        return message_text.filled(message_text.visible(own).strip())
 
     def mentions(self, attempt: destination.Attempt) -> tuple[str, ...]:
         """Return whom the message mentions: the delivery's recipient, then those that `mention` names, each once."""
@@ -79,9 +71,8 @@ class MessageSettings(kind_settings.KindSettings):
         return (recipient_id, *[name for name in mentioned_ids if name != recipient_id])
 
 
-@lru_cache(maxsize=1_000)
-def _text_template(text: str) -> Template:
-    return Template("text", text, own_text=message_text.marked)
+# Settings are plain values, so that the templates in them are compiled at their first use.
+_text_template = lru_cache(maxsize=1_000)(message_text.MessageTemplate)
 
 
 def secret_url(settings: MessageSettings, secrets: http_kind.SecretValues, service: str) -> str:

@@ -1,8 +1,13 @@
-"""Texts of messages and mails: the title of an event, its default text, a link, and text without active mentions or
-links. Pure.
+"""Texts of messages and mails, and their links. Pure.
 
 The operator writes the templates, but senders write the data. So the data must not notify people, and must not change
-the text around it: mentions in it have no effect, and a value cannot end a block of code or hide the address of a link.
+the text around it. In this order:
+
+    titles and default text   for an operator who wrote no template
+    invisible characters      replaced in every text
+    mentions                  have no effect
+    code and links            a value cannot end a block of code or hide the address of a link
+    the URL of a message      from a template, in which a sender may have written the address
 """
 
 import re
@@ -15,64 +20,15 @@ from urllib.parse import quote
 from functions.notify.bounded_texts import cut
 from shared import errors, jsontext
 from shared.event import NO_TYPE, Event, oneline
-from shared.templating.template import Template, one_line_template, url_segment
+from shared.templating.template import Template, url_segment
 
-MAX_LINK_CHARACTERS: Final = 2_000
 MAX_FIELDS: Final = 10
 MAX_VALUE_CHARACTERS: Final = 200
-
 _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
-# Control characters except tab and line feed, and characters that change the direction of the text, which can make a
-# value look like another one.
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_SHORT: Final = 100
-"""The length up to which it is faster to check a text as it is."""
-_VISIBLE_ASCII: Final = bytes((0x0A, *range(0x20, 0x7F)))
-_MENTION: Final = re.compile(
-    r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
-)
-_BACKTICK: Final = "\ufdd0"
-_LINK: Final = "\ufdd1"
-"""Noncharacters of Unicode, in place of the backticks of a block of code and of `](` that the template writes."""
-_BLOCK: Final = re.compile("`{3,}")
-# In each run of three or more backticks, after each one that has a neighbour, unless the template wrote both of them.
-_FORMATTING: Final = re.compile(
-    r"`(?=[`\ufdd0]{2})|\ufdd0(?=`[`\ufdd0])|(?<=[`\ufdd0])(?:`(?=[`\ufdd0])|\ufdd0(?=`))|\](?=\()"
-)
-_INVISIBLE_SPACE: Final = "\u200b"
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_WEB_LINK: Final = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
-_URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
+_ZERO_WIDTH_SPACE: Final = "\u200b"
 
 
-def unformatted(text: str) -> str:
-    """Return a text that looks the same, but cannot end a block of code or hide the address of a link."""
-    return _FORMATTING.sub(_followed, text)
-
-
-def marked(text: str) -> str:
-    """Return a template's own text with marks in place of its blocks of code and links, for `filled`."""
-    return _BLOCK.sub(lambda found: _BACKTICK * len(found[0]), text).replace("](", _LINK)
-
-
-def without_marks(value: jsontext.Json) -> jsontext.Json:
-    """Return the value without the marks that only `marked` may make, in its texts and keys."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.replace(_BACKTICK, "\ufffd").replace(_LINK, "\ufffd")
-    if isinstance(value, list):
-        return [without_marks(item) for item in value]
-    if isinstance(value, dict):
-        return {str(without_marks(key)): without_marks(item) for key, item in value.items()}
-    return value
-
-
-def filled(text: str) -> str:
-    """Return the final text of a filled template. Only what was `marked` makes blocks of code and links in it.
-
-    The whole text is treated, and not each value: a filter's result is not a value of the event, and two values next to
-    each other can make formatting that neither of them has.
-    """
-    return unformatted(text).replace(_BACKTICK, "`").replace(_LINK, "](")
+# Titles and default text
 
 
 def default_text(event: Event) -> str:
@@ -95,55 +51,6 @@ def title_of_type(event_type: str) -> str:
     return spaced[:1].upper() + spaced[1:]
 
 
-def visible(text: str) -> str:
-    """Return the text with U+FFFD for each invisible character, which a terminal or a mail program may interpret."""
-    if len(text) > _SHORT:  # to check the bytes takes a third of the time
-        rest = text.encode("utf-8", "surrogatepass").translate(None, _VISIBLE_ASCII)
-        is_visible = not rest or rest.decode("utf-8", "surrogatepass").isprintable()
-    else:
-        is_visible = text.isprintable() or text.replace("\n", "").isprintable()
-    return text if is_visible else _UNSEEN.sub("\ufffd", text)
-
-
-def without_mentions(text: str) -> str:
-    """Return a text that looks the same, but in which `@everyone`, `<@U1>` and `<users/all>` notify no one."""
-    return _MENTION.sub(_followed, text)
-
-
-def compile_link(text: str) -> Template:
-    """Compile the template of a URL. If it begins with a scheme, values in it are quoted. Raises TemplateFault."""
-    return Template("link", " ".join(text.split()), encode=url_segment if _SCHEME.match(text) else None)
-
-
-def link_url(text: str, view: jsontext.JsonObject) -> str | None:
-    """Fill the template of a URL. Return None if the result is no web address, or too long. Raises Permanent.
-
-    In `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}`, the operator writes the address,
-    and the value is quoted. In `{{ data.url }}`, the sender writes the address, which must begin with http or https.
-    """
-    try:
-        url = _compiled_link(text).render(view)
-    except errors.Permanent as error:
-        if error.code == "invalid_url":  # a value is empty
-            return None
-        raise
-    if not _SCHEME.match(text):
-        url = oneline(url)
-        if not _WEB_LINK.match(url):
-            return None
-    url = quote(url, safe=_URL_CHARACTERS)
-    return url if len(url) <= MAX_LINK_CHARACTERS else None
-
-
-@lru_cache(maxsize=1_000)
-def _compiled_link(text: str) -> Template:
-    return compile_link(text) if _SCHEME.match(text) else one_line_template("link", text)
-
-
-def _followed(found: re.Match[str]) -> str:
-    return found[0] + _INVISIBLE_SPACE
-
-
 def first_fields(value: jsontext.Json) -> list[tuple[str, str]]:
     """Return the paths and texts of the first MAX_FIELDS values, at any depth."""
     return list(islice(_walk("", value), MAX_FIELDS))
@@ -159,3 +66,123 @@ def _walk(name: str, value: jsontext.Json) -> Iterator[tuple[str, str]]:
     elif value is not None and value != "":
         text = value if isinstance(value, str) else jsontext.to_json(value)
         yield name or "data", cut(text, MAX_VALUE_CHARACTERS)
+
+
+# Invisible characters, and mentions
+
+# Control characters except tab and line feed, and characters that change the direction of the text, which can make a
+# value look like another one.
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHORT: Final = 100
+"""The length up to which it is faster to check a text as it is."""
+_VISIBLE_ASCII: Final = bytes((0x0A, *range(0x20, 0x7F)))
+_MENTION: Final = re.compile(
+    r"<(?=[@#!:/&]|users/|[a-z][a-z0-9+.-]*:)|@(?=everyone|here)|(?<!\w)@(?=\w)", re.IGNORECASE
+)
+
+
+def visible(text: str) -> str:
+    """Return the text with U+FFFD for each invisible character, which a terminal or a mail program may interpret."""
+    if len(text) > _SHORT:  # to check the bytes takes a third of the time
+        rest = text.encode("utf-8", "surrogatepass").translate(None, _VISIBLE_ASCII)
+        is_visible = not rest or rest.decode("utf-8", "surrogatepass").isprintable()
+    else:
+        is_visible = text.isprintable() or text.replace("\n", "").isprintable()
+    return text if is_visible else _UNSEEN.sub("\ufffd", text)
+
+
+def without_mentions(text: str) -> str:
+    """Return a text that looks the same, but in which `@everyone`, `<@U1>` and `<users/all>` notify no one."""
+    return _MENTION.sub(_with_space_behind, text)
+
+
+def _with_space_behind(found: re.Match[str]) -> str:
+    return found[0] + _ZERO_WIDTH_SPACE
+
+
+# Blocks of code and links. A block begins and ends with three backticks or more, and `[Open](https://…)` is a link.
+
+_BACKTICK: Final = "\ufdd0"
+"""Stands for a backtick of a block of code that the template wrote. It is a noncharacter of Unicode."""
+_LINK: Final = "\ufdd1"
+"""Stands for the `](` of a link that the template wrote."""
+_BLOCK: Final = re.compile("`{3,}")
+# The `]` of each `](`. And in each run of three or more backticks, each one that another one follows, unless the
+# template wrote both of them.
+_FORMATTING: Final = re.compile(
+    r"`(?=[`\ufdd0]{2})|\ufdd0(?=`[`\ufdd0])|(?<=[`\ufdd0])(?:`(?=[`\ufdd0])|\ufdd0(?=`))|\](?=\()"
+)
+
+
+def unformatted(text: str) -> str:
+    """Return a text that looks the same, but has no block of code and no link: invisible spaces divide their marks."""
+    return _FORMATTING.sub(_with_space_behind, text)
+
+
+class MessageTemplate:
+    """An operator's template of a text. Only its own text makes blocks of code and links, and no value of an event.
+
+    To tell the two apart, noncharacters stand for the template's own backticks and `](` until the values are in place,
+    and no value may have these characters. The whole text is then made unformatted, and not each value: a filter's
+    result is not a value of the event, and two values next to each other can make formatting that neither of them has.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Compile the template. Raises TemplateFault."""
+        self._template = Template("text", text, own_text=_marked)
+
+    def render(self, view: jsontext.JsonObject) -> str:
+        """Return the text. Raises Permanent."""
+        values = {name: _without_marks(value) for name, value in view.items()}
+        text = self._template.render(values).replace("\r\n", "\n").replace("\r", "\n")
+        return unformatted(visible(text).strip()).replace(_BACKTICK, "`").replace(_LINK, "](")
+
+
+def _marked(text: str) -> str:
+    """Return a template's own text with marks in place of its blocks of code and links."""
+    return _BLOCK.sub(lambda found: _BACKTICK * len(found[0]), text).replace("](", _LINK)
+
+
+def _without_marks(value: jsontext.Json) -> jsontext.Json:
+    """Return the value without marks in its texts and keys."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.replace(_BACKTICK, "\ufffd").replace(_LINK, "\ufffd")
+    if isinstance(value, list):
+        return [_without_marks(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_without_marks(key)): _without_marks(item) for key, item in value.items()}
+    return value
+
+
+# The URL of a message
+
+MAX_LINK_CHARACTERS: Final = 2_000
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_WEB_LINK: Final = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_URL_CHARACTERS: Final = ":/?#[]@!$&'()*+,;=%~-._"
+
+
+@lru_cache(maxsize=1_000)
+def compile_link(text: str) -> Template:
+    """Compile the template of a URL. If it begins with a scheme, values in it are quoted. Raises TemplateFault."""
+    return Template("link", " ".join(text.split()), encode=url_segment if _SCHEME.match(text) else None)
+
+
+def link_url(text: str, view: jsontext.JsonObject) -> str | None:
+    """Fill the template of a URL. Return None if the result is no web address, or too long. Raises Permanent.
+
+    In `https://example.com/orders/{{ data.id }}` and `myapp://open?event={{ data }}`, the operator writes the address,
+    and the value is quoted. In `{{ data.url }}`, the sender writes the address, which must begin with http or https.
+    """
+    try:
+        url = compile_link(text).render(view)
+    except errors.Permanent as error:
+        if error.code == "invalid_url":  # a value is empty
+            return None
+        raise
+    if not _SCHEME.match(text):
+        url = oneline(url)
+        if not _WEB_LINK.match(url):
+            return None
+    url = quote(url, safe=_URL_CHARACTERS)
+    return url if len(url) <= MAX_LINK_CHARACTERS else None

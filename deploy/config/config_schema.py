@@ -31,7 +31,7 @@ class _AsWritten(GenerateJsonSchema):
                 return {"anyOf": [whole.get("items", {}), whole]}
             case "_schemes":
                 return {"anyOf": [{"const": "none"}, whole.get("items", {}), whole]}
-            case "written_column":
+            case "as_column":
                 return {"anyOf": [{"type": "string"}, whole]}
             case "duration_seconds":
                 return {"anyOf": [whole, dict(_DURATION)]}

@@ -138,7 +138,7 @@ def table_finding(settings: Settings, columns: Columns | None, index: IndexFault
 
 def _faults(settings: Settings, columns: Columns) -> Iterator[str]:
     live = {name.lower(): column for name, column in columns.items()}
-    for name in settings.columns_written:
+    for name in settings.row_columns:
         column = live.get(name.lower())
         if column is None:
             yield f"it has no column {name!r}"
@@ -148,7 +148,7 @@ def _faults(settings: Settings, columns: Columns) -> Iterator[str]:
                 yield f"column {name!r} is {column.type!s}; a delivery's id has up to {MAX_ID_CHARACTERS} characters"
         elif (type_ := settings.columns[name].type) and not isinstance(column.type, _FITTING[type_]):
             yield f"column {name!r} is {column.type!s}, which does not take the type {type_}"
-    written = {name.lower() for name in settings.columns_written}
+    written = {name.lower() for name in settings.row_columns}
     for name, column in columns.items():
         if column.is_required and name.lower() not in written:
             yield f"column {name!r} needs a value, and `columns` has none for it"

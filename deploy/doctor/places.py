@@ -54,14 +54,14 @@ def aws_places(api: aws.AwsApi, notify: JsonObject) -> Finding:
 def schema_faults(settings: BigQuerySettings, table: JsonObject) -> Iterator[str]:
     """Yield what of the mapping does not fit the table, as tables.get describes it."""
     live = {str(each.get("name")).lower(): each for each in objects_at(table, "schema", "fields")}
-    for name in settings.columns_written:
+    for name in settings.row_columns:
         column, type_ = live.get(name.lower()), settings.type_of(name)
         if column is None:
             yield f"it has no column {name!r}"
         elif type_ is not None and (column.get("mode") == "REPEATED" or column.get("type") not in FITTING[type_]):
             repeated = "REPEATED " if column.get("mode") == "REPEATED" else ""
             yield f"column {name!r} is {repeated}{column.get('type')}, which does not take the type {type_}"
-    written = {name.lower() for name in settings.columns_written}
+    written = {name.lower() for name in settings.row_columns}
     for name, column in live.items():
         if column.get("mode") == "REQUIRED" and name not in written and "defaultValueExpression" not in column:
             yield f"column {name!r} needs a value, and `columns` has none for it"

@@ -29,8 +29,8 @@ _FORMS: Final[Mapping[ColumnType, str]] = {
 _BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
-def written_column(written: object) -> object:
-    """Return the settings of a column that is written as its expression alone."""
+def as_column(written: object) -> object:
+    """Return the settings of a column that is written as its expression alone; any other value unchanged."""
     return {"value": written} if isinstance(written, str) else written
 
 
@@ -41,27 +41,33 @@ class ColumnSettings(KindSettings):
     type: ColumnType | None = None
 
 
-class Unfit(ValueError):
-    """A value that the type does not have. The text does not quote the value."""
+class _Unfit(ValueError):
+    """A value that the type does not have. Its text, if any, follows `got a number`, and does not quote the value."""
 
 
-def converted(column: str, value: jsontext.Json, type_: ColumnType, has_floats: bool = False) -> ColumnValue | None:
+def converted(column: str, value: jsontext.Json, type_: ColumnType, *, has_floats: bool = False) -> ColumnValue | None:
     """Return the value in the column's type; null stays null. Raises Permanent (`conversion_failed`).
 
-    `has_floats`: the database stores a large number as a 64-bit float, so one beyond them would become infinite.
+    `has_floats`: the database stores the numbers of a column of the type `number` as 64-bit floats. A number beyond
+    them, which would become infinite, is then rejected.
     """
     if value is None:
         return None
     try:
         found = _CONVERTERS[type_](value)
         if has_floats and type_ == "number" and not _is_in_float_range(found):
-            raise Unfit("beyond 64-bit floats")
+            raise _Unfit("beyond 64-bit floats")
         return found
     except (ValueError, OverflowError, OSError, RecursionError) as error:  # OSError: a time far out of range
-        fault = f" {error}" if isinstance(error, Unfit) and str(error) else ""
-        form = f": {_FORMS[type_]}" if isinstance(value, str) and not fault and type_ in _FORMS else ""
-        rule = f"column {column!r} must be of the type {type_}; got {jsontext.kind_of(value)}{fault}{form}"
-        raise errors.Permanent("conversion_failed", rule) from error
+        rule = f"column {column!r} must be of the type {type_}; got {jsontext.kind_of(value)}"
+        raise errors.Permanent("conversion_failed", f"{rule}{_advice(value, type_, error)}") from error
+
+
+def _advice(value: jsontext.Json, type_: ColumnType, error: Exception) -> str:
+    """Return what follows `got a number` or `got text`: ` beyond 64 bits`, or `: write digits only, as in 1204`."""
+    if isinstance(error, _Unfit) and str(error):
+        return f" {error}"
+    return f": {_FORMS[type_]}" if isinstance(value, str) and type_ in _FORMS else ""
 
 
 def _text(value: jsontext.Json) -> str:
@@ -75,9 +81,9 @@ def _integer(value: jsontext.Json) -> int:
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Unfit
+        raise _Unfit
     if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
-        raise Unfit("beyond 64 bits")
+        raise _Unfit("beyond 64 bits")
     return value
 
 
@@ -86,9 +92,9 @@ def _number(value: jsontext.Json) -> int | float | str:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit
+        raise _Unfit
     if isinstance(value, float) and not isfinite(value):
-        raise Unfit("that is not finite")
+        raise _Unfit("that is not finite")
     return value
 
 
@@ -102,7 +108,7 @@ def _is_in_float_range(number: ColumnValue) -> bool:
 def _boolean(value: jsontext.Json) -> bool:
     boolean = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(boolean, bool):
-        raise Unfit
+        raise _Unfit
     return boolean
 
 
@@ -110,8 +116,8 @@ def _date(value: jsontext.Json) -> str:
     """Return the date in a text that is a date, or that begins with a date as RFC 3339 times do. The day is that of the
     time's own offset, not of UTC."""
     if not isinstance(value, str):
-        raise Unfit
-    text = value.strip()
+        raise _Unfit
+    text = value.strip().upper()  # an RFC 3339 time may have `t` and `z`
     day = text if _DATE.fullmatch(text) else times.read_time(text).date().isoformat()
     return date.fromisoformat(day).isoformat()
 
@@ -121,7 +127,7 @@ def _time(value: jsontext.Json) -> datetime:
     if isinstance(value, str):
         return times.read_time(value.strip().upper()).astimezone(UTC)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit
+        raise _Unfit
     return datetime.fromtimestamp(value, UTC)
 
 

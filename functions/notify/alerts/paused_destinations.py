@@ -6,7 +6,7 @@ and not yet known to be published. A change of the record decides about an alert
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
 from functions.notify.alerts.alert import Alert, Kind, read_record, time_in
@@ -16,10 +16,14 @@ from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_jso
 
 RECENT_SECONDS: Final = 180.0
 """A pause that ended longer ago, and that no sweep saw, makes no alert."""
+SAME_PAUSE_SECONDS: Final = 1.0
+"""An end of a pause that is later by no more than this is no new pause."""
 FORGOTTEN_SECONDS: Final = 3_600.0
+"""How long after its last pause a destination that works stays in the record."""
 KEPT_SECONDS: Final = 400 * 86_400.0
-MAX_CHANGES: Final = 100
-"""Alerts that one change decides; the others follow with the next sweep."""
+"""How long the store keeps the record after its last change."""
+MAX_PENDING: Final = 100
+"""The number of alerts that are pending at a time; the others follow with the next sweep."""
 MAX_REASON_CHARACTERS: Final = 400
 
 
@@ -48,11 +52,25 @@ class Pending:
     since: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the record has of a destination.
+
+    disabled   a hash of the reason for which it is disabled, by which another reason is noticed; None if it is not
+    is_paused  an alert said that it is paused, and none said since that it works again
+    since      when this pause was noticed
+    until      the end of its last pause; 0 if it had none
+    """
+
+    disabled: str | None = None
+    is_paused: bool = False
+    since: float | None = None
+    until: float = 0.0
+
+
 def open_pauses(text: str | None) -> dict[str, float]:
     """Return until when each destination was paused that is not known to have recovered."""
-    return {
-        name: _until(entry) for name, entry in _entries(read_record(text)).items() if entry.get("is_paused") is True
-    }
+    return {name: entry.until for name, entry in _entries(read_record(text)).items() if entry.is_paused}
 
 
 def decide(
@@ -60,24 +78,23 @@ def decide(
 ) -> tuple[list[Pending], store_ports.Kept | None]:
     """Return the alerts that are to be published, and the record's new text, if it is to change."""
     record = read_record(text)
-    entries, pending = _entries(record), _pending(record)
-    changed = dict(entries)
+    entries, pending_before = _entries(record), _pending(record)
+    changed, pending = dict(entries), list(pending_before)
     for name, health in healths.items():
-        if len(pending) >= MAX_CHANGES:
+        if len(pending) >= MAX_PENDING:
             break
-        entry, alerts = _decide_entry(name, entries.get(name, {}), health, now)
-        pending += alerts
-        if entry:
-            changed[name] = entry
-        else:
-            changed.pop(name, None)
-    if changed == entries and len(pending) == len(_pending(record)):
-        return pending, None
-    return pending, _record_text(changed, pending, now)
+        after_disabling, disabled_alerts = _note_disabling(name, entries.get(name, _Entry()), health, now)
+        changed[name], pause_alerts = _note_pause(name, after_disabling, health, now)
+        pending += [*disabled_alerts, *pause_alerts]
+        if _can_be_forgotten(changed[name], now):
+            del changed[name]
+    has_changed = changed != entries or pending != pending_before
+    return pending, _record_text(changed, pending, now) if has_changed else None
 
 
 def mark_published(text: str | None, alerts: Sequence[Pending], now: float) -> tuple[None, store_ports.Kept | None]:
-    """Return the record's new text once these are published."""
+    """Return the record's new text once these are published. The first value is the answer to the caller of a change of
+    a record, who needs none."""
     record = read_record(text)
     pending = _pending(record)
     left = [each for each in pending if each not in alerts]
@@ -96,37 +113,42 @@ def health_alert(pending: Pending, where: str) -> Alert:
     return Alert(pending.kind, key, pending.at, name, text, command, {"since": times.rfc3339(pending.since)})
 
 
-def _decide_entry(name: str, entry: JsonObject, health: Health, now: float) -> tuple[JsonObject, list[Pending]]:
-    """Return the destination's new entry, empty where it can be forgotten, and the alerts that the change decides."""
-    alerts: list[Pending] = []
-    entry = dict(entry)
-    disabled_reason = health.disabled_reason
-    mark: str | None = None
-    if disabled_reason is not None:
-        mark = hashlib.sha256(disabled_reason.encode("utf-8", "replace")).hexdigest()[:16]
-    if mark != entry.get("disabled"):
-        if disabled_reason is not None and disabled_reason != ledger.PAUSED_BY_OPERATOR:
-            alerts.append(Pending("destination_disabled", name, now, _short(disabled_reason), now))
-        entry["disabled"] = mark
-    since = time_in(entry, "since") or now
+def _note_disabling(name: str, entry: _Entry, health: Health, now: float) -> tuple[_Entry, list[Pending]]:
+    """Return the entry with the reason for which the destination is disabled, and the alert if this reason is new.
+
+    An operator who disabled it needs no alert.
+    """
+    reason = health.disabled_reason
+    reason_hash = None if reason is None else hashlib.sha256(reason.encode("utf-8", "replace")).hexdigest()[:16]
+    if reason_hash == entry.disabled:
+        return entry, []
+    changed = replace(entry, disabled=reason_hash)
+    if reason is None or reason == ledger.PAUSED_BY_OPERATOR:
+        return changed, []
+    return changed, [Pending("destination_disabled", name, now, _short(reason), now)]
+
+
+def _note_pause(name: str, entry: _Entry, health: Health, now: float) -> tuple[_Entry, list[Pending]]:
+    """Return the entry with the end of the last pause, and an alert if a pause began, or if the destination recovered.
+
+    A pause that follows another before the destination has recovered makes no further alert, nor does an operator's.
+    """
     until = health.paused_until
-    if until is not None and health.reason == ledger.PAUSED_BY_OPERATOR:  # an operator knows of it
-        until = _until(entry)
-    if until is not None and until > max(_until(entry) + 1.0, now - RECENT_SECONDS):
-        if entry.get("is_paused") is not True:
-            reason = _short(health.reason or "its breaker is open")
-            alerts.append(Pending("destination_paused", name, now, reason, now))
-            entry.update(is_paused=True, since=now)
-        entry["until"] = until
-    elif entry.get("is_paused") is True and _has_recovered(entry, health, now):
+    last_known_end = max(entry.until + SAME_PAUSE_SECONDS, now - RECENT_SECONDS)
+    if until is not None and until > last_known_end and health.reason != ledger.PAUSED_BY_OPERATOR:
+        if entry.is_paused:
+            return replace(entry, until=until), []
+        reason = _short(health.reason or "its breaker is open")
+        paused = replace(entry, is_paused=True, since=now, until=until)
+        return paused, [Pending("destination_paused", name, now, reason, now)]
+    since = entry.since or now
+    if entry.is_paused and _has_recovered(entry, health, since, now):
         reason = f"it takes deliveries again, paused since {_minute(since)}"
-        alerts.append(Pending("destination_recovered", name, now, reason, since))
-        entry["is_paused"] = False
-    is_over = entry.get("is_paused") is not True and _until(entry) < now - FORGOTTEN_SECONDS
-    return ({} if is_over and entry.get("disabled") is None else entry), alerts
+        return replace(entry, is_paused=False), [Pending("destination_recovered", name, now, reason, since)]
+    return entry, []
 
 
-def _has_recovered(entry: JsonObject, health: Health, now: float) -> bool:
+def _has_recovered(entry: _Entry, health: Health, since: float, now: float) -> bool:
     """Return whether the destination has taken a delivery since its pause.
 
     An operator can end the pause before its time. That alone is no recovery: the destination may still fail.
@@ -134,12 +156,12 @@ def _has_recovered(entry: JsonObject, health: Health, now: float) -> bool:
     if health.delivered_at is None:
         return False
     if health.paused_until is None:
-        return health.delivered_at >= (time_in(entry, "since") or now)
-    return _until(entry) <= now and health.delivered_at >= _until(entry)
+        return health.delivered_at >= since
+    return entry.until <= now and health.delivered_at >= entry.until
 
 
-def _until(entry: JsonObject) -> float:
-    return time_in(entry, "until") or 0.0
+def _can_be_forgotten(entry: _Entry, now: float) -> bool:
+    return entry.disabled is None and not entry.is_paused and entry.until < now - FORGOTTEN_SECONDS
 
 
 def _minute(at: float) -> str:
@@ -150,8 +172,18 @@ def _short(reason: str) -> str:
     return cut(event.oneline(reason), MAX_REASON_CHARACTERS)
 
 
-def _entries(record: JsonObject) -> Mapping[str, JsonObject]:
-    return mappings_at(record, "destinations")
+def _entries(record: JsonObject) -> dict[str, _Entry]:
+    return {name: _entry(written) for name, written in mappings_at(record, "destinations").items()}
+
+
+def _entry(written: JsonObject) -> _Entry:
+    disabled = written.get("disabled")
+    return _Entry(
+        disabled=disabled if isinstance(disabled, str) else None,
+        is_paused=written.get("is_paused") is True,
+        since=time_in(written, "since"),
+        until=time_in(written, "until") or 0.0,
+    )
 
 
 def _pending(record: JsonObject) -> list[Pending]:
@@ -163,6 +195,7 @@ def _pending(record: JsonObject) -> list[Pending]:
     ]
 
 
-def _record_text(entries: Mapping[str, JsonObject], pending: Sequence[Pending], now: float) -> store_ports.Kept:
+def _record_text(entries: Mapping[str, _Entry], pending: Sequence[Pending], now: float) -> store_ports.Kept:
+    destinations: JsonObject = {name: asdict(entry) for name, entry in entries.items()}
     listed: list[Json] = [asdict(each) for each in pending]
-    return store_ports.Kept(texts_json({"destinations": dict(entries), "pending": listed}).decode(), now + KEPT_SECONDS)
+    return store_ports.Kept(texts_json({"destinations": destinations, "pending": listed}).decode(), now + KEPT_SECONDS)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from pydantic import BeforeValidator, Field, model_validator
 
 from functions.notify import bounded_texts, destination, http_kind, kind_settings
-from functions.notify.columns import ColumnSettings, ColumnType, converted, written_column
+from functions.notify.columns import ColumnSettings, ColumnType, as_column, converted
 from functions.notify.http_engine import UNREACHABLE_SECONDS, HttpDestination, HttpKind
 from shared import batching, errors, event, jsontext, limits
 from shared.config.rules import SecretName
@@ -95,7 +95,7 @@ class Settings(kind_settings.KindSettings):
     dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,1024}$", examples=["my_dataset"])]
     table: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$", examples=["orders"])]
     columns: Annotated[
-        Mapping[ColumnName, Annotated[ColumnSettings, BeforeValidator(written_column)]],
+        Mapping[ColumnName, Annotated[ColumnSettings, BeforeValidator(as_column)]],
         Field(min_length=1, max_length=1_000),
     ]
     delivery_id: ColumnName | None = "delivery_id"
@@ -106,7 +106,7 @@ class Settings(kind_settings.KindSettings):
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        names = [name.lower() for name in self.columns_written]
+        names = [name.lower() for name in self.row_columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             rule = "names differ in more than case, and `delivery_id` names a column of its own"
             raise ValueError(f"columns: {twice[0]!r} is there twice; {rule}")
@@ -124,7 +124,7 @@ class Settings(kind_settings.KindSettings):
         return self.columns[column].type or ("text" if self.create else None)
 
     @property
-    def columns_written(self) -> tuple[str, ...]:
+    def row_columns(self) -> tuple[str, ...]:
         return tuple(self.columns) if self.delivery_id is None else (*self.columns, self.delivery_id)
 
 
@@ -174,7 +174,7 @@ def outcomes(response: http_kind.Response, count: int) -> Sequence[Outcome]:
 def table_request(settings: Settings) -> http_kind.OutgoingRequest:
     """Return the request that creates the table, from the mapping."""
     fields: list[jsontext.Json] = [
-        {"name": name, "type": TYPES[settings.type_of(name) or "text"]} for name in settings.columns_written
+        {"name": name, "type": TYPES[settings.type_of(name) or "text"]} for name in settings.row_columns
     ]
     body: jsontext.JsonObject = {
         "tableReference": {"projectId": settings.project, "datasetId": settings.dataset, "tableId": settings.table},

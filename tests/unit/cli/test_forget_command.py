@@ -17,7 +17,7 @@ from deploy.history import forget
 from deploy.history.local_erasure import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.notify.destination import Attempt
-from functions.notify.destinations.email.letters import Progress, RecipientFate
+from functions.notify.destinations.email.letters import Progress, RecipientResult
 from functions.subscribe.idempotency import Record
 from shared.claim_check import checked_in
 from shared.cloud.local.blobs import LocalBlobs
@@ -93,7 +93,7 @@ def test_the_recipients_who_got_a_mail_before_the_others_are_erased(kept: Kept, 
             attempt = Attempt(
                 key, attempt_number=1, generation=number, now=NOW, timeout_seconds=15.0, undelivered_since=number
             )
-            await Progress(blobs, attempt).remember([RecipientFate(ADA, "accepted", "250 ok")])
+            await Progress(blobs, attempt).remember([RecipientResult(ADA, "accepted", "250 ok")])
 
     asyncio.run(remember())
     out = command("forget", "--event", "e1", "--yes")

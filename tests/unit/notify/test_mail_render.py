@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.destinations.email.email import AttachmentEntry, MailSettings, MailWriter, sender_of
-from functions.notify.destinations.email.letters import message_bytes
 from functions.notify.destinations.email.mail import (
     Address,
     AddressFault,
@@ -21,6 +20,7 @@ from functions.notify.destinations.email.mail import (
     parse_address,
     without_duplicates,
 )
+from functions.notify.destinations.email.mail_bytes import message_bytes
 from functions.notify.destinations.email.mail_html import text_of, without_unsafe_links
 from functions.notify.destinations.email.settings import AttachmentSettings, Settings
 from shared.delivery import Delivery, Disabled

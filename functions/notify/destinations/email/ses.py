@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from functions.notify.destination import Attempt, CloudApi
-from functions.notify.destinations.email.letters import Fate, Progress, RecipientFate, message_bytes, unsent_letters
+from functions.notify.destinations.email.letters import Fate, Progress, RecipientResult, conclude, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
+from functions.notify.destinations.email.mail_bytes import message_bytes
 from shared import event, jsontext, ports
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.outgoing import http_client
@@ -63,19 +64,19 @@ class SesTransport:
         """
         progress = Progress(self._blobs, attempt)
         settled = await progress.settled()
-        fates: list[RecipientFate] = []
+        results: list[RecipientResult] = []
         letters = unsent_letters(mail, settled)
         for letter in letters:
             outcome = await self._send_one(letter.mail, attempt.now, deadline)
             if not isinstance(outcome, Delivered | Failed):
                 break
             fate: Fate = "accepted" if isinstance(outcome, Delivered) else "rejected"
-            fates += [RecipientFate(address.address, fate, outcome.answer) for address in letter.recipients]
+            results += [RecipientResult(address.address, fate, outcome.answer) for address in letter.recipients]
         else:
-            return progress.conclude([*settled.values(), *fates], "SES")
-        if fates:
-            await progress.remember([*settled.values(), *fates])
-        rest = len(letters) - len(fates)
+            return conclude([*settled.values(), *results], "SES", attempt.idempotency_key)
+        if results:
+            await progress.remember([*settled.values(), *results])
+        rest = len(letters) - len(results)
         return replace(outcome, reason=f"not yet for {rest} of {len(mail.to)} recipients: {outcome.reason}")
 
     async def _send_one(self, mail: Mail, now: float, deadline: float) -> Outcome:

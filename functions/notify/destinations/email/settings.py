@@ -23,35 +23,45 @@ MAX_ATTACHMENTS: Final = 10
 _EXTENSION: Final = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
-def _recipient(text: str) -> str:
-    """Return the text if it is an address, a template of addresses, or an expression that finds a person.
+def _entry(text: str) -> str:
+    """Return an entry of `to`, `cc` or `bcc`: an address, a template of one, or the path of a person in the event.
 
-    Raises ValueError with the reason that fits what the text looks like: an address, or an expression.
+    A path may only stand alone in `to`, which `_recipients_fit` verifies. Raises ValueError with the reason that fits
+    what the text looks like: an address, or a path.
     """
     if is_template(text):
         one_line_template("to", text)
-        return text
-    try:
-        parse_address(text)
-    except AddressFault:
+    elif not _is_address(text):
         if not to_person.is_person_path(text):
-            raise
-        try:
-            to_person.person_path(text)
-        except ValueError as error:
-            if text.startswith("data."):
-                raise
-            raise ValueError(f"must be a mail address, which has an @, or an expression: {error}") from None
+            parse_address(text)  # raises AddressFault
+        _verify_path(text)
     return text
 
 
-Recipients = Annotated[list[Annotated[str, AfterValidator(_recipient)]], BeforeValidator(listed)]
-Everyone = Annotated[Recipients, Field(min_length=1, max_length=MAX_SEPARATE)]
+def _verify_path(text: str) -> None:
+    """Raise ValueError if the path is not valid. Unless it begins with `data.`, it may be an address without its @."""
+    try:
+        to_person.person_path(text)
+    except ValueError as error:
+        if text.startswith("data."):
+            raise
+        raise ValueError(f"must be a mail address, which has an @, or an expression: {error}") from None
+
+
+def _is_address(entry: object) -> bool:
+    try:
+        return isinstance(entry, str) and bool(parse_address(entry))
+    except AddressFault:
+        return False
+
+
+Entries = Annotated[list[Annotated[str, AfterValidator(_entry)]], BeforeValidator(listed)]
+EntriesOfTo = Annotated[Entries, Field(min_length=1, max_length=MAX_SEPARATE)]
 
 # `{person: NAME}`, or a text or a list. By the tags, pydantic reports the faults of the form that was written, and not
 # those of both.
 To = Annotated[
-    Annotated[Everyone, to_person.A_TEXT] | Annotated[to_person.NamedPerson, to_person.A_PERSON],
+    Annotated[EntriesOfTo, to_person.A_TEXT] | Annotated[to_person.NamedPerson, to_person.A_PERSON],
     Discriminator(to_person.tag_of),
 ]
 
@@ -61,13 +71,6 @@ def _filename(text: str) -> str:
     if not _EXTENSION.fullmatch(text[text.rfind(".") :]):
         raise ValueError("must end with an extension that is written out, such as `.xml`: an event must not choose it")
     return text
-
-
-def _is_address(entry: object) -> bool:
-    try:
-        return isinstance(entry, str) and bool(parse_address(entry))
-    except AddressFault:
-        return False
 
 
 class AttachmentSettings(KindSettings):
@@ -104,8 +107,8 @@ class Settings(KindSettings):
     example: ClassVar[JsonObject] = {"to": ["list@example.com"], "subject": "New signup: {{ data.name }}"}
 
     to: To
-    cc: Recipients = Field(default_factory=list)
-    bcc: Recipients = Field(default_factory=list)
+    cc: Entries = Field(default_factory=list)
+    bcc: Entries = Field(default_factory=list)
     reply_to: LineTemplate | None = None
     from_: Annotated[str, checked_by(parse_address)] | None = Field(default=None, alias="from")
     subject: LineTemplate = "{{ type }} from {{ source }}"
@@ -118,24 +121,26 @@ class Settings(KindSettings):
 
     @property
     def is_separate(self) -> bool:
-        """Return `separate`, or what it is if it is left out."""
-        together = bool(self.cc or self.bcc)
-        return len(self.addresses) > 1 and not together if self.separate is None else self.separate
+        """Return `separate`; if it is left out, whether `to` has several addresses, and there is no `cc` nor `bcc`."""
+        if self.separate is not None:
+            return self.separate
+        return len(self.addresses) > 1 and not self.cc and not self.bcc
 
     @property
     def addresses(self) -> list[str]:
-        """Return the entries of `to` that are addresses or templates."""
-        return [] if self.recipient or not isinstance(self.to, list) else self.to
+        """Return `to` if it has addresses and templates; nothing if it names a person."""
+        return self.to if isinstance(self.to, list) and self.recipient is None else []
 
     @property
     def recipient(self) -> JsonObject | None:
         """Return the part of the slice that says which person a delivery is for; None if `to` names no person."""
-        # A person is written alone, so a list of several entries has addresses only: `_recipients_fit` verifies that.
         to = self.to[0] if isinstance(self.to, list) and len(self.to) == 1 else self.to
-        recipient = None if _is_address(to) else to_person.written_recipient(to, self.person_address)
-        return (
-            {**recipient, "allowed": list(self.allow_recipients)} if recipient and self.allow_recipients else recipient
-        )
+        if _is_address(to):
+            return None
+        recipient = to_person.written_recipient(to, self.person_address)
+        if recipient and self.allow_recipients:
+            recipient["allowed"] = list(self.allow_recipients)
+        return recipient
 
     @field_serializer("to")
     def _write_addresses(self, _: object) -> list[str]:

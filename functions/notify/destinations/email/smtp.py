@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from functions.notify.destination import Attempt, Context
-from functions.notify.destinations.email.letters import SETTLED, Progress, unsent_letters
+from functions.notify.destinations.email.letters import SETTLED, Progress, conclude, unsent_letters
 from functions.notify.destinations.email.mail import Mail, SendLimit
 from functions.notify.destinations.email.smtp_server import CannotSend, Login, SmtpServer
 from shared import delivery, secrets
@@ -46,7 +46,7 @@ class SmtpTransport:
         settled = await progress.settled()
         letters = unsent_letters(mail, settled)
         if not letters:
-            return progress.conclude([*settled.values()], SERVICE)
+            return conclude([*settled.values()], SERVICE, attempt.idempotency_key)
         # Imported here, because it imports aiosmtplib, which takes 50 ms.
         from functions.notify.destinations.email.smtp_session import send_letters
 
@@ -54,16 +54,16 @@ class SmtpTransport:
             # A mail that waits for its turn longer than half of its time would have too little left to be sent.
             await self._limit.take(timeout_seconds / 2)
             try:
-                fates = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
+                results = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
             finally:
                 self._limit.release()
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else delivery.RetryLater(fault.message)
-        everyone = [*settled.values(), *fates]
+        everyone = [*settled.values(), *results]
         # If all are settled, or none is, a retry needs no record.
-        if any(fate.fate in SETTLED for fate in fates) and any(fate.fate not in SETTLED for fate in fates):
+        if {result.fate in SETTLED for result in results} == {True, False}:
             await progress.remember(everyone)
-        return progress.conclude(everyone, SERVICE)
+        return conclude(everyone, SERVICE, attempt.idempotency_key)
 
     async def _login(self) -> Login | None:
         if self._server.user is None:

@@ -1,7 +1,7 @@
-"""Send mails one after another over one connection to an SMTP server, and return the fate of each recipient.
+"""Send mails one after another over one connection to an SMTP server, and return the result for each recipient.
 
-The fates are those of `letters.Fate`: `accepted`, `rejected`, `later` (the server has certainly not accepted the mail)
-and `unknown` (it may have accepted the mail, but no reply came).
+A fate is one of `letters.Fate`: `accepted`, `rejected`, `later` (the server has certainly not accepted the mail) or
+`unknown` (it may have accepted the mail, but no reply came).
 
 If the server accepts no mail from us, CannotSend is raised. With `held`, the delivery waits until an operator has acted
 as the message says, and otherwise it is retried.
@@ -21,8 +21,9 @@ from typing import Final, cast
 
 import aiosmtplib
 
-from functions.notify.destinations.email.letters import Fate, Letter, RecipientFate, message_bytes
+from functions.notify.destinations.email.letters import Fate, Letter, RecipientResult
 from functions.notify.destinations.email.mail import Address, Mail
+from functions.notify.destinations.email.mail_bytes import message_bytes
 from functions.notify.destinations.email.smtp_server import CannotSend, Login, SmtpServer
 from shared.event import oneline
 
@@ -55,7 +56,7 @@ _PLAIN_TEXT: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 async def send_letters(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, letters: Sequence[Letter], now: float, deadline: float
-) -> list[RecipientFate]:
+) -> list[RecipientResult]:
     """Send the letters in their order, and return the fate of every recipient.
 
     `now` is the date of the mails, in Unix seconds. `deadline` is a time of the event loop's clock.
@@ -64,16 +65,16 @@ async def send_letters(
     recipient has a fate, an error would lose it. So any further letter for which the server says this gets the fate
     `later`, and the next one is sent.
     """
-    fates: list[RecipientFate] = []
+    results: list[RecipientResult] = []
     async with _session(server, login, tls, letters[0].mail.sender.domain, deadline) as smtp:
         for letter in letters:
             try:
-                fates += await _send(smtp, letter, now, deadline)
+                results += await _send(smtp, letter, now, deadline)
             except CannotSend as fault:
-                if not fates:
+                if not results:
                     raise
-                fates += _same_fate(letter.recipients, "later", fault.message)
-    return fates
+                results += _same_fate(letter.recipients, "later", fault.message)
+    return results
 
 
 @asynccontextmanager
@@ -164,7 +165,7 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
         await smtp.helo()
 
 
-async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientFate]:
+async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientResult]:
     """Send one letter; return the fate of each recipient. Raises CannotSend."""
     if not smtp.is_connected:
         return _same_fate(letter.recipients, "later", "the connection broke")
@@ -175,19 +176,19 @@ async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: flo
         return _same_fate(letter.recipients, "rejected", "the server accepts no address beyond ASCII (SMTPUTF8)")
     try:
         async with asyncio.timeout_at(deadline):
-            fates, accepted = await _send_envelope(smtp, letter, needs_utf8)
+            results, accepted = await _send_envelope(smtp, letter, needs_utf8)
     except _SESSION_ERRORS as error:
         # Those that the server had rejected before are tried again with the others.
         smtp.close()
         return _same_fate(letter.recipients, "later", _reason(error))
     if accepted:
-        fates += await _send_content(smtp, letter.mail, accepted, now, deadline)
-    return fates
+        results += await _send_content(smtp, letter.mail, accepted, now, deadline)
+    return results
 
 
 async def _send_envelope(
     smtp: aiosmtplib.SMTP, letter: Letter, needs_utf8: bool
-) -> tuple[list[RecipientFate], list[Address]]:
+) -> tuple[list[RecipientResult], list[Address]]:
     """Send the sender's and the recipients' addresses. Return the fates of the recipients that the server does not
     accept, and the addresses of those that it accepts, who have no fate yet.
 
@@ -206,24 +207,24 @@ async def _send_envelope(
         if error.code == AUTHENTICATION_REQUIRED:
             advice = "write the user into SMTP_URL (smtp://user@host), and set the secret smtp-password"
         raise CannotSend(f"the SMTP server rejects the sender {sender} ({text}): {advice}", held=True) from error
-    fates: list[RecipientFate] = []
+    results: list[RecipientResult] = []
     accepted: list[Address] = []
     for address in letter.recipients:
         try:
             await smtp.rcpt(address.address, encoding=encoding)
         except aiosmtplib.SMTPRecipientRefused as error:
             text = _reply_text(error.code, error.message)
-            fates.append(RecipientFate(address.address, _rejection_fate(error.code), text))
+            results.append(RecipientResult(address.address, _rejection_fate(error.code), text))
         else:
             accepted.append(address)
     if not accepted:
         await smtp.execute_command(b"RSET")
-    return fates, accepted
+    return results, accepted
 
 
 async def _send_content(
     smtp: aiosmtplib.SMTP, mail: Mail, accepted: Sequence[Address], now: float, deadline: float
-) -> list[RecipientFate]:
+) -> list[RecipientResult]:
     """Send the content of the mail, and return the fate of the recipients that the server has accepted."""
     is_end_sent = False
     reply_task: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
@@ -259,7 +260,7 @@ async def _send_content(
 
 async def _content_rejected(
     smtp: aiosmtplib.SMTP, reply: aiosmtplib.SMTPResponse, accepted: Sequence[Address]
-) -> list[RecipientFate]:
+) -> list[RecipientResult]:
     """Reset the session after the server has rejected DATA, so that the next mail can be sent."""
     with suppress(*_SESSION_ERRORS):  # a connection that broke is found by the next mail
         await smtp.execute_command(b"RSET")
@@ -295,8 +296,8 @@ def _rejection_fate(code: int) -> Fate:
     return "rejected" if 500 <= code < 600 else "later"
 
 
-def _same_fate(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientFate]:
-    return [RecipientFate(address.address, fate, text) for address in addresses]
+def _same_fate(addresses: Iterable[Address], fate: Fate, text: str) -> list[RecipientResult]:
+    return [RecipientResult(address.address, fate, text) for address in addresses]
 
 
 def _reply_text(code: int, message: str) -> str:

@@ -65,13 +65,13 @@ class Statements:
         self._engine = engine
         self._driver = driver
         self._one_row: tuple[str, str] | None = None
-        columns = [sa.Column(name, _UNTYPED) for name in settings.columns_written]
+        columns = [sa.Column(name, _UNTYPED) for name in settings.row_columns]
         self._table = sa.Table(settings.table, sa.MetaData(), *columns, schema=settings.schema_)
 
     @property
     def most_rows(self) -> int:
         """Return the most rows of one statement."""
-        return max(1, MAX_PARAMETERS // len(self._settings.columns_written))
+        return max(1, MAX_PARAMETERS // len(self._settings.row_columns))
 
     def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Insert or replace the rows, whose keys differ. Return how many were written. Raises DBAPIError."""
@@ -87,7 +87,7 @@ class Statements:
         would take far longer.
         """
         if self._one_row is None:
-            names = self._settings.columns_written
+            names = self._settings.row_columns
             text = self._compiled(1)
             mark = "?" if self._driver == "sqlite" else "%s"
             group = f"({', '.join([mark] * len(names))})"
@@ -109,7 +109,7 @@ class Statements:
 
     def _compiled(self, count: int) -> str:
         """Return the statement for `count` rows, as SQLAlchemy writes it. Its values are in the order of a row."""
-        names = self._settings.columns_written
+        names = self._settings.row_columns
         rows = [
             {name: sa.bindparam(f"r{row}c{column}", type_=_UNTYPED) for column, name in enumerate(names)}
             for row in range(count)
@@ -127,7 +127,7 @@ class Statements:
         # The classes of PostgreSQL and SQLite have the same methods.
         statement = cast("postgresql.Insert", module.insert(self._table)).values(rows)
         settings = self._settings
-        unique = list(settings.unique)
+        unique = list(settings.unique_columns)
         new = {name: statement.excluded[name] for name in settings.columns if name not in settings.key}
         if not settings.key or not new:
             return statement.on_conflict_do_nothing(index_elements=unique)
@@ -160,10 +160,10 @@ class Statements:
     def _new_table(self) -> sa.Table:  # type: ignore[explicit-any] # the types of SQLAlchemy's arguments have it
         """Return the table that `create: true` makes. Its primary key is the unique index that rows need."""
         settings = self._settings
-        unique = settings.unique
+        unique = settings.unique_columns
         columns = [
             sa.Column(name, self._column_type(name), primary_key=name in unique, autoincrement=False)
-            for name in settings.columns_written
+            for name in settings.row_columns
         ]
         return sa.Table(settings.table, sa.MetaData(), *columns, schema=settings.schema_, mysql_charset="utf8mb4")
 
@@ -233,8 +233,8 @@ def index_fault(connection: sa.Connection, settings: Settings) -> IndexFault | N
     `Database` asks it of MySQL only, because the others reject a statement themselves; `hookchain doctor`, of all.
     Raises DBAPIError. MySQL also raises it if there is no table.
     """
-    key = frozenset(name.lower() for name in settings.unique)
-    columns = ", ".join(settings.unique)
+    key = frozenset(name.lower() for name in settings.unique_columns)
+    columns = ", ".join(settings.unique_columns)
     is_mysql = connection.dialect.name in ("mysql", "mariadb")
     try:
         indexes = list((_mysql_indexes if is_mysql else _indexes)(connection, settings))

@@ -73,7 +73,10 @@ class RowMaker:
             return None
         if isinstance(result, str) and type_ in _OF_TEXT:
             return self._text(name, result)
-        value = columns.converted(name, result, type_, self._has_floats) if type_ else _as_it_is(name, result)
+        if type_ is None:
+            value = _as_it_is(name, result)
+        else:
+            value = columns.converted(name, result, type_, has_floats=self._has_floats)
         assert value is not None
         return self._for_driver(name, value)
 
@@ -125,7 +128,7 @@ def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
     """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
     maker = RowMaker(settings, "sqlite", has_floats=settings.driver == "sqlite")
     row = maker.row(event.view_of(delivery.event), delivery.id)
-    return dict(zip(settings.columns_written, row.values, strict=True))
+    return dict(zip(settings.row_columns, row.values, strict=True))
 
 
 def row_lines(delivery: Delivery, settings: Settings) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from functions.notify.columns import ColumnSettings, ColumnType, written_column
+from functions.notify.columns import ColumnSettings, ColumnType, as_column
 from functions.notify.kind_settings import KindSettings
 from shared.config.rules import SecretName, listed
 from shared.jsontext import JsonObject
@@ -78,7 +78,7 @@ class Settings(KindSettings):
     schema_: Identifier | None = Field(default=None, alias="schema")
     table: Identifier
     columns: Annotated[
-        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(written_column)]],
+        Mapping[Identifier, Annotated[ColumnSettings, BeforeValidator(as_column)]],
         Field(min_length=1, max_length=MAX_COLUMNS),
     ]
     key: Annotated[tuple[Identifier, ...], BeforeValidator(listed)] = ()
@@ -89,8 +89,8 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _place_is_complete(self) -> Self:
-        own = ("driver", "host", "port", "database", "user", "password_secret", "cloud_sql")
-        written = [name for name in own if getattr(self, name) is not None]
+        place_settings = ("driver", "host", "port", "database", "user", "password_secret", "cloud_sql")
+        written = [name for name in place_settings if getattr(self, name) is not None]
         if self.url_secret is not None:
             if written:
                 raise ValueError(f"`url_secret` has the database's place; take `{written[0]}` out")
@@ -131,18 +131,18 @@ class Settings(KindSettings):
         return self
 
     @property
-    def columns_written(self) -> tuple[str, ...]:
+    def row_columns(self) -> tuple[str, ...]:
         """Return the names of the columns of a row, in their order."""
         return tuple(self.columns) if self.key else (*self.columns, self.delivery_id)
 
     @property
-    def unique(self) -> tuple[str, ...]:
+    def unique_columns(self) -> tuple[str, ...]:
         """Return the columns that identify a row, over which the table needs a unique index."""
         return self.key or (self.delivery_id,)
 
     def type_of(self, column: str) -> ColumnType | None:
         """Return the column's type; None if values go to the database as they are."""
-        if column not in self.columns:
+        if column not in self.columns:  # the only other one is that of the delivery's id
             return "text"
         return self.columns[column].type or ("text" if self.create else None)
 

@@ -14,6 +14,7 @@ from functions.notify.notifier import Acknowledged, Notifier, Result
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
 from shared import errors, http, jsontext, logs, outcomes
+from shared.delivery import Delivery
 from shared.journal import DeadLetter, Journal
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, refuse_pages
 from shared.subscribers.names import SEPARATOR
@@ -48,7 +49,8 @@ class Service:
 
 
 MakeService = Callable[[], Service]
-"""Called where a failure is answered and logged: a part that cannot be made is a part of ours that failed."""
+"""Returns the service of this process, which it makes at the first call. It is called where a failure is answered and
+logged: a part that cannot be made is a part of ours that failed."""
 
 
 async def answer(make_service: MakeService, head: http.Request, read_body: http.ReadBody) -> http.Reply:
@@ -73,8 +75,7 @@ async def answer(make_service: MakeService, head: http.Request, read_body: http.
         if path == "/dead-letters":
             await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
             return ACKNOWLEDGED
-        result = await notify(body, service.notifier)
-        _log_result(result, started)
+        return ACKNOWLEDGED if await _deliver(service, body, started) else AGAIN
     except errors.Rejected as error:
         # Neither Pub/Sub nor the scheduler sends this: the caller is misconfigured, and nothing was accepted.
         _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
@@ -82,7 +83,6 @@ async def answer(make_service: MakeService, head: http.Request, read_body: http.
     except Exception as error:
         log_unavailable(error, started)
         return AGAIN
-    return ACKNOWLEDGED if isinstance(result, Acknowledged) else AGAIN
 
 
 async def take_delivery(make_service: MakeService, push: Push, started: float) -> bool:
@@ -91,12 +91,10 @@ async def take_delivery(make_service: MakeService, push: Push, started: float) -
     `started` is the time of `perf_counter` at which the message arrived.
     """
     try:
-        result = await notify(push, make_service().notifier)
+        return await _deliver(make_service(), push, started)
     except Exception as error:
         log_unavailable(error, started)
         return False
-    _log_result(result, started)
-    return isinstance(result, Acknowledged)
 
 
 async def take_dead_letter(make_service: MakeService, push: Push, started: float, given_up: str | None = None) -> bool:
@@ -115,8 +113,9 @@ async def sweep(service: Service, started: float) -> int:
 
     Raises Temporary.
     """
-    spans, sweeping = service.notifier.spans, service.sweeper.sweep()
-    count = await (sweeping if spans is None else spans.sweep(sweeping))
+    spans = service.notifier.spans
+    work = service.sweeper.sweep()
+    count = await (work if spans is None else spans.sweep(work))
     if count:
         _log("INFO", "swept", started, count=count)
     backlogs = service.sweeper.backlog()
@@ -126,6 +125,16 @@ async def sweep(service: Service, started: float) -> int:
         oldest_seconds = round(backlog.oldest_seconds)
         _log("INFO", "backlog", started, destination=destination, count=backlog.due, oldest_seconds=oldest_seconds)
     return count
+
+
+async def _deliver(service: Service, pushed: bytes | Push, started: float) -> bool:
+    """Deliver what the message holds, and log the result. Return False if the bus must bring it again.
+
+    Raises Temporary.
+    """
+    result = await notify(pushed, service.notifier)
+    _log_result(result, started)
+    return isinstance(result, Acknowledged)
 
 
 async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
@@ -148,9 +157,6 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
 
 
 def _log_result(result: Result, started: float) -> None:
-    delivery = result.delivery
-    # An endpoint's name is destination:tenant:endpoint. A log has the destination apart, to filter by it.
-    destination, _, endpoint = delivery.destination.partition(SEPARATOR) if delivery else ("", "", "")
     logs.log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
@@ -161,13 +167,21 @@ def _log_result(result: Result, started: float) -> None:
         reason=result.reason,
         attempt_number=result.attempt_number,
         attempt_ms=None if result.attempt_seconds is None else round(result.attempt_seconds * 1000, 2),
-        delivery_id=delivery.id if delivery else None,
-        event_id=delivery.event.id if delivery else None,
-        route=delivery.route if delivery else None,
-        destination=destination or None,
-        endpoint=endpoint or None,
-        trace=delivery.event.trace_id if delivery else None,
+        **(_delivery_fields(result.delivery) if result.delivery else {}),
     )
+
+
+def _delivery_fields(delivery: Delivery) -> jsontext.JsonObject:
+    # An endpoint's name is destination:tenant:endpoint. A log has the destination apart, to filter by it.
+    destination, _, endpoint = delivery.destination.partition(SEPARATOR)
+    return {
+        "delivery_id": delivery.id,
+        "event_id": delivery.event.id,
+        "route": delivery.route,
+        "destination": destination or None,
+        "endpoint": endpoint or None,
+        "trace": delivery.event.trace_id,
+    }
 
 
 def log_unavailable(error: Exception, started: float) -> None:

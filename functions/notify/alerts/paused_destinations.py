@@ -54,7 +54,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What the record has of a destination.
+    """A destination as the record has it.
 
     disabled   a hash of the reason for which it is disabled, by which another reason is noticed; None if it is not
     is_paused  an alert said that it is paused, and none said since that it works again

@@ -26,7 +26,7 @@ NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 PREFIX: Final = r"^\+[1-9][0-9]{0,14}$"
 SENDER: Final = r"^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|[A-Za-z0-9 _+&-]{1,11})$"
 SID_CHARACTERS: Final = 34
-"""The length of a messaging service's SID. No other form of a sender is as long."""
+"""The length of a messaging service's SID. No other form of a sender is as long, but a name may begin with MG, too."""
 
 _ERRORS: Final[Mapping[str, Mapping[str, str]]] = json.loads(Path(__file__).with_name("sms.json").read_bytes())
 FAILED: Final = _ERRORS["failed"]
@@ -34,6 +34,8 @@ FAILED: Final = _ERRORS["failed"]
 HELD: Final = _ERRORS["held"]
 """Errors of the account, its key and the sender, with what the operator corrects."""
 LATER: Final = _ERRORS["later"]
+"""Errors that pass, such as a limit that is reached."""
+AUTHENTICATION_FAILED: Final = "20003"
 
 
 class Settings(KindSettings):
@@ -89,8 +91,10 @@ def request(
 ) -> http_kind.OutgoingRequest:
     view = http_kind.template_view(delivery, attempt.person)
     number = _number(settings, view, attempt)
-    digest = http_kind.digest_words(delivery)
-    text = digest[1] if digest else http_kind.rendered("text", settings.text, view).strip()
+    if digest := http_kind.digest_words(delivery):
+        _, text = digest
+    else:
+        text = http_kind.rendered("text", settings.text, view).strip()
     form = {
         "To": number,
         "MessagingServiceSid" if len(settings.from_) == SID_CHARACTERS else "From": settings.from_,
@@ -109,9 +113,9 @@ def request(
 
 
 def _number(settings: Settings, view: jsontext.JsonObject, attempt: destination.Attempt) -> str:
-    """Raises Permanent."""
+    """Return the number that the message goes to. Raises Permanent (`recipient_not_allowed`)."""
     if settings.recipient is not None:
-        return attempt.recipient_address("phone")
+        return attempt.recipient_address(settings.person_address)
     to = str(settings.to)
     number = http_kind.rendered_line("to", to, view)
     allowed = not is_template(to) or number.startswith(settings.allow_recipients)
@@ -134,5 +138,5 @@ def outcome(response: http_kind.Response) -> Outcome:
         return RetryLater(reason, response.retry_after_seconds, response.excerpt)
     advice = HELD.get(code)
     if advice or response.status in {401, 403}:
-        return http_kind.held(response, "Twilio", advice or HELD["20003"])
+        return http_kind.held(response, "Twilio", advice or HELD[AUTHENTICATION_FAILED])
     return http_kind.outcome_by_status(response, "Twilio", failed={400})

@@ -1,22 +1,26 @@
-"""The explanation of transform and notify: the routes of an event, each step's changes, and the deliveries."""
+"""The explanation of transform and notify: the routes of an event, each step's changes, and the deliveries.
+
+`trace_routes` runs the routes and returns what each step did, as data. `transform_stages` makes the report of it.
+`unlisted_decisions` only evaluates the conditions of routes.
+"""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final, Literal
 
 from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import Owners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
+from deploy.history.destinations import waits_text
 from deploy.terminal.output import count_of
 from functions.transform import chain, comparisons, program, route_runs
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
 from functions.transform.steps.decide import Filter, Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
-from shared import errors, expressions, journal, ports, times, waiting_route
+from shared import errors, expressions, journal, ports, waiting_route
 from shared.delivery import Delivery
 from shared.event import Event, from_cloudevent, read_kept_parts, view_of, without_request
 from shared.fetch import Fetched, Outgoing
@@ -81,32 +85,31 @@ def _route(route: Route, found: route_runs.RouteResult, event: Event) -> RouteTr
 
 
 def _step(record: chain.StepRecord) -> StepTrace:
-    outcome, text, diff = _outcome(record)
-    return StepTrace(record.step.label, record.before.id, outcome, text, tuple(diff))
+    step, before, result = record.step, record.before, record.result
 
+    def trace(outcome: Outcome, text: str, diff: Iterable[str] = ()) -> StepTrace:
+        return StepTrace(step.label, before.id, outcome, text, tuple(diff))
 
-def _outcome(record: chain.StepRecord) -> tuple[Outcome, str, Sequence[str]]:
-    result = record.result
-    if isinstance(result, errors.HookchainError):
-        waits = (
-            f". {_waits_text(record.step)}" if isinstance(result, errors.Temporary) and record.step.asks_others else ""
-        )
-        return "failed", f"{result.code}: {result.detail}{waits}", ()
-    if isinstance(result, Stop):
-        is_filter = isinstance(record.step.step, Filter)  # its values show what the event lacks
-        reason = result.reason if is_filter else f"{result.reason}{result.missing}"
-        return "filtered", reason, step_values(record.step.step, record.before)
-    if isinstance(result, Many):
-        note = f": {result.note}" if result.note else ""
-        return "split", f"into {count_of(len(result.events), 'event')}{note}", list(_split_events(result.events))
-    if isinstance(result, Noted):
-        values = step_values(record.step.step, record.before)
-        return "noted", result.note, [*values, *_diff(record.before, result.event)]
-    if not isinstance(result, Event):
-        instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
-        return "switched", f"through the chain {result.chain!r}, {instead}", _diff(record.before, result.event)
-    diff = _diff(record.before, result)
-    return ("changed", "", diff) if diff else ("unchanged", "no change", ())
+    match result:
+        case errors.HookchainError():
+            may_wait = isinstance(result, errors.Temporary) and step.asks_others
+            waits = f". {_waits_text(step)}" if may_wait else ""
+            return trace("failed", f"{result.code}: {result.detail}{waits}")
+        case Stop():
+            # The values that a filter read show what the event lacks, so its reason need not say it.
+            missing = "" if isinstance(step.step, Filter) else result.missing
+            return trace("filtered", f"{result.reason}{missing}", step_values(step.step, before))
+        case Many():
+            note = f": {result.note}" if result.note else ""
+            return trace("split", f"into {count_of(len(result.events), 'event')}{note}", _split_events(result.events))
+        case Noted():
+            return trace("noted", result.note, (*step_values(step.step, before), *_diff(before, result.event)))
+        case Event():
+            diff = _diff(before, result)
+            return trace("changed", "", diff) if diff else trace("unchanged", "no change")
+        case _:
+            instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
+            return trace("switched", f"through the chain {result.chain!r}, {instead}", _diff(before, result.event))
 
 
 def _waits_text(step: NamedStep) -> str:
@@ -114,9 +117,7 @@ def _waits_text(step: NamedStep) -> str:
     waits: Sequence[float] = waiting_route.RETRY_SECONDS if retry is None else retry
     if not waits:
         return "If that system is unavailable, the event becomes a dead letter of this route: `retry` is empty"
-    grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
-    texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
-    return f"If that system is unavailable, only this route waits: it runs again after {', '.join(texts)}"
+    return f"If that system is unavailable, only this route waits: it runs again after {waits_text(waits)}"
 
 
 def step_values(step: Step, event: Event) -> tuple[str, ...]:
@@ -165,8 +166,10 @@ _STEP_MARKS: Final = {
 
 
 class OfflineFetch:
+    """The requests of steps to other systems, none of which is sent."""
+
     async def fetch(self, request: Outgoing) -> Fetched:
-        """Raise Temporary. The query is not shown, because it may contain secrets."""
+        """Raise Temporary, which says what would be sent; not the query, because it may contain secrets."""
         where, mark, _ = request.url.partition("?")
         body = f" with {len(request.body):,} bytes" if request.body else ""
         asking = f"{request.method} {where}{mark and '?…'}{body}"
@@ -182,8 +185,10 @@ def transform_stages(
     situation: Situation,
     seen: ports.Owners | None = None,
 ) -> tuple[Stage, ...]:
-    """Return the stages of one event. Nothing is sent. `seen` has the events that came here before, to find duplicates;
-    it is not changed."""
+    """Return the stages of one event. Nothing is sent.
+
+    `seen` has the events that came here before, to find duplicates; it is not changed.
+    """
     first = asyncio.run(first_with_signed_bytes(event, seen)) if seen else None
     if first is not None:
         return (Stage(TRANSFORM, (Check("duplicate", "failed", duplicate_reason(first)),)),)
@@ -243,10 +248,10 @@ def _notify_stages(
 def unlisted_decisions(
     document: JsonObject, listed: Collection[journal.RouteDecision], transform: JsonObject
 ) -> tuple[journal.RouteDecision, ...]:
-    """Return the decisions of the routes that are not `listed`, which the journal only counts. Those that are for the
-    event's source come first.
+    """Return the decisions of the routes that the journal only counts, so that they are not in `listed`.
 
-    `document` is the event with its data. `transform` is the slice of the current configuration.
+    The routes for the event's source come first. `document` is the event with its data. `transform` is the slice of
+    the current configuration.
     """
     event, names = from_cloudevent(document), {decision.route for decision in listed}
     routes = tuple(program.read_program(transform).routes)

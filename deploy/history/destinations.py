@@ -327,6 +327,11 @@ def schedule_text(destination: Json) -> str:
         return ""
     if not waits:
         return "1 attempt"
-    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits) if isinstance(wait, int | float)]
-    texts = [f"{count} × {text}" if count > 1 else text for text, count in grouped]
-    return f"{len(waits) + 1} attempts, after waits of {', '.join(texts)}"
+    seconds = [wait for wait in waits if isinstance(wait, int | float)]
+    return f"{len(waits) + 1} attempts, after waits of {waits_text(seconds)}"
+
+
+def waits_text(waits: Sequence[float]) -> str:
+    """Return the waits, each in seconds, in words; equal ones in a row are counted."""
+    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits)]
+    return ", ".join(f"{count} × {text}" if count > 1 else text for text, count in grouped)

@@ -15,7 +15,7 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.dev.caught import Sheet
 from deploy.dev.inspector.api import LocalBackend
-from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.inspector.app import make_app, open_local_backend
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -25,7 +25,6 @@ from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
-from shared.settings import read_settings
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
@@ -46,7 +45,7 @@ async def inspected(folder: Path, **slices: str) -> AsyncIterator[tuple[LocalBac
     (folder / "slices").mkdir()
     for name, content in slices.items():
         (folder / "slices" / f"{name}.json").write_text(content, encoding="utf-8")
-    async with open_backend(folder, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+    async with open_local_backend(folder, {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}) as opened:
         parts = replace(opened, bus=FakeBus())
         async with TestServer(make_app(parts, TOKEN)) as server, chromium_page(chromium, folder / "profile") as page:
             yield parts, page, f"http://127.0.0.1:{server.port}/"

@@ -5,6 +5,9 @@
     notify     the pollers of deliveries, of dead letters and of what SQS gave up on, and the sweep
     all        Lambda's Invoke API, at /2015-03-31/functions/<any name>/invocations
 
+`serve` is the process. `Front` is its HTTP side, which translates between HTTP and the documents that a Function URL
+exchanges with its function: `event_of` and `response_of`.
+
 `python -m deploy.dev.aws.function --function receive --port 8080 --timeout 30`
 """
 
@@ -63,13 +66,18 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
+    """The response that a Function URL sends."""
+
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
 class Front:
-    """The HTTP side of a function. `faults` are those of its queues, None if it has none."""
+    """The HTTP side of a function: the Invoke API, and the Function URL if `has_url`.
+
+    `faults` are those of its queues; None if it has no queues.
+    """
 
     def __init__(self, pool: Pool, has_url: bool, faults: FaultPlan | None = None) -> None:
         self._pool = pool
@@ -208,13 +216,19 @@ async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[s
     while True:
         try:
             await stack.put_secrets(place, secrets)
-            return await stack.ensure_source_queues(place, queues)
+            await stack.ensure_source_queues(place, queues)
         except (stack.TopologyFault, OSError):
             await asyncio.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:
-    """Return the event of a request. `target` is the path and the query as they were sent."""
+    """Return the event that a Function URL makes of a request, in the payload format 2.0.
+
+    `target` is the path and the query as they were sent.
+    https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
+    """
     path, _, query = target.partition("?")
     headers, cookies = _headers(header_pairs)
     text = _text(body, headers.get("content-type", ""))

@@ -1,4 +1,8 @@
-"""The inspector beside `hookchain dev`: the page over the state folder or the local AWS, with what was caught.
+"""The inspector beside `hookchain dev` and `hookchain serve`: the page, with what was caught.
+
+It runs over one of two backends. The local one reads the files of the state folder, so it has charts, and it keeps the
+journal complete. The other one reads the local AWS as `hookchain inspect` reads a cloud; only the rejected requests and
+what was caught are in the state folder.
 
 `python -m deploy.dev.inspector.app --port 8090 --state .hookchain`; with `--aws` in the environment of a function.
 """
@@ -35,7 +39,7 @@ from shared.cloud.local.journal import FILE_NAME as JOURNAL_FILE, LocalJournal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE, LocalLedger
 from shared.jsontext import JsonObject
 from shared.secrets import split_values
-from shared.settings import DEFAULT_STATE, Settings, read_settings
+from shared.settings import DEFAULT_STATE, read_settings
 
 TICK_SECONDS: Final = 0.5
 PLOT_SECONDS: Final = 2.0
@@ -43,6 +47,7 @@ AWS_TICK_SECONDS: Final = 1.0
 AWS_PLOT_SECONDS: Final = 5.0
 SINK_SECONDS: Final = 1.0
 HINT_SECONDS: Final = 5.0
+"""How often each document is read again while a page is open; the ticks: how often a page gets the list of events."""
 DEFAULT_APIS: Final = "127.0.0.1:8085"
 
 
@@ -61,20 +66,19 @@ async def serve(
     `passwords` as in PageAccess. Raises OSError if the port is taken.
     """
     token = page_token(state)
-    settings = read_settings({"PUBSUB_EMULATOR_HOST": DEFAULT_APIS, **environ})
-    apis = settings.emulator_host or DEFAULT_APIS
-    opened: AbstractAsyncContextManager[api.DevBackend] = (
-        open_aws_backend(state, environ) if is_aws else open_backend(state, apis, settings)
-    )
-    async with opened as backend:
+    backend_of: Callable[[Path, Mapping[str, str]], AbstractAsyncContextManager[api.DevBackend]]
+    backend_of = open_aws_backend if is_aws else open_local_backend
+    async with backend_of(state, environ) as backend:
         app = make_app(backend, token, passwords)
         announce = partial(is_up, page_url(port, token))
         await server.serve_app(app, port, stopped, announce, any_user=passwords is not None)
 
 
 @asynccontextmanager
-async def open_backend(state: Path, apis: str, settings: Settings) -> AsyncIterator[api.LocalBackend]:
-    """Open the files of the state folder, and the bus of the emulated cloud at `apis`, a host and a port."""
+async def open_local_backend(state: Path, environ: Mapping[str, str]) -> AsyncIterator[api.LocalBackend]:
+    """Open the files of the state folder, and the bus of the emulated cloud at PUBSUB_EMULATOR_HOST."""
+    apis = environ.get("PUBSUB_EMULATOR_HOST") or DEFAULT_APIS
+    settings = read_settings({**environ, "PUBSUB_EMULATOR_HOST": apis})
     apis_url = f"http://{apis}"
     async with (
         closing_port(LocalJournal(state / JOURNAL_FILE)) as journal,
@@ -137,10 +141,7 @@ async def open_aws_backend(state: Path, environ: Mapping[str, str]) -> AsyncIter
 
 
 def make_app(backend: api.DevBackend, token: str, passwords: tuple[str, ...] | None = None) -> web.Application:
-    """Return the application. With `passwords`, it is the one of `hookchain serve`, which catches nothing.
-
-    Only over the files of the state folder, it has charts, and keeps the journal complete beside its answers.
-    """
+    """Return the application. With `passwords`, it is the one of `hookchain serve`, which catches nothing."""
     is_catching = passwords is None
     board = Board(_live_documents(backend, is_catching=is_catching))
     access = PageAccess(token, lambda: events_advice(backend.state), passwords)

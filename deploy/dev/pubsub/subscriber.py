@@ -1,7 +1,9 @@
 """One subscription: its pending deliveries, pushed or pulled, and the outcome of each.
 
-A delivery is ready, or waits for its time, or is under way: pushed, or leased to a client that pulled it. All times are
-seconds of the event loop's clock.
+The broker offers messages to a `Subscriber`, then wakes it. A delivery is in the `Backlog`, ready or waiting for its
+time, until the `Pusher` or the `Puller` takes it. It is then under way: pushed, or leased to a client that pulled it.
+Who took it reports to the subscriber that it was acknowledged or has failed. The subscriber has the broker record this,
+and puts a failed delivery back into the backlog. All times are seconds of the event loop's clock.
 """
 
 import asyncio
@@ -53,15 +55,17 @@ class Recorder(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PendingDelivery:
-    """A message for one subscription, after `failures` deliveries that were not acknowledged.
+    """A message for one subscription.
 
-    `extra` marks a copy that a fault added: the outcome of its delivery is not recorded.
+    failures    the number of deliveries that were not acknowledged
+    is_copy     a fault added it: if its delivery fails, nothing is recorded, and it is not delivered again
+    is_settled  it was acknowledged or dropped, so what becomes of a delivery that is under way no longer counts
     """
 
     message: Message
     failures: int = 0
-    extra: bool = False
-    settled: bool = False
+    is_copy: bool = False
+    is_settled: bool = False
 
 
 class Subscriber:
@@ -87,7 +91,7 @@ class Subscriber:
         delay = max(arrival.delay_seconds, kept_back_seconds(message, time.time()))
         self._add(pending, delay)
         if arrival.copy_after_seconds is not None:
-            self._add(PendingDelivery(message, extra=True), delay + arrival.copy_after_seconds)
+            self._add(PendingDelivery(message, is_copy=True), delay + arrival.copy_after_seconds)
 
     def restore(self, message: Message, failures: int) -> None:
         """Add a message from before the restart."""
@@ -114,15 +118,15 @@ class Subscriber:
         return pending.failures + 1 if self.config.dead_letter else None
 
     def acknowledged(self, pending: PendingDelivery) -> None:
-        if pending.settled:
+        if pending.is_settled:
             return
         original = self._unsettled.pop(pending.message.id, None)
         if original:  # otherwise another copy was acknowledged first
-            original.settled = True
+            original.is_settled = True
             self._recorder.acknowledged(self, pending.message)
 
     def failed(self, pending: PendingDelivery) -> None:
-        if pending.extra or pending.settled:
+        if pending.is_copy or pending.is_settled:
             return
         pending.failures += 1
         policy = self.config.dead_letter
@@ -141,7 +145,7 @@ class Subscriber:
         """
         for pending in list(self._unsettled.values()):
             if pending.message.published_at < published_before:
-                pending.settled = True
+                pending.is_settled = True
                 del self._unsettled[pending.message.id]
 
     async def stop(self, grace_seconds: float) -> None:
@@ -194,7 +198,7 @@ class Backlog:
             pending = deliveries.popleft()
             if deliveries:
                 self._ready[source] = deliveries  # the last in turn
-            if not pending.settled:
+            if not pending.is_settled:
                 return pending
         return None
 

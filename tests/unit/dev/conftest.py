@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from deploy.dev.inspector.app import make_app, open_backend
-from shared.settings import read_settings
+from deploy.dev.inspector.app import make_app, open_local_backend
 from tests.fakes.bus import FakeBus
 from tests.unit.dev.inspected import AUTHORIZED, TOKEN, Inspector
 
@@ -16,7 +15,7 @@ from tests.unit.dev.inspected import AUTHORIZED, TOKEN, Inspector
 @pytest.fixture
 async def inspector(tmp_path: Path) -> AsyncIterator[Inspector]:
     bus = FakeBus()
-    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as opened:
+    async with open_local_backend(tmp_path, {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}) as opened:
         parts = replace(opened, bus=bus)
         async with TestClient(TestServer(make_app(parts, TOKEN)), headers=AUTHORIZED) as client:
             yield Inspector(client, parts, bus)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.inspector.app import make_app, open_local_backend
 from deploy.dev.inspector.map_api import MAX_LETTERS, destination_state, live_map, traffic_of
 from deploy.explain.map.routing import Level, RouteInfo, Routing, Traffic
 from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
@@ -29,7 +29,6 @@ from shared.journal import AttemptEntry, EventEntry, RouteDecision
 from shared.jsontext import Json, JsonObject, objects_at, to_json
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, LedgerRow, Settlement
 from shared.outcomes import DeliveryState
-from shared.settings import read_settings
 from shared.subscribers.directory import TENANTS, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.times import rfc3339
@@ -376,7 +375,7 @@ class Page:
 
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[Page]:
-    async with open_backend(tmp_path, "127.0.0.1:9", read_settings({"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"})) as parts:
+    async with open_local_backend(tmp_path, {"PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}) as parts:
         light, _ = await checked_in(
             Event("e2", "/sources/web", "signup.x", EVENT.receivedat, "00", {"text": "x" * MAX_INLINE_BYTES}),
             parts.blobs,

@@ -29,7 +29,7 @@ from deploy.config.config_file import Fault
 from deploy.config.running_dev import PAUSE_FILE, env_version, ports_from
 from deploy.dev import backup
 from deploy.dev.inspector import page_access
-from deploy.dev.inspector.app import make_app, open_backend
+from deploy.dev.inspector.app import make_app, open_local_backend
 from deploy.dev.supervisor import setup, state_folder
 from deploy.dev.supervisor.banner import production_banner
 from deploy.dev.supervisor.options import Options
@@ -41,7 +41,6 @@ from deploy.terminal.command_line import CommandError
 from shared.cloud.gcp import http_server, serving
 from shared.cloud.local.documents import LocalDocuments
 from shared.cloud.local.ledger_rows import open_ledger
-from shared.settings import read_settings
 from shared.subscribers import directory
 from tests.running.processes import BIN, ROOT
 from tests.unit.shared.outgoing_worlds import issue
@@ -291,7 +290,7 @@ def test_a_damaged_file_ends_the_start_and_is_not_set_aside(tmp_path: Path, name
 @pytest.fixture
 async def page(tmp_path: Path) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     async with (
-        open_backend(tmp_path, "127.0.0.1:1", read_settings({})) as backend,
+        open_local_backend(tmp_path, {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}) as backend,
         TestClient(TestServer(make_app(backend, "token", (PASSWORD, "the-older-one")))) as client,
     ):
         yield client
@@ -336,7 +335,7 @@ async def test_an_answer_to_a_wrong_password_takes_a_second(page: TestClient[web
 
 async def test_without_a_password_there_is_no_page(tmp_path: Path) -> None:
     async with (
-        open_backend(tmp_path, "127.0.0.1:1", read_settings({})) as backend,
+        open_local_backend(tmp_path, {"PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}) as backend,
         TestClient(TestServer(make_app(backend, "token", ()))) as client,
     ):
         for headers in ({}, basic(""), basic("token")):

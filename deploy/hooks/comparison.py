@@ -1,7 +1,7 @@
 """The comparison of a provider's hooks with the configuration and with the remembered hook: a pure function."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -122,6 +122,7 @@ def compare(
     at: str,
     wanted: Wanted,
     hooks: Sequence[Hook],
+    *,
     remembered: Remembered | None,
     fingerprints: Sequence[str],
     now: float,
@@ -188,14 +189,12 @@ def _compare_listed(
 ) -> Difference:
     """Compare a hook that the provider lists. `missing` is as `missing_hook` returns it.
 
-    `unchanged` is the difference of a hook that needs no change.
+    `unchanged` is the difference of a hook that needs no change. The order: whose hook it is, the reasons to change it,
+    the action, and whether the operator must consent.
     """
     own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
     former_urls = remembered.urls if remembered else []
     is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
-    if own and own.url and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
-        note = f"it has the wanted URL already; `apply` stores it in place of {own.url}"
-        unchanged = unchanged._replace(notes=(*unchanged.notes, note))
     if is_url_of_others and kind.is_single:
         owner = f"it belongs to {hook.url}"
         return unchanged._replace(action="change", reasons=(owner,), consent_url=hook.url, is_foreign=True)
@@ -206,21 +205,9 @@ def _compare_listed(
     setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
     secret_reasons += _secret_reasons(kind, hook, own, fingerprints)
-    if own is None and fingerprints and hook.has_secret and not (kind.secret or kind.is_account_signed):
-        note = (
-            "`apply` gives it the secret that is stored here, so another deployment with this URL rejects its requests"
-        )
-        unchanged = unchanged._replace(notes=(*unchanged.notes, note))
-    needs_new_secret = kind.secret is not None and bool(secret_reasons)
-    # `change` can enable a hook, also where it can change nothing else.
-    needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)
     # A hook with the wanted URL that Hookchain did not make is taken over, not replaced.
-    is_replaced = kind.is_fixed and needs_new_settings and (own is not None or hook.url != wanted.url)
-    action: Action = "none"
-    if needs_new_secret or is_replaced:
-        action = "renew"
-    elif setting_reasons or secret_reasons:
-        action = "change"
+    may_be_replaced = own is not None or hook.url != wanted.url
+    action = _action(kind, hook, setting_reasons, secret_reasons, may_be_replaced=may_be_replaced)
     unknown = ""
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
@@ -231,16 +218,44 @@ def _compare_listed(
         consent_url=hook.url if needs_consent else "",
         is_foreign=own is None,
         unknown=unknown,
+        notes=(*unchanged.notes, *_apply_notes(kind, wanted, hook, own, fingerprints)),
     )
+
+
+def _action(
+    kind: HookKind,
+    hook: Hook,
+    setting_reasons: Sequence[str],
+    secret_reasons: Sequence[str],
+    *,
+    may_be_replaced: bool,
+) -> Action:
+    """Return `change`, `renew` if the hook needs what no change can give it, or `none` without a reason."""
+    needs_new_secret = kind.secret is not None and bool(secret_reasons)
+    # `change` can enable a hook, also where it can change nothing else.
+    needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)
+    if needs_new_secret or (kind.is_fixed and needs_new_settings and may_be_replaced):
+        return "renew"
+    return "change" if setting_reasons or secret_reasons else "none"
+
+
+def _apply_notes(
+    kind: HookKind, wanted: Wanted, hook: Hook, own: Remembered | None, fingerprints: Sequence[str]
+) -> Iterator[str]:
+    """Yield what `apply` does besides. `own` is the remembered hook, if the hook is ours."""
+    if own and own.url and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
+        yield f"it has the wanted URL already; `apply` stores it in place of {own.url}"
+    if own is None and fingerprints and hook.has_secret and not (kind.secret or kind.is_account_signed):
+        effect = "so another deployment with this URL rejects its requests"
+        yield f"`apply` gives it the secret that is stored here, {effect}"
 
 
 def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> tuple[Hook | None, bool]:
     """Return the hook that a creation with a lost answer may have made, and whether it is certain that it did.
 
-    Without such a hook, or at another stage than `creating`, return None and False.
-
-    The hook has the URL that we sent, and was not there before. It is certainly ours if the provider shows that it was
-    created when we sent the request, and that no other hook was. Otherwise a person may have made it.
+    Without such a hook, or at another stage than `creating`, return None and False. The hook has the URL that we sent,
+    and was not there before. It is certainly ours if the provider shows that it was created when we sent the request,
+    and that no other hook was. Otherwise a person may have made it.
     """
     if remembered.stage != "creating":
         return None, False
@@ -257,7 +272,10 @@ def _is_created_at(hook: Hook, when: float) -> bool:
 
 
 def missing_hook(kind: HookKind, remembered: Remembered, hooks: Sequence[Hook]) -> str:
-    """Return why a registered hook may still exist although it is not listed; empty if it is listed."""
+    """Return that the provider lists the registered hook no more, as a clause; empty if it does, or none is registered.
+
+    The hook may exist nevertheless.
+    """
     ids = [each for each in (remembered.id, remembered.new_id) if each]
     # A place with one hook at most always lists it. Without a URL, it is not registered.
     is_listed = any(each.url if kind.is_single else each.id in ids for each in hooks)

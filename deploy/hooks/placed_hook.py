@@ -150,8 +150,15 @@ class PlacedHook:
         remembered = self.remembered
         if remembered and comparison.missing_hook(self.kind, remembered, hooks):
             self.verify_listed(remembered)
-        session = self.session
-        return comparison.compare(self.kind, self.at, session.wanted, hooks, remembered, fingerprints, session.now())
+        return comparison.compare(
+            self.kind,
+            self.at,
+            self.session.wanted,
+            hooks,
+            remembered=remembered,
+            fingerprints=fingerprints,
+            now=self.session.now(),
+        )
 
     async def compare_left(self, others: Sequence[comparison.Difference]) -> comparison.Difference:
         """Return how to remove the hook, because its place is not in the configuration any more.

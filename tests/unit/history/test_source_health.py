@@ -195,7 +195,9 @@ def test_an_app_is_broken_where_a_person_must_select_event_types(
 ) -> None:
     wanted = WANTED._replace(events=wanted_events)
     hook, remembered = Hook("app", URL, ("push", "star")), Remembered("app", URL, "fingerprint")
-    difference = compare(APP_KINDS["github"], "apps/1", wanted, [hook], remembered, ["fingerprint"], NOW)
+    difference = compare(
+        APP_KINDS["github"], "apps/1", wanted, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
+    )
     assert hook_state(wanted, difference, NOW)[1:3] == (state, differences)
 
 
@@ -203,7 +205,9 @@ def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
     hook = HOOK._replace(expires_at=NOW + DAY)
     expiry = "it expires at 2026-03-02T12:00:00.000Z"
     for remembered, reasons in ((Remembered("1", URL, "fingerprint"), ()), (None, ("Hookchain did not make it",))):
-        difference = compare(KINDS["airtable"], "app1", WANTED, [hook], remembered, ["fingerprint"], NOW)
+        difference = compare(
+            KINDS["airtable"], "app1", WANTED, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
+        )
         found = hook_state(WANTED, difference, NOW)
         assert (found.state, found.differences) == ("broken", (*reasons, expiry))
 

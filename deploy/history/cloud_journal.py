@@ -20,7 +20,7 @@ from deploy.history import journal_view
 from deploy.history.state import Port, close_ports
 from shared import batching, delivery, ledger, ledger_rules as rules
 from shared.cloud.earlier_words import CODES
-from shared.journal import AttemptEntry, decisions_from, other_routes_from, spans_from
+from shared.journal import decisions_from, other_routes_from, spans_from
 from shared.jsontext import Json, JsonObject, objects_at
 
 MARKED_AT_ONCE: Final = 25
@@ -344,55 +344,6 @@ def matches_query(query: journal_view.EventQuery, source: object, event_type: ob
         pattern = query.type.replace("[", "[[]").replace("?", "[?]")
         return fnmatchcase(str(event_type), pattern)
     return not query.type or query.type == event_type
-
-
-MAX_POINTS: Final = 2_000
-"""The most events, and the most attempts, that are read for a chart."""
-MAX_LATENCIES: Final = 100
-"""The most deliveries whose latency is computed for a chart. Each costs a read of its event."""
-
-
-def time_of(seq: int) -> float:
-    """Return the time in a `seq`, in Unix seconds. A `seq` is milliseconds, shifted by 12 bits."""
-    return (seq >> 12) / 1000
-
-
-def received_unless_replayed(entry: JsonObject, passes: int) -> float | None:
-    """Return when an event was received; None if a replay may have delivered it."""
-    received_at, routed_at = float(str(entry["received_at"])), float(str(entry["routed_at"]))
-    is_replayed = passes > 1 and routed_at > received_at + journal_view.REPLAYED_SECONDS
-    return None if is_replayed else received_at
-
-
-async def series_of(
-    span: journal_view.Span,
-    accepted_at: Iterable[float],
-    attempts: Iterable[AttemptEntry],
-    received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float | None]]],
-) -> tuple[journal_view.Bucket, ...]:
-    """Return the buckets. Rejected requests are not in such a journal, so none are counted.
-
-    `received_at` returns when events were received, by id, as far as they are known: received_unless_replayed.
-    """
-    accepted = Counter(span.number_of(each) for each in accepted_at)
-    newest_first = sorted(attempts, key=lambda each: each.ended_at, reverse=True)
-    # A route that waits for a system that a step asks has attempts too, although no delivery failed.
-    tried = [each for each in newest_first if each.ended_at >= span.since and each.destination != delivery.ROUTE_ITSELF]
-    good = Counter(span.number_of(each.ended_at) for each in tried if each.outcome == "delivered")
-    bad = Counter(span.number_of(each.ended_at) for each in tried if each.outcome != "delivered")
-    # A replay begins again with attempt 1, so the number does not show which attempt was the first of its delivery.
-    # The oldest of a delivery's attempts comes last, and so replaces the others.
-    first_by_delivery = {each.delivery_id: each for each in newest_first if each.attempt_number > 0}
-    firsts = [each for each in first_by_delivery.values() if each.attempt_number == 1 and each.ended_at >= span.since]
-    good_first = [each for each in firsts if each.outcome == "delivered"][:MAX_LATENCIES]
-    received = await received_at(list({each.event_id for each in good_first})) if good_first else {}
-    latencies = [(each.ended_at, received.get(each.event_id)) for each in good_first]
-    return journal_view.make_buckets(
-        span,
-        [(number, total, 0) for number, total in accepted.items()],
-        [(number, good[number], bad[number]) for number in good | bad],
-        [(span.number_of(ended), ended - at) for ended, at in latencies if at is not None],
-    )
 
 
 def dead_letter_row(seq: object, state: object, entry: JsonObject, message: object) -> journal_view.DeadLetterRow:

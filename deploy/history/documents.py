@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.history import journal_view, replay, stored_messages
+from deploy.history import chart, journal_view, replay, stored_messages
 from shared import delivery, journal, ledger, ledger_rules, store_ports, times
 from shared.jsontext import Json, JsonObject
 from shared.subscribers.directory import TENANTS, Directory
@@ -106,7 +106,7 @@ def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False
     return {**document, "message": stored_messages.message_json(letter.message)} if whole else document
 
 
-def series_document(buckets: Sequence[journal_view.Bucket], bucket_seconds: float) -> JsonObject:
+def series_document(buckets: Sequence[chart.Bucket], bucket_seconds: float) -> JsonObject:
     """Return a list for each figure, oldest first."""
     return {
         "since": times.rfc3339(buckets[0].at),

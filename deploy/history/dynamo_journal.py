@@ -12,7 +12,7 @@ from itertools import chain
 from math import inf
 from typing import Final, Literal
 
-from deploy.history import cloud_journal, journal_view
+from deploy.history import chart, cloud_journal, journal_view
 from deploy.history.state import CloudBlobs
 from shared.batching import batches
 from shared.cloud.aws import tables
@@ -178,23 +178,21 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
             count, high = count + len(entries), _seq_of(entries[-1]) - 1
 
     @cloud_journal.on_own_loop
-    async def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
-        span = journal_view.span_of(now, span_seconds, count)
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[chart.Bucket, ...]:
+        span = chart.span_of(now, span_seconds, count)
         events, made, ended = await asyncio.gather(
-            self._newest(tables.EVENTS, tables.LISTED_EVENTS, cloud_journal.MAX_POINTS, first_seq(span.since)),
-            self._newest(
-                tables.DELIVERIES, tables.LISTED_DELIVERIES, cloud_journal.MAX_POINTS, span.since - PROMPT_SECONDS
-            ),
-            self._newest(tables.DELIVERIES, tables.ENDED, cloud_journal.MAX_POINTS, span.since),
+            self._newest(tables.EVENTS, tables.LISTED_EVENTS, chart.MAX_POINTS, first_seq(span.since)),
+            self._newest(tables.DELIVERIES, tables.LISTED_DELIVERIES, chart.MAX_POINTS, span.since - PROMPT_SECONDS),
+            self._newest(tables.DELIVERIES, tables.ENDED, chart.MAX_POINTS, span.since),
         )
         rows = await self._rows([*made, *ended])
-        accepted = [cloud_journal.time_of(_seq_of(each)) for each in events]
+        accepted = [chart.time_of(_seq_of(each)) for each in events]
         attempts = chain.from_iterable(row.attempts for row in rows)
-        return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
+        return await chart.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
         events = await self._stored_events([item_key(each) for each in ids])
-        return {each.id: cloud_journal.received_unless_replayed(each.entry, each.passes) for each in events}
+        return {each.id: chart.received_unless_replayed(each.entry, each.passes) for each in events}
 
     async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
         found = await self._store.get_all(tables.DELIVERIES, keys_of(entries), WITHOUT_MESSAGE, ROWS_AT_ONCE)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal
 
-from deploy.history import cloud_journal, firestore_upgrade, journal_view
+from deploy.history import chart, cloud_journal, firestore_upgrade, journal_view
 from deploy.history.state import CloudBlobs
 from shared import batching, journal
 from shared.cloud.gcp import firestore
@@ -120,9 +120,9 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         return [str(each.fields["id"]) for each in await self._store.query(query)]
 
     @cloud_journal.on_own_loop
-    async def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
-        span = journal_view.span_of(now, span_seconds, count)
-        limit = cloud_journal.MAX_POINTS
+    async def series(self, now: float, span_seconds: float, count: int) -> tuple[chart.Bucket, ...]:
+        span = chart.span_of(now, span_seconds, count)
+        limit = chart.MAX_POINTS
         low, select = microseconds(span.since), (*WHOLE, "ended")
         events, rows = await asyncio.gather(
             firestore.read_shards(
@@ -130,14 +130,14 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             ),
             firestore.read_shards(self._store, LEDGER, "ended", limit, low=low, descending=True, select=select),
         )
-        accepted = [cloud_journal.time_of(firestore.moment_of(each, "listed")) for each in events]
+        accepted = [chart.time_of(firestore.moment_of(each, "listed")) for each in events]
         attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
-        return await cloud_journal.series_of(span, accepted, attempts, self._received_at)
+        return await chart.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
         names = {document_id(each): each for each in ids}
         found = await self._store.get(EVENTS, [*names], ("entry", "passes"))
-        received = cloud_journal.received_unless_replayed
+        received = chart.received_unless_replayed
         return {names[name]: received(entry_of(each), int(str(each["passes"]))) for name, each in found.items()}
 
     async def _erase_event(self, event_id: str) -> None:

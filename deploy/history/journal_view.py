@@ -1,11 +1,14 @@
-"""The read side of the journal, which is the same on every platform: its rows, and the rules of a text search."""
+"""A journal as the page and the commands use it on every platform.
 
-import math
+Here are its rows, the queries for them, `JournalView`, which each platform implements, and the rules of a text search.
+"""
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args
 
+from deploy.history import chart
 from deploy.history.local_requests import RequestEntry
 from shared import journal, jsontext, outcomes
 
@@ -114,88 +117,6 @@ class EventRecord:
     spans: tuple[jsontext.JsonObject, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """The counts of one interval, which begins at `at`.
-
-    `p50_ms` and `p95_ms` are percentiles of the latency, from receive's answer to the destination's. They are those of
-    the deliveries whose first attempt succeeded; None without any.
-    """
-
-    at: float
-    accepted: int = 0
-    rejected: int = 0
-    delivered: int = 0
-    not_delivered: int = 0
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-
-
-class AttemptTimes(NamedTuple):
-    """An attempt as it is counted. `source` is empty and `received_at` is None if the event is deleted.
-
-    is_first  it is the first attempt of its delivery, before any replay
-    """
-
-    seq: int
-    ended_at: float
-    outcome: str
-    is_first: bool
-    destination: str
-    source: str
-    received_at: float | None
-
-
-class Span(NamedTuple):
-    """The time of a chart: it begins at `since` and has buckets of `width` seconds."""
-
-    since: float
-    width: float
-    buckets: int
-
-    def number_of(self, seconds: float) -> int:
-        return int((seconds - self.since) / self.width)
-
-
-def span_of(now: float, span_seconds: float, count: int) -> Span:
-    """Return the span that ends now. A bucket has the same edges in each call."""
-    width = span_seconds / count
-    return Span((math.floor(now / width) + 1 - count) * width, width, count)
-
-
-REPLAYED_SECONDS: Final = 60
-"""An event that was processed again so long after it was received was replayed: what is delivered then was not late."""
-
-
-def make_buckets(
-    span: Span,
-    requests: list[tuple[int, float, float]],
-    attempts: list[tuple[int, float, float]],
-    latencies: list[tuple[int, float]],
-) -> tuple[Bucket, ...]:
-    """Return the buckets of the span. The counts and the latency in each row follow the number of its bucket."""
-    request_counts = {number: (int(good), int(bad)) for number, good, bad in requests}
-    attempt_counts = {number: (int(good), int(bad)) for number, good, bad in attempts}
-    seconds: dict[int, list[float]] = {}
-    for number, latency in latencies:
-        seconds.setdefault(number, []).append(latency)
-    buckets: list[Bucket] = []
-    for number in range(span.buckets):
-        accepted, rejected = request_counts.get(number, (0, 0))
-        delivered, not_delivered = attempt_counts.get(number, (0, 0))
-        p50_ms, p95_ms = (_percentile_ms(seconds.get(number, []), share) for share in (0.5, 0.95))
-        at = span.since + number * span.width
-        buckets.append(Bucket(at, accepted, rejected, delivered, not_delivered, p50_ms, p95_ms))
-    return tuple(buckets)
-
-
-def _percentile_ms(seconds: list[float], share: float) -> float | None:
-    if not seconds:
-        return None
-    ordered = sorted(seconds)
-    return round(max(0.0, ordered[min(len(ordered) - 1, int(len(ordered) * share))]) * 1000, 1)
-
-
 _ESCAPES: Final = re.compile(r'\\(?:u[0-9a-f]{4}|[\\"/bfnrt])')
 _WORD: Final = re.compile(r'"([^"]*)"|(\S+)')
 
@@ -219,7 +140,7 @@ def holds(document: str, words: tuple[str, ...]) -> bool:
 
 
 class JournalView(Protocol):
-    """The journal of one deployment, to read.
+    """The journal of one deployment. Besides reading, it marks dead letters and erases: functions write all the rest.
 
     The methods block, so call them in a thread if there is an event loop. Lists are newest first, with at most `limit`
     rows that are older than `before`.
@@ -240,8 +161,9 @@ class JournalView(Protocol):
         """Return the requests that were answered with 4xx or 503; none if only receive's log has them."""
 
     def dead_letters(
-        self, limit: int, *, state: str | None = "kept", before: int | None = None
-    ) -> tuple[DeadLetterRow, ...]: ...
+        self, limit: int, *, state: str | None = journal.KEPT, before: int | None = None
+    ) -> tuple[DeadLetterRow, ...]:
+        """Return the dead letters in that state; in any state if it is None."""
 
     def dead_letter(self, dead_letter_id: str) -> DeadLetterRow | None: ...
 
@@ -259,7 +181,7 @@ class JournalView(Protocol):
     def stored_document(self, event_id: str) -> str | None:
         """Return the CloudEvent as JSON text; None before transform has processed it, and after its retention."""
 
-    def series(self, now: float, span_seconds: float, count: int) -> tuple[Bucket, ...]:
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[chart.Bucket, ...]:
         """Return the last `span_seconds` in `count` buckets, oldest first."""
 
     def counts(self) -> dict[str, int]:
@@ -274,9 +196,9 @@ class JournalView(Protocol):
         """
 
     def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
-        """Return how many attempts have a reason or an answer, of deliveries as pairs of an event's id and their own.
+        """Return how many attempts of these deliveries have a reason or an answer.
 
-        Attempts that the ledger has are not counted.
+        `deliveries` are pairs: the id of an event, and of its delivery. Attempts that the ledger has are not counted.
         """
 
     def erase_answers(self, deliveries: Sequence[tuple[str, str]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from deploy.history import journal_view, local_erasure, local_search
+from deploy.history import chart, journal_view, local_erasure, local_search
 from shared import delivery, journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status
@@ -53,7 +53,7 @@ firsts AS (SELECT min(seq) AS seq FROM attempts
 # A replay can also make a delivery that was not there before. The surrounding query has the attempt's `started_at` and
 # the event's columns. CASE does not read the body unless the time asks for it.
 _IS_REPLAYED: Final = f"""
-CASE WHEN routed_at > received_at + {journal_view.REPLAYED_SECONDS} AND started_at >= routed_at
+CASE WHEN routed_at > received_at + {chart.REPLAYED_SECONDS} AND started_at >= routed_at
     THEN coalesce((SELECT passes FROM bodies WHERE event_seq = events.seq), 1) > 1 ELSE 0 END
 """  # noqa: S608 our own number
 _ATTEMPTS_AFTER: Final = f"""
@@ -221,14 +221,14 @@ class JournalReader:
         row = self._connection.execute(f"SELECT document {_BODY_OF}", (event_id,)).fetchone()
         return row[0] or None if row else None
 
-    def series(self, now: float, span_seconds: float, count: int) -> tuple[journal_view.Bucket, ...]:
+    def series(self, now: float, span_seconds: float, count: int) -> tuple[chart.Bucket, ...]:
         """Return the last `span_seconds` in `count` buckets, oldest first."""
-        span = journal_view.span_of(now, span_seconds, count)
+        span = chart.span_of(now, span_seconds, count)
         window = {"since": span.since, "width": span.width}
         requests, attempts, latencies = [
             self._connection.execute(sql, window).fetchall() for sql in (_REQUEST_COUNTS, _ATTEMPT_COUNTS, _LATENCIES)
         ]
-        return journal_view.make_buckets(span, requests, attempts, latencies)
+        return chart.make_buckets(span, requests, attempts, latencies)
 
     def newest_numbers(self) -> tuple[int, int]:
         """Return the numbers of the newest request and of the newest attempt."""
@@ -241,9 +241,9 @@ class JournalReader:
         select = "SELECT seq, at, status, source FROM requests WHERE seq > ? ORDER BY seq LIMIT ?"
         return self._connection.execute(select, (seq, limit)).fetchall()
 
-    def attempts_after(self, seq: int, limit: int) -> list[journal_view.AttemptTimes]:
+    def attempts_after(self, seq: int, limit: int) -> list[chart.AttemptTimes]:
         """Return the next attempts, oldest first."""
-        return [journal_view.AttemptTimes(*row) for row in self._connection.execute(_ATTEMPTS_AFTER, (seq, limit))]
+        return [chart.AttemptTimes(*row) for row in self._connection.execute(_ATTEMPTS_AFTER, (seq, limit))]
 
     def counts(self) -> dict[str, int]:
         """Return the number of events by status; only of statuses that have events."""

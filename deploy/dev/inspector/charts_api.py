@@ -20,7 +20,7 @@ from aiohttp import web
 
 from deploy.dev.inspector.api import BACKEND, Backend, bad_request, not_found
 from deploy.dev.local_server import json_answer
-from deploy.history import documents, journal_view, local_journal, state
+from deploy.history import chart, documents, local_journal, state
 from deploy.terminal.command_line import CommandError
 from deploy.topology.monitoring import MetricCount, MetricWindow
 from shared.delivery import ROUTE_ITSELF
@@ -74,7 +74,7 @@ class Counts:
 class Series(NamedTuple):
     """The buckets of a span, oldest first, and the percentiles of the whole span."""
 
-    buckets: tuple[journal_view.Bucket, ...]
+    buckets: tuple[chart.Bucket, ...]
     p50_ms: float | None
     p95_ms: float | None
 
@@ -99,7 +99,7 @@ class Charts(ABC):
 
         A request has no destination, so none is counted for one.
         """
-        buckets: list[journal_view.Bucket] = []
+        buckets: list[chart.Bucket] = []
         whole = Counter[int]()
         for number in SPANS[span].numbers(now):
             chosen = [
@@ -112,7 +112,7 @@ class Charts(ABC):
                 latencies.update(each.latencies)
             whole.update(latencies)
             buckets.append(
-                journal_view.Bucket(
+                chart.Bucket(
                     at=number * SPANS[span].bucket_seconds,
                     accepted=sum(each.accepted for each in chosen),
                     rejected=sum(each.rejected for each in chosen),
@@ -181,7 +181,7 @@ class JournalCharts(Charts):
         for by_number in self._counts.values():
             by_number.clear()
 
-    def _count_attempt(self, attempt: journal_view.AttemptTimes, now: float) -> None:
+    def _count_attempt(self, attempt: chart.AttemptTimes, now: float) -> None:
         if attempt.destination == ROUTE_ITSELF:  # a route waits for a system that a step asks: no delivery failed
             return
         names = Names(attempt.source, state.configured_name(attempt.destination))

@@ -1,4 +1,8 @@
-"""Events, deliveries and rejected requests: GET /api/events, /api/events/<id>, /api/deliveries, /api/rejected."""
+"""The records of a deployment, as the page's tabs show and change them: the routes are at the end of this file.
+
+Events and their deliveries, rejected requests, dead letters, destinations, and the tenants of subscribers. A handler
+reads the journal in the backend's thread, and the ledger and the documents on the event loop.
+"""
 
 import asyncio
 import re
@@ -71,10 +75,11 @@ async def _mails(request: web.Request, rows: Sequence[ledger.LedgerRow]) -> Json
 
 def _mails_of(mailbox: Mailbox, rows: Sequence[ledger.LedgerRow]) -> JsonObject:
     """Return mail ids by delivery id, for mails among the newest: the mail service's response has the message id."""
-    answers = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith(SENT)}
-    if not answers:
+    delivery_by_message = {row.answer.partition(" ")[2]: row.key for row in rows if row.answer.startswith(SENT)}
+    if not delivery_by_message:
         return {}
-    return {answers[mail.message_id]: mail.id for mail in mailbox.list_mail(NEWEST_MAILS) if mail.message_id in answers}
+    mails = {mail.message_id: mail.id for mail in mailbox.list_mail(NEWEST_MAILS)}
+    return {delivery: mails[message_id] for message_id, delivery in delivery_by_message.items() if message_id in mails}
 
 
 async def list_deliveries(request: web.Request) -> web.Response:
@@ -94,7 +99,7 @@ async def list_rejected(request: web.Request) -> web.Response:
     return json_answer({"rejected": [documents.request_document(each) for each in requests]})
 
 
-class _Replay(pydantic.BaseModel):
+class _EventToReplay(pydantic.BaseModel):
     """An event to replay. `only` is a destination; `force` also repeats what was delivered."""
 
     id: str
@@ -103,7 +108,7 @@ class _Replay(pydantic.BaseModel):
 
 
 async def replay_event(request: web.Request) -> web.Response:
-    backend, wanted = request.app[api.BACKEND], await api.read_body(_Replay, request)
+    backend, wanted = request.app[api.BACKEND], await api.read_body(_EventToReplay, request)
     record = await backend.in_thread(partial(backend.reader.event, wanted.id))
     if record is None or record.document is None:
         raise api.not_found(
@@ -139,19 +144,22 @@ class _ChosenDeadLetters(pydantic.BaseModel):
 
 
 async def replay_dead_letters(request: web.Request) -> web.Response:
-    """Replay `{"ids": […]}`, the ids that /api/dead-letters lists."""
+    """Replay `{"ids": […]}`, the ids that /api/dead-letters lists.
+
+    Those whose delivery was delivered since count as replayed, because nothing is left to send.
+    """
     backend = request.app[api.BACKEND]
     ids = (await api.read_body(_ChosenDeadLetters, request)).ids
     letters = [await _dead_letter(backend, each) for each in ids]
     messages = [(letter, replay.make_dead_letter_replay(letter, secrets.token_hex(8))) for letter in letters]
     delivered = await replay.delivered_since(backend.ledger, letters)
     await _mark(backend, sorted(delivered), journal_view.REPLAYED)
-    failed = [(letter, message) for letter, message in messages if letter.id not in delivered]
-    replayed = [await _replay(backend, letter, message) for letter, message in failed]
+    undelivered = [(letter, message) for letter, message in messages if letter.id not in delivered]
+    replayed = [await _replay_dead_letter(backend, letter, message) for letter, message in undelivered]
     return json_answer({"replayed": sum(replayed), "delivered_since": len(delivered)})
 
 
-async def _replay(backend: api.Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
+async def _replay_dead_letter(backend: api.Backend, letter: journal.DeadLetter, message: ports.BusMessage) -> bool:
     """Publish the message; return False if the dead letter was replayed before, so that two clicks send it once.
 
     It is marked before it is published: one that fails again at once is kept again, and that must be the last write.
@@ -229,11 +237,8 @@ async def list_tenants(request: web.Request) -> web.Response:
 
 async def show_tenant(request: web.Request) -> web.Response:
     tenant = request.match_info["tenant"]
-    found = (
-        await documents.read_endpoints(request.app[api.BACKEND].documents, tenant)
-        if _TENANT.fullmatch(tenant)
-        else None
-    )
+    is_id = _TENANT.fullmatch(tenant) is not None
+    found = await documents.read_endpoints(request.app[api.BACKEND].documents, tenant) if is_id else None
     if found is None:
         raise api.not_found("There is no such tenant.")
     endpoints: list[Json] = [*found]

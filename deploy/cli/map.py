@@ -4,8 +4,8 @@ import argparse
 
 from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
 from deploy.config.configured import add_configuration, configured
+from deploy.explain.map.parts import matching, read_routing, rows_of
 from deploy.explain.map.picture import arrange
-from deploy.explain.map.routing import matching, read_routing, rows_of
 from deploy.explain.map.svg import draw
 
 

@@ -86,6 +86,7 @@ class LocalSite(web.BaseSite):
         assert server is not None
         loop = asyncio.get_running_loop()
         listener = listening_socket(self._port)
+        # aiohttp's own site has no option for a limit of the body's time, nor for another class of handlers.
         server.request_handler = partial(_with_time_for_body, server.request_handler)
         options = {**server._kwargs, "keepalive_timeout": IDLE_SECONDS}
 
@@ -178,7 +179,7 @@ class OwnerCheck(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        if client and server and not is_other_user(client[:2], server[:2]):
+        if client and server and not may_be_other_user(client[:2], server[:2]):
             http = self._make_http()
             self._transport.set_protocol(http)
             http.connection_made(self._transport)
@@ -192,8 +193,8 @@ class OwnerCheck(asyncio.Protocol):
         self._transport.close()
 
 
-def is_other_user(client: Address, server: Address) -> bool:
-    """Return whether another user, not root, opened this IPv4 connection, or its client has closed it."""
+def may_be_other_user(client: Address, server: Address) -> bool:
+    """Return whether this IPv4 connection has another client than this user or root, or one that has closed it."""
     return _owners_are_listed() and _owner(client, server) not in {os.geteuid(), _ROOT}
 
 
@@ -250,8 +251,8 @@ async def local_only(request: web.Request, handler: Handler) -> web.StreamRespon
 
 @web.middleware
 async def same_site_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reject what `local_only` rejects, but under any name of this machine: a proxy has a name of its own."""
-    if reason := _foreign_reason(request.method, request.host, request.headers):
+    """Reject requests as `local_only` does, but accept any name in Host: a proxy has a name of its own."""
+    if reason := _cross_site_reason(request.method, request.host, request.headers):
         raise web.HTTPForbidden(text=reason + "\n")
     return await handler(request)
 
@@ -278,10 +279,11 @@ def rejection_reason(method: str, host: str, headers: Mapping[str, str]) -> str 
     """
     if not is_local(f"//{host}"):
         return "This local service answers requests for localhost only."
-    return _foreign_reason(method, host, headers)
+    return _cross_site_reason(method, host, headers)
 
 
-def _foreign_reason(method: str, host: str, headers: Mapping[str, str]) -> str | None:
+def _cross_site_reason(method: str, host: str, headers: Mapping[str, str]) -> str | None:
+    """Return the reason to reject a request that another site's page can make a browser send, or None."""
     origin = headers.get("Origin")
     if origin is not None and _netloc(origin) != host:
         return FOREIGN_PAGE

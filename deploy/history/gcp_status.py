@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.cloud_access import gcp, gcp_names
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.config.sections.bus_source import PREFIX
+from deploy.config.sections import bus_source
 from deploy.history.status import Backlog, Version
 from deploy.terminal import command_line, parallel
 from deploy.topology.functions import subscription_names
@@ -34,8 +34,8 @@ def read_versions(cloud: gcp.CloudDeployment) -> list[Version]:
 def _version(function: str, service: JsonObject | None) -> Version:
     if service is None:
         return Version(function, "", None, "not deployed: make deploy-gcp")
-    ready = _last(service.get("latestReadyRevision"))
-    created = _last(service.get("latestCreatedRevision"))
+    ready = _last_part(service.get("latestReadyRevision"))
+    created = _last_part(service.get("latestCreatedRevision"))
     at = service.get("updateTime")
     since = times.unix_seconds(at) if isinstance(at, str) else None
     state = mapping_at(service, "terminalCondition")
@@ -47,7 +47,8 @@ def _version(function: str, service: JsonObject | None) -> Version:
 def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog], list[str]]:
     """Return the backlogs of the deployment's subscriptions; none, and a note with the reason, if they cannot be read.
 
-    The subscriptions of sources are those that have a recent point. Another one without a point has the count None.
+    Of the subscriptions of sources, those with a recent point are found. Every other subscription is in the list, with
+    the count None if it has no recent point.
     """
     try:
         counts, oldest = parallel.run_in_parallel(
@@ -56,7 +57,7 @@ def read_backlogs(cloud: gcp.CloudDeployment, now: float) -> tuple[list[Backlog]
     except gcp.ApiError as fault:
         return [], [f"backlog (Cloud Monitoring): {fault}"]
     ids = [cloud.target.name_of(name) for name in subscription_names()]
-    ids += sorted(each for each in counts if each.startswith(cloud.target.name_of(PREFIX)))
+    ids += sorted(each for each in counts if each.startswith(cloud.target.name_of(bus_source.PREFIX)))
     return [Backlog(each, _whole(counts.get(each)), oldest.get(each)) for each in ids], []
 
 
@@ -134,8 +135,7 @@ def _counts(cloud: gcp.CloudDeployment, window: MetricWindow, kind: CountKind, s
     }
     if kind in {"attempts", "delivered"}:
         query["aggregation.groupByFields"] = "metric.label.destination"
-    is_last = False
-    while not is_last:
+    while True:
         page = cloud.api.get("monitoring", f"/v3/projects/{cloud.target.project}/timeSeries", query)
         for series in objects_at(page, "timeSeries"):
             destination = str(value_at(series, "metric", "labels", "destination") or "")
@@ -144,13 +144,14 @@ def _counts(cloud: gcp.CloudDeployment, window: MetricWindow, kind: CountKind, s
                 # Attempts are a distribution of their durations, of which only the number counts here.
                 value = value_at(point, "value", "int64Value") or value_at(point, "value", "distributionValue", "count")
                 yield MetricCount(kind, at, int(str(value or 0)), destination)
-        query["pageToken"] = str(page.get("nextPageToken") or "")
-        is_last = not query["pageToken"]
+        if not (token := page.get("nextPageToken")):
+            return
+        query["pageToken"] = str(token)
 
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _last(name: Json) -> str:
+def _last_part(name: Json) -> str:
     return str(name).rpartition("/")[2] if isinstance(name, str) else ""

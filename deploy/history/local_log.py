@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from deploy.config.running_dev import OTHER_FOLDER, start_command
-from deploy.history.logs import Record, parse_local_line
+from deploy.history.logs import Record, make_record
 from deploy.terminal.command_line import CommandError
+from deploy.terminal.log_view import parse_log_line
 from shared import jsontext, times
 
 FILE_NAME: Final = "log.jsonl"
@@ -92,6 +93,15 @@ def with_process(name: str, line: str, now: float) -> str:
     if line.startswith('{"') and line.endswith("}"):
         return f'{line[:-1]},"process":"{name}"}}\n'
     return jsontext.to_json({"severity": "", "message": line, "time": times.rfc3339(now), "process": name}) + "\n"
+
+
+def parse_local_line(line: str) -> Record | None:
+    """Read a line of log.jsonl; None if it is incomplete."""
+    document = parse_log_line(line)
+    if document is None:
+        return None
+    process = str(document.pop("process", "dev"))
+    return make_record(str(document.get("time")), process, str(document.get("severity", "")), document)
 
 
 def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:

@@ -4,17 +4,16 @@ A cloud's entries arrive late and out of order, so each read begins a little bef
 seen before are left out by their id.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from deploy.terminal.log_view import LogView, parse_log_line
+from deploy.terminal.log_view import LogView
 from deploy.topology.functions import FUNCTIONS
 from shared import logs, times
-from shared.jsontext import JsonObject, to_json, value_at
+from shared.jsontext import JsonObject, to_json
 
 PAGE: Final = 1_000
 """The most records of one read."""
@@ -24,9 +23,6 @@ POLL_SECONDS: Final = 2.0
 MAX_FAILURES: Final = 5
 """The number of failed reads in a row after which a log is no longer followed."""
 ALL_FUNCTIONS: Final = tuple(each.name for each in FUNCTIONS)
-
-_CLOUD_SEVERITIES: Final = {"DEFAULT": "INFO", "": "INFO", "ALERT": "CRITICAL", "EMERGENCY": "CRITICAL"}
-_REQUEST_FIELDS: Final = {"requestMethod": "method", "status": "status", "latency": "duration", "remoteIp": "address"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,58 +48,24 @@ def log_time(seconds: float) -> str:
     return times.rfc3339(seconds)[:23].ljust(23, "0") + "Z"
 
 
-def parse_local_line(line: str) -> Record | None:
-    """Read a line of log.jsonl; None if it is incomplete."""
-    document = parse_log_line(line)
-    if document is None:
-        return None
-    process = str(document.pop("process", "dev"))
-    return _record(str(document.get("time")), process, str(document.get("severity", "")), document)
-
-
-def parse_cloud_entry(entry: JsonObject, prefix: str) -> Record | None:
-    """Read an entry as `gcloud logging read --format=json` prints it; None for one without a time."""
-    severity = str(entry.get("severity", ""))
-    document = {"severity": severity, **_payload(entry)}
-    service = str(value_at(entry, "resource", "labels", "service_name") or "")
-    process = service.removeprefix(prefix)
-    return _record(str(entry.get("timestamp")), process, severity, document, str(entry.get("insertId")))
-
-
-def _record(timestamp: str, process: str, severity: str, document: JsonObject, entry_id: str = "") -> Record | None:
+def make_record(timestamp: str, process: str, severity: str, document: JsonObject, entry_id: str = "") -> Record | None:
+    """Return the record; None if `timestamp` is no time. A severity that we do not have becomes one of ours."""
     try:
         at = times.unix_seconds(timestamp)
     except (ValueError, OverflowError):
         return None
-    known = _CLOUD_SEVERITIES.get(severity, severity)
-    return Record(at, process, known if known in logs.SEVERITIES else "INFO", document, entry_id)
-
-
-def _payload(entry: JsonObject) -> JsonObject:
-    """Return our own JSON line, a text of the platform's, or a request as the platform saw it."""
-    own = entry.get("jsonPayload")
-    if isinstance(own, dict):
-        return {"message": "", **own}
-    text = entry.get("textPayload")
-    if isinstance(text, str):
-        return {"message": text.rstrip("\n")}
-    request = entry.get("httpRequest")
-    if isinstance(request, dict):
-        fields: JsonObject = {ours: request[theirs] for theirs, ours in _REQUEST_FIELDS.items() if theirs in request}
-        return {"message": "request, as the platform saw it", **fields}
-    proto = entry.get("protoPayload")
-    return {"message": _status_message(proto) if isinstance(proto, dict) else json.dumps(entry)[:500]}
-
-
-def _status_message(proto: JsonObject) -> str:
-    return str(value_at(proto, "status", "message") or proto.get("methodName") or "a change to the service")
+    if severity in ("ALERT", "EMERGENCY"):
+        severity = "CRITICAL"
+    return Record(at, process, severity if severity in logs.SEVERITIES else "INFO", document, entry_id)
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """The records to read. `severity` is the lowest, `event` an event's id or its beginning.
+    """The records to read from a cloud's log.
 
-    With `is_of_source`, a record must name a source, as one of a request to an unknown path does not.
+    severity      the lowest severity; None for all
+    event         an event's id or its beginning; None for all
+    is_of_source  only records that name a source: one about a request to an unknown path names none
     """
 
     functions: Sequence[str] = ALL_FUNCTIONS
@@ -126,14 +88,15 @@ class CloudLog(Protocol):
 
 
 class Cursor:
-    """The time to read from next, and the entries already seen."""
+    """The time that the next read begins at, `since`, and the entries already seen.
+
+    Reads begin again a little before the newest record, but never before the start.
+    """
 
     def __init__(self, start: float) -> None:
         self.since = start
-        """The time that the next read begins at."""
         self._start = start
         self._newest = start
-        """The time of the newest record that was read."""
         self._seen: dict[str, float] = {}
 
     def take_new(self, records: Sequence[Record], is_full_page: bool) -> list[Record]:

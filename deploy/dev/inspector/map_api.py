@@ -14,8 +14,8 @@ from aiohttp import web
 
 from deploy.dev.inspector import api, sources_api
 from deploy.dev.local_server import json_answer
-from deploy.explain.map import picture, routing, svg
-from deploy.explain.map.routing import LEVELS, Kind, Level, Live, RouteInfo, Routing, State, Traffic, number_text
+from deploy.explain.map import parts, picture, svg
+from deploy.explain.map.parts import LEVELS, Kind, Level, Live, RouteInfo, Routing, State, Traffic, number_text
 from deploy.history import destinations, journal_view, source_health, status
 from deploy.history.state import configured_destinations, configured_name
 from deploy.terminal.output import count_of
@@ -70,7 +70,7 @@ async def _read_map(request: web.Request) -> MapNow:
     names = ("receive", "transform", "notify")
     slices = await asyncio.to_thread(lambda: {name: backend.read_slice(name) or {} for name in names})
     notify = slices["notify"]
-    whole = routing.read_routing(slices)
+    whole = parts.read_routing(slices)
     now = time.time()
     facts, is_reading = await sources_api.find_facts(request, slices["receive"], notify)
     configured = configured_destinations(notify)
@@ -88,10 +88,10 @@ async def show_map(request: web.Request) -> web.Response:
     live = read.live
     find = query.get("find", "")
     opened = [key for key in query.get("open", "").split(";") if key]
-    found = routing.matching(read.routing, find)
+    found = parts.matching(read.routing, find)
     is_long = len(found.routes) > MAX_LISTED
     is_grouped = is_long and not query.get("all")
-    rows = routing.rows_of(found, is_grouped=is_grouped, opened=opened)
+    rows = parts.rows_of(found, is_grouped=is_grouped, opened=opened)
     columns = picture.NARROW if query.get("narrow") else picture.WIDE
     open_link = partial(_open_link, find, opened)
     arranged = picture.arrange(found, rows, live, columns, open_link, troubles_first=is_long)

@@ -38,13 +38,19 @@ class JsonView(log_view.LogView):
 
 
 class Output:
-    """The supervisor's one output stream. All of it goes into `file` too, at every level; requests go into the journal.
+    """The supervisor's one output stream, and the log file and the journal beside it.
 
-    Under load, routine lines are left out of the stream and counted. `reader_left` is called once the stream has no
-    reader any more. `notes` has, by source, the cause of a rejection that its secret explains, such as a new one.
+    say           a message of the supervisor's own: into the log, and shown if its level is
+    announce      the same, shown at every level and not in the log
+    show          a text as it is, shown at every level and not in the log
+    append_lines  lines of a child: into the log and the journal, and shown if their level is
+
+    Under load, routine lines are not shown, but counted. `reader_left` is called once the stream has no reader any
+    more.
     """
 
     notes: Mapping[str, str] = MappingProxyType({})
+    """By source, what its secret explains about a rejection, for example that it was generated just now."""
 
     def __init__(self, view: log_view.LogView, reader_left: Callable[[], None], state: Path) -> None:
         self._view = view
@@ -59,20 +65,17 @@ class Output:
         self.file.close()
 
     def say(self, severity: str, text: str) -> None:
-        """Log a message of the supervisor's own, and show it if its level is shown."""
         self.file.append_own(severity, text)
         self._show(severity, text)
 
     def show(self, text: str) -> None:
-        """Show a text as it is, at every level."""
         self._write(text + "\n")
 
     def announce(self, text: str) -> None:
-        """Show a message of the supervisor's own, at every level."""
         self._write(self._view.own("NOTICE", text, clock()) + "\n")
 
     def append_lines(self, name: str, lines: Sequence[str]) -> None:
-        """Log, journal and show lines of a child. A line is parsed at most once."""
+        """Take lines of a child. The JSON of a line is parsed at most once."""
         now, shown, logged = clock(), [], []
         for line in lines:
             document = log_view.parse_log_line(line) if name in RECEIVERS else None
@@ -80,7 +83,7 @@ class Output:
             logged.append(jsontext.to_json(document) if is_noted else line)
             if document is not None:
                 self.requests.add(document)
-            if self._is_worth_showing(log_view.leading_severity(line)):
+            if self._admits(log_view.leading_severity(line)):
                 text = self._view.line(name, line, now, document)
                 if text is not None:
                     shown.append(text)
@@ -96,7 +99,8 @@ class Output:
         document["detail"] = with_secret_note(str(document.get("detail", "")), note, str(document.get("code")))
         return True
 
-    def _is_worth_showing(self, severity: str) -> bool:
+    def _admits(self, severity: str) -> bool:
+        """Return whether a line is shown, and count it if it is routine."""
         if not log_view.is_routine(severity):
             return True
         if not self._view.shown(severity):
@@ -178,7 +182,7 @@ class RequestFeed:
             self._say("WARNING", fault)
 
     def _flush(self) -> str | None:
-        """Write the waiting output; return the fault, if there was one."""
+        """Write the waiting requests; return the fault, if there was one."""
         self._arrived.clear()
         entries, self._waiting = self._waiting, []
         if not entries:

@@ -1,6 +1,6 @@
 """The map of a configuration: sources, routes, steps and destinations as one picture, left to right.
 
-routing.py  reads the compiled slices, and chooses and groups the routes; the states and traffic that the page adds
+parts.py    the sources, routes and destinations of compiled slices, chosen and grouped; their states and traffic
 picture.py  makes the boxes and lines with their texts and positions
 svg.py      writes the picture as SVG, by the template map.svg.j2
 

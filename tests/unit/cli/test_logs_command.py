@@ -12,9 +12,9 @@ import pytest
 
 from deploy.cloud_access.gcp import Gcloud
 from deploy.cloud_access.gcp_names import Target
-from deploy.history.gcp_logs import GoogleLog
-from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, with_process
-from deploy.history.logs import LogQuery, cloud_records, parse_cloud_entry, parse_local_line
+from deploy.history.gcp_logs import GoogleLog, parse_entry
+from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, parse_local_line, with_process
+from deploy.history.logs import LogQuery, cloud_records
 from shared.jsontext import JsonObject, to_json
 from shared.times import rfc3339
 from tests.fakes.command import Command
@@ -131,7 +131,7 @@ def entry(number: int, at: str = "2026-03-01T12:00:00.5Z", **fields: object) -> 
 
 def message_of(document: dict[str, object]) -> tuple[str, str, str]:
     parsed: JsonObject = json.loads(json.dumps(document))
-    record = parse_cloud_entry(parsed, "hookchain-")
+    record = parse_entry(parsed, "hookchain-")
     assert record is not None
     return record.process, record.severity, str(record.document["message"])
 

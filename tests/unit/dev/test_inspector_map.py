@@ -15,7 +15,7 @@ from aiohttp.web import Application, Request
 
 from deploy.dev.inspector.app import make_app, open_local_backend
 from deploy.dev.inspector.map_api import MAX_LETTERS, destination_state, live_map, traffic_of
-from deploy.explain.map.routing import Level, RouteInfo, Routing, Traffic
+from deploy.explain.map.parts import Level, RouteInfo, Routing, Traffic
 from deploy.history.destinations import MAX_COUNTED, DestinationView, destination_view
 from deploy.history.journal_view import DeadLetterRow
 from deploy.history.source_health import SourceFacts

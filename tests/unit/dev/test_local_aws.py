@@ -234,7 +234,7 @@ async def test_what_a_client_leaves_half_done_is_cut_off(
 ) -> None:
     monkeypatch.setattr(local_server, "BODY_SECONDS", 0.1)
     monkeypatch.setattr(local_server, "IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(local_server, "is_other_user", lambda *_: other_user)
+    monkeypatch.setattr(local_server, "may_be_other_user", lambda *_: other_user)
     app = web.Application()
     app.router.add_post("/", _echo)
     runner = web.AppRunner(app, access_log=None)

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from deploy.explain.map.parts import Live, RouteInfo, Routing, State, Traffic, matching, read_routing, rows_of
 from deploy.explain.map.picture import NARROW, WIDE, Box, Columns, Picture, arrange
-from deploy.explain.map.routing import Live, RouteInfo, Routing, State, Traffic, matching, read_routing, rows_of
 from deploy.explain.map.svg import draw, fitted, fitted_name
 from tests.fakes.command import Command
 from tests.fakes.configurations import compile_text

@@ -28,6 +28,7 @@ class RouteInfo:
 
     @property
     def group_key(self) -> str:
+        """Return the key of the routes with the same sources, as the page's address has it."""
         return ",".join(self.sources) or EVERY_SOURCE
 
 
@@ -131,26 +132,27 @@ def rows_of(routing: Routing, *, is_grouped: bool = False, opened: Iterable[str]
     If grouped, the routes of the same sources are one row, unless their group's key is in `opened`.
     """
     position = {name: number for number, name in enumerate(routing.sources)}
-    by_sources: dict[str, list[RouteInfo]] = {}
+    groups: dict[str, list[RouteInfo]] = {}
     for route in routing.routes:
-        by_sources.setdefault(route.group_key, []).append(route)
+        groups.setdefault(route.group_key, []).append(route)
 
-    def first_position(group_key: str) -> int:
-        return min(position.get(name, len(position)) for name in group_key.split(","))
+    def first_position(group: Sequence[RouteInfo]) -> int:
+        """Return the position of the group's first source. Routes of all sources come last."""
+        return min((position[name] for name in group[0].sources if name in position), default=len(position))
 
     open_keys = set(opened)
     rows: list[Row] = []
-    for key in sorted(by_sources, key=first_position):
-        if is_grouped and key not in open_keys:
-            rows.append(Row(tuple(by_sources[key])))
+    for group in sorted(groups.values(), key=first_position):
+        if is_grouped and group[0].group_key not in open_keys:
+            rows.append(Row(tuple(group)))
         else:
-            rows += [Row((route,)) for route in by_sources[key]]
+            rows += [Row((route,)) for route in group]
     return rows
 
 
 Kind: TypeAlias = Literal["source", "route", "destination"]
 Level: TypeAlias = Literal["", "off", "warn", "bad"]
-"""How urgent a state is. `off`: the configuration disables it, which is no trouble."""
+"""How urgent a state is, in this order. `off`: the configuration disables it, which is no trouble."""
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
@@ -182,6 +184,7 @@ class Traffic:
 
     @property
     def text(self) -> str:
+        """Return the numbers that are not 0; the count also if it is, unless there is another number."""
         is_counted = self.count or self.is_more or not (self.failed or self.waiting_text)
         counted = number_text(self.count, self.is_more) if is_counted else ""
         rate = "" if self.per_minute is None else rate_text(self.per_minute)

@@ -23,45 +23,34 @@ TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str 
 
 
 def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> str:
-    """Return the text. `warnings` are the warnings about the configuration."""
-    lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
-    lines += ["  Send webhooks to:", *(f"    {line}" for line in _source_lines(setup, _sources(setup))), ""]
-    lines += ["  Watch what happens:", f"    {page_url(setup.ports.inspector, page_token(setup.folders.state))}", ""]
-    if setup.ports.subscribe:
-        lines += ["  Let your users subscribe:", *(f"    {line}" for line in _subscribers_lines(setup)), ""]
-    try:
-        command = _command_to_try(
-            setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
-        )
-    except command_line.CommandError as error:
-        command = None
-        reason = str(error)
-        lines += [f"  {reason[:1].upper()}{reason[1:]}", ""]
-    if command:
-        lines += ["  Try it:", f"    {command}", ""]
+    """Return the text: a heading, then paragraphs, each a sentence or a title with lines below it.
+
+    `warnings` are the warnings about the configuration.
+    """
     env_file = relative_path(setup.options.env_file)
-    if setup.generated:
-        lines += [f"  {_generated(setup)}", ""]
-    for text in (*setup.doubts.values(), *_env_warnings(setup)):
-        lines += [f"  Warning: {text}", ""]
-    if unset := _unset(setup):
-        lines += [f"  {unset[0]}", *(f"    {line}" for line in unset[1:]), ""]
-    if setup.short_secrets:
-        names = ", ".join(map(variable_name, setup.short_secrets))
-        act = "Use at least 16 random characters, such as `openssl rand -base64 32` prints"
-        lines += [f"  These secrets are short enough to guess: {names}. {act}.", ""]
-    if setup.is_env_file_exposed:
-        lines += [f"  Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}", ""]
-    if warnings:
-        lines += [f"  The configuration has {output.count_of(len(warnings), 'warning')}. Run: {program()} lint", ""]
-    if held := _held_without_account(setup):
-        lines += [f"  {held}", ""]
-    if real := _real_destinations(setup):
-        lines += [f"  {real}", ""]
+    exposed = [f"Other users can read the secrets in {env_file}. Run: chmod 600 {env_file}"]
+    sheets = ["Rows for Google Sheets without a `secret` are caught and shown on the page, not sent."]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
-    if any(caught_sheets(setup.configuration.slices["notify"])):
-        lines += ["  Rows for Google Sheets without a `secret` are caught and shown on the page, not sent.", ""]
-    return "\n".join([*lines, f"  Mails {mails}. Press Ctrl-C to stop.", ""])
+    paragraphs: list[list[str]] = [
+        ["Send webhooks to:", *_source_lines(setup, _sources(setup))],
+        ["Watch what happens:", page_url(setup.ports.inspector, page_token(setup.folders.state))],
+        ["Let your users subscribe:", *_subscribers_lines(setup)] if setup.ports.subscribe else [],
+        _first_event(setup),
+        [_generated(setup)] if setup.generated else [],
+        *([f"Warning: {text}"] for text in (*setup.doubts.values(), *_env_warnings(setup))),
+        _unset(setup),
+        _short_secrets(setup, "Use at least 16 random characters, such as `openssl rand -base64 32` prints."),
+        exposed if setup.is_env_file_exposed else [],
+        [f"{_warning_count(warnings)}. Run: {program()} lint"] if warnings else [],
+        _held_without_account(setup),
+        _real_destinations(setup),
+        sheets if any(caught_sheets(setup.configuration.slices["notify"])) else [],
+        [f"Mails {mails}. Press Ctrl-C to stop."],
+    ]
+    lines = ["", f"Hookchain is up after {seconds:.1f} s. Configuration: {setup.configuration.title}", ""]
+    for first, *others in filter(None, paragraphs):
+        lines += [f"  {first}", *(f"    {line}" for line in others), ""]
+    return "\n".join(lines)
 
 
 def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] = ()) -> list[str]:
@@ -78,13 +67,34 @@ def production_banner(setup: Setup, seconds: float, warnings: Sequence[config_fi
     lines += [f"Warning: {text}" for text in setup.doubts.values()]
     if setup.is_env_file_exposed:
         lines.append(f"Warning: other users can read the secrets in {options.env_file}")
-    if setup.short_secrets:
-        lines.append(f"These secrets are short enough to guess: {', '.join(map(variable_name, setup.short_secrets))}")
+    lines += _short_secrets(setup)
     if warnings:
         # The service's own folder and environment are not those of the terminal in which the command is run.
         command = shlex.join(["hookchain", "lint", "--config", str(setup.configuration.path)])
-        lines.append(f"The configuration has {output.count_of(len(warnings), 'warning')}. Run: {command}")
+        lines.append(f"{_warning_count(warnings)}. Run: {command}")
     return lines
+
+
+def _first_event(setup: Setup) -> list[str]:
+    """Return a command that sends a first event, or why there is none; nothing if no source can be tried."""
+    try:
+        command = _command_to_try(
+            setup, lambda slices, ports, file: first_event_line(slices, ports, setup.secret_texts, file)
+        )
+    except command_line.CommandError as error:
+        reason = str(error)
+        return [f"{reason[:1].upper()}{reason[1:]}"]
+    return ["Try it:", command] if command else []
+
+
+def _short_secrets(setup: Setup, advice: str = "") -> list[str]:
+    names = ", ".join(map(variable_name, setup.short_secrets))
+    text = f"These secrets are short enough to guess: {names}"
+    return [f"{text}. {advice}" if advice else text] if names else []
+
+
+def _warning_count(warnings: Sequence[config_file.Fault]) -> str:
+    return f"The configuration has {output.count_of(len(warnings), 'warning')}"
 
 
 def _subscribers_lines(setup: Setup) -> list[str]:
@@ -97,14 +107,14 @@ def _subscribers_lines(setup: Setup) -> list[str]:
     ]
 
 
-def _real_destinations(setup: Setup) -> str:
-    """Return a line about the destinations whose requests nothing on this machine catches."""
+def _real_destinations(setup: Setup) -> list[str]:
+    """Return a line about the destinations whose requests nothing on this machine catches; none without such."""
     if setup.options.production:  # where all requests are
-        return ""
+        return []
     destinations = mapping_at(setup.configuration.slices["notify"], "destinations")
     held = _without_account(setup)
     names = [name for name, each in destinations.items() if not is_caught(each) and name not in held]
-    return f"Requests to these destinations are sent for real: {', '.join(names)}." if names else ""
+    return [f"Requests to these destinations are sent for real: {', '.join(names)}."] if names else []
 
 
 def _without_account(setup: Setup) -> list[str]:
@@ -114,11 +124,12 @@ def _without_account(setup: Setup) -> list[str]:
     return [name for name, each in mapping_at(notify, "destinations").items() if name in found and not is_caught(each)]
 
 
-def _held_without_account(setup: Setup) -> str:
+def _held_without_account(setup: Setup) -> list[str]:
+    """Return a line about the destinations of `_without_account`; none without such."""
     if not (names := _without_account(setup)):
-        return ""
+        return []
     advice = "Name a service account's key in their `secret`: functions/notify/README.md#a-key-of-a-service-account"
-    return f"Deliveries to {', '.join(names)} are held: this machine has no account of Google's. {advice}"
+    return [f"Deliveries to {', '.join(names)} are held: this machine has no account of Google's. {advice}"]
 
 
 def farewell(state: Path) -> str:
@@ -146,9 +157,9 @@ def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_fil
     if after.ports.subscribe and not before.ports.subscribe:
         lines += _subscribers_lines(after)
     if (held := _held_without_account(after)) != _held_without_account(before):
-        lines += [held] if held else []
+        lines += held
     if (real := _real_destinations(after)) != _real_destinations(before):
-        lines += [real] if real else []
+        lines += real
     lines += [f"warning: {each.text(str(after.configuration.path))}" for each in new_warnings]
     lines += [f"warning: {text}" for name, text in after.doubts.items() if name not in before.doubts]
     lines += [f"warning: {text}" for text in _env_warnings(after) if text not in _env_warnings(before)]

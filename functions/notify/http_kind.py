@@ -160,9 +160,14 @@ class HttpExample:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def utf8(text: str) -> bytes:
+    """Return the text in UTF-8. Half a surrogate pair, which a sender may have written, becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
 def json_body(value: Json) -> bytes:
-    """Return the JSON in UTF-8. Half a surrogate pair, which an event may hold, becomes a question mark."""
-    return to_json(value).encode("utf-8", "replace")
+    """Return the JSON, as `utf8` encodes it."""
+    return utf8(to_json(value))
 
 
 def json_request(
@@ -214,11 +219,7 @@ def held(response: Response, service: str, advice: str) -> Disabled:
 
 
 def outcome_by_status(
-    response: Response,
-    service: str,
-    *,
-    failed: Collection[int] = (),
-    held_advice: str = "",
+    response: Response, service: str, *, failed: Collection[int] = (), held_advice: str = ""
 ) -> Outcome:
     """Return the usual outcome of a response, which the first of these decides:
 

@@ -160,7 +160,9 @@ def google_topic(text: str) -> GoogleTopic:
 def aws_bus(text: str) -> AwsBus:
     """Return the bus of an ARN or of a queue's URL. Raises ValueError."""
     if url := _QUEUE_URL.fullmatch(text):
-        partition = "aws-cn" if url[2] else _partition(url[1])
+        partition = "aws-us-gov" if url[1].startswith("us-gov-") else "aws"
+        if url[2]:
+            partition = "aws-cn"
         return AwsBus("sqs", region=url[1], account=url[3], resource=url[4], partition=partition)
     arn = _ARN.fullmatch(text)
     if arn is not None:
@@ -168,11 +170,6 @@ def aws_bus(text: str) -> AwsBus:
             if service == arn[2] and _ARN_NAMES[service].fullmatch(arn[5]):
                 return AwsBus(service, region=arn[3], account=arn[4], resource=arn[5], partition=arn[1])
     raise ValueError("must be an ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
-
-
-def _partition(region: str) -> str:
-    """Return the partition of a region outside China."""
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _is_of(arn_service: str, rule: str) -> AfterValidator:
@@ -294,7 +291,7 @@ class _Message(NamedTuple):
         if self.settings.format == "cloudevents":
             return http_kind.json_body(http_kind.public_cloudevent(event)).decode(), STRUCTURED
         if isinstance(event.data, str) and event.data and event.datatype:
-            return event.data.encode("utf-8", "replace").decode(), event.datatype
+            return http_kind.utf8(event.data).decode(), event.datatype
         return http_kind.json_body(event.data).decode(), "application/json"
 
     def attributes(self) -> dict[str, str]:
@@ -312,7 +309,7 @@ class _Message(NamedTuple):
                 document.pop(name, None)
             names = tuple(document) if is_pubsub else SMALL
             attributes |= {f"ce-{name}": str(document[name]) for name in names if name in document}
-        return {name: text.encode("utf-8", "replace").decode() for name, text in attributes.items() if text}
+        return {name: http_kind.utf8(text).decode() for name, text in attributes.items() if text}
 
     def line(self, name: str, template: str) -> str:
         """Return the result of a template as one line. Raises Permanent."""
@@ -387,7 +384,7 @@ def _pubsub_request(message: _Message, topic: GoogleTopic) -> http_kind.Outgoing
     """Return the request to Pub/Sub. Raises Permanent."""
     settings = message.settings
     text, content_type = message.content()
-    attributes = {**message.attributes(), CONTENT_TYPE: content_type.encode("utf-8", "replace").decode()}
+    attributes = {**message.attributes(), CONTENT_TYPE: http_kind.utf8(content_type).decode()}
     verify_size(size_of(text, attributes), MAX_PUBSUB_BYTES, "Pub/Sub")
     for name, value in attributes.items():
         if len(value.encode()) > MAX_PUBSUB_VALUE_BYTES:
@@ -513,7 +510,7 @@ def xml_safe(text: str) -> str:
 
 def bounded_key(text: str, pattern: re.Pattern[str]) -> str:
     """Return the key, or its hash where the bus does not take it, so that two keys stay two."""
-    return text if pattern.fullmatch(text) else sha256(text.encode("utf-8", "replace")).hexdigest()
+    return text if pattern.fullmatch(text) else sha256(http_kind.utf8(text)).hexdigest()
 
 
 def verify_size(size: int, limit: int, bus: str) -> None:

@@ -48,10 +48,7 @@ def request(
     # The strictest way to count characters. The mentions are ASCII, so each of their characters is one unit.
     units_left = MAX_CHARACTERS - len(mentions)
     text_with_link = bounded_texts.cut(text_of_event, units_left, "utf-16", tail=link)
-    body: JsonObject = {
-        "content": f"{mentions}{text_with_link}",
-        "allowed_mentions": _allowed(mentioned_names),
-    }
+    body: JsonObject = {"content": f"{mentions}{text_with_link}", "allowed_mentions": _allowed(mentioned_names)}
     thread = {"thread_id": settings.thread} if settings.thread else {}
     # Without `wait`, Discord also answers 204 if it does not store the message.
     webhook = chat_messages.secret_url(settings, secrets, "Discord")

@@ -23,7 +23,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import quote
@@ -237,7 +237,10 @@ def request(
     content = content_of(delivery.event, settings)
     metadata = _metadata(delivery, settings)
     make_request = _s3_request if settings.is_s3 else _google_request
-    return make_request(delivery, settings, key, content, metadata)
+    upload = make_request(settings, key, content, metadata)
+    # Both are checked, because the event's data may hold the id, too, and `{{ delivery_id }}` may be in a comment.
+    has_id_in_key = settings.has_key_per_delivery and delivery.id in key
+    return replace(upload, allow_private=settings.allow_private, delivery_id=delivery.id, has_id_in_key=has_id_in_key)
 
 
 def preview(delivery: Delivery, settings: Settings) -> Iterator[str]:
@@ -332,9 +335,7 @@ def _delivery_in(response: http_kind.Response) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _google_request(
-    delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
-) -> ObjectRequest:
+def _google_request(settings: Settings, key: str, content: Content, metadata: dict[str, str]) -> ObjectRequest:
     """Return the upload to Cloud Storage. Its body has two parts: the description with the metadata, and the content.
 
     `ifGenerationMatch=0` is the condition that no object has the key.
@@ -349,37 +350,27 @@ def _google_request(
         b"--%b\r\nContent-Type: %b\r\n\r\n%b\r\n" % (boundary.encode(), part_type.encode(), part)
         for part_type, part in body_parts
     )
-    quoted_key = quote(key.encode("utf-8", "replace"), safe="")
+    quoted_key = quote(http_kind.utf8(key), safe="")
     return ObjectRequest(
         method="POST",
         url=f"{upload}?uploadType=multipart&ifGenerationMatch=0&name={quoted_key}",
         headers=(("content-type", f"multipart/related; boundary={boundary}"),),
         body=body + b"--%b--\r\n" % boundary.encode(),
         auth=(GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret),),
-        allow_private=settings.allow_private,
         check_method="GET",
         check_url=f"{bucket}/{quoted_key}?fields=metadata",
-        delivery_id=delivery.id,
-        has_id_in_key=_has_id(key, delivery, settings),
     )
 
 
-def _s3_request(
-    delivery: Delivery, settings: Settings, key: str, content: Content, metadata: dict[str, str]
-) -> ObjectRequest:
+def _s3_request(settings: Settings, key: str, content: Content, metadata: dict[str, str]) -> ObjectRequest:
     """Return the upload to S3. `If-None-Match: *` is the condition that no object has the key."""
     assert settings.region is not None
-    url = f"{_s3_bucket(settings, settings.region)}/{quote(key.encode('utf-8', 'replace'), safe='/~')}"
+    url = f"{_s3_bucket(settings, settings.region)}/{quote(http_kind.utf8(key), safe='/~')}"
     metadata_headers = ((f"{S3_METADATA}{name}", _ascii(value)) for name, value in metadata.items())
     # A bucket that locks its objects takes none without a digest of the content.
     digest = b64encode(hashlib.md5(content.body, usedforsecurity=False).digest()).decode()
-    auth = AwsRequestAuth(
-        scheme="aws",
-        service="s3",
-        region=settings.region,
-        access_key_id=settings.access_key_id,
-        secret=settings.secret,
-    )
+    keys = {"access_key_id": settings.access_key_id, "secret": settings.secret}
+    auth = AwsRequestAuth(scheme="aws", service="s3", region=settings.region, **keys)
     fixed_headers = (("content-type", content.content_type), ("content-md5", digest), ("if-none-match", "*"))
     return ObjectRequest(
         method="PUT",
@@ -387,11 +378,8 @@ def _s3_request(
         headers=(*fixed_headers, *metadata_headers),
         body=content.body,
         auth=(auth,),
-        allow_private=settings.allow_private,
         check_method="HEAD",
         check_url=url,
-        delivery_id=delivery.id,
-        has_id_in_key=_has_id(key, delivery, settings),
     )
 
 
@@ -418,7 +406,7 @@ def _metadata(delivery: Delivery, settings: Settings) -> dict[str, str]:
 
 def _ascii(value: str) -> str:
     """Return the text as S3 keeps it: with all but printable ASCII percent-encoded."""
-    return quote(value.encode("utf-8", "replace"), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
+    return quote(http_kind.utf8(value), safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
 
 
 def key_of(template: str, delivery: Delivery) -> str:
@@ -432,17 +420,9 @@ def key_of(template: str, delivery: Delivery) -> str:
     return key
 
 
-def _has_id(key: str, delivery: Delivery, settings: Settings) -> bool:
-    """Return whether no other delivery can have this key.
-
-    Both are checked, because the event's data may hold the id, too, and `{{ delivery_id }}` may be in a comment.
-    """
-    return settings.has_key_per_delivery and delivery.id in key
-
-
 def key_fault(key: str) -> str | None:
     """Return the rule that the key breaks. The text does not quote the key."""
-    size = len(key.encode("utf-8", "replace"))
+    size = len(http_kind.utf8(key))
     if re.search(UNFIT, key):
         return "must have no control characters and no line breaks"
     if not key or size > MAX_KEY_BYTES:
@@ -482,15 +462,15 @@ def _written(event: Event, settings: Settings) -> tuple[bytes, str]:
         return _raw(event, settings)
     value = _value(event, settings)
     if settings.format == "json":
-        return _encoded(jsontext.to_json(value)), type_
+        return http_kind.json_body(value), type_
     items: list[jsontext.Json] = value if isinstance(value, list) else [value]
     if settings.format == "ndjson":
-        return _encoded(text_writers.write_ndjson(items)), type_
+        return http_kind.utf8(text_writers.write_ndjson(items)), type_
     rows: list[jsontext.Json] = [
         {name: _cell(bounded_texts.compiled_expression(text).search(item)) for name, text in settings.columns.items()}
         for item in items
     ]
-    return _encoded(text_writers.write_csv(rows, ",")), type_
+    return http_kind.utf8(text_writers.write_csv(rows, ",")), type_
 
 
 def _value(event: Event, settings: Settings) -> jsontext.Json:
@@ -511,23 +491,14 @@ def _raw(event: Event, settings: Settings) -> tuple[bytes, str]:
         encoded = event.rawbase64 or ""
         body = jsontext.decode_base64(encoded, strict=False) if event.rawbody is None else event.rawbody.encode()
         return body, _safe_type(event.rawtype)
-    data = (
-        event.data
-        if settings.value is None
-        else bounded_texts.compiled_expression(settings.value).search(view_of(event))
-    )
+    data = event.data if settings.value is None else _value(event, settings)
     if content := bytes_in(data):
         return content[0], _safe_type(content[1])
     noted_type = event.datatype if isinstance(data, str) and settings.value is None else None
     usual = "text/plain; charset=utf-8" if isinstance(data, str) else CONTENT_TYPES["json"]
-    return _encoded(text_writers.write_text(data)), _safe_type(noted_type, usual)
+    return http_kind.utf8(text_writers.write_text(data)), _safe_type(noted_type, usual)
 
 
 def _safe_type(sender_type: str | None, usual: str = CONTENT_TYPES["raw"]) -> str:
     """Return the content type that the sender stated, if it has the form of a content type."""
     return sender_type if sender_type is not None and MEDIA_TYPE.fullmatch(sender_type) else usual
-
-
-def _encoded(text: str) -> bytes:
-    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
-    return text.encode("utf-8", "replace")

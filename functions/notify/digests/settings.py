@@ -184,16 +184,11 @@ def _clock_change(begin: float, end: float, zone: ZoneInfo) -> float | None:
 
 
 def _is_quiet(hours: QuietHours, now: float, zone: ZoneInfo) -> bool:
-    minute = _local_minute(now, zone)
+    local_time = datetime.fromtimestamp(now, zone)
+    minute = local_time.hour * 60 + local_time.minute
     if hours.begin < hours.end:
         return hours.begin <= minute < hours.end
     return minute >= hours.begin or minute < hours.end  # they last over midnight
-
-
-def _local_minute(now: float, zone: ZoneInfo) -> int:
-    """Return the minutes since midnight that the clock of the zone shows."""
-    local_time = datetime.fromtimestamp(now, zone)
-    return local_time.hour * 60 + local_time.minute
 
 
 def _seconds_to_end(hours: QuietHours, now: float, zone: ZoneInfo) -> float:
@@ -232,8 +227,6 @@ def _text_at(expression: str | None, event: Event) -> str | None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
-    return _surrogates_replaced(str(value)) or None if isinstance(value, str | int | float) else None
-
-
-def _surrogates_replaced(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+    if not isinstance(value, str | int | float):
+        return None
+    return str(value).encode("utf-8", "replace").decode() or None

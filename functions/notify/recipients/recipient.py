@@ -81,7 +81,8 @@ class Recipients:
             return await self._named_by_digest(rule, event)
         if rule.person is not None:
             people = await self._read_people()
-            return people.named(rule.person) or _unlisted(rule.person)
+            nobody = f"`people` has nobody with the name {masked(rule.person)!r}: {_ADD}"
+            return people.named(rule.person) or NoRecipient(nobody)
         who = await self._who(rule.path or registry.ACTOR, event)
         if isinstance(who, NoRecipient):
             return who
@@ -144,10 +145,6 @@ def allowed_address(rule: registry.RecipientRule, who: str) -> Person | None:
         return None
     is_address = _PLAIN_ADDRESS.fullmatch(who) is not None
     return Person(who, email=who) if is_address and is_allowed(Address(who), rule.allowed) else None
-
-
-def _unlisted(name: str) -> NoRecipient:
-    return NoRecipient(f"`people` has nobody with the name {masked(name)!r}: {_ADD}")
 
 
 def _unknown(path: str, who: str, event: Event) -> NoRecipient:

@@ -41,12 +41,7 @@ class Endpoints:
     `configured` are all destinations; those that have `endpoint_options` are of the kind `subscribers`.
     """
 
-    def __init__(
-        self,
-        configured: Mapping[str, Configured],
-        subscribers: Subscribers,
-        context: Context,
-    ) -> None:
+    def __init__(self, configured: Mapping[str, Configured], subscribers: Subscribers, context: Context) -> None:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context

@@ -234,7 +234,7 @@ def message_of(delivery: Delivery, settings: Settings) -> Message:
     view = http_kind.template_view(delivery)
     return Message(
         http_kind.rendered_line("title", settings.title, view),
-        http_kind.rendered("text", settings.text, view).encode("utf-8", "replace").decode(),
+        http_kind.utf8(http_kind.rendered("text", settings.text, view)).decode(),
         kind_settings.rendered_choice("type", settings.type, view, TYPES),
     )
 

@@ -113,7 +113,8 @@ async def _connect(smtp: aiosmtplib.SMTP, server: SmtpServer, deadline: float) -
         reason = _reason(error)
         if isinstance(error, TimeoutError) and not smtp.use_tls:
             reason += ", or it waits for TLS from the start: write smtps:// then"
-        if smtp.use_tls and _is_answer_in_plain_text(_cause(error)):
+        cause = _cause(error)
+        if smtp.use_tls and isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN_TEXT:
             reason = "it does not speak TLS from the start there: correct the port, or write smtp://"
         raise CannotSend(f"{server.host} cannot be reached at port {server.port}: {reason}", held=False) from error
 
@@ -319,7 +320,3 @@ def _cause(error: Exception) -> BaseException:
     if isinstance(error, aiosmtplib.SMTPException) and isinstance(error.__cause__, OSError):
         return error.__cause__
     return error
-
-
-def _is_answer_in_plain_text(cause: BaseException) -> bool:
-    return isinstance(cause, ssl.SSLError) and cause.reason in _PLAIN_TEXT

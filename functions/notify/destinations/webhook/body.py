@@ -8,7 +8,7 @@ from functions.notify import http_kind
 from shared.errors import Permanent
 from shared.event import Event
 from shared.formats.text_body import bytes_in
-from shared.jsontext import Json, JsonObject, kind_of, to_json
+from shared.jsontext import Json, JsonObject, kind_of
 from shared.templating.template import is_template
 from shared.writers import text_writers, writing
 
@@ -62,20 +62,20 @@ def _data_body(event: Event, settings: BodySettings, view: JsonObject) -> tuple[
             # Imported here, because it imports a parser, which few webhooks need.
             from shared.writers.xml_writer import write_xml
 
-            return _encoded(write_xml(data, settings["root"])), headers
+            return http_kind.utf8(write_xml(data, settings["root"])), headers
         case "yaml":
             # Imported here, because few webhooks send YAML.
             from shared.writers.yaml_writer import write_yaml
 
-            return _encoded(write_yaml(data)), headers
+            return http_kind.utf8(write_yaml(data)), headers
         case "form":
-            return _encoded(text_writers.write_form(data)), headers
+            return http_kind.utf8(text_writers.write_form(data)), headers
         case "cloudevents":
-            return _encoded(to_json(http_kind.public_cloudevent(replace(event, data=data)))), headers
+            return http_kind.json_body(http_kind.public_cloudevent(replace(event, data=data))), headers
         case "cloudevents-binary":
-            return _encoded(to_json(data)), _cloudevents_headers(event) | headers
+            return http_kind.json_body(data), _cloudevents_headers(event) | headers
         case _:
-            return _encoded(to_json(data)), headers
+            return http_kind.json_body(data), headers
 
 
 def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
@@ -85,14 +85,14 @@ def _text_body(event: Event) -> tuple[bytes, dict[str, str]]:
         content, bytes_type = typed_bytes
         return content, {"content-type": bytes_type}
     text_type = event.datatype if isinstance(data, str) else None
-    return _encoded(text_writers.write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
+    return http_kind.utf8(text_writers.write_text(data)), {"content-type": text_type or CONTENT_TYPES["text"]}
 
 
 def _from_template(text: str, settings: BodySettings, view: JsonObject) -> bytes:
     """Return the filled template. With `format: json` it must be JSON, to which the fields are added."""
     filled = http_kind.rendered("body", text, view)
     if settings["format"] != "json":
-        return _encoded(filled)
+        return http_kind.utf8(filled)
     try:
         value = http_kind.json_in(filled)
     except (ValueError, RecursionError) as error:
@@ -100,8 +100,8 @@ def _from_template(text: str, settings: BodySettings, view: JsonObject) -> bytes
         rule = f"must result in JSON; {advice}"
         raise Permanent("invalid_output", f"template 'body': {rule}") from error
     if not settings["fields"]:
-        return _encoded(filled)  # as the operator wrote it, with its spaces
-    return _encoded(to_json(_with_fields(value, settings, view)))
+        return http_kind.utf8(filled)  # as the operator wrote it, with its spaces
+    return http_kind.json_body(_with_fields(value, settings, view))
 
 
 def _with_fields(data: Json, settings: BodySettings, view: JsonObject) -> Json:
@@ -123,11 +123,6 @@ def _with_fields(data: Json, settings: BodySettings, view: JsonObject) -> Json:
     return {**data, **filled}
 
 
-def _encoded(text: str) -> bytes:
-    """Encode the text. Half a surrogate pair, which a sender may have written, becomes a question mark."""
-    return text.encode("utf-8", "replace")
-
-
 def _cloudevents_headers(event: Event) -> dict[str, str]:
     """Return the attributes of the event as headers.
 
@@ -135,7 +130,7 @@ def _cloudevents_headers(event: Event) -> dict[str, str]:
     """
     attributes = http_kind.public_cloudevent(replace(event, data=None))
     return {
-        f"ce-{name}": quote(str(value).encode("utf-8", "replace"), safe=_UNQUOTED)
+        f"ce-{name}": quote(http_kind.utf8(str(value)), safe=_UNQUOTED)
         for name, value in attributes.items()
         if name not in ("data", "datacontenttype")
     }

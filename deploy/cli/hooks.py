@@ -46,7 +46,7 @@ IGNORED: Final = {
     "remove": ("--replace",),
 }
 """By action: the options that have no effect with it."""
-NO_HOOKS: Final = "no source has `hook`, so there is nothing to register: deploy/README.md#hooks-at-the-provider"
+NO_HOOKS: Final = "no source has `hook`, so there is nothing to register: deploy/docs/hooks.md"
 
 
 def main(arguments: list[str]) -> int:

@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
     except errors.Temporary as error:
         if error.code != "documents_unavailable":
             raise
-        advice = "A lease needs `develop` in the deployed configuration, and the rights in deploy/README.md"
+        advice = "A lease needs `develop` in the deployed configuration, and the rights in deploy/docs/listen.md"
         raise CommandError(f"{error.detail}. {advice}") from error
     except KeyboardInterrupt:
         pass  # by Ctrl-C, which has ended the lease

@@ -204,6 +204,6 @@ def _providers(configuration: Configured) -> dict[str, requests_sources.Provider
         if key in catalogue:
             setup = catalogue[key].setup or ""
             if key in KINDS:
-                setup += f" Or let `{program()} hooks apply {name}` register it: deploy/README.md#hooks-at-the-provider"
+                setup += f" Or let `{program()} hooks apply {name}` register it: deploy/docs/hooks.md"
             found[name] = requests_sources.Provider(key, catalogue[key].name, setup, event_types)
     return found

@@ -14,7 +14,7 @@ from deploy.topology import buses
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared.jsontext import JsonObject
 
-SEE_RIGHTS: Final = 'see deploy/README.md, "Rights that a destination needs"'
+SEE_RIGHTS: Final = "see deploy/docs/rights.md"
 SEE_BUSES: Final = 'see functions/receive/README.md, "Messages of a bus"'
 
 

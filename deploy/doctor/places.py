@@ -188,5 +188,7 @@ def _s3_bucket(api: aws.AwsApi, settings: ObjectSettings, account: str) -> Findi
         if not fault.is_denied and fault.code != "403":
             raise
         rule = f"{settings.bucket} belongs to another account"
-        return problem(rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/README.md)")
+        return problem(
+            rule, "name the role of notify in its policy, and give the role s3:PutObject (deploy/docs/rights.md)"
+        )
     return ok(f"{settings.bucket} exists")

@@ -44,7 +44,7 @@ OFFSETS: Final = (0, 1, 2, 3, 5, 10)
 DEFAULT_BASE: Final = 8080
 CONFIGURATIONS: Final = {
     "README.md": EXAMPLE,
-    "deploy/README.md": EXAMPLE,
+    "deploy/docs/local.md": EXAMPLE,
     "functions/subscribe/README.md": SUBSCRIBERS,
 }
 """The pages whose commands are run, and the configuration that `hookchain dev` serves then."""

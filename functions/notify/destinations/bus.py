@@ -109,10 +109,7 @@ _TOPIC_STATE: Final = "FAILED_PRECONDITION"
 """The status of a Pub/Sub error that concerns the topic, for example because its key is disabled, and not the
 message."""
 
-_ACT: Final = (
-    "correct its name and region, and allow the account or role to publish; deploy/README.md, "
-    '"Rights that a destination needs", says how'
-)
+_ACT: Final = "correct its name and region, and allow the account or role to publish, as deploy/docs/rights.md says"
 _NO_RECEIPT: Final = "the answer is not that of a bus: it names no message that was accepted"
 
 

@@ -23,7 +23,7 @@ from deploy.subscribers.operator_api import Deployment, OperatorApi
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import BOLD, Column, Screen, count_of, print_json, printable, stdout_screen, table
 from deploy.terminal.progress import PassingLine
-from functions.subscribe.service import SubscribeSettings, read_settings
+from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.jsontext import Json, JsonObject
 
 SAMPLE: Final = 20

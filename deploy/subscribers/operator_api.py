@@ -23,7 +23,8 @@ from deploy.secrets.backend import BackendError, SecretBackend
 from functions.subscribe.access import KeyCaller
 from functions.subscribe.api import answer_known
 from functions.subscribe.problems import ApiProblem, problem_reply
-from functions.subscribe.service import Keyring, Service, SubscribeSettings
+from functions.subscribe.service import Keyring, Service
+from functions.subscribe.settings import SubscribeSettings
 from shared.cloud import platform
 from shared.errors import Rejected, Temporary
 from shared.http import Reply, Request, body_too_large

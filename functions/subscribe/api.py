@@ -4,8 +4,6 @@ A request to the API passes these checks in this order: its path, its method, wh
 tenant in the path, the rate of requests, and the body or query. Then the route's handler runs.
 """
 
-import asyncio
-import hmac
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -14,8 +12,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
-from functions.subscribe import access, credentials, pages, problems
-from functions.subscribe.route import Call, Route, Router
+from functions.subscribe import access, pages, problems
+from functions.subscribe.route import Call, Route
 from functions.subscribe.service import Service
 from shared import jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
@@ -24,11 +22,13 @@ from shared.formats import json_body
 from shared.formats.parse import media_type
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
 from shared.subscribers import json_pointer
-from shared.subscribers.directory import API_KEYS, TENANTS, sessions_of
-from shared.subscribers.model import ApiKey, Session, Tenant
+from shared.subscribers.directory import TENANTS
+from shared.subscribers.model import Tenant
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+    from functions.subscribe.routes import Router
 
 MAX_QUERY_CHARACTERS: Final = 8_192
 MAX_QUERY_FIELDS: Final = 30
@@ -49,10 +49,6 @@ NO_STORE: Final = ("cache-control", "no-store")
 _JSON: Final = ("content-type", "application/json")
 _JSON_FORMAT: Final = media_type("application/json")
 _AGAIN: Final = "It may be done or not. Send it again later."
-_SCHEME: Final = "bearer "
-_MISSING: Final = "send an API key or a portal token as `Authorization: Bearer …`"
-_UNKNOWN: Final = "the API key or portal token is unknown, expired or revoked"
-"""The same for each of the three, so that a caller who guesses learns nothing."""
 
 
 class LogEntry(NamedTuple):
@@ -83,7 +79,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
                 reply = Reply(204, headers=(("allow", matched.allowed), NO_STORE))
             else:
                 route = matched.route_for(head.method)
-                caller, own_tenant = await _authenticate(service, head)
+                caller, own_tenant = await access.authenticate(service, head)
                 reply = await _call_handler(
                     service, head, read_body, route, matched.params, caller=caller, own_tenant=own_tenant
                 )
@@ -105,9 +101,9 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
 
 
 @cache
-def _router() -> Router:
-    """Return the router of the API, made at the first request, because its handlers are slow to import."""
-    from functions.subscribe.routes import ROUTES
+def _router() -> "Router":
+    # Imported here, at the first request to the API, because the handlers are slow to import.
+    from functions.subscribe.routes import ROUTES, Router
 
     return Router(ROUTES)
 
@@ -268,59 +264,3 @@ def _fault(detail: "ErrorDetails", prefix: str) -> problems.FaultAt:
     parameter = f"?{names[0]}" if names else ""
     path = parameter if is_in_query else json_pointer.pointer("", *names)
     return path[:_MAX_PATH_CHARACTERS], fault_text(detail, shows_value=False)[:_MAX_RULE_CHARACTERS]
-
-
-# The authentication of a caller by an API key or a portal token
-
-
-async def _authenticate(service: Service, request: Request) -> tuple[access.Caller, Tenant | None]:
-    """Return the caller, and the tenant if the caller has a portal token. Raises ApiProblem (`not_authenticated`)."""
-    authorization = request.header("authorization") or ""
-    if not authorization.lower().startswith(_SCHEME):
-        raise problems.ApiProblem("not_authenticated", _MISSING)
-    text = authorization[len(_SCHEME) :].strip()
-    if text.startswith(credentials.TOKEN_PREFIX):
-        return await _portal_caller(service, text)
-    return await _key_caller(service, text), None
-
-
-async def _key_caller(service: Service, text: str) -> access.KeyCaller:
-    """Return the caller with this API key. Raises ApiProblem (`not_authenticated`)."""
-    presented = credentials.read_api_key(text)
-    found = await service.directory.read(ApiKey, API_KEYS, presented.id) if presented else None
-    if presented is None or found is None:
-        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
-    now = service.clock.now()
-    key, _ = found
-    # All digests are compared, so that the time of the reply does not tell which of them matches.
-    matches = [
-        hmac.compare_digest(digest, presented.digest) and (until is None or now < until)
-        for digest, until in key.digests
-    ]
-    if not any(matches):
-        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
-    return access.KeyCaller(key.id, frozenset(key.scopes))
-
-
-async def _portal_caller(service: Service, text: str) -> tuple[access.PortalCaller, Tenant]:
-    """Return the caller with this portal token, and the caller's tenant. Raises ApiProblem (`not_authenticated`)."""
-    token = credentials.read_portal_token(text, await service.keyring.portal_keys())
-    now = service.clock.now()
-    if token is None or now >= token.expires_at:
-        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
-    session, tenant = await asyncio.gather(
-        service.directory.read(Session, sessions_of(token.tenant), token.session),
-        service.directory.read(Tenant, TENANTS, token.tenant),
-    )
-    if session is None or tenant is None or _is_revoked(token, session[0], tenant[0]):
-        raise problems.ApiProblem("not_authenticated", _UNKNOWN)
-    caller = access.PortalCaller(token.tenant, token.session, frozenset(token.capabilities), token.expires_at)
-    return caller, tenant[0]
-
-
-def _is_revoked(token: credentials.PortalToken, session: Session, tenant: Tenant) -> bool:
-    """Return whether the token, its session or all tokens of the tenant are revoked."""
-    is_revoked_with_all = token.issued_at <= tenant.tokens_valid_from
-    # A token that is older than its tenant was issued for a deleted tenant, which had the same id.
-    is_of_former_tenant = token.issued_at < tenant.created_at
-    return session.is_revoked or is_revoked_with_all or is_of_former_tenant

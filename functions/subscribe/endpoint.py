@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from functions.subscribe import credentials, problems, route
 from functions.subscribe.models import endpoints as models
-from functions.subscribe.service import Service, SubscribeSettings
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings
 from shared import errors, jsontext, times
 from shared.config.rules import rate_of
 from shared.outgoing.allowed_requests import read_target

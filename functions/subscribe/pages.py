@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from functions.subscribe.problems import MethodRejected, not_found
-from functions.subscribe.service import Service, SubscribeSettings
+from functions.subscribe.service import Service
+from functions.subscribe.settings import SubscribeSettings
 from shared.http import Headers, Reply, Request
 
 FOLDER: Final = Path(__file__).with_name("page")
@@ -49,32 +50,34 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
     """Return the reply; None for a path of the API. Raises ApiProblem (`not_found`) and MethodRejected."""
     path = request.path
     is_portal = path == PORTAL or path.startswith(f"{PORTAL}/")
-    if not (is_portal or path == DOCS or path in OPENAPI_PATHS):
+    is_page = is_portal or path == DOCS or path in OPENAPI_PATHS
+    if not is_page:
         return None
     if request.method == "OPTIONS":
         return Reply(204, headers=(("allow", _ALLOWED),))
     if request.method not in {"GET", "HEAD"}:
         raise MethodRejected(_ALLOWED)
-    if path == f"{PORTAL}/":
-        # The page has relative links such as `portal/page.js`, which are right only without the slash at the end.
-        return Reply(308, headers=(("location", "../portal"), _CACHE))
     if path in OPENAPI_PATHS:
         return _reply(request, _content(OPENAPI), ())
-    if is_portal:
-        content = portal_files().get(path.removeprefix(PORTAL).removeprefix("/") or "index.html")
-        if content is None:
-            raise not_found("page")
-        return _reply(request, content, page_headers(service.settings))
-    return await _catalogue(service, request)
+    if path == DOCS:
+        return await _reply_with_catalogue(service, request)
+    if path == f"{PORTAL}/":
+        # The page has relative links such as `portal/page.js`, which are right only without the slash at the end. The
+        # location is relative too, because a proxy may have put a path before this one.
+        return Reply(308, headers=(("location", "../portal"), _CACHE))
+    content = portal_files().get(path.removeprefix(PORTAL).removeprefix("/") or "index.html")
+    if content is None:
+        raise not_found("page")
+    return _reply(request, content, page_headers(service.settings))
 
 
-async def _catalogue(service: Service, request: Request) -> Reply:
+async def _reply_with_catalogue(service: Service, request: Request) -> Reply:
     """Return the page of the catalogue, which is made again after CATALOGUE_SECONDS. Raises Temporary."""
     # Imported here, because few requests need it.
     from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
-    kept = service.catalogue
+    kept = service.published_catalogue
     now = service.clock.now()
     settings = service.settings
     if now >= kept.until:
@@ -87,7 +90,7 @@ async def _catalogue(service: Service, request: Request) -> Reply:
             max_bytes=MAX_ANSWER_BYTES,
             is_whole=part.is_whole,
         )
-        kept.page = page.encode("utf-8", "replace")
+        kept.page = page.encode("utf-8", "replace")  # half a surrogate pair cannot be encoded
         kept.until = now + CATALOGUE_SECONDS
     return _reply(request, content_of(kept.page, TYPES[".html"]), page_headers(settings, STYLE_HASH))
 
@@ -107,10 +110,13 @@ def content_of(body: bytes, type_: str) -> Content:
     return Content(body, type_, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def page_headers(settings: SubscribeSettings, style: str = "") -> Headers:
-    """Return the headers of a page: it runs its own scripts only, and is embedded by the allowed origins only."""
+def page_headers(settings: SubscribeSettings, style_hash: str = "") -> Headers:
+    """Return the headers of a page: it runs its own scripts only, and is embedded by the allowed origins only.
+
+    `style_hash` allows the one style that the page has in itself; empty if it has none.
+    """
     ancestors = " ".join(settings.portal_origins) or "'none'"
-    styles = f"'self' '{style}'" if style else "'self'"
+    styles = f"'self' '{style_hash}'" if style_hash else "'self'"
     images = " ".join(["'self'", "data:", *_origin(settings.portal_logo)])
     policy = (
         "default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self'; "

@@ -4,7 +4,8 @@ import os
 import secrets
 from functools import cache
 
-from functions.subscribe.service import Keyring, RequestRate, Service, SubscribeSettings, read_settings
+from functions.subscribe.service import Keyring, RequestRate, Service
+from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.cloud import platform
 from shared.fetch import Fetch
 from shared.settings import exit_at_fault, settings, slice_or_exit

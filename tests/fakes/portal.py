@@ -14,7 +14,7 @@ from aiohttp import web
 
 from functions.subscribe import api
 from functions.subscribe.handlers.deliveries import public_id_of_row
-from functions.subscribe.service import SubscribeSettings, read_settings
+from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.delivery import Delivery
 from shared.event import from_cloudevent
 from shared.http import Request

@@ -8,7 +8,8 @@ from typing import Final
 
 from functions.subscribe import api
 from functions.subscribe.credentials import api_key_text, read_api_key
-from functions.subscribe.service import Keyring, RequestRate, Service, SubscribeSettings, read_settings
+from functions.subscribe.service import Keyring, RequestRate, Service
+from functions.subscribe.settings import SubscribeSettings, read_settings
 from shared.claim_check import checked_in
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event, event_json

@@ -8,13 +8,15 @@ A delivery's id in the API (PublicId) identifies its row but not its tenant. The
 
 from collections.abc import Mapping, Sequence
 from heapq import merge
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
+
+from pydantic import Field
 
 from functions.subscribe import credentials, cursors, problems, route
 from functions.subscribe.handlers import messages
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.models import deliveries as models, values
+from functions.subscribe.models import values
 from functions.subscribe.service import Service, await_all
 from shared import delivery, ledger, outcomes, times
 from shared.jsontext import Json
@@ -26,14 +28,22 @@ MAX_ENDPOINTS: Final = 100
 """The most endpoints of a tenant whose deliveries are listed together."""
 MAX_BODY_CHARACTERS: Final = 262_144
 """The most characters of a request's body that are shown."""
-STATES: Final[Mapping[models.State, tuple[outcomes.DeliveryState, ...]]] = {
+State = Literal["pending", "waiting", "delivered", "failed"]
+"""The state of a delivery.
+
+pending    an attempt is made now, or is about to be made
+waiting    it waits for its next attempt, or for its time
+delivered  the endpoint has accepted it
+failed     no further attempt is made, unless it is sent again
+"""
+STATES: Final[Mapping[State, tuple[outcomes.DeliveryState, ...]]] = {
     "pending": ("claimed", "attempted"),
     "waiting": ("retry_scheduled", "held"),
     "delivered": ("delivered", "merged"),
     "failed": ("dead_lettered",),
 }
 """The states of the ledger's rows, by the state that the API shows for them."""
-_SHOWN_STATES: Final[Mapping[str, models.State]] = {
+_SHOWN_STATES: Final[Mapping[str, State]] = {
     row_state: state for state, row_states in STATES.items() for row_state in row_states
 }
 _KEY_BYTES: Final = 32
@@ -43,6 +53,71 @@ PARTS_AT_ONCE: Final = 1_000
 
 Position = tuple[float, str]
 """`created_at` and key of the last row that was seen."""
+
+
+class DeliveryQuery(values.ListQuery):
+    """Filters of deliveries.
+
+    state         the state of the deliveries
+    type          the type of their events
+    since, until  the time at which the deliveries were created
+    search        the beginning of an event's id, a message's id or a type
+    """
+
+    state: State | None = None
+    type: values.TypeName | None = None
+    since: values.Time | None = None
+    until: values.Time | None = None
+    search: Annotated[values.Line, Field(max_length=200)] = ""
+
+
+class DeliveryView(values.Output):
+    """A message at one endpoint.
+
+    message_id  null once the message is no longer kept; `type` is empty then
+    webhook_id  the header `webhook-id` of the requests to the endpoint
+    """
+
+    id: str
+    message_id: str | None
+    webhook_id: str
+    event_id: str
+    type: str
+    endpoint: str
+    state: State
+    attempt_number: int
+    reason: str
+    created_at: str
+    updated_at: str
+    next_attempt_at: str | None
+    test: bool = False
+
+
+class RequestView(values.Output):
+    """The request as it would be made now. Secrets and signatures are left out."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+class AttemptView(values.Output):
+    """An attempt. `answer` is the beginning of the endpoint's response."""
+
+    number: int
+    started_at: str
+    duration_ms: int
+    outcome: str
+    reason: str
+    answer: str
+
+
+class DeliveryDetail(DeliveryView):
+    """A delivery with its request (null once the message is gone) and its attempts, oldest first."""
+
+    request: RequestView | None
+    attempts: list[AttemptView]
 
 
 class PublicId(NamedTuple):
@@ -56,13 +131,13 @@ class PublicId(NamedTuple):
     key: str
 
 
-async def list_endpoint_deliveries(call: route.Call, query: models.DeliveryQuery) -> values.Page[models.DeliveryView]:
+async def list_endpoint_deliveries(call: route.Call, query: DeliveryQuery) -> values.Page[DeliveryView]:
     """List the deliveries to an endpoint, newest first."""
     endpoint = await endpoint_of(call)
     return await _delivery_page(call, query, endpoint_names(call.service, call.tenant, endpoint.id), endpoint.id)
 
 
-async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) -> values.Page[models.DeliveryView]:
+async def list_tenant_deliveries(call: route.Call, query: DeliveryQuery) -> values.Page[DeliveryView]:
     """List the deliveries to all endpoints of a tenant, newest first."""
     endpoints = await call.service.directory.page(Endpoint, directory.endpoints_of(call.tenant), MAX_ENDPOINTS + 1)
     if len(endpoints) > MAX_ENDPOINTS:
@@ -72,13 +147,13 @@ async def list_tenant_deliveries(call: route.Call, query: models.DeliveryQuery) 
     return await _delivery_page(call, query, names, "")
 
 
-async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDetail:
+async def get_delivery(call: route.Call, _: values.NoQuery) -> DeliveryDetail:
     """Return a delivery with its request and its attempts."""
     public_id = read_public_id(call.service, call.tenant, call.params["delivery"])
     row = await row_of(call.service, public_id, tenant_of(call))
     entry = await message_entry_of(call.service, call.tenant, row)
     attempts = [
-        models.AttemptView(
+        AttemptView(
             number=attempt.attempt_number,
             started_at=times.rfc3339(attempt.started_at),
             # 0 if the clock was set back during the attempt.
@@ -90,12 +165,12 @@ async def get_delivery(call: route.Call, _: values.NoQuery) -> models.DeliveryDe
         for attempt in row.attempts
     ]
     request = await _request_of(call, row, entry, public_id.name)
-    return models.DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
+    return DeliveryDetail(**delivery_view(row, entry).model_dump(), request=request, attempts=attempts)
 
 
 async def _request_of(
     call: route.Call, row: ledger.LedgerRow, entry: MessageEntry | None, name: EndpointName
-) -> models.RequestView | None:
+) -> RequestView | None:
     """Return the request as it would be made now; None if the message or the endpoint is gone."""
     message = await messages.kept_message(call.service, tenant_of(call), entry.id) if entry else None
     endpoint = await call.service.directory.read(Endpoint, directory.endpoints_of(call.tenant), name.endpoint)
@@ -104,7 +179,7 @@ async def _request_of(
         return None
     style = call.service.settings.destinations[name.destination].payload
     request = payload.shown_request(endpoint[0], event, style, row.key, int(row.updated_at))
-    return models.RequestView(
+    return RequestView(
         method="POST",
         url=request.url,
         headers=dict(request.headers),
@@ -118,8 +193,8 @@ def endpoint_names(service: Service, tenant: str, endpoint: str) -> list[Endpoin
 
 
 async def _delivery_page(
-    call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], endpoint: str
-) -> values.Page[models.DeliveryView]:
+    call: route.Call, query: DeliveryQuery, names: Sequence[EndpointName], endpoint: str
+) -> values.Page[DeliveryView]:
     """Return the deliveries to these destinations that the query selects, newest first.
 
     `endpoint` is the endpoint of the list, or empty for the list of the tenant: a cursor is only for the same one.
@@ -131,19 +206,19 @@ async def _delivery_page(
         before = (times.unix_seconds(query.until), "")
     items, last_seen = await _matching_deliveries(call, query, names, before)
     next_cursor = await cursors.make_cursor(call.service, list_key, list(last_seen)) if last_seen else None
-    return values.Page[models.DeliveryView](items=items, next=next_cursor)
+    return values.Page[DeliveryView](items=items, next=next_cursor)
 
 
 async def _matching_deliveries(
-    call: route.Call, query: models.DeliveryQuery, names: Sequence[EndpointName], before: Position | None
-) -> tuple[list[models.DeliveryView], Position | None]:
+    call: route.Call, query: DeliveryQuery, names: Sequence[EndpointName], before: Position | None
+) -> tuple[list[DeliveryView], Position | None]:
     """Return the next deliveries that the query selects, and the position of the last row that was seen.
 
     The position is None if no later row can match. Reads pages of `limit` rows until `limit` deliveries match or
     MAX_LOOKED_THROUGH rows are read.
     """
     since = times.unix_seconds(query.since) if query.since else 0.0
-    items: list[models.DeliveryView] = []
+    items: list[DeliveryView] = []
     for _ in range(0, messages.MAX_LOOKED_THROUGH, query.limit):
         rows = await newest_rows(call.service, names, query.state, before, query.limit)
         recent = [row for row in rows if row.created_at >= since]
@@ -169,7 +244,7 @@ def _position(cursor_position: list[Json]) -> Position | None:
     return None
 
 
-def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
+def _is_wanted(view: DeliveryView, query: DeliveryQuery) -> bool:
     """Return whether the delivery has the type and the text that the query looks for, which no index finds."""
     if query.type is not None and view.type != query.type:
         return False
@@ -178,7 +253,7 @@ def _is_wanted(view: models.DeliveryView, query: models.DeliveryQuery) -> bool:
 
 
 async def newest_rows(
-    service: Service, names: Sequence[EndpointName], state: models.State | None, before: Position | None, limit: int
+    service: Service, names: Sequence[EndpointName], state: State | None, before: Position | None, limit: int
 ) -> list[ledger.LedgerRow]:
     """Return the newest rows of all these destinations that come after a position, at most `limit`.
 
@@ -235,14 +310,14 @@ async def row_of(service: Service, public_id: PublicId, tenant: Tenant) -> ledge
     return row
 
 
-def shown_state(row: ledger.LedgerRow) -> models.State:
+def shown_state(row: ledger.LedgerRow) -> State:
     return _SHOWN_STATES.get(row.state, "pending")  # a later version, before a rollback, may have stored another state
 
 
-def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> models.DeliveryView:
+def delivery_view(row: ledger.LedgerRow, entry: MessageEntry | None) -> DeliveryView:
     """Return the delivery as the API shows it. `entry` is that of its message; None if it is no longer kept."""
     state = shown_state(row)
-    return models.DeliveryView(
+    return DeliveryView(
         id=public_id_of_row(row),
         message_id=entry.id if entry else None,
         webhook_id=row.key,

@@ -9,7 +9,7 @@ deleted. What they share comes after them. The handlers for an endpoint's secret
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from functions.subscribe import access, credentials, cursors
+from functions.subscribe import access, credentials, cursors, verification
 from functions.subscribe.endpoint import (
     endpoint_view,
     make_secret,
@@ -150,12 +150,9 @@ async def disable_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
 
 async def verify_endpoint(call: Call, _: values.NoBody) -> models.EndpointView:
     """Ask the endpoint to prove that it wants events."""
-    # Imported here, because it imports the HTTP client, which few requests need.
-    from functions.subscribe.verification import verify_ownership
-
     endpoint = await endpoint_of(call)
     if not endpoint.is_verified:
-        await verify_ownership(call.service, endpoint)
+        await verification.verify_ownership(call.service, endpoint)
 
     def decide(before: Endpoint) -> Endpoint:
         if before.url != endpoint.url:

@@ -2,10 +2,12 @@
 counts."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, JsonValue
 
 from functions.subscribe import cursors, problems, route
-from functions.subscribe.models import event_types as models, values
+from functions.subscribe.models import values
 from functions.subscribe.service import Service, await_all
 from shared.jsontext import Json, texts_json
 from shared.subscribers import directory, event_types, model, standalone_schema
@@ -22,6 +24,65 @@ MAX_ANSWER_BYTES: Final = 2_000_000
 """The most bytes of an answer with event types. AWS accepts 6 MB, and escapes may make the answer longer."""
 
 
+class EventTypeInput(values.Input):
+    """An event type. `schema` is the JSON Schema of an event's data, and the first example is sent as a test."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    description: Annotated[str, Field(max_length=event_types.MAX_DESCRIPTION)] = ""
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+    schema_: Annotated[dict[str, JsonValue], Field(alias="schema")] = {}
+    examples: Annotated[list[JsonValue], Field(max_length=event_types.MAX_EXAMPLES)] = []
+    deprecated: bool = False
+
+
+class EventTypeView(values.Output):
+    """An event type. One with the `source` configuration can only be changed in the configuration."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str
+    description: str
+    group: str
+    schema_: Annotated[dict[str, JsonValue], Field(alias="schema")]
+    examples: list[JsonValue]
+    deprecated: bool
+    source: Literal["configuration", "api"]
+
+
+class EventTypeQuery(values.ListQuery):
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+
+
+class ExportQuery(values.Query):
+    """With a `group`, only the event types of that group."""
+
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+
+
+class ImportInput(values.Input):
+    """A catalogue to import: an OpenAPI document with `webhooks`, a JSON Schema, or event types by name."""
+
+    document: dict[str, JsonValue]
+    dry_run: bool = False
+
+
+class Imported(values.Output):
+    """The names of the event types that were written, or with `dry_run` would be, and of the unchanged ones."""
+
+    created: list[str]
+    updated: list[str]
+    unchanged: list[str]
+
+
+class Exported(values.Output):
+    """An OpenAPI 3.1 document whose `webhooks` are the event types."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+
+
 class CataloguePart(NamedTuple):
     """Event types in the order of their names. `is_whole`: these are all."""
 
@@ -29,12 +90,12 @@ class CataloguePart(NamedTuple):
     is_whole: bool
 
 
-async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> values.Page[models.EventTypeView]:
+async def list_event_types(call: route.Call, query: EventTypeQuery) -> values.Page[EventTypeView]:
     """List the event types."""
     list_key: Json = [directory.EVENT_TYPES, query.group]
     position = await cursors.read_cursor(call.service, list_key, query.cursor)
     last_name = str(position[0]) if position else ""
-    items: list[models.EventTypeView] = []
+    items: list[EventTypeView] = []
     next_cursor: str | None = None
     size = looked_at = 0
     async for event_type in event_types_from(call.service, last_name):
@@ -50,10 +111,10 @@ async def list_event_types(call: route.Call, query: models.EventTypeQuery) -> va
             items.append(event_type_view(call.service, event_type))
         last_name = event_type.name
         looked_at += 1
-    return values.Page[models.EventTypeView](items=items, next=next_cursor)
+    return values.Page[EventTypeView](items=items, next=next_cursor)
 
 
-async def get_event_type(call: route.Call, _: values.NoQuery) -> models.EventTypeView:
+async def get_event_type(call: route.Call, _: values.NoQuery) -> EventTypeView:
     """Return an event type."""
     event_type = await find_event_type(call.service, call.params["type"])
     if event_type is None:
@@ -61,7 +122,7 @@ async def get_event_type(call: route.Call, _: values.NoQuery) -> models.EventTyp
     return event_type_view(call.service, event_type)
 
 
-async def put_event_type(call: route.Call, body: models.EventTypeInput) -> models.EventTypeView:
+async def put_event_type(call: route.Call, body: EventTypeInput) -> EventTypeView:
     """Create or replace an event type."""
     name = call.params["type"]
     _verify_changeable(call, name)
@@ -81,7 +142,7 @@ async def delete_event_type(call: route.Call, _: values.NoQuery) -> None:
     await call.service.documents.delete(directory.EVENT_TYPES, name)
 
 
-async def import_event_types(call: route.Call, body: models.ImportInput) -> models.Imported:
+async def import_event_types(call: route.Call, body: ImportInput) -> Imported:
     """Import event types."""
     # Imported here, because it imports jsonschema, which few requests need.
     from shared.subscribers.catalogue_document import read_catalogue
@@ -103,10 +164,10 @@ async def import_event_types(call: route.Call, body: models.ImportInput) -> mode
             updated.append(event_type)
     if not body.dry_run:
         await await_all(_keep(call, event_type) for event_type in (*created, *updated))
-    return models.Imported(created=_names(created), updated=_names(updated), unchanged=_names(unchanged))
+    return Imported(created=_names(created), updated=_names(updated), unchanged=_names(unchanged))
 
 
-async def export_event_types(call: route.Call, query: models.ExportQuery) -> models.Exported:
+async def export_event_types(call: route.Call, query: ExportQuery) -> Exported:
     """Export the event types as webhooks of an OpenAPI document."""
     from shared.subscribers.openapi_webhooks import openapi_document
 
@@ -117,7 +178,7 @@ async def export_event_types(call: route.Call, query: models.ExportQuery) -> mod
         rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
         advice = "export one `group` at a time, or list the event types page by page"
         raise problems.ApiProblem("answer_too_large", f"{rule}; {advice}")
-    return models.Exported.model_validate(document)
+    return Exported.model_validate(document)
 
 
 def _names(types: Sequence[model.EventType]) -> list[str]:
@@ -185,8 +246,8 @@ async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
     return CataloguePart(types, is_whole=True)
 
 
-def event_type_view(service: Service, event_type: model.EventType) -> models.EventTypeView:
-    return models.EventTypeView(
+def event_type_view(service: Service, event_type: model.EventType) -> EventTypeView:
+    return EventTypeView(
         name=event_type.name,
         description=event_type.description,
         group=event_type.group,

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
+from pydantic import JsonValue
+
 from functions.subscribe import cursors, problems, route
 from functions.subscribe.handlers.tenants import tenant_of
-from functions.subscribe.models import deliveries as models, values
+from functions.subscribe.models import values
 from functions.subscribe.service import Service
 from shared import claim_check, errors, times
 from shared.event import Event, from_cloudevent
@@ -24,14 +26,32 @@ AFTER_HYPHEN: Final = "."
 """The character after `-`, so that `x.` is behind all ids that begin with `x-`."""
 
 
-async def list_messages(call: route.Call, query: models.MessageQuery) -> values.Page[models.MessageView]:
+class MessageView(values.Output):
+    """An event for the tenant. `data` is null in lists, and also if it is too large: then `truncated` is true."""
+
+    id: str
+    event_id: str
+    type: str
+    received_at: str
+    data: JsonValue = None
+    truncated: bool = False
+    test: bool = False
+
+
+class MessageQuery(values.ListQuery):
+    type: values.TypeName | None = None
+    since: values.Time | None = None
+    until: values.Time | None = None
+
+
+async def list_messages(call: route.Call, query: MessageQuery) -> values.Page[MessageView]:
     """List the messages of a tenant, newest first."""
     list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
     position = await cursors.read_cursor(call.service, list_key, query.cursor)
     last_id = str(position[0]) if position else ""
     since = times.unix_seconds(query.since) if query.since else None
     until = times.unix_seconds(query.until) if query.until else None
-    items: list[models.MessageView] = []
+    items: list[MessageView] = []
     next_: str | None = None
     looked_through = 0
     async for message in messages_between(call.service, tenant_of(call), since, until, last_id):
@@ -42,10 +62,10 @@ async def list_messages(call: route.Call, query: models.MessageQuery) -> values.
         looked_through += 1
         if query.type in (None, message.type):
             items.append(message_view(message))
-    return values.Page[models.MessageView](items=items, next=next_)
+    return values.Page[MessageView](items=items, next=next_)
 
 
-async def get_message(call: route.Call, _: values.NoQuery) -> models.MessageView:
+async def get_message(call: route.Call, _: values.NoQuery) -> MessageView:
     """Return a message with its data."""
     message = await kept_message(call.service, tenant_of(call), call.params["message"])
     if message is None:
@@ -55,8 +75,8 @@ async def get_message(call: route.Call, _: values.NoQuery) -> models.MessageView
     return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
 
 
-def message_view(message: Message) -> models.MessageView:
-    return models.MessageView(
+def message_view(message: Message) -> MessageView:
+    return MessageView(
         id=message.id,
         event_id=message.event_id,
         type=message.type,

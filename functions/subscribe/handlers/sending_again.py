@@ -6,14 +6,17 @@ next request continues.
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
+
+from pydantic import Field
 
 from functions.subscribe import cursors
 from functions.subscribe.handlers import deliveries, endpoints, event_types, messages, tenants
-from functions.subscribe.models import deliveries as models, values
+from functions.subscribe.models import endpoints as endpoint_models, values
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
-from functions.subscribe.service import Service, SubscribeSettings, await_all
+from functions.subscribe.service import Service, await_all
+from functions.subscribe.settings import SubscribeSettings
 from shared import claim_check, jsontext, ledger, ledger_rules, ports, store_ports, times
 from shared.delivery import Delivery, delivery_id, delivery_message
 from shared.event import Event, event_json
@@ -39,6 +42,66 @@ ATTEMPT_NOW: Final[Mapping[str, str]] = {"attempt": "now"}
 """The attribute of a delivery that ends its endpoint's pause after failures, because a person waits for it."""
 
 
+class TestInput(values.Input):
+    """A test event of this type. Its data is the type's first example, or is generated from the type's schema."""
+
+    __test__ = False
+    type: Annotated[values.Line, Field(min_length=1, max_length=128)]
+
+
+class TestSent(values.Output):
+    """The message that was published, and the delivery to look for.
+
+    endpoint_enabled  false if the endpoint is disabled: it gets this test, which is tried once, and stays disabled
+    """
+
+    __test__ = False
+    message_id: str
+    delivery_id: str
+    endpoint_enabled: bool
+
+
+class RecoverInput(values.Input):
+    """Send again the messages of a period, if they failed or were never sent.
+
+    dry_run  only count them
+    cursor   the `next` of the previous response, to continue where that one ended
+    """
+
+    since: values.Time
+    until: values.Time | None = None
+    dry_run: bool = False
+    cursor: Annotated[str, Field(max_length=values.MAX_CURSOR_CHARACTERS)] = ""
+
+
+class ReplayInput(RecoverInput):
+    """Send again all messages of a period, or only those of some types or of one state."""
+
+    types: Annotated[list[endpoint_models.Glob], Field(max_length=100)] = []
+    state: deliveries.State | None = None
+
+
+class Replayed(values.Output):
+    """The deliveries that were published, or with `dry_run` would be.
+
+    count    the number of them in this response alone
+    is_more  true if there was no time for the rest: repeat the request with `next` as `cursor`
+    id       the id of the whole replay, which sends each delivery again once, however often a request is repeated
+    """
+
+    count: int
+    is_more: bool
+    id: str
+    next: str | None = None
+
+
+class Resent(values.Output):
+    """The delivery that is sent again."""
+
+    id: str
+    replay_id: str
+
+
 class Selection(NamedTuple):
     """The deliveries to send again, of the messages whose type matches one of the globs `types`; none match every type.
 
@@ -50,7 +113,7 @@ class Selection(NamedTuple):
     """
 
     types: Sequence[str]
-    state: models.State | None
+    state: deliveries.State | None
     force: Force
 
 
@@ -61,17 +124,17 @@ class MessageToSend(NamedTuple):
     due: int | None = None
 
 
-async def recover_endpoint(call: Call, body: models.RecoverInput) -> models.Replayed:
+async def recover_endpoint(call: Call, body: RecoverInput) -> Replayed:
     """Send again what failed or was never sent since a time."""
     return await _send_again(call, body, Selection([], None, "failed"))
 
 
-async def replay_endpoint(call: Call, body: models.ReplayInput) -> models.Replayed:
+async def replay_endpoint(call: Call, body: ReplayInput) -> Replayed:
     """Send again what was received in a period."""
     return await _send_again(call, body, Selection(body.types, body.state, _force(body.state)))
 
 
-async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
+async def resend_delivery(call: Call, _: values.NoBody) -> Resent:
     """Send a delivery again."""
     public_id = deliveries.read_public_id(call.service, call.tenant, call.params["delivery"])
     row = await deliveries.row_of(call.service, public_id, tenants.tenant_of(call))
@@ -86,10 +149,10 @@ async def resend_delivery(call: Call, _: values.NoBody) -> models.Resent:
     replay = call.new_id("replay")
     force = _force(deliveries.shown_state(row))
     await publish_again(call.service, [MessageToSend(message, _due(row))], call.tenant, endpoint.id, replay, force)
-    return models.Resent(id=call.params["delivery"], replay_id=replay)
+    return Resent(id=call.params["delivery"], replay_id=replay)
 
 
-def _force(state: models.State | None) -> Force:
+def _force(state: deliveries.State | None) -> Force:
     """Return the force for deliveries that were in that state when the caller saw them; None is any state.
 
     It is `failed` for any state but `delivered`, so that what is delivered by now is not sent again.
@@ -102,7 +165,7 @@ def _due(row: ledger.LedgerRow | None) -> int | None:
     return row.fence if row is not None and row.state == ledger_rules.RETRY_SCHEDULED else None
 
 
-async def _send_again(call: Call, body: models.RecoverInput, selection: Selection) -> models.Replayed:
+async def _send_again(call: Call, body: RecoverInput, selection: Selection) -> Replayed:
     """Publish the deliveries of a period page by page, for SECONDS at most, and return how far it came.
 
     The cursor has the id of the whole replay, by which each delivery is sent once, and that of the last message. Raises
@@ -132,8 +195,8 @@ async def _send_again(call: Call, body: models.RecoverInput, selection: Selectio
         is_over = service.elapsed() >= end or (body.dry_run and looked_at >= MAX_COUNTED)
         if is_over and len(page) == PAGE:  # a shorter page is the last one
             next_ = await cursors.make_cursor(service, list_key, [replay, after])
-            return models.Replayed(count=count, is_more=True, id=replay, next=next_)
-    return models.Replayed(count=count, is_more=False, id=replay)
+            return Replayed(count=count, is_more=True, id=replay, next=next_)
+    return Replayed(count=count, is_more=False, id=replay)
 
 
 async def _pages(newest_messages: AsyncIterator[Message]) -> AsyncIterator[list[Message]]:
@@ -244,7 +307,7 @@ async def publish_again(
 # Test events
 
 
-async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
+async def send_test(call: Call, body: TestInput) -> TestSent:
     """Send a test event to an endpoint."""
     service = call.service
     now = call.now
@@ -282,7 +345,7 @@ async def send_test(call: Call, body: models.TestInput) -> models.TestSent:
     delivery = Delivery(event, ROUTE, str(name))
     await service.bus.publish(ports.DELIVERIES, [delivery_message(delivery, content, times.rfc3339(now), ATTEMPT_NOW)])
     id_ = deliveries.public_id_text(name, event.origin, delivery.id)
-    return models.TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
+    return TestSent(message_id=message.id, delivery_id=id_, endpoint_enabled=endpoint.is_enabled)
 
 
 def _verify_testable(call: Call, endpoint: Endpoint) -> None:

@@ -5,13 +5,15 @@ The store has only the digests of an API key's secrets.
 
 import asyncio
 from dataclasses import asdict
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field, field_validator
 
 from functions.subscribe import access, credentials, cursors, problems
-from functions.subscribe.models import tenants as models, values
+from functions.subscribe.models import values
 from functions.subscribe.route import Call
 from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
-from shared.subscribers.model import ApiKey, Endpoint, Session, Tenant
+from shared.subscribers.model import ApiKey, Capability, Endpoint, Scope, Session, Tenant
 from shared.times import rfc3339
 
 DELETED_AT_ONCE: Final = 50
@@ -21,21 +23,109 @@ SECRET_BYTES: Final = 32
 """The sizes of an API key's id and secret, as credentials.API_KEY has them."""
 MAX_OLD_DIGESTS: Final = 3
 """The most former secrets of an API key that stay valid for a while, if it is rotated several times."""
+MAX_METADATA: Final = 20
+"""The most keys of a tenant's metadata."""
+MIN_TOKEN_SECONDS: Final = 60
+MAX_TOKEN_SECONDS: Final = 7 * 86_400
 
 
-async def list_tenants(call: Call, query: values.ListQuery) -> values.Page[models.TenantView]:
+class TenantInput(values.Input):
+    """A tenant: a customer of the operator. A mail to `email` says when an endpoint of the tenant is disabled."""
+
+    name: Annotated[values.Line, Field(max_length=200)] = ""
+    email: values.Email = ""
+    metadata: dict[str, Annotated[values.Line, Field(max_length=500)]] = {}
+
+    @field_validator("metadata")
+    @classmethod
+    def _verify_metadata(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if len(metadata) > MAX_METADATA:
+            raise ValueError(f"must have at most {MAX_METADATA} keys; got {len(metadata)}")
+        if any(not 0 < len(key) <= 40 or not key.isprintable() for key in metadata):
+            raise ValueError("must have keys of 1 to 40 printable characters")
+        return metadata
+
+
+class TenantView(values.Output):
+    id: str
+    name: str
+    email: str
+    metadata: dict[str, str]
+    created_at: str
+
+
+class ApiKeyInput(values.Input):
+    """A new API key. `write` includes `read`, and `admin` includes all."""
+
+    description: Annotated[values.Line, Field(max_length=200)] = ""
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+
+
+class ApiKeyView(values.Output):
+    """An API key without its secret. `rotated` is true while the previous secret is still valid."""
+
+    id: str
+    description: str
+    scopes: list[Scope]
+    created_at: str
+    rotated: bool
+
+
+class ApiKeyCreated(ApiKeyView):
+    """The key, which is shown once. After a rotation, the previous key is valid for 24 more hours."""
+
+    key: str
+
+
+class PortalTokenInput(values.Input):
+    """A portal token. Without `reveal_secret`, its holder sees a secret only when it is created."""
+
+    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=4)] = ["view", "manage", "resend"]
+    expires_in: Annotated[int, Field(ge=MIN_TOKEN_SECONDS, le=MAX_TOKEN_SECONDS)] = 3_600
+
+
+class PortalTokenCreated(values.Output):
+    """The token, and the URL that opens the portal with it."""
+
+    token: str
+    url: str
+    session: str
+    expires_at: str
+
+
+class PortalLimits(values.Output):
+    endpoints: int
+    headers: int
+    fields: int
+    types: int
+    filter_characters: int
+
+
+class PortalInfo(values.Output):
+    """The facts that the page shows, and what its token allows."""
+
+    name: str
+    logo: str
+    capabilities: list[Capability]
+    tenant: str
+    limits: PortalLimits
+    verify: str
+    expires_at: str
+
+
+async def list_tenants(call: Call, query: values.ListQuery) -> values.Page[TenantView]:
     """List the tenants."""
     items, next_ = await cursors.read_page(call, Tenant, TENANTS, query, tenant_view)
-    return values.Page[models.TenantView](items=items, next=next_)
+    return values.Page[TenantView](items=items, next=next_)
 
 
-async def get_tenant(call: Call, _: values.NoQuery) -> models.TenantView:
+async def get_tenant(call: Call, _: values.NoQuery) -> TenantView:
     """Return a tenant. Its metadata is for API keys only."""
     view = tenant_view(tenant_of(call))
     return view if call.is_operator else view.model_copy(update={"metadata": {}})
 
 
-async def put_tenant(call: Call, body: models.TenantInput) -> models.TenantView:
+async def put_tenant(call: Call, body: TenantInput) -> TenantView:
     """Create a tenant, or replace what is known of it."""
     now = call.now
 
@@ -72,8 +162,8 @@ def tenant_of(call: Call) -> Tenant:
     return call.tenant_document
 
 
-def tenant_view(tenant: Tenant) -> models.TenantView:
-    return models.TenantView(
+def tenant_view(tenant: Tenant) -> TenantView:
+    return TenantView(
         id=tenant.id,
         name=tenant.name,
         email=tenant.email,
@@ -82,7 +172,7 @@ def tenant_view(tenant: Tenant) -> models.TenantView:
     )
 
 
-async def create_token(call: Call, body: models.PortalTokenInput) -> models.PortalTokenCreated:
+async def create_token(call: Call, body: PortalTokenInput) -> PortalTokenCreated:
     """Create a portal token for a tenant."""
     tenant, now = tenant_of(call), call.now
     session = Session(
@@ -103,7 +193,7 @@ async def create_token(call: Call, body: models.PortalTokenInput) -> models.Port
     await call.service.documents.write(
         sessions_of(tenant.id), session.id, session.text(), expires_at=session.expires_at
     )
-    return models.PortalTokenCreated(
+    return PortalTokenCreated(
         token=text,
         url=f"{base_url(call)}/portal#token={text}",
         session=session.id,
@@ -134,17 +224,17 @@ async def revoke_session(call: Call, _: values.NoQuery) -> None:
     await call.service.directory.change(Session, sessions_of(call.tenant), call.params["session"], decide)
 
 
-async def get_portal_info(call: Call, _: values.NoQuery) -> models.PortalInfo:
+async def get_portal_info(call: Call, _: values.NoQuery) -> PortalInfo:
     """Return what the page shows and allows."""
     caller, settings = call.caller, call.service.settings
     if not isinstance(caller, access.PortalCaller):
         raise problems.ApiProblem("not_allowed", "this needs a portal token")
-    return models.PortalInfo(
+    return PortalInfo(
         name=settings.portal_name,
         logo=settings.portal_logo,
         capabilities=sorted(caller.capabilities),
         tenant=caller.tenant,
-        limits=models.PortalLimits(**asdict(settings.limits)),
+        limits=PortalLimits(**asdict(settings.limits)),
         verify=settings.verify,
         expires_at=rfc3339(caller.expires_at),
     )
@@ -160,23 +250,23 @@ def base_url(call: Call) -> str:
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
-async def list_keys(call: Call, query: values.ListQuery) -> values.Page[models.ApiKeyView]:
+async def list_keys(call: Call, query: values.ListQuery) -> values.Page[ApiKeyView]:
     """List the API keys."""
     items, next_ = await cursors.read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
-    return values.Page[models.ApiKeyView](items=items, next=next_)
+    return values.Page[ApiKeyView](items=items, next=next_)
 
 
-async def create_key(call: Call, body: models.ApiKeyInput) -> models.ApiKeyCreated:
+async def create_key(call: Call, body: ApiKeyInput) -> ApiKeyCreated:
     """Create an API key, and show it once."""
     id_ = call.new_short_id("key", ID_CHARACTERS)
     text, digest = _make_key(call, id_)
     scopes = tuple(dict.fromkeys(body.scopes))
     key = ApiKey(id=id_, description=body.description, scopes=scopes, digests=((digest, None),), created_at=call.now)
     await call.service.documents.write(API_KEYS, id_, key.text())
-    return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
+    return ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
 
 
-async def rotate_key(call: Call, _: values.NoBody) -> models.ApiKeyCreated:
+async def rotate_key(call: Call, _: values.NoBody) -> ApiKeyCreated:
     """Replace an API key; the one before is valid for 24 hours more."""
     now, id_ = call.now, call.params["key"]
     text, digest = _make_key(call, id_)
@@ -193,7 +283,7 @@ async def rotate_key(call: Call, _: values.NoBody) -> models.ApiKeyCreated:
 
     key = await call.service.directory.change(ApiKey, API_KEYS, id_, decide)
     assert key
-    return models.ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
+    return ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
 
 
 async def delete_key(call: Call, _: values.NoQuery) -> None:
@@ -211,8 +301,8 @@ def _make_key(call: Call, id_: str) -> tuple[str, str]:
     return text, parts.digest
 
 
-def _key_view(call: Call, key: ApiKey) -> models.ApiKeyView:
-    return models.ApiKeyView(
+def _key_view(call: Call, key: ApiKey) -> ApiKeyView:
+    return ApiKeyView(
         id=key.id,
         description=key.description,
         scopes=list(key.scopes),

@@ -1,1 +1,1 @@
-"""The types of the API's requests and responses, by resource."""
+"""The types of requests and responses that several files of the API share."""

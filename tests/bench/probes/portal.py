@@ -14,7 +14,8 @@ from typing import Final
 
 from functions.subscribe import api
 from functions.subscribe.credentials import PortalToken, portal_token_text
-from functions.subscribe.service import Keyring, Service, read_settings
+from functions.subscribe.service import Keyring, Service
+from functions.subscribe.settings import read_settings
 from shared.cloud.local import documents, ledger
 from shared.cloud.local.ledger import LocalLedger
 from shared.cloud.platform import SystemClock, fetch

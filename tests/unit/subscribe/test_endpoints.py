@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.subscribe.service import TenantLimits, Verification, read_settings
+from functions.subscribe.settings import TenantLimits, Verification, read_settings
 from shared.delivery import Delivery
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject

@@ -10,14 +10,14 @@ import pytest
 from openapi_spec_validator import validate
 
 from functions.subscribe.handlers.sending_again import SECONDS
+from functions.subscribe.handlers.tenants import MAX_TOKEN_SECONDS, PortalTokenInput
 from functions.subscribe.models.endpoints import MAX_FIELDS_BYTES, MAX_HEADERS_BYTES
-from functions.subscribe.models.tenants import MAX_TOKEN_SECONDS, PortalTokenInput
 from functions.subscribe.models.values import MAX_PAGE
 from functions.subscribe.openapi import FILE, text
 from functions.subscribe.pages import FOLDER, TYPES
 from functions.subscribe.route import MAX_BODY_BYTES, MAX_IMPORT_BYTES
 from functions.subscribe.routes import ROUTES
-from functions.subscribe.service import TenantLimits, read_settings
+from functions.subscribe.settings import TenantLimits, read_settings
 from tests.fakes.subscribe_api import SLICE, Subscribers
 from tests.running.processes import ROOT
 

@@ -14,9 +14,8 @@ from types import MappingProxyType
 from typing import Final
 
 from functions.notify.http_kind import SecretValues, unusable_secret
-from shared import errors, ports
+from shared import errors, fetch, ports
 from shared.delivery import Disabled, Failed, Outcome, RetryLater
-from shared.fetch import NameBlocked
 from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
 
 DENIED_PAUSE_SECONDS: Final = 300.0
@@ -36,7 +35,7 @@ def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:
 
 def outcome_of_url_fault(name: str, error: errors.Permanent) -> Disabled | RetryLater:
     """Return the outcome for an error about the URL in a secret, to which nothing may be sent. Raise any other."""
-    if isinstance(error, NameBlocked):
+    if isinstance(error, fetch.NameBlocked):
         return RetryLater(f"{error.code}: {error.detail}")
     if error.code not in URL_CODES:
         raise error

@@ -25,7 +25,7 @@ from shared.settings import SliceFault
 if TYPE_CHECKING:
     from functions.notify.digests.settings import GatherSettings
     from functions.notify.http_engine import HttpKind
-    from functions.notify.subscribers.subscribers import EndpointHealth
+    from functions.notify.subscribers.health import EndpointHealth
 
 ACTOR: Final = "actor"
 SUBSCRIBERS: Final = "subscribers"

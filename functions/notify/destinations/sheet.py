@@ -22,11 +22,10 @@ from pydantic import AfterValidator, Field, model_validator
 from functions.notify import bounded_texts, destination, destination_secrets, http_engine, kind_settings
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.http_kind import OutgoingRequest, SecretValues, json_body
-from shared import batching, errors, expressions, limits, time_bound
+from shared import batching, errors, expressions, jsontext, limits, time_bound
 from shared.config.rules import SecretName
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.event import Event, oneline, view_of
-from shared.jsontext import Json, JsonObject, list_at, mapping_at, objects_at, to_json, value_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 
 GOOGLE: Final = "https://sheets.googleapis.com"
@@ -299,7 +298,7 @@ class SheetTable:
         titles = self._settings.titles
         name = range_in(self._settings.sheet, f"A1:{column_letters(len(titles) - 1)}1")
         header = await self._read(f"{self._values}/{quote(name, safe='')}", deadline, secrets)
-        first_row = list_at(header, "values", 0)
+        first_row = jsontext.list_at(header, "values", 0)
         if not first_row and self._settings.header == "make":
             body = json_body({"values": [list(titles)]})
             url = f"{self._values}/{quote(name, safe='')}?valueInputOption=RAW"
@@ -323,7 +322,7 @@ class SheetTable:
             begin = max(1, end - PAGE_ROWS + 1)  # rows are counted from 1, and both ends belong to a range
             name = quote(range_in(self._settings.sheet, f"{letters}{begin}:{letters}{end}"), safe="")
             url = f"{self._values}/{name}?majorDimension=COLUMNS&prettyPrint=false"
-            values = list_at(await self._read(url, deadline, secrets), "values", 0)
+            values = jsontext.list_at(await self._read(url, deadline, secrets), "values", 0)
             present_keys |= {each for each in values if isinstance(each, str) and each in keys}
             end = begin - 1
         return present_keys
@@ -331,7 +330,7 @@ class SheetTable:
     async def append(self, rows: Sequence[Row], deadline: float, secrets: SecretValues) -> list[Outcome]:
         """Append the rows in one request and return the outcome of each. Raises CallFailed, Temporary and Permanent."""
         answer = await self._write(append_request(self._settings, rows, self._api_url), deadline, secrets)
-        written = mapping_at(answer, "updates")
+        written = jsontext.mapping_at(answer, "updates")
         if written.get("updatedRows") != len(rows):
             reason = f"Google Sheets says that it wrote {written.get('updatedRows')} of {len(rows)} rows"
             return [Unknown(oneline(reason)[:200])] * len(rows)
@@ -341,23 +340,23 @@ class SheetTable:
     async def _row_count(self, deadline: float, secrets: SecretValues) -> int:
         """Return the number of rows that the sheet has, empty ones too."""
         url = f"{self._spreadsheet}?fields=sheets.properties(title,gridProperties.rowCount)"
-        for sheet in objects_at(await self._read(url, deadline, secrets), "sheets"):
-            properties = mapping_at(sheet, "properties")
+        for sheet in jsontext.objects_at(await self._read(url, deadline, secrets), "sheets"):
+            properties = jsontext.mapping_at(sheet, "properties")
             if properties.get("title") == self._settings.sheet:
-                count = value_at(properties, "gridProperties", "rowCount")
+                count = jsontext.value_at(properties, "gridProperties", "rowCount")
                 if isinstance(count, int):
                     return count
         advice = _FAULTS_OF_THE_SHEET[b"Unable to parse range"]
         raise CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}"))
 
-    async def _read(self, url: str, deadline: float, secrets: SecretValues) -> JsonObject:
+    async def _read(self, url: str, deadline: float, secrets: SecretValues) -> jsontext.JsonObject:
         """Return the answer of a GET. Raises CallFailed, held if the sheet is at fault, and Temporary."""
         try:
             return await self._calls.read(url, deadline, secrets)
         except CallFailed as failed:
             raise self._hold_for_sheet(failed) from failed
 
-    async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> JsonObject:
+    async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> jsontext.JsonObject:
         """Return the answer of a request that changes the sheet. Raises as `_read` does, and Permanent."""
         try:
             return await self._calls.write(request, deadline, secrets)
@@ -375,7 +374,7 @@ class SheetTable:
         return failed
 
 
-def header_fault(titles: Sequence[str], first_row: Sequence[Json]) -> tuple[str, str] | None:
+def header_fault(titles: Sequence[str], first_row: Sequence[jsontext.Json]) -> tuple[str, str] | None:
     """Return the rule that the first wrong cell breaks, and what the cell holds; None if each is its column's name.
 
     The reason of an outcome is logged, and the cell may hold a value of an event: only the answer has it.
@@ -406,7 +405,7 @@ class RowMaker:
         return Row(json_body(cells), key, is_retry)
 
 
-def _cell(column: str, value: Json) -> Json:
+def _cell(column: str, value: jsontext.Json) -> jsontext.Json:
     """Return the value as a cell takes it. Raises Permanent (`conversion_failed`) for one that JSON does not have."""
     if value is None:
         return ""
@@ -419,7 +418,7 @@ def _cell(column: str, value: Json) -> Json:
             raise errors.Permanent("conversion_failed", f"column {column!r}: its number is not finite")
         return value
     try:
-        text = value if isinstance(value, str) else to_json(value)
+        text = value if isinstance(value, str) else jsontext.to_json(value)
     except (ValueError, RecursionError):
         raise errors.Permanent("conversion_failed", f"column {column!r}: its value is no JSON") from None
     return bounded_texts.cut(text, MAX_CHARACTERS, "utf-16")

@@ -18,7 +18,8 @@ from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
 from functions.notify.registry import Configured, Target
-from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, EndpointHealth, Subscribers, SubscriberSettings
+from functions.notify.subscribers.health import EndpointHealth
+from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, Subscribers, SubscriberSettings
 from shared import errors, jsontext, logs
 from shared.config.rules import rate_of
 from shared.delivery import Delivery, Disabled, Failed, Outcome, RetryLater

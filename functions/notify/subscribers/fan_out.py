@@ -28,11 +28,11 @@ MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """The size of the deliveries that are published with one call: an instance has little memory."""
 TURN_SECONDS: Final = 0.01
 """The time for which filters run before other deliveries of this process have a turn."""
-EVERY_SECONDS: Final = 600.0
+FAULT_EVERY_SECONDS: Final = 600.0
 """A filter may fail for each event: its endpoint's document is changed at most so often."""
 MESSAGE_BYTES: Final = 1_000
 """About the size of a delivery without its event."""
-MAX_CHARACTERS: Final = 600
+MAX_FAULT_CHARACTERS: Final = 600
 """The length of a filter's fault in its endpoint's document."""
 MAX_SHOWN_TENANTS: Final = 5
 _TENANT: Final = re.compile(TENANT_PATTERN)
@@ -324,11 +324,11 @@ class FilterFaults:
 
     async def note(self, endpoint: model.Endpoint, fault: str) -> None:
         """Note the fault; an empty one where the filter worked. What cannot be written is logged, and noted later."""
-        fault, name = fault[:MAX_CHARACTERS], endpoint.full_name
+        fault, name = fault[:MAX_FAULT_CHARACTERS], endpoint.full_name
         now = self._subscribers.clock.now()
         if endpoint.filter_fault == fault or self._noted.get(name, now) is not None:
             return
-        self._noted.put(name, fault, now, EVERY_SECONDS)
+        self._noted.put(name, fault, now, FAULT_EVERY_SECONDS)
 
         def decide(before: model.Endpoint | None) -> model.Endpoint | None:
             if before is None or before.filter != endpoint.filter:  # the tenant has corrected it

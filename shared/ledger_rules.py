@@ -33,21 +33,9 @@ same object.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from shared import errors, journal
+from shared import errors, journal, ledger
 from shared.delivery import Delivery
 from shared.event import RECOVERED
-from shared.ledger import (
-    Busy,
-    Claim,
-    Claimed,
-    Conflict,
-    Finished,
-    Gathered,
-    LedgerRow,
-    Settlement,
-    Unclaimed,
-    Waiting,
-)
 from shared.outcomes import DeliveryState
 
 CLAIMED: Final[DeliveryState] = "claimed"
@@ -60,7 +48,7 @@ MERGED: Final[DeliveryState] = "merged"
 FORGOTTEN: Final[errors.PermanentCode] = "forgotten"
 """The reason of a delivery that was pending or held when its event was forgotten."""
 
-Rule: TypeAlias = Callable[[LedgerRow], LedgerRow | None]
+Rule: TypeAlias = Callable[[ledger.LedgerRow], ledger.LedgerRow | None]
 """Takes the stored row. Returns the row to store, the same object if nothing changes, or None to reject the request."""
 
 MAX_POSTPONED: Final = 1_000
@@ -83,10 +71,10 @@ def new_row(
     fence: int = 0,
     attempt_number: int = 0,
     lease_seconds: float = 0.0,
-) -> LedgerRow:
+) -> ledger.LedgerRow:
     """Return the first row of a delivery. By default it is free, as its lease is over at once."""
     event = delivery.event
-    return LedgerRow(
+    return ledger.LedgerRow(
         key=key,
         event_id=event.origin,
         route=delivery.route,
@@ -108,7 +96,7 @@ def new_row(
 
 
 def claim(
-    row: LedgerRow,
+    row: ledger.LedgerRow,
     *,
     payload_hash: str,
     message: bytes,
@@ -116,14 +104,14 @@ def claim(
     lease_seconds: float,
     due_fence: int | None,
     fence: int,
-) -> tuple[Claim, LedgerRow]:
+) -> tuple[ledger.Claim, ledger.LedgerRow]:
     """Return the answer to a request to claim the delivery, and the row to store.
 
     `fence` is the row's new fence. It is random for each request, so that a store that repeats a request recognises its
     own claim. `due_fence` is the row's fence as the sweep's message states it; None for any other message.
     """
     if row.fence == fence and row.payload_hash == payload_hash:
-        return Claimed(row, message), row
+        return ledger.Claimed(row, message), row
     if obstacle := _obstacle(row, payload_hash, now, due_fence):
         return obstacle, row
     if row.state == ATTEMPTED:
@@ -141,18 +129,18 @@ def claim(
         lease_until=now + lease_seconds,
         group="",
     )
-    return Claimed(claimed, message), claimed
+    return ledger.Claimed(claimed, message), claimed
 
 
 def gather(
-    row: LedgerRow, payload_hash: str, message: bytes, group: str, reason: str, now: float, at: float, fence: int
-) -> tuple[Claim, LedgerRow]:
+    row: ledger.LedgerRow, payload_hash: str, message: bytes, group: str, reason: str, now: float, at: float, fence: int
+) -> tuple[ledger.Claim, ledger.LedgerRow]:
     """Return the answer to a request to let the delivery wait in a group until `at`, and the row to store.
 
     `fence` is as in `claim`.
     """
     if row.fence == fence and row.payload_hash == payload_hash:
-        return Gathered(), row
+        return ledger.Gathered(), row
     if obstacle := _obstacle(row, payload_hash, now, None):
         return obstacle, row
     if row.state == ATTEMPTED:
@@ -166,7 +154,7 @@ def gather(
         message=message,
         group=group,
     )
-    return Gathered(), gathered
+    return ledger.Gathered(), gathered
 
 
 def is_conflict(payload_hash: str, other_hash: str) -> bool:
@@ -177,20 +165,20 @@ def is_conflict(payload_hash: str, other_hash: str) -> bool:
     return payload_hash != other_hash and RECOVERED not in (payload_hash, other_hash)
 
 
-def _obstacle(row: LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> Unclaimed | None:
+def _obstacle(row: ledger.LedgerRow, payload_hash: str, now: float, due_fence: int | None) -> ledger.Unclaimed | None:
     """Return what keeps a message from changing the row; None if nothing does."""
     if is_conflict(row.payload_hash, payload_hash):
-        return Conflict()
+        return ledger.Conflict()
     if row.state in FINAL or row.state == HELD:
-        return Finished()
+        return ledger.Finished()
     if row.state in LEASED and now < row.lease_until:
-        return Busy()
+        return ledger.Busy()
     if row.state == RETRY_SCHEDULED and row.fence != due_fence:
-        return Waiting(row.retry_at or now)
+        return ledger.Waiting(row.retry_at or now)
     return None
 
 
-def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
+def _with_unrecorded_attempt(row: ledger.LedgerRow, now: float) -> ledger.LedgerRow:
     """Record an attempt whose lease ended without a record."""
     unrecorded = journal.AttemptEntry(
         delivery_id=row.key,
@@ -207,7 +195,7 @@ def _with_unrecorded_attempt(row: LedgerRow, now: float) -> LedgerRow:
     return row._replace(crashes=row.crashes + 1, unknown_count=row.unknown_count + 1, attempts=attempts)
 
 
-def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+def begin(row: ledger.LedgerRow, fence: int, now: float) -> ledger.LedgerRow | None:
     """Begin a suspect's attempt. The lease begins again, with the same length, so that no attempt outlasts it."""
     if row.fence != fence or now >= row.lease_until:
         return None
@@ -219,7 +207,7 @@ def begin(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
     return row._replace(state=ATTEMPTED, attempt_number=row.attempt_number + 1, updated_at=now, lease_until=lease_until)
 
 
-def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
+def give_back(row: ledger.LedgerRow, fence: int, now: float) -> ledger.LedgerRow | None:
     """Undo a claim before anything was sent: the next claim has the same attempt number."""
     if row.fence != fence or row.state not in LEASED:
         return None
@@ -227,7 +215,7 @@ def give_back(row: LedgerRow, fence: int, now: float) -> LedgerRow | None:
     return row._replace(state=CLAIMED, fence=row.fence + 1, attempt_number=number, updated_at=now, lease_until=now)
 
 
-def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow | None:
+def settle(row: ledger.LedgerRow, claim: ledger.Claimed, settlement: ledger.Settlement) -> ledger.LedgerRow | None:
     """Record the outcome of a claim. `row` is the stored row, or the row as the claim left it.
 
     If no attempt was made, the next attempt has the same number, and `unknown_count` stays. A suspect that waits then
@@ -271,18 +259,18 @@ def settle(row: LedgerRow, claim: Claimed, settlement: Settlement) -> LedgerRow 
     )
 
 
-def is_due(row: LedgerRow, now: float) -> bool:
+def is_due(row: ledger.LedgerRow, now: float) -> bool:
     return row.state == RETRY_SCHEDULED and row.retry_at is not None and row.retry_at <= now
 
 
-def postpone(row: LedgerRow, fence: int, now: float, at: float) -> LedgerRow | None:
+def postpone(row: ledger.LedgerRow, fence: int, now: float, at: float) -> ledger.LedgerRow | None:
     """Move the time at which a waiting delivery is due."""
     if row.fence != fence or row.state != RETRY_SCHEDULED:
         return None
     return row._replace(fence=row.fence + 1, retry_at=at, updated_at=now)
 
 
-def merge(row: LedgerRow, fence: int, now: float, digest_id: str) -> LedgerRow | None:
+def merge(row: ledger.LedgerRow, fence: int, now: float, digest_id: str) -> ledger.LedgerRow | None:
     """Make a waiting delivery part of a digest. `fence` is the row's fence when the digest was listed.
 
     The row may have been postponed since, which adds 1 to its fence each time, up to MAX_POSTPONED. Any other fence is
@@ -309,7 +297,9 @@ def merged_reason(digest_id: str) -> str:
     return f"merged into {digest_id}"
 
 
-def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryState] | None = None) -> LedgerRow | None:
+def reopen(
+    row: ledger.LedgerRow, now: float, replay: str, only: frozenset[DeliveryState] | None = None
+) -> ledger.LedgerRow | None:
     """Begin the next generation of a final delivery, in one of the states `only`, unless this replay has done so.
 
     `replay` is the replay's id; empty if it has none, and so reopens the delivery each time.
@@ -333,7 +323,7 @@ def reopen(row: LedgerRow, now: float, replay: str, only: frozenset[DeliveryStat
     )
 
 
-def forget(row: LedgerRow, now: float) -> LedgerRow:
+def forget(row: ledger.LedgerRow, now: float) -> ledger.LedgerRow:
     """Erase what the row contains of its event. A delivery that is not final becomes dead-lettered, and is never sent.
 
     The code of its reason stays. The outcome of an attempt that is under way is not recorded: the fence has changed.
@@ -353,7 +343,7 @@ def forget(row: LedgerRow, now: float) -> LedgerRow:
     return row if forgotten == row else forgotten
 
 
-def release(row: LedgerRow, now: float, *, releases_unknown: bool) -> LedgerRow | None:
+def release(row: ledger.LedgerRow, now: float, *, releases_unknown: bool) -> ledger.LedgerRow | None:
     """Make a held delivery due. One that may have been accepted stays held unless `releases_unknown`."""
     if row.state != HELD or (row.needs_release and not releases_unknown):
         return None

@@ -13,18 +13,8 @@ from deploy.aws.resources.functions import memory_mib
 from deploy.aws.resources.monitoring import SERIES
 from deploy.aws.resources.queues import brought_queues
 from deploy.aws.template_names import consumed_queues
-from deploy.topology.estimate import (
-    GIB,
-    MILLION,
-    MONTH_MINUTES,
-    MONTH_SECONDS,
-    CostModel,
-    Row,
-    Traffic,
-    stored_bytes,
-    subscriber_bytes,
-    subscriber_reads,
-)
+from deploy.topology import estimate
+from deploy.topology.estimate import GIB, MILLION, Row, Traffic
 from deploy.topology.topology import Topology, find_topology
 from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
@@ -69,9 +59,9 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
     queues = polled_queues(topology)
     # Beside what was measured: an item of signed bytes, and one of a body that goes before its event.
     added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
-    states = min(events, MONTH_SECONDS / CACHE_SECONDS)
-    secret_reads = sum(map(len, topology.readers.values())) * min(events, MONTH_SECONDS / SECRET_SECONDS)
-    stored = stored_bytes(usage, events, retention)
+    states = min(events, estimate.MONTH_SECONDS / CACHE_SECONDS)
+    secret_reads = sum(map(len, topology.readers.values())) * min(events, estimate.MONTH_SECONDS / SECRET_SECONDS)
+    stored = estimate.stored_bytes(usage, events, retention)
     delivery_metrics = METRICS_A_DESTINATION * traffic.destinations * traffic.busy_share(HOUR_SECONDS)
     return [
         Row("calls of the functions", calls, "", "million_requests", MILLION),
@@ -98,11 +88,11 @@ def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Re
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
     queue_requests = usage["queue_requests"] / 2 * deliveries
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
-    stored = subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
+    stored = estimate.subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
     yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
     yield Row("subscribers, queue requests", queue_requests, "", "million_queue_requests", MILLION)
     yield Row("subscribers, writes", writes, "units", "million_write_units", MILLION)
-    yield Row("subscribers, reads at most", subscriber_reads(traffic), "units", "million_read_units", MILLION)
+    yield Row("subscribers, reads at most", estimate.subscriber_reads(traffic), "units", "million_read_units", MILLION)
     yield Row("subscribers, stored", stored, "bytes", "table_gib_month", GIB)
     yield Row("subscribers, their backup of 35 days", stored, "bytes", "backup_gib_month", GIB)
     yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
@@ -125,9 +115,9 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
             streams.append((traffic.events, seconds))
             if needed.name == "notify" and traffic.endpoints:
                 streams.append((traffic.endpoint_deliveries, seconds))
-        streams += [(MONTH_MINUTES, DATABASE_SECONDS) for _ in needed.function.schedules]
+        streams += [(estimate.MONTH_MINUTES, DATABASE_SECONDS) for _ in needed.function.schedules]
         # The share of calls that come after an idle time in which Lambda has stopped the last environment.
-        starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / MONTH_SECONDS)
+        starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / estimate.MONTH_SECONDS)
         seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)
         total += seconds * memory / 1024
     return total
@@ -139,7 +129,7 @@ def billed(seconds: float) -> float:
 
 
 def sweeps_a_month(topology: Topology) -> float:
-    return sum(len(needed.function.schedules) for needed in topology.functions) * MONTH_MINUTES
+    return sum(len(needed.function.schedules) for needed in topology.functions) * estimate.MONTH_MINUTES
 
 
 def polled_queues(topology: Topology) -> int:
@@ -149,7 +139,7 @@ def polled_queues(topology: Topology) -> int:
 
 
 def idle_polls(queues: int) -> float:
-    return queues * POLLS_A_QUEUE * MONTH_SECONDS / POLL_SECONDS
+    return queues * POLLS_A_QUEUE * estimate.MONTH_SECONDS / POLL_SECONDS
 
 
 def alarm_metrics(topology: Topology) -> int:
@@ -163,4 +153,4 @@ def _rows(
     return rows(find_topology(slices, environ), usage, traffic, retention_of(slices["notify"]))
 
 
-COSTS: Final = CostModel(Path(__file__).resolve().parent, _rows)
+COSTS: Final = estimate.CostModel(Path(__file__).resolve().parent, _rows)

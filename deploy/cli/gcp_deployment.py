@@ -19,15 +19,7 @@ from deploy.cloud_access.gcp import Gcloud, GcloudFault, Runner, configured_proj
 from deploy.cloud_access.gcp_names import DEFAULT_REGION, Target, add_target_options, find_target
 from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, configured_at, environ_of
-from deploy.gcp import (
-    apply,
-    deployment as gcp_deployment,
-    live,
-    organization_policies,
-    ownership,
-    plan as gcp_plan,
-    script,
-)
+from deploy.gcp import apply, deployment as gcp_deployment, live, organization_policies, plan as gcp_plan
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.iam_bindings import GRANT
 from deploy.gcp.resource import kind_and_name
@@ -61,7 +53,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     deployment_command.warn_about_address(config)
     target = target_of(options, environ)
     runner = Gcloud(target.project)
-    number = live.project_number(runner, target) if options.live else script.PROJECT_NUMBER
+    number = live.project_number(runner, target) if options.live else apply.PROJECT_NUMBER
     if options.live:
         organization_policies.refuse_forbidden(target, runner)
     deployment = gcp_deployment.prepare_deployment(target, number, config, environ, options.out)
@@ -78,7 +70,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     what = "Changes" if options.live else "Everything that is created"
     print(f"# {what} in project {target.project}, region {target.region}: {count_of(len(actions), 'step')}")
     print("".join(f"# {line}\n" for line in deployment_command.token_lines(config, environ)), end="")
-    print("\n".join(script.script(actions, target)))
+    print("\n".join(apply.script(actions, target)))
     return DONE
 
 
@@ -334,8 +326,8 @@ def _run_destroy(options: argparse.Namespace) -> int:
     runner = Gcloud(target.project)
     live.project_number(runner, target)  # raises if the project does not exist
     in_project = live.read_resources(runner, target)
-    existing = ownership.deployment_resources(target, in_project)
-    ownership.reject_other_region(target, existing)
+    existing = gcp_plan.deployment_resources(target, in_project)
+    gcp_plan.reject_other_region(target, existing)
     kept = gcp_plan.remaining_resources(target, existing, options.all)
     # Bindings on resources that are deleted go with them. Those on the others must be removed.
     topics_of_others = live.topics_of_others(in_project) if existing else ()

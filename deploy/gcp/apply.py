@@ -1,14 +1,20 @@
-"""Applying a plan: actions whose needs are met run in parallel, and the first error stops the rest."""
+"""Carrying out a plan, or writing it as a shell script: the same commands, each with its reason.
 
+Actions whose needs are met run in parallel, and the first failure stops the rest.
+"""
+
+import re
+import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final, Protocol
 
 from deploy.cloud_access import gcp, gcp_names
-from deploy.gcp import plan, resource, script
+from deploy.gcp import plan, resource
+from shared.event import oneline
 
 WORKERS: Final = 4
 COMMAND_SECONDS: Final = 1200.0
@@ -30,8 +36,15 @@ _NOT_YET: Final = (
     "Cannot find metric",  # of an API that was just enabled
 )
 _GONE: Final = ("NOT_FOUND", "not found", "could not be found", "does not exist")
-"""gcloud's words for a resource or a binding that does not exist. An earlier step may have removed it, as
---no-allow-unauthenticated removes the binding of allUsers."""
+"""gcloud's words for a resource or a binding that does not exist. To a deletion they mean that it is done, and are no
+reason to repeat it: an earlier step may have removed the binding, as --no-allow-unauthenticated removes allUsers."""
+_EXISTS: Final = ("ALREADY_EXISTS", "already exists")
+
+PROJECT_NUMBER: Final = "${PROJECT_NUMBER}"
+"""The placeholder for the project's number in a plan that calls no API."""
+
+_SAFE_IN_QUOTES: Final = re.compile(r"[^\"`\\!$]*")
+"""Text that a shell leaves as it is between double quotes."""
 
 
 class Progress(Protocol):
@@ -69,7 +82,8 @@ class Applying:
     def apply(self, actions: Sequence[plan.Action]) -> Failure | None:
         """Run the actions, and return the first failure or None. After it no action starts, and running ones finish.
 
-        Raises GcloudMissing, and CycleError for actions that need each other.
+        What needs a failed action is never ready, because the sorter is not told that this one is done. Raises
+        GcloudMissing, and CycleError for actions that need each other.
         """
         sorter = TopologicalSorter(_edges(actions))
         sorter.prepare()
@@ -80,13 +94,13 @@ class Applying:
             while running or (failure is None and sorter.is_active()):
                 ready += sorter.get_ready()
                 while ready and failure is None and len(running) < self.workers:
-                    number = ready.pop(0)
-                    running[pool.submit(self._one, actions[number])] = number
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    number, found = running.pop(done), done.result()
-                    failure = failure or found
-                    if found is None:
-                        sorter.done(number)
+                    position = ready.pop(0)
+                    running[pool.submit(self._one, actions[position])] = position
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    position, its_failure = running.pop(ended), ended.result()
+                    failure = failure or its_failure
+                    if its_failure is None:
+                        sorter.done(position)
         return failure
 
     def _one(self, action: plan.Action) -> Failure | None:
@@ -101,37 +115,70 @@ class Applying:
         return failure
 
     def _run(self, action: plan.Action, command: resource.Command) -> Failure | None:
-        """Run the command, and again as long as it fails because an earlier change is not known everywhere yet."""
+        """Run the command, and again as long as it fails because an earlier change is not known everywhere yet.
+
+        If a repeated command finds that its resource exists, the attempt before created it, and only reported an error.
+        At the first attempt the same answer is a failure: the resource is somebody else's.
+        """
         stdin = self.values[command.secret].encode() if command.secret else None
         answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
         for seconds in gcp.PROPAGATION_WAITS_SECONDS:
-            if _is_done(action, answer) or not any(text in answer.stderr for text in _NOT_YET):
+            if _is_done(action, answer) or not _says(answer, _NOT_YET):
                 break
             self.progress.waits(action, seconds)
             self.sleep(seconds)
             answer = self.runner.run(command.arguments, stdin, COMMAND_SECONDS)
-            if _already_exists(answer):
+            if answer.code and _says(answer, _EXISTS):
                 return None
-        return (
-            None
-            if _is_done(action, answer)
-            else Failure(action, script.shell_line(command, self.target), answer.stderr.strip())
-        )
+        if _is_done(action, answer):
+            return None
+        return Failure(action, shell_line(command, self.target), answer.stderr.strip())
 
 
 def _is_done(action: plan.Action, answer: gcp.Answer) -> bool:
     """Return whether the command succeeded, or was to delete something that is already gone."""
-    return answer.code == 0 or (action.verb == "delete" and any(text in answer.stderr for text in _GONE))
+    return answer.code == 0 or (action.verb == "delete" and _says(answer, _GONE))
 
 
-def _already_exists(answer: gcp.Answer) -> bool:
-    """Return whether the attempt before reported an error, but did create the resource."""
-    return answer.code != 0 and ("ALREADY_EXISTS" in answer.stderr or "already exists" in answer.stderr)
+def _says(answer: gcp.Answer, texts: Iterable[str]) -> bool:
+    return any(text in answer.stderr for text in texts)
 
 
 def _edges(actions: Sequence[plan.Action]) -> dict[int, set[int]]:
     """Return the positions of the actions that each action waits for. A need without an action is met already."""
-    settled_by = {key: number for number, action in enumerate(actions) for key in action.settles}
+    settled_by = {key: position for position, action in enumerate(actions) for key in action.settles}
     return {
-        number: {settled_by[key] for key in action.needs if key in settled_by} for number, action in enumerate(actions)
+        position: {settled_by[key] for key in action.needs if key in settled_by}
+        for position, action in enumerate(actions)
     }
+
+
+# The script
+
+
+def script(actions: Sequence[plan.Action], target: gcp_names.Target) -> Iterator[str]:
+    """Yield the lines of a shell script that does what the plan does, each command with its reason."""
+    if any(PROJECT_NUMBER in text for action in actions for each in action.commands for text in each.arguments):
+        asking = ("projects", "describe", target.project, "--format=value(projectNumber)")
+        yield f"PROJECT_NUMBER=$({shlex.join(gcp.command_line(asking, target.project))})"
+    for number, action in enumerate(actions, 1):
+        yield ""
+        yield oneline(f"# {number} of {len(actions)}: {action.verb} {action.kind} {action.name}: {action.why}")
+        for command in action.commands:
+            yield shell_line(command, target)
+
+
+def shell_line(command: resource.Command, target: gcp_names.Target) -> str:
+    """Return the command as a line for a shell. A secret's value is never part of it."""
+    line = " ".join(map(_quoted, gcp.command_line(command.arguments, target.project)))
+    if command.secret:
+        # The value is read from standard input, so that neither a shell's history nor a list of processes shows it.
+        return f"{line}  # type the value of {command.secret}, then Ctrl-D"
+    return line
+
+
+def _quoted(text: str) -> str:
+    """Return the argument quoted for a shell, which is still to replace PROJECT_NUMBER in it."""
+    if PROJECT_NUMBER in text and all(map(_SAFE_IN_QUOTES.fullmatch, text.split(PROJECT_NUMBER))):
+        return f'"{text}"'
+    return shlex.quote(text)

@@ -20,20 +20,8 @@ from deploy.gcp.resource import Resource
 from deploy.gcp.resources.monitoring import ALERT
 from deploy.gcp.resources.services import JOB, SERVICE, Bundle
 from deploy.gcp.resources.stores import SECRET
-from deploy.topology.estimate import (
-    GIB,
-    MILLION,
-    MONTH_MINUTES,
-    MONTH_SECONDS,
-    WRITES_A_MESSAGE,
-    WRITES_AN_ENDPOINT_DELIVERY,
-    CostModel,
-    Row,
-    Traffic,
-    stored_bytes,
-    subscriber_bytes,
-    subscriber_reads,
-)
+from deploy.topology import estimate
+from deploy.topology.estimate import GIB, MILLION, MONTH_SECONDS, Row, Traffic
 from functions.notify.waiting.pauses import CACHE_SECONDS
 from shared.cloud.shards import SHARDS
 from shared.jsontext import JsonObject
@@ -81,7 +69,7 @@ class Stream:
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
     """Return the rows of the estimate of a month. `usage` is what one event was measured to use, by name."""
-    events, sweeps = traffic.events, _count(plan, JOB) * MONTH_MINUTES
+    events, sweeps = traffic.events, _count(plan, JOB) * estimate.MONTH_MINUTES
     services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
     streams = _streams(usage, traffic, sweeps)
     busy = {name: instance_seconds(streams.get(name, ()), flags) for name, flags in services.items()}
@@ -92,6 +80,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
     documents_written = usage["documents_written"] * events + added
     documents_kept = usage["documents_kept"] * events + added
     states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
+    stored = estimate.stored_bytes(usage, events, retention)
     return [
         Row("requests to the functions", requests, "", "million_requests", MILLION),
         Row("CPU while a request is open", _times(busy, services, _cpus), "s", "cpu_second"),
@@ -102,7 +91,7 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
         Row("ledger and journal, writes", documents_written, "", "million_document_writes", MILLION),
         Row("ledger and journal, reads", states + SHARDS * sweeps, "", "million_document_reads", MILLION),
         Row("documents deleted in the end", documents_kept, "", "million_document_deletes", MILLION),
-        Row("ledger and journal, stored", stored_bytes(usage, events, retention), "bytes", "database_gib_month", GIB),
+        Row("ledger and journal, stored", stored, "bytes", "database_gib_month", GIB),
         Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
         Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
         Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
@@ -115,13 +104,13 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
 def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
-    writes = WRITES_A_MESSAGE * messages + WRITES_AN_ENDPOINT_DELIVERY * deliveries
-    deleted = WRITES_A_MESSAGE * messages + deliveries
-    stored = subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
+    writes = estimate.WRITES_A_MESSAGE * messages + estimate.WRITES_AN_ENDPOINT_DELIVERY * deliveries
+    deleted = estimate.WRITES_A_MESSAGE * messages + deliveries
+    stored = estimate.subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
     yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
     yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
     yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)
-    yield Row("subscribers, reads at most", subscriber_reads(traffic), "", "million_document_reads", MILLION)
+    yield Row("subscribers, reads at most", estimate.subscriber_reads(traffic), "", "million_document_reads", MILLION)
     yield Row("subscribers, documents deleted in the end", deleted, "", "million_document_deletes", MILLION)
     yield Row("subscribers, stored", stored, "bytes", "database_gib_month", GIB)
     yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
@@ -151,7 +140,7 @@ def metric_bytes(traffic: Traffic, sweeps: float) -> float:
     """Return the bytes of the metrics: each minute a count of the sweeps; of each destination with deliveries, a count
     of the usual outcome and a distribution of the attempts' durations.
     """
-    minutes = MONTH_MINUTES * traffic.busy_share(60)
+    minutes = estimate.MONTH_MINUTES * traffic.busy_share(60)
     return POINT_BYTES * sweeps + (POINT_BYTES + DISTRIBUTION_BYTES) * traffic.destinations * minutes
 
 
@@ -215,4 +204,4 @@ def _rows(
     return rows(resources(slices, environ), usage, traffic, retention_of(slices["notify"]))
 
 
-COSTS: Final = CostModel(Path(__file__).resolve().parent, _rows)
+COSTS: Final = estimate.CostModel(Path(__file__).resolve().parent, _rows)

@@ -22,7 +22,7 @@ _ESCAPES: Final = (
 _HOLES: Final = re.compile(r"\{([^{}]*)\}")
 
 
-class TemplateValues(NamedTuple):
+class Values(NamedTuple):
     """The values that a template may name, each as it was received.
 
     With `missing_is_empty`, a location without a text in the request is an empty text instead of an error.
@@ -36,7 +36,7 @@ class TemplateValues(NamedTuple):
     missing_is_empty: bool = False
 
 
-_NAMED: Final[Mapping[str, Callable[[TemplateValues], bytes]]] = {
+_NAMED: Final[Mapping[str, Callable[[Values], bytes]]] = {
     "body": lambda values: values.fields.request.body,
     "body.sha256": lambda values: hashlib.sha256(values.fields.request.body).hexdigest().encode(),
     "body.crc32": lambda values: b"%d" % zlib.crc32(values.fields.request.body),
@@ -71,7 +71,7 @@ def parse_content(template: str) -> Content:
     return BODY if content == BODY else content
 
 
-def filled_template(content: Content, values: TemplateValues) -> bytes:
+def filled_template(content: Content, values: Values) -> bytes:
     """Return the signed bytes. Raises Rejected (`signature_mismatch`) if the request lacks the text at a location."""
     if content is BODY:
         return values.fields.request.body
@@ -99,7 +99,7 @@ def lasting_content(
     Of the URL, only the query is kept. Its host and path are those of the source, and can be spelled in several ways.
     """
     message_id = (fields.text(id_at) or "") if id_at else ""
-    values = TemplateValues(fields, id=message_id, missing_is_empty=True)
+    values = Values(fields, id=message_id, missing_is_empty=True)
     parts: list[bytes] = []
     for part in content:
         if part == "url":

@@ -12,7 +12,7 @@ from typing import ClassVar, Final, NamedTuple
 from shared import http
 from shared.signatures import auth_scheme, locations, signed_times, signing
 from shared.signatures.certificates import allowed_url, certificate, common_names
-from shared.signatures.content import TemplateValues, filled_template, parse_content
+from shared.signatures.content import Values, filled_template, parse_content
 from shared.signatures.keys import is_signed_by, public_key
 
 HOST: Final = r"api(-m)?(\.sandbox)?\.paypal\.com"
@@ -79,14 +79,14 @@ class PayPalScheme(auth_scheme.TimedScheme):
             signature = signing.decode_bytes(signature_text, "base64")
         except ValueError:
             raise auth_scheme.mismatch("the signature is not base64") from None
-        content = filled_template(_CONTENT, TemplateValues(fields, id=self.webhook_id))
+        content = filled_template(_CONTENT, Values(fields, id=self.webhook_id))
         return UnprovenRequest(url, signature, content)
 
     def coverage(self, unpacked: str, request: http.Request) -> auth_scheme.Coverage:
         return auth_scheme.Coverage(body_fields=True)  # a checksum of the body is signed
 
     def signed_content(self, fields: locations.RequestFields) -> bytes:
-        return filled_template(_LASTING, TemplateValues(fields))
+        return filled_template(_LASTING, Values(fields))
 
     def signed_time(self, fields: locations.RequestFields) -> str:
         return fields.request.header("paypal-transmission-time") or ""

@@ -13,15 +13,7 @@ from typing import Final, NamedTuple, Self
 
 from shared import errors, http, jsontext
 from shared.signatures import auth_scheme, signed_times
-from shared.signatures.content import (
-    BODY,
-    Content,
-    TemplateValues,
-    filled_template,
-    lasting_content,
-    parse_content,
-    spellings,
-)
+from shared.signatures.content import BODY, Content, Values, filled_template, lasting_content, parse_content, spellings
 from shared.signatures.locations import Location, RequestFields, values_at
 from shared.signatures.signing import MAX_SIGNATURES, NORMALIZERS, decode_bytes, digest_text, hmac_text, matches_any
 
@@ -175,9 +167,7 @@ class SignatureScheme(auth_scheme.TimedScheme):
     def contents(self, fields: RequestFields, timestamp: str, secret: bytes = b"") -> list[bytes]:
         """Return the template filled for each spelling of the URL that its sender may have signed."""
         message_id = (fields.text(self.id) or "") if self.id else ""
-        values = TemplateValues(
-            fields, timestamp, message_id, url="", secret=secret, missing_is_empty=self.each is not None
-        )
+        values = Values(fields, timestamp, message_id, url="", secret=secret, missing_is_empty=self.each is not None)
         if not self.signs_url:
             return [filled_template(self.content, values)]
         urls = spellings(fields.url, self.url)

@@ -22,19 +22,9 @@ from typing import Final
 
 from shared import ledger_rules as rules, ledger_writes
 from shared.cloud import earlier_words, shards
-from shared.cloud.gcp import firestore
+from shared.cloud.gcp import firestore, firestore_values
 from shared.cloud.gcp.collections import EXPIRE_AT, LEDGER
-from shared.cloud.gcp.firestore_values import (
-    NAME,
-    Fields,
-    Moment,
-    Name,
-    Value,
-    Where,
-    Write,
-    begins_with,
-    query_document,
-)
+from shared.cloud.gcp.firestore_values import NAME, Fields, Name, Value, Where, Write, begins_with, query_document
 from shared.delivery import REMEMBERED_SECONDS
 from shared.jsontext import Json, JsonObject, texts_json
 from shared.ledger import LedgerRow, Place
@@ -123,7 +113,7 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
     if row.state in FOUND or endpoint_name(row.destination):
         fields["by_destination_state"] = place_in_index(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
-        fields[EXPIRE_AT] = Moment(row.updated_at + REMEMBERED_SECONDS)
+        fields[EXPIRE_AT] = firestore_values.Moment(row.updated_at + REMEMBERED_SECONDS)
     return fields
 
 

@@ -9,8 +9,7 @@ from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.apply import Applying, Failure
 from deploy.gcp.graph import Deployment, graph
 from deploy.gcp.live import read_grants, read_resources, topics_of_others
-from deploy.gcp.ownership import deployment_resources
-from deploy.gcp.plan import Action, Removal, changes, remaining_resources, removal
+from deploy.gcp.plan import Action, Removal, changes, deployment_resources, remaining_resources, removal
 from deploy.gcp.resource import kind_and_name
 from deploy.gcp.resources.services import Bundle
 from tests.fakes.configurations import compile_text

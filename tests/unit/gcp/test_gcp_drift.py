@@ -8,11 +8,11 @@ from typing import Final
 import pytest
 
 from deploy.cli.gcp_deployment import changed_settings
+from deploy.gcp.apply import script
 from deploy.gcp.drift import FILE_FIELDS, FLAGS, Setting, differences, planned_flags, settings_of
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import Action, changes
 from deploy.gcp.resources.monitoring import ALERT, METRIC
-from deploy.gcp.script import script
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
 from tests.gcloud.shown import SHOWN, Thing

@@ -1,7 +1,7 @@
 """The types of JSON, functions that look up, read and write it, and base64, which is how JSON holds bytes."""
 
 import json
-import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,32 +9,29 @@ from typing import Final, TypeAlias
 
 import orjson
 
+from shared.json_outline import has_long_number, outline
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
-
-_TO_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
-"""Makes each digit a zero, so that one search for zeros finds any long number."""
-_LONG_TEXT: Final = 65_536
-"""The fewest bytes of a text that `outline` shortens."""
-_LONG_STRING: Final = 512
-"""`outline` empties strings of more bytes than this."""
-_FEW_MARKS: Final = 2_000
-"""The most quotation marks that `outline` looks at. A text with more has mostly short strings."""
-_MANY_BACKSLASHES: Final = 64
-"""`outline` counts at most so many backslashes before a quotation mark, so that a hostile text cannot make it slow."""
-_BACKSLASH: Final = ord("\\")
-_UNESCAPED_MARK: Final = re.compile(rb'[^\\]"')
-_COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 
 # One encoder each: json.dumps makes a new one at every call. No value of ours contains itself.
 to_json: Final[Callable[[Json], str]] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 ).encode
 """Return compact text. NaN and infinity, which JSON lacks, raise ValueError."""
-
 _canonical: Final[Callable[[Json], str]] = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+# What a document holds
 
 
 def value_at(document: Json, *path: str | int) -> Json:
@@ -96,6 +93,9 @@ def kind_of(value: Json) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
+# Writing and reading
+
+
 def canonical(value: Json) -> bytes:
     """Return the same bytes for the same value: sorted keys, no spaces, UTF-8. For hashes and ids."""
     return _canonical(value).encode()
@@ -117,6 +117,7 @@ def from_json(text: bytes) -> Json:
 
     Raises ValueError, also for NaN and infinity, and RecursionError.
     """
+    # orjson takes NaN and infinity for faults too, but reads a long integer as a float.
     if not has_long_number(outline(text)):
         try:
             return orjson.loads(text)  # type: ignore[no-any-return] # it returns Any
@@ -134,71 +135,9 @@ def json_or_none(text: bytes) -> Json:
     return value
 
 
-def _reject_constant(name: str) -> None:
-    raise ValueError(f"JSON has no {name}")
+# Base64 as the standard library reads and writes it; longer texts by pybase64, in a tenth of the time or less
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
-
-
-def has_long_number(outlined: bytes) -> bool:
-    """Return whether the JSON text with this outline may hold an integer of more than 64 bits.
-
-    orjson reads such an integer as a float. Any integer of at most 18 digits fits into 64 bits.
-    """
-    # Not `in`: it first tries to use the bytes as a number, which takes a quarter of the time for a small text.
-    return outlined.translate(_TO_ZEROS).find(b"0" * 19) >= 0
-
-
-def outline(text: bytes) -> bytes:
-    """Return JSON text with its long strings emptied, except keys.
-
-        {"file": "JVBERi0…", "pages": 2}   {"file": "", "pages": 2}
-
-    The outline has the same quotation marks, keys and numbers as the text, so these can be counted and searched for in
-    it. A text of 1 MB is mostly one string, such as a file, and each search through all of it would take 0.5 ms. A
-    short text, and one with many strings, is returned as it is.
-    """
-    if len(text) < _LONG_TEXT or text.count(b'"', 0, _LONG_TEXT // 2) > _FEW_MARKS // 2:
-        return text
-    pieces: list[bytes] = []
-    copied = 0  # the outline of the text before this position is in `pieces`
-    opening = -1  # the position of the mark that opened the present string; -1 outside strings
-    mark = -1
-    for _ in range(_FEW_MARKS):
-        mark = text.find(b'"', mark + 1)
-        if mark < 0:
-            return b"".join([*pieces, text[copied:]])
-        if opening < 0:
-            opening = mark
-            continue
-        if text[mark - 1] == _BACKSLASH:
-            before = text[max(0, mark - _MANY_BACKSLASHES) : mark]
-            backslashes = len(before) - len(before.rstrip(b"\\"))
-            if backslashes == _MANY_BACKSLASHES:
-                break
-            if backslashes % 2:  # the last one escapes the mark; the others escape each other
-                continue
-        is_long = mark - opening > _LONG_STRING
-        if is_long and _COLON.match(text, mark + 1) is None:  # a colon follows a key
-            pieces.append(text[copied : opening + 1])
-            copied = mark
-        opening = -1
-    return text
-
-
-def may_hold_string(text: bytes, longer_than: int) -> bool:
-    """Return whether JSON text may contain a string of more than `longer_than` bytes. If not, it certainly has none.
-
-    This is quicker than parsing. A string of this length covers at least one whole block of half the length. Inside a
-    string, every quotation mark follows a backslash. So a block with any other mark is not inside a string.
-    """
-    block_size = longer_than // 2 + 1
-    block_starts = range(0, len(text) - block_size + 1, block_size)
-    return any(_UNESCAPED_MARK.search(text, start, start + block_size) is None for start in block_starts)
-
-
-# Base64 as the standard library reads and writes it; longer texts by pybase64, in a tenth of the time or less.
 LONG_CHARACTERS: Final = 1_024
 """From here on pybase64 reads a text, such as a bus message with its event. For 1,300 characters binascii takes 2 µs,
 and 12 µs for twice as many. To import pybase64 takes 1 ms, once in a process."""
@@ -241,3 +180,14 @@ def base64_text(content: bytes) -> str:
 
         return b64encode_as_string(content)
     return b2a_base64(content, newline=False).decode("ascii")
+
+
+def base64url(content: bytes) -> str:
+    """Return the content in base64url without padding, as links and tokens hold it."""
+    return urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def decode_base64url(text: str) -> bytes:
+    """Return the bytes of base64url, with or without its padding. Raises ValueError, though not for each foreign sign:
+    the standard library skips those of ASCII."""
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -21,8 +21,7 @@ from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, configured_at, environ_of
 from deploy.gcp import apply, deployment as gcp_deployment, live, organization_policies, plan as gcp_plan
 from deploy.gcp.graph import Deployment, graph
-from deploy.gcp.iam_bindings import GRANT
-from deploy.gcp.resource import kind_and_name
+from deploy.gcp.resource import GRANT, kind_and_name
 from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions

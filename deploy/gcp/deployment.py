@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
 from deploy.config import checkout, compiler, dotenv, mail_settings
 from deploy.config.slices import aws_only, local_only
-from deploy.gcp import drift, graph, iam_bindings, plan, resource
+from deploy.gcp import drift, graph, plan, resource
 from deploy.gcp.resources import services, topics
 from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
@@ -85,14 +85,14 @@ def missing_needs(actions: Iterable[plan.Action], deployment: graph.Deployment) 
 def measured(resources: Iterable[resource.Resource], topology: Topology) -> Iterator[Measured]:
     """Yield what Google Cloud limits in a plan from the beginning. The rule for a prefix bounds the names.
 
-    The name of a grant is `Grant.text`, whose condition follows ` if `, and that of a notification is `BUCKET/TOPIC`.
+    The name of a notification is `BUCKET/TOPIC`.
     """
     conditions: Counter[str] = Counter()
     notifications: Counter[tuple[str, str]] = Counter()
     for each in resources:
         flags = drift.planned_flags(each)
-        if each.kind == iam_bindings.GRANT and flags.get("condition", "None") != "None":
-            conditions[each.name.partition(" if ")[0]] += 1
+        if each.grant and each.grant.condition:
+            conditions[replace(each.grant, condition="").text] += 1
         if each.kind == topics.NOTIFICATION:
             bucket = each.name.partition("/")[0]
             notifications.update((bucket, event) for event in ("", *flags["event-types"].split(",")))

@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from deploy.cloud_access import gcp_names
-from deploy.gcp.iam_bindings import GRANT, account_member, permissions, pubsub_agent
+from deploy.gcp.iam_bindings import account_member, is_pubsub_agent, permissions
 from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import project, stores, topics
 from deploy.gcp.resources.monitoring import monitoring
@@ -88,8 +88,10 @@ def _granted(deployment: Deployment, topology: Topology) -> tuple[Resource, ...]
     """Return the IAM bindings. One for Pub/Sub's service agent needs that agent to exist."""
     number, agent = deployment.project_number, project.pubsub_service_agent()
     grants = permissions(deployment.target, number, topology.functions, has_tap=topology.has_tap)
-    to_agent = f" to {pubsub_agent(number)}"
-    return tuple(replace(each, needs=(*each.needs, agent.key)) if to_agent in each.name else each for each in grants)
+    return tuple(
+        replace(each, needs=(*each.needs, agent.key)) if each.grant and is_pubsub_agent(each.grant.member) else each
+        for each in grants
+    )
 
 
 def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
@@ -138,8 +140,7 @@ def _before(deployment: Deployment, needed: NeededFunction, others: Sequence[Res
     """Return what must exist before a function: its permissions, its data, and the subscriptions to its messages."""
     target = deployment.target
     members = (account_member(target, needed.name), account_member(target, "build"))
-    # The names of grants are `Grant.text`, which says to whom they are.
-    grants = [each for each in others if each.kind == GRANT and any(f"to {member}" in each.name for member in members)]
+    grants = [each for each in others if each.grant and each.grant.member in members]
     subscriptions = [each for each in others if each.kind == topics.SUBSCRIPTION]
     stores_of = (stores.database_key(target), stores.bucket_key(target), stores.image_repository(target).key)
     values = tuple(stores.value_key(target, name) for name in needed.secrets)

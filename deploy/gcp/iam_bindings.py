@@ -4,11 +4,10 @@ A role is on the whole project only if no smaller resource can be named.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from deploy.cloud_access import gcp_names
-from deploy.gcp.resource import Command, Resource, key_of
+from deploy.gcp.resource import GRANT, Command, Grant, Resource, key_of
 from deploy.gcp.resources.project import API, DEVELOPER, account_key, accounts
 from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
 from deploy.topology.functions import SENT_BACK, BlobUse, Function, subscription_name
@@ -17,8 +16,6 @@ from functions.notify.destinations.bus import GoogleTopic
 from shared.ports import DEAD_LETTERS, TAP
 from shared.tap import BLOB_PREFIX
 
-GRANT: Final = "grant"
-"""The kind of a binding as a resource of a plan."""
 PROJECT: Final = "project"
 CONDITION_TITLE: Final = "hookchain"
 """The title of each condition of ours, which tells our bindings from those of others."""
@@ -37,28 +34,6 @@ _TAKES_CONDITION: Final = {PROJECT, "account", "service", "secret"}
 """The kinds for which gcloud has the flag --condition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A binding. `on` is the kind of the resource and `name` its name; `member` is written as in IAM, `condition` as an
-    expression."""
-
-    on: str
-    name: str
-    role: str
-    member: str
-    condition: str = ""
-
-    @property
-    def text(self) -> str:
-        """Return the binding as the name of its resource: `ROLE on KIND NAME to MEMBER`, and ` if CONDITION`."""
-        text = f"{self.role} on {self.on} {self.name} to {self.member}"
-        return f"{text} if {self.condition}" if self.condition else text
-
-    @property
-    def key(self) -> str:
-        return key_of(GRANT, self.text)
-
-
 def account_member(target: gcp_names.Target, account: str) -> str:
     return f"serviceAccount:{gcp_names.account_email(target, account)}"
 
@@ -75,7 +50,7 @@ def is_pubsub_agent(member: str) -> bool:
 
 def granted(grant: Grant, target: gcp_names.Target, why: str, needs: tuple[str, ...]) -> Resource:
     """Return the binding as a resource, which exists or not: no update changes it."""
-    return Resource(GRANT, grant.text, why, (add_binding(grant, target),), needs=needs)
+    return Resource(GRANT, grant.text, why, (add_binding(grant, target),), needs=needs, grant=grant)
 
 
 def add_binding(grant: Grant, target: gcp_names.Target) -> Command:

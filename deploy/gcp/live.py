@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import GcloudFault, Runner, read_json
 from deploy.config.sections.bus_source import PREFIX
-from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, Grant, is_pubsub_agent, reading
-from deploy.gcp.resource import Existing, Resource, key_of, kind_and_name, kind_of
+from deploy.gcp.iam_bindings import CONDITION_TITLE, PROJECT, is_pubsub_agent, reading
+from deploy.gcp.resource import Existing, Grant, Resource, key_of, kind_and_name, kind_of
 from deploy.gcp.resources import monitoring, project, services, stores, topics
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import SOURCE_ALARM
@@ -247,17 +247,11 @@ def topics_of_others(all_existing: Mapping[str, Existing]) -> list[tuple[str, st
 
 
 def _wanted_topics(wanted: Iterable[Resource], there: Mapping[str, Existing]) -> list[tuple[str, str]]:
-    """Return the topics on which permissions are wanted, and which somebody else has made.
-
-    The names of grants say on what they are: `Grant.text` in deploy/gcp/iam_bindings.py.
-    """
-    own = {each.key for each in wanted}
-    named = {each.name.split(" on topic ")[-1].split(" ")[0] for each in wanted if " on topic " in each.name}
-    return [
-        (topics.TOPIC, name)
-        for name in sorted(named)
-        if (key := key_of(topics.TOPIC, name)) in there and key not in own
-    ]
+    """Return the topics on which permissions are wanted, and which somebody else has made."""
+    own_names = {each.name for each in wanted if each.kind == topics.TOPIC}
+    granted_names = {each.grant.name for each in wanted if each.grant and each.grant.on == topics.TOPIC}
+    names = sorted(granted_names - own_names)
+    return [(topics.TOPIC, name) for name in names if key_of(topics.TOPIC, name) in there]
 
 
 def _notifications(

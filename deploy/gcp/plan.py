@@ -21,9 +21,9 @@ from typing import Final, Literal
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Runner
 from deploy.gcp.drift import Difference, differences, retained_content, settings_of
-from deploy.gcp.iam_bindings import GRANT, Grant, account_member, gcloud_name, remove_binding
+from deploy.gcp.iam_bindings import account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
-from deploy.gcp.resource import ADDRESS, Command, Existing, File, Resource, key_of, kind_and_name, kind_of
+from deploy.gcp.resource import ADDRESS, GRANT, Command, Existing, File, Grant, Resource, key_of, kind_and_name, kind_of
 from deploy.gcp.resources.monitoring import ALERT, DASHBOARD, METRIC, SWEEPS
 from deploy.gcp.resources.project import ACCOUNT, API, account_key, accounts
 from deploy.gcp.resources.services import JOB, SERVICE

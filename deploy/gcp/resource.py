@@ -30,6 +30,32 @@ class File:
     content: str
 
 
+GRANT: Final = "grant"
+"""The kind of an IAM binding as a resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A binding. `on` is the kind of the resource and `name` its name; `member` is written as in IAM, `condition` as an
+    expression."""
+
+    on: str
+    name: str
+    role: str
+    member: str
+    condition: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the binding as the name of its resource: `ROLE on KIND NAME to MEMBER`, and ` if CONDITION`."""
+        text = f"{self.role} on {self.on} {self.name} to {self.member}"
+        return f"{text} if {self.condition}" if self.condition else text
+
+    @property
+    def key(self) -> str:
+        return key_of(GRANT, self.text)
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A planned resource.
@@ -42,6 +68,7 @@ class Resource:
     files          the files that its commands read
     update_needs   the keys of further resources that an update waits for, if they change too
     is_shared      others use it too, so it has no label of ours
+    grant          the binding that a resource of the kind GRANT stands for; None for any other kind
     """
 
     kind: str
@@ -54,6 +81,7 @@ class Resource:
     files: tuple[File, ...] = ()
     update_needs: tuple[str, ...] = ()
     is_shared: bool = False
+    grant: Grant | None = None
 
     @property
     def key(self) -> str:

@@ -5,7 +5,6 @@ neither, a URL elsewhere gets a request without authentication.
 """
 
 import argparse
-import base64
 import getpass
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from deploy.config.config_file import ConfigFaults
 from deploy.requests.sources import Source, is_plain_hmac, load_sources
 from functions.receive.query_body import BODY_PARAMETER, document_in
 from shared.formats.parse import parse_body
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, base64url, to_json
 from shared.limits import DEFAULT
 from shared.secrets import SECRET_NAME, from_environment, from_folder, split_values, variable_name
 from shared.settings import read_settings
@@ -337,8 +336,7 @@ def make_link_parameters(fields: Sequence[str], data: str | None) -> Pairs:
 def _encode_document(data: str) -> str:
     """Return a spelling that receive decodes to the same bytes: base64url, else the text. Raises ValueError."""
     content = data.encode()
-    short = base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-    for text in (short, data):
+    for text in (base64url(content), data):
         if document_in(text.encode()).content == content:
             return text
     raise ValueError("--data: receive would read this text as something else. Write it as JSON.")

@@ -7,12 +7,12 @@ another, and it needs no library.
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
+from shared.jsontext import base64url, decode_base64url
 from shared.subscribers.model import Capability, Stored
 
 PORTAL: Final = "portal"
@@ -64,7 +64,7 @@ def read_signed(text: str, keys: Sequence[bytes]) -> bytes | None:
     if signed is None:
         return None
     try:
-        payload, signature = from_base64url(signed[1]), from_base64url(signed[2])
+        payload, signature = decode_base64url(signed[1]), decode_base64url(signed[2])
     except ValueError:
         return None
     # With all keys, so that the time does not tell which of them matches. And a signed text has one form only: base64
@@ -87,13 +87,3 @@ def read_portal_token(text: str, keys: Sequence[bytes]) -> PortalToken | None:
         return None if payload is None else PortalToken.model_validate_json(payload)
     except ValidationError:  # of a version to come
         return None
-
-
-def base64url(content: bytes) -> str:
-    """Return the content in base64url without padding."""
-    return urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def from_base64url(text: str) -> bytes:
-    """Return the content of a text that `base64url` wrote. Raises ValueError."""
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))  # with the padding that `base64url` leaves out

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from functions.subscribe import credentials, problems, route
+from functions.subscribe import problems, route
 from functions.subscribe.models import endpoints as models
 from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings
@@ -175,7 +175,7 @@ def make_secret(service: Service, kind: AuthKind, replaced_secret: str = "") -> 
         return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
     if kind == "standard":
         return f"whsec_{b64encode(raw).decode()}"
-    return credentials.base64url(raw)
+    return jsontext.base64url(raw)
 
 
 def _public_bytes(private: bytes) -> bytes:

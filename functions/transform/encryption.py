@@ -14,14 +14,13 @@ import binascii
 import hashlib
 import json
 import re
-from base64 import urlsafe_b64decode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar, get_args
 
 from shared.errors import Permanent, Temporary
-from shared.jsontext import Json, JsonObject, canonical
+from shared.jsontext import Json, JsonObject, canonical, decode_base64url
 from shared.signatures.signing import decode_bytes, encode_bytes
 from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
@@ -106,9 +105,8 @@ def _content(text: str) -> bytes:
     """Return the bytes of a key in hex, base64 or base64url; no bytes for a text that is none of these."""
     if _HEX.fullmatch(text):
         return bytes.fromhex(text)
-    base64url = text.replace("+", "-").replace("/", "_")
     try:
-        return urlsafe_b64decode(base64url + "=" * (-len(text) % 4))
+        return decode_base64url(text.replace("+", "-").replace("/", "_"))
     except binascii.Error:
         return b""
 
@@ -298,8 +296,7 @@ def _header(text: str, place: str) -> JsonObject:
     try:
         if not text.isascii() or text.count(".") != 4 or len(encoded_header) > _MAX_HEADER:
             raise ValueError
-        padding = "=" * (-len(encoded_header) % 4)
-        header: Json = json.loads(urlsafe_b64decode(encoded_header + padding))
+        header: Json = json.loads(decode_base64url(encoded_header))
     except (ValueError, RecursionError):
         raise Permanent("cryptography_failed", f"{place} is not a JWE in compact form") from None
     if not isinstance(header, dict):

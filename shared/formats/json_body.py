@@ -21,7 +21,8 @@ import orjson
 
 from shared import errors
 from shared.formats.parse import MediaType
-from shared.jsontext import Json, JsonObject, has_long_number, may_hold_string, outline, to_json
+from shared.json_outline import has_long_number, may_hold_string, outline
+from shared.jsontext import Json, JsonObject, to_json
 from shared.limits import Limits, finite
 
 _UTF_8: Final = frozenset({None, "utf-8", "utf8"})

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import time
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -186,15 +186,14 @@ def signed_jwt(header: jsontext.Json, claims: jsontext.Json, pem: str) -> str:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    content = b".".join(urlsafe_b64encode(jsontext.to_json(part).encode()).rstrip(b"=") for part in (header, claims))
+    content = ".".join(jsontext.base64url(jsontext.to_json(part).encode()) for part in (header, claims))
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError) as error:
         raise ValueError("is not PEM") from error
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("is not an RSA key")
-    signature = urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=")
-    return f"{content.decode()}.{signature.decode()}"
+    return f"{content}.{jsontext.base64url(key.sign(content.encode(), PKCS1v15(), SHA256()))}"
 
 
 async def _request_token(

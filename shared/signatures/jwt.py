@@ -6,7 +6,6 @@ instead of 12.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -223,7 +222,7 @@ def _looks_like_jwt(token: str) -> bool:
 def _has_signature(token: str) -> bool:
     signature = token.rpartition(".")[2]
     try:
-        return bool(_bytes(signature))
+        return bool(signing.decode_bytes(signature, "base64url"))
     except ValueError:
         return False
 
@@ -239,17 +238,12 @@ def unverified_claims(token: str) -> JsonObject:
 def _object(part: str) -> JsonObject:
     """Return the JSON object in a part of a token. Raises Rejected."""
     try:
-        value: Json = json.loads(_bytes(part))
+        value: Json = json.loads(signing.decode_bytes(part, "base64url"))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise auth_scheme.mismatch("the token is not a JSON Web Token")
     return value
-
-
-def _bytes(text: str) -> bytes:
-    """Return the bytes of base64url without padding. Raises ValueError."""
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _provider_keys(content: bytes, key_id: Json) -> list[PublicKey]:
@@ -311,7 +305,7 @@ def _is_signed_by_owner(token: Unproven, keys: Sequence[PublicKey]) -> bool:
     if algorithm is None:
         return False
     scheme, hash_name, padding = algorithm
-    signature = _bytes(token.signature)
+    signature = signing.decode_bytes(token.signature, "base64url")
     checks = [
         is_signed_by(key, scheme, signature, token.signed, algorithm=hash_name, form="raw", padding=padding)
         for key in keys

@@ -5,12 +5,11 @@ The package cryptography takes 23 ms to import. So the functions import what the
 
 from __future__ import annotations
 
-import base64
 import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, decode_base64url
 from shared.signatures.auth_scheme import UnusableSecret
 from shared.signatures.signing import decode_bytes
 
@@ -134,7 +133,7 @@ def _bytes_of(jwk: JsonObject, name: str) -> bytes:
     text = jwk[name]
     if not isinstance(text, str):
         raise TypeError(f"{name} is not text")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return decode_base64url(text)
 
 
 def is_signed_by(

@@ -8,7 +8,6 @@ the order of parameters that have different names.
 if it is opened several times.
 """
 
-import base64
 import hashlib
 import hmac
 import re
@@ -18,6 +17,7 @@ from typing import ClassVar, Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from shared.errors import Rejected
+from shared.jsontext import base64url
 from shared.signatures.auth_scheme import AuthScheme, mismatch
 from shared.signatures.locations import RequestFields
 
@@ -76,7 +76,7 @@ def link_signature(source: str, pairs: Pairs, secret: str) -> str:
     signed_query = urlencode(signed_pairs, errors="surrogateescape")
     content = f"hookchain-link-1\n{source}\n{signed_query}".encode()
     digest = hmac.new(secret.encode(), content, hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url(digest)
 
 
 def verify_link(source: str, query: str, secrets: Sequence[str], now: float) -> None:

@@ -1,4 +1,7 @@
-"""The Pub/Sub topics and their subscriptions."""
+"""The Pub/Sub topics and their subscriptions, and what a bucket tells a topic of its own.
+
+A topic whose name has a `/` is somebody else's: it exists already, and its name does not begin with the prefix.
+"""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -67,8 +70,8 @@ class Push:
 
 
 def push_subscription(target: gcp_names.Target, name: str, topic: Topic, push: Push, why: str) -> Resource:
-    """Return a subscription that pushes as the account push. The name of a topic of somebody else has a `/`."""
-    settings = (
+    """Return a subscription that pushes as the account push, of the deployment's topic or of somebody else's."""
+    flags = (
         f"--ack-deadline={push.ack_seconds}",
         f"--push-endpoint={push.url}{push.path}",
         f"--push-auth-service-account={gcp_names.account_email(target, 'push')}",
@@ -79,15 +82,15 @@ def push_subscription(target: gcp_names.Target, name: str, topic: Topic, push: P
     )
     if topic.gives_up:
         dead_letters = target.name_of(ports.DEAD_LETTERS)
-        settings += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
-    return _subscription(target, name, topic.name, settings, why, (account_key(target, "push"),))
+        flags += (f"--dead-letter-topic={dead_letters}", f"--max-delivery-attempts={MOST_TRIES}")
+    return _subscription(target, name, topic, flags, why, gives_up=topic.gives_up, needs=(account_key(target, "push"),))
 
 
 def holding_subscription(target: gcp_names.Target, topic: Topic) -> Resource:
     """Return a subscription without a push endpoint."""
     why = f"keeps {topic.does} for {topic.held_days} days, even if notify cannot process them"
     flags = _retention_flags(topic.held_days)
-    return _subscription(target, gcp_names.holding_subscription(topic.name), topic.name, flags, why, ())
+    return _subscription(target, gcp_names.holding_subscription(topic.name), topic, flags, why, gives_up=False)
 
 
 def _retention_flags(days: int) -> tuple[str, ...]:
@@ -95,26 +98,32 @@ def _retention_flags(days: int) -> tuple[str, ...]:
 
 
 def _subscription(
-    target: gcp_names.Target, name: str, topic: str, settings: tuple[str, ...], why: str, needs: tuple[str, ...]
+    target: gcp_names.Target,
+    name: str,
+    topic: Topic,
+    flags: tuple[str, ...],
+    why: str,
+    *,
+    gives_up: bool,
+    needs: tuple[str, ...] = (),
 ) -> Resource:
-    """Return a subscription with these flags. A topic whose name has a `/` is somebody else's and exists already."""
+    """Return a subscription with these flags. `gives_up` is whether they name the topic of dead letters."""
     subscription = target.name_of(name)
-    digest = digest_of(topic, settings)
+    digest = digest_of(topic.name, flags)
     labels = label_text(target, digest)
-    gives_up = any(each.startswith("--dead-letter-topic") for each in settings)
     cleared = () if gives_up else ("--clear-dead-letter-policy",)
-    dead_letters = topic_key(target, ports.DEAD_LETTERS)
-    is_own = "/" not in topic
-    of = target.name_of(topic) if is_own else topic
-    topics = (topic_key(target, topic), dead_letters) if is_own else (dead_letters,)
+    is_own = "/" not in topic.name
+    of = f"--topic={target.name_of(topic.name) if is_own else topic.name}"
+    # Each waits for the topic of dead letters too, which its flags may name, and which may be its own topic.
+    topic_keys = (*([topic_key(target, topic.name)] if is_own else ()), topic_key(target, ports.DEAD_LETTERS))
     return Resource(
         SUBSCRIPTION,
         subscription,
         why,
-        create=gcloud("pubsub subscriptions create", subscription, f"--topic={of}", settings, f"--labels={labels}"),
-        update=gcloud("pubsub subscriptions update", subscription, settings, cleared, f"--update-labels={labels}"),
+        create=gcloud("pubsub subscriptions create", subscription, of, flags, f"--labels={labels}"),
+        update=gcloud("pubsub subscriptions update", subscription, flags, cleared, f"--update-labels={labels}"),
         digest=digest,
-        needs=(*dict.fromkeys(topics), *needs),
+        needs=(*dict.fromkeys(topic_keys), *needs),
     )
 
 
@@ -152,11 +161,15 @@ def bus_source(source: BusSource, target: gcp_names.Target, url: str, timeout_se
     if is_recovered or source.kind == "bucket":
         yield topic(target, source_topic)
     if source.kind == "bucket":
-        yield notification(source, target, subscription.key)
+        yield notification(source, target, subscription)
 
 
-def notification(source: BusSource, target: gcp_names.Target, subscription: str) -> Resource:
-    """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other."""
+def notification(source: BusSource, target: gcp_names.Target, subscription: Resource) -> Resource:
+    """Return the bucket's notification. gcloud lets Cloud Storage publish to the topic, and to no other.
+
+    It needs the subscription, because a topic without one keeps no message. gcloud cannot change a notification, so an
+    update deletes it by Google's own name, which stands in place of ADDRESS, and creates another one.
+    """
     bucket = source.text("bucket")
     topic_name = target.name_of(source.name)
     types = [EVENT_TYPES[each] for each in source.events]
@@ -172,7 +185,7 @@ def notification(source: BusSource, target: gcp_names.Target, subscription: str)
         create=create,
         update=gcloud("storage buckets notifications delete", ADDRESS) + create,
         digest=digest_of(sorted(types), prefix),
-        needs=(topic_key(target, source.name), subscription),
+        needs=(topic_key(target, source.name), subscription.key),
     )
 
 

@@ -4,7 +4,6 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
 """
 
 import re
-from base64 import urlsafe_b64encode
 from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -17,7 +16,7 @@ from shared.config.rules import Seconds, SecretName
 from shared.delivery import Delivery, Failed, Outcome
 from shared.errors import Permanent
 from shared.event import Event
-from shared.jsontext import Json, JsonObject, objects_at
+from shared.jsontext import Json, JsonObject, base64url, objects_at
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.templating.template import KNOWN, Template, is_template, url_segment
 
@@ -188,8 +187,7 @@ def _deep_link(text: str, event: Event, view: JsonObject, room: int) -> str:
     }
     for written in ({**attributes, "data": event.data}, attributes):
         encoded = http_kind.json_body(written)
-        base64 = urlsafe_b64encode(encoded).decode().rstrip("=")
-        link = _link(text).render({**view, "event_base64": base64, "event_json": encoded.decode()})
+        link = _link(text).render({**view, "event_base64": base64url(encoded), "event_json": encoded.decode()})
         if len(link) <= room:
             return link
     raise Permanent("output_too_large", f"template 'link': must have at most {room} characters here")

@@ -12,14 +12,14 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from functions.subscribe import credentials, cursors, problems, route
+from functions.subscribe import cursors, problems, route
 from functions.subscribe.handlers import messages
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models import values
 from functions.subscribe.service import Service, await_all
 from shared import delivery, ledger, outcomes, times
-from shared.jsontext import Json
+from shared.jsontext import Json, base64url, decode_base64url
 from shared.subscribers import directory, payload
 from shared.subscribers.model import Endpoint, MessageEntry, Tenant
 from shared.subscribers.names import SEPARATOR, EndpointName, endpoint_name
@@ -283,13 +283,13 @@ def public_id_text(name: EndpointName, event_id: str, key: str) -> str:
     `<destination>:<endpoint>:<event>`. `read_public_id` reads it.
     """
     text = SEPARATOR.join([name.destination, name.endpoint, event_id])
-    return credentials.base64url(bytes.fromhex(key) + text.encode())
+    return base64url(bytes.fromhex(key) + text.encode())
 
 
 def read_public_id(service: Service, tenant: str, id_: str) -> PublicId:
     """Return the parts of a delivery's id. Raises ApiProblem (`not_found`)."""
     try:
-        content = credentials.from_base64url(id_)
+        content = decode_base64url(id_)
         destination, endpoint, event_id = content[_KEY_BYTES:].decode().split(SEPARATOR)
     except ValueError:
         raise problems.not_found("delivery") from None

@@ -8,7 +8,7 @@ import binascii
 import html
 import re
 import zlib
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode
 from collections.abc import Callable
 from functools import lru_cache
 from html.entities import html5
@@ -21,7 +21,7 @@ from shared.config.rules import verified_by
 from shared.event import Event
 from shared.formats import content_encoding, form_body, parse
 from shared.formats.text_body import binary, codec_of, decode_text
-from shared.jsontext import Json, base64_bytes, base64_text, decode_base64, kind_of, to_json
+from shared.jsontext import Json, base64_bytes, base64_text, base64url, decode_base64, kind_of, to_json
 from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
@@ -77,7 +77,7 @@ def _to_gzip(content: bytes) -> bytes:
 
 ENCODERS: Final[dict[str, Callable[[bytes], "str | bytes"]]] = {
     "base64": base64_text,
-    "base64url": lambda content: urlsafe_b64encode(content).decode("ascii").rstrip("="),
+    "base64url": base64url,
     "hex": lambda content: content.hex(),
     "binary": _to_binary,
     "percent": lambda content: quote_from_bytes(content, safe=""),
@@ -105,7 +105,7 @@ def _from_base64url(content: bytes) -> bytes:
     if not (_BASE64URL.fullmatch(content) and has_right_padding and has_possible_length):
         raise CodingError("is not base64url: letters, digits, - and _, with nothing between")
     decoded = b64decode(padded, altchars=b"-_")
-    if urlsafe_b64encode(decoded) != padded:
+    if base64url(decoded).encode() != bare:
         raise CodingError("is not base64url that an encoder writes: its last bits are not zero")
     return decoded
 

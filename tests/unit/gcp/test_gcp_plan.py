@@ -12,9 +12,9 @@ from deploy.config.compiler import FUNCTIONS
 from deploy.config.config_file import ConfigFaults
 from deploy.gcp.apply import PROJECT_NUMBER, script
 from deploy.gcp.graph import graph
-from deploy.gcp.iam_bindings import Grant, account_member
+from deploy.gcp.iam_bindings import account_member
 from deploy.gcp.plan import NOTHING, plan, unneeded_binding_removals
-from deploy.gcp.resource import Existing, Resource
+from deploy.gcp.resource import Existing, Grant, Resource
 from deploy.gcp.resources.services import joined
 from tests.gcloud.flags import faults, known_commands
 from tests.gcp.description import Description

@@ -14,7 +14,8 @@ from shared.event import Event, attribute_text, event_json, from_cloudevent, to_
 from shared.formats import json_body
 from shared.formats.parse import media_type
 from shared.journal import DeadLetter
-from shared.jsontext import Json, JsonObject, canonical, has_long_number, may_hold_string, outline, texts_json, to_json
+from shared.json_outline import has_long_number, may_hold_string, outline
+from shared.jsontext import Json, JsonObject, canonical, texts_json, to_json
 from shared.limits import DEFAULT
 from shared.ports import BusMessage
 from shared.subscribers.names import EndpointName

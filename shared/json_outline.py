@@ -1,4 +1,4 @@
-"""What JSON text may hold, found out faster than by parsing it: long strings and long numbers."""
+"""Outlines of JSON text: whether it may hold long strings or long numbers, found out faster than by parsing it."""
 
 import re
 from typing import Final

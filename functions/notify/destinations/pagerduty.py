@@ -14,6 +14,7 @@ from shared.config.rules import SecretName
 from shared.delivery import Delivery, Outcome, RetryLater
 
 DEDUPES_REPEATS: Final = True
+"""A repeat has the same `dedup_key`, and opens no second alert. Only a change event has none, and is recorded again."""
 ACTIONS: Final = ("trigger", "acknowledge", "resolve", "change")
 SEVERITIES: Final = ("critical", "error", "warning", "info")
 MAX_TEXT_CHARACTERS: Final = 1_024
@@ -66,6 +67,7 @@ class Settings(kind_settings.KindSettings):
 def request(
     delivery: Delivery, settings: Settings, secrets: http_kind.SecretValues, attempt: destination.Attempt
 ) -> http_kind.OutgoingRequest:
+    """Return the request of an alert, of a change to one, or of a change event. Raises Permanent."""
     view = http_kind.template_view(delivery)
     action = kind_settings.rendered_choice("action", settings.action, view, ACTIONS)
     message: jsontext.JsonObject = {"routing_key": secrets[settings.secret][0]}  # the newest value of the secret
@@ -94,6 +96,7 @@ def _dedup_key(settings: Settings, view: jsontext.JsonObject, attempt: destinati
 
 
 def _payload(delivery: Delivery, settings: Settings, view: jsontext.JsonObject, is_alert: bool) -> jsontext.JsonObject:
+    """Return the description of an alert, or of a change event, which has no severity. Raises Permanent."""
     event = delivery.event
     summary = _text("summary", settings.summary, view)
     origin = _text("origin", settings.origin, view)
@@ -115,8 +118,7 @@ def _payload(delivery: Delivery, settings: Settings, view: jsontext.JsonObject, 
 
 
 def _text(name: str, template: str, view: jsontext.JsonObject) -> str:
-    rendered = http_kind.rendered_line(name, template, view)
-    return bounded_texts.cut(rendered, MAX_TEXT_CHARACTERS)
+    return bounded_texts.cut(http_kind.rendered_line(name, template, view), MAX_TEXT_CHARACTERS)
 
 
 def _details(data: jsontext.Json) -> jsontext.Json:

@@ -26,7 +26,7 @@ MAX_BYTES: Final = 4_096
 MAX_TOPIC_BYTES: Final = 2_048
 """The size of the keys and values of a message to topics."""
 RESERVED_BYTES: Final = 128
-"""The bytes that are kept free for those keys and values that the sum in `request` leaves out."""
+"""The bytes that are kept free for those keys and values that the sum in `_data` leaves out."""
 MAX_COLLAPSE_BYTES: Final = 64
 """The size of an `apns-collapse-id`, by Apple's limit."""
 MAX_TITLE_BYTES: Final = 200
@@ -123,35 +123,45 @@ def request(
     is_urgent = settings.priority == "high"
     collapse_id = attempt.idempotency_key[-MAX_COLLAPSE_BYTES:]
     android: JsonObject = {"priority": settings.priority.upper()}
-    apns: JsonObject = {"apns-collapse-id": collapse_id, "apns-priority": "10" if is_urgent else "5"}
-    message: JsonObject = {**_target(settings, view, attempt), "android": android}
-    if settings.text is not None:
-        title, text = digest or (
-            http_kind.rendered_line("title", settings.title, view),
-            http_kind.rendered("text", settings.text, view),
-        )
-        message["notification"] = {
-            "title": bounded_texts.cut(title, MAX_TITLE_BYTES, "bytes"),
-            "body": bounded_texts.cut(text, MAX_TEXT_BYTES, "bytes"),
-        }
-        android["notification"] = {"tag": collapse_id}
-        message["apns"] = {"headers": apns}
+    apns_headers: JsonObject = {"apns-collapse-id": collapse_id, "apns-priority": "10" if is_urgent else "5"}
     if settings.ttl is not None:
         android["ttl"] = f"{int(settings.ttl)}s"
-        apns["apns-expiration"] = str(int(attempt.now + settings.ttl))
-    data = {name: http_kind.rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
-    limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
-    room = limit - RESERVED_BYTES - len(http_kind.json_body([message.get("notification"), {**data}]))
-    if room < 0:
-        raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
-    if settings.link is not None:
-        data["link"] = _deep_link(settings.link, delivery.event, view, room)
-    if data:
+        apns_headers["apns-expiration"] = str(int(attempt.now + settings.ttl))
+    message: JsonObject = {**_target(settings, view, attempt), "android": android}
+    if settings.text is not None:
+        message["notification"] = _notification(settings, settings.text, view, digest)
+        message["apns"] = {"headers": apns_headers}
+        android["notification"] = {"tag": collapse_id}
+    if data := _data(delivery, settings, view, message.get("notification")):
         message["data"] = {**data}
     body: JsonObject = {"message": message, **({"validateOnly": True} if settings.validate_only else {})}
     url = f"https://fcm.googleapis.com/v1/projects/{settings.project}/messages:send"
     auth = GoogleOAuthRequestAuth(scheme="google_oauth", scope=SCOPE, secret=settings.secret)
     return http_kind.json_request(url, body, auth=(auth,))
+
+
+def _notification(settings: Settings, text: str, view: JsonObject, digest: tuple[str, str] | None) -> JsonObject:
+    """Return what the device shows: the title and the text of the digest, or by the templates. Raises Permanent."""
+    title, body = digest or (
+        http_kind.rendered_line("title", settings.title, view),
+        http_kind.rendered("text", text, view),
+    )
+    return {
+        "title": bounded_texts.cut(title, MAX_TITLE_BYTES, "bytes"),
+        "body": bounded_texts.cut(body, MAX_TEXT_BYTES, "bytes"),
+    }
+
+
+def _data(delivery: Delivery, settings: Settings, view: JsonObject, notification: Json) -> dict[str, str]:
+    """Return the texts for the app, and the link, whose room is what the notification leaves. Raises Permanent."""
+    data = {name: http_kind.rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
+    limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
+    room = limit - RESERVED_BYTES - len(http_kind.json_body([notification, {**data}]))
+    if room < 0:
+        raise Permanent("output_too_large", f"push: a message has at most {limit} bytes")
+    if settings.link is not None:
+        data["link"] = _deep_link(settings.link, delivery.event, view, room)
+    return data
 
 
 def _without_templates(settings: Settings, count: int) -> Settings:

@@ -1,6 +1,6 @@
-"""A mail before a transport is chosen, and the strict parsing of its addresses.
+"""A mail before a transport is chosen: its addresses, its parts and its subject; and how many are sent at a time.
 
-Values from a sender's payload are hostile.
+Addresses are parsed strictly, and a subject is made one line, because values from a sender's payload are hostile.
 """
 
 import asyncio
@@ -18,8 +18,6 @@ _NAMED: Final = re.compile(r'(?:"(?P<quoted>[^"\\]*)"\s*|(?P<plain>[^<>"@,;]*))<
 """No white space before or after it, nor beside `plain`: for each pair of these, a long text would take ever longer."""
 _LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\]\\]{1,64}')
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
-MAX_SUBJECT_CHARACTERS: Final = 300
-CUT_MARK: Final = "…"
 
 
 class AddressFault(ValueError):
@@ -155,6 +153,10 @@ class Mail:
     def each(self) -> "tuple[Mail, ...]":
         """Return the mails to send: one for each person where they are separate."""
         return tuple(replace(self, to=(address,)) for address in self.to) if self.separate else (self,)
+
+
+MAX_SUBJECT_CHARACTERS: Final = 300
+CUT_MARK: Final = "…"
 
 
 def subject_line(text: str) -> str:

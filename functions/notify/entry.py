@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, read_message
-from functions.notify.notifier import Acknowledged, Notifier, Result
+from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
 from shared import errors, http, jsontext, logs, outcomes
@@ -127,16 +127,6 @@ async def sweep(service: Service, started: float) -> int:
     return count
 
 
-async def _deliver(service: Service, pushed: bytes | Push, started: float) -> bool:
-    """Deliver what the message holds, and log the result. Return False if the bus must bring it again.
-
-    Raises Temporary.
-    """
-    result = await notify(pushed, service.notifier)
-    _log_result(result, started)
-    return isinstance(result, Acknowledged)
-
-
 async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
     """Store the dead letter, log it, and publish the alert about it. Raises Temporary."""
     await keep_dead_letter(letter, service.journal)
@@ -156,7 +146,12 @@ async def _keep(service: Service, letter: DeadLetter, started: float) -> None:
         await service.alerts.publish_for(letter)
 
 
-def _log_result(result: Result, started: float) -> None:
+async def _deliver(service: Service, pushed: bytes | Push, started: float) -> bool:
+    """Deliver what the message holds, and log the result. Return False if the bus must bring it again.
+
+    Raises Temporary.
+    """
+    result = await notify(pushed, service.notifier)
     logs.log(
         "WARNING" if result.outcome in _WARNINGS else "INFO",
         result.outcome.replace("_", " "),
@@ -169,6 +164,7 @@ def _log_result(result: Result, started: float) -> None:
         attempt_ms=None if result.attempt_seconds is None else round(result.attempt_seconds * 1000, 2),
         **(_delivery_fields(result.delivery) if result.delivery else {}),
     )
+    return isinstance(result, Acknowledged)
 
 
 def _delivery_fields(delivery: Delivery) -> jsontext.JsonObject:

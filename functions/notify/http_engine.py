@@ -1,7 +1,13 @@
 """The engine of the kinds that send HTTP requests (http_kind.py): it sends a request and decides the outcome.
 
-An attempt reads the secrets that the settings name, and a large event's data. It asks the kind for the request,
-authenticates it, and sends it through the guarded fetch. The outcome is decided in this order:
+Three classes share the work of an attempt:
+
+    TimedAttempts    reads the secrets that the settings name and a large event's data, has the request prepared and
+                     sent, and ends the attempt by its deadline. Destinations of other kinds use it, too
+    HttpDestination  asks the kind for the request, and decides the outcome
+    HttpSender       authenticates one request, and sends it through the guarded fetch
+
+The outcome is decided in this order:
 
     no connection, no name in DNS     RetryLater, after a minute at least: nothing was sent
     sent, and no complete response    Unknown

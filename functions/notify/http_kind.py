@@ -160,6 +160,9 @@ class HttpExample:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+# Making a request
+
+
 def utf8(text: str) -> bytes:
     """Return the text in UTF-8. Half a surrogate pair, which a sender may have written, becomes a question mark."""
     return text.encode("utf-8", "replace")
@@ -182,19 +185,6 @@ def json_request(
     return OutgoingRequest("POST", url, all_headers, json_body(body), auth, allow_private)
 
 
-def json_in(text: str) -> Json:
-    """Return the JSON in the result of a template. Raises ValueError, also for 1e999 and NaN, and RecursionError."""
-    value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    return value
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError("JSON has neither infinity nor NaN")
-    return number
-
-
 def bearer(token: str) -> tuple[str, str]:
     """Return the header that carries the token."""
     return "authorization", f"Bearer {token}"
@@ -211,6 +201,68 @@ def unusable_secret(name: str, fault: str) -> InvalidSecret:
     `fault` continues a sentence that begins with the secret's name.
     """
     return InvalidSecret(name, fault)
+
+
+# The event, and the templates that read it
+
+
+def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
+    """Return the names and values that a template in the settings may use."""
+    names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
+    view = {**view_of(delivery.event), **names}
+    return view if person is None else {**view, "person": person.view}
+
+
+# Settings are plain values, so that the templates in them are compiled at their first use.
+_template = lru_cache(maxsize=1_000)(Template)
+_line_template = lru_cache(maxsize=1_000)(one_line_template)
+
+
+def rendered(name: str, text: str, view: JsonObject) -> str:
+    """Return the result of the template. `name` is that of its setting. Raises Permanent, as `Template.render`."""
+    return _template(name, text).render(view)
+
+
+def rendered_line(name: str, text: str, view: JsonObject) -> str:
+    """Return the result of the template as one line of text. Raises Permanent."""
+    return oneline(_line_template(name, text).render(view))
+
+
+def json_in(text: str) -> Json:
+    """Return the JSON in the result of a template. Raises ValueError, also for 1e999 and NaN, and RecursionError."""
+    value: Json = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("JSON has neither infinity nor NaN")
+    return number
+
+
+def public_cloudevent(event: Event) -> JsonObject:
+    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
+    shown = replace(
+        event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None, item=0
+    )
+    return to_cloudevent(shown)
+
+
+def digest_words(delivery: Delivery) -> tuple[str, str] | None:
+    """Return the title and the text of a digest; None for any other delivery.
+
+    The operator's templates are about one event, and do not fit a digest.
+    """
+    if not delivery.merged:
+        return None
+    # Imported here, because few deliveries are digests.
+    from functions.notify.digests.digest import title_and_text
+
+    return title_and_text(delivery)
+
+
+# The outcome of a response
 
 
 def held(response: Response, service: str, advice: str) -> Disabled:
@@ -249,46 +301,3 @@ def outcome_by_status(
             advice = f"it leads to {response.redirect_to}, so correct `url`"
         return RetryLater(f"{service} answered {status}; redirects are not followed: {advice}", after, excerpt)
     return RetryLater(f"{service} answered {status}", after, excerpt)
-
-
-def public_cloudevent(event: Event) -> JsonObject:
-    """Return the event as others may see it: without the raw request and without what only Hookchain uses."""
-    shown = replace(
-        event, rawbody=None, rawbase64=None, rawtype=None, rawheaders=None, signedas=None, datatype=None, item=0
-    )
-    return to_cloudevent(shown)
-
-
-def template_view(delivery: Delivery, person: "Person | None" = None) -> JsonObject:
-    """Return the names and values that a template in the settings may use."""
-    names: JsonObject = {"route": delivery.route, "destination": delivery.destination, "count": delivery.merged or 1}
-    view = {**view_of(delivery.event), **names}
-    return view if person is None else {**view, "person": person.view}
-
-
-def digest_words(delivery: Delivery) -> tuple[str, str] | None:
-    """Return the title and the text of a digest; None for any other delivery.
-
-    The operator's templates are about one event, and do not fit a digest.
-    """
-    if not delivery.merged:
-        return None
-    # Imported here, because few deliveries are digests.
-    from functions.notify.digests.digest import title_and_text
-
-    return title_and_text(delivery)
-
-
-# Settings are plain values, so that the templates in them are compiled at their first use.
-_template = lru_cache(maxsize=1_000)(Template)
-_line_template = lru_cache(maxsize=1_000)(one_line_template)
-
-
-def rendered(name: str, text: str, view: JsonObject) -> str:
-    """Return the result of the template. `name` is that of its setting. Raises Permanent, as `Template.render`."""
-    return _template(name, text).render(view)
-
-
-def rendered_line(name: str, text: str, view: JsonObject) -> str:
-    """Return the result of the template as one line of text. Raises Permanent."""
-    return oneline(_line_template(name, text).render(view))

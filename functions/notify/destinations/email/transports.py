@@ -14,6 +14,7 @@ API_KEY: Final = "sendgrid-api-key"
 """The name of the secret with SendGrid's API key."""
 ASK_AGAIN_SECONDS: Final = 60.0
 """Where another transport sends instead, a missing API key is looked for again after this time."""
+NO_SES: Final = "only a deployment on AWS has SES; take `via: ses` out, or deploy there"
 Via = Literal["auto", "sendgrid", "smtp", "ses"]
 """The setting `via`: one transport, or the first one that can be used."""
 
@@ -47,9 +48,12 @@ class MailTransports:
     async def choose(self) -> MailTransport | Disabled | RetryLater:
         """Return the transport of the next mail; Disabled if there is none, or RetryLater if access to the API key was
         denied. Raises Temporary if a secret cannot be read."""
-        named = self._smtp_or_ses_by_name()
-        if named is not None:
-            return named
+        # `make dev` emulates SendGrid, and catches the mails of `smtp` and `ses`, too, if these are not set up.
+        is_emulated = self._context.settings.sendgrid_url.startswith("http:")
+        if self._via == "smtp" and (self._smtp or not is_emulated):
+            return self._smtp or self._disabled("set SMTP_URL, such as smtp://user@host:587")
+        if self._via == "ses" and (self._ses or not is_emulated):
+            return self._ses or self._disabled(NO_SES)
         now = self._context.clock.now()
         if now < self._no_key_until and (second_choice := self._second_choice()):
             return second_choice
@@ -67,22 +71,6 @@ class MailTransports:
             return self._disabled(advice)
         self._sendgrid.use_key(api_key)
         return self._sendgrid
-
-    def _smtp_or_ses_by_name(self) -> MailTransport | Disabled | None:
-        """Return the SMTP or SES that `via` names, or Disabled if it is not set up; None if SendGrid is to send.
-
-        `make dev` emulates SendGrid. The emulator catches the mails of `smtp` and `ses`, too, if these are not set up.
-        """
-        if self._via == "smtp":
-            transport, advice = self._smtp, "set SMTP_URL, such as smtp://user@host:587"
-        elif self._via == "ses":
-            transport, advice = self._ses, "only a deployment on AWS has SES; take `via: ses` out, or deploy there"
-        else:
-            return None
-        is_emulated = self._context.settings.sendgrid_url.startswith("http:")
-        if transport is None and is_emulated:
-            return None
-        return transport or self._disabled(advice)
 
     def _second_choice(self) -> MailTransport | Disabled | None:
         """Return what `auto` uses while there is no API key; None if nothing is set up, or if `via` is not `auto`."""

@@ -41,7 +41,7 @@ class _AsWritten(GenerateJsonSchema):
 def config_schema(own: step_classes.StepClasses, own_kinds: OwnKinds = NO_OWN_KINDS) -> JsonObject:
     """Return the schema. `own` and `own_kinds` are the operator's own steps and kinds of destinations."""
     steps = {**step_classes.step_classes(), **own}
-    settings = {name: verifying.step_settings(step) for name, step in steps.items()}
+    settings = {name: verifying.settings_model(step) for name, step in steps.items()}
     kinds = {kind: settings_model(kind, own_kinds) for kind in (*destination_kinds(), *own_kinds)}
     models: list[type[BaseModel]] = [Configuration, *settings.values(), *kinds.values()]
     references, whole = models_json_schema([(model, _MODE) for model in models], schema_generator=_AsWritten)

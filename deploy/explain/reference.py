@@ -21,8 +21,8 @@ from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, own_kinds
 from functions.notify.examples import example_request
-from functions.transform import step_classes, step_settings, verifying
-from functions.transform.step import AskingStep, Example, Step
+from functions.transform import step_classes, verifying
+from functions.transform.step import AskingStep, Example, Settings, Step
 from shared import errors
 from shared.config import values
 from shared.jsontext import Json, JsonObject
@@ -33,13 +33,13 @@ PAGE: Final = "functions/notify/README.md"
 EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
 
 
-def setting_texts(model: type[step_settings.Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
+def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
     """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
     inner = (_inner(model),) if issubclass(model, BaseModel) else ()
     for part in dict.fromkeys((*model.__mro__, *inner)):
-        is_of_project = part is not step_settings.Settings and not part.__module__.startswith("pydantic")
+        is_of_project = part is not Settings and not part.__module__.startswith("pydantic")
         text = vars(part).get("__doc__")
-        if is_of_project and issubclass(part, step_settings.Settings | BaseModel) and isinstance(text, str):
+        if is_of_project and issubclass(part, Settings | BaseModel) and isinstance(text, str):
             yield inspect.cleandoc(text)
 
 
@@ -77,7 +77,7 @@ def step_page(name: str, step: type[Step], screen: Screen) -> Iterator[str]:
     texts = list(setting_texts(step))
     for text in texts:
         yield from ("", *text.splitlines())
-    if others := list(undocumented_settings(verifying.step_settings(step), " ".join(texts))):
+    if others := list(undocumented_settings(verifying.settings_model(step), " ".join(texts))):
         yield from ("", *others)
     if issubclass(step, AskingStep):
         yield from ("", "It reads something besides the event: a secret, another system, or earlier events.")
@@ -91,7 +91,7 @@ def step_document(name: str, step: type[Step]) -> JsonObject:
     return {
         "name": name,
         "summary": step.summary,
-        "settings": verifying.step_settings(step).model_json_schema(),
+        "settings": verifying.settings_model(step).model_json_schema(),
         "example": {"settings": example.settings, "before": example.before, "after": after},
     }
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from functions.transform.step_settings import Settings
+from functions.transform.step import Settings
 from shared import did_you_mean, errors, expressions
 from shared.config.rules import verified_by
 from shared.event import Event, attribute_text

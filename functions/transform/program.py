@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from functions.transform.chain import Chain, NamedChains, OnError
 from functions.transform.routes import Route, Routes, TypeGlobs
-from functions.transform.step import MAX_STEPS, NamedStep, Step
+from functions.transform.step import MAX_STEPS, NamedStep, Settings, SettingsFault, Step, settings_from
 from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class, step_classes
-from functions.transform.step_settings import Settings, SettingsFault, build
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, kind_of, objects_at, to_json
 from shared.own_modules import OwnModuleFault, own_sources, place_in_own_module
@@ -215,7 +214,7 @@ def _verified_step(kind: type[Step], settings: Json) -> Step:
 def _compiled_step(kind: type[Step], settings: Json) -> Step:
     assert issubclass(kind, Settings)
     try:
-        step = build(kind, settings)
+        step = settings_from(kind, settings)
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsFault([f"{error}; compile the configuration again"]) from error
     assert isinstance(step, Step)

@@ -1,31 +1,44 @@
 """The interface of steps: a step has settings, takes an event and returns the next one.
 
-A family is one module of `functions.transform.steps`. Each class in it that is Settings (step_settings.py) and a Step
-is found, and is named by its class: `Drop` is the step `drop`. A step that needs a slow library imports it in a
-function. An operator's own step is a pydantic model in place of Settings.
+A family is one module of `functions.transform.steps`. Each class in it that is Settings and a Step is found, and is
+named by its class: `Drop` is the step `drop`. A step that needs a slow library imports it in a function.
+
+Settings are verified with pydantic when a configuration is compiled, and only assigned afterwards: importing pydantic
+and building the models of ten steps takes a quarter of transform's start. So a plain class declares settings, and its
+annotations become a model where settings are verified (verifying.py). An operator's own step is a pydantic model in
+place of Settings.
 """
 
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, TypeVar, dataclass_transform
 
+from shared.config.rules import Rule
 from shared.errors import Temporary, TemporaryCode
 from shared.event import Event
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 from shared.ports import Blobs, Owners, Secrets
 
 if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
     from functions.transform.hosts import StepHosts
     from shared.fetch import Fetch
     from shared.outgoing.authenticator import Authenticator, CloudIdentity
 
 
+Kind = TypeVar("Kind", bound=type)
+
 MAX_STEPS: Final = 32
 """The most steps of a chain, and the most steps that one event takes through several chains."""
+
+WHOLE: Final = "whole"
+"""The only setting of a step whose settings are one value, such as those of `drop: [data.a]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +273,85 @@ def removals_of(steps: Iterable[NamedStep]) -> dict[str, list[str]]:
     """Return the paths that each of the steps may have removed, by the step's label."""
     removals = {named.label: ["data"] if named.is_own else list(named.step.removes()) for named in steps}
     return {label: paths for label, paths in removals.items() if paths}
+
+
+# The settings of steps, and the values that some of them have
+
+
+class SettingsFault(ValueError):
+    """Settings that a step does not accept, with a reason for each."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class Settings:
+    """The base of settings: each annotated attribute is one, with its default. `from_` is written `from`.
+
+    short_form        the setting that a text sets in place of the settings
+    short_form_lists  true if a list means that setting too
+    """
+
+    short_form: ClassVar[str] = ""
+    short_form_lists: ClassVar[bool] = False
+
+    def __init__(self, **settings: Json) -> None:
+        vars(self).update(settings)
+        self._given: JsonObject = settings
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Compute once what each event needs. Raises ValueError for settings that do not go together."""
+
+    def given(self) -> JsonObject:
+        """Return the settings that were given, without the defaults of others."""
+        return self._given
+
+
+def settings_from(kind: type[Settings], compiled: Json) -> Settings:
+    """Return the settings; `compiled` is what `compile_settings` returned. Raises ValueError and TypeError."""
+    names = set(setting_names(kind))
+    if WHOLE in names:
+        return kind(whole=compiled)
+    if not isinstance(compiled, dict):
+        raise TypeError("settings are an object")
+    return kind(**{name if name in names else f"{name}_": value for name, value in compiled.items()})
+
+
+def setting_names(kind: type[Settings]) -> Iterator[str]:
+    for base in reversed(kind.__mro__):
+        if issubclass(base, Settings) and base is not Settings:
+            yield from base.__annotations__  # those of class variables too, which nobody can set
+
+
+def shown_as(schema: Mapping[str, object]) -> Rule:
+    """Return the rule that gives the value this schema in the JSON Schema of the configuration."""
+
+    def make() -> Iterable[object]:
+        from pydantic import WithJsonSchema
+
+        return [WithJsonSchema(dict(schema))]
+
+    return Rule(make)
+
+
+def closed(kind: Kind) -> Kind:
+    """Forbid other keys in objects of this TypedDict: a class decorator."""
+    setattr(kind, "__pydantic_config__", {"extra": "forbid"})  # noqa: B010 it has no such attribute yet
+    return kind
+
+
+class _AnyJson:
+    def __get_pydantic_core_schema__(self, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from pydantic import JsonValue
+
+        return handler.generate_schema(JsonValue)
+
+
+if TYPE_CHECKING:
+    JsonSetting = Json
+else:
+    JsonSetting = Annotated[object, _AnyJson()]
+"""Any JSON value."""

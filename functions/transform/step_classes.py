@@ -14,8 +14,7 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from functions.transform import steps as step_families
-from functions.transform.step import Step, step_name
-from functions.transform.step_settings import Settings
+from functions.transform.step import Settings, Step, step_name
 from shared.own_modules import OwnModuleFault, own_module
 
 StepClasses: TypeAlias = Mapping[str, type[Step]]

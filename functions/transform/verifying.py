@@ -1,6 +1,6 @@
 """Verification of a step's settings by a pydantic model.
 
-The settings of a step are a class with annotations (step_settings.py), so that a function starts without pydantic. The
+The settings of a step are a class with annotations (step.py), so that a function starts without pydantic. The
 model of such a class has one of these forms:
 
     an object        a field for each annotation
@@ -20,8 +20,7 @@ from typing import Annotated, ClassVar, Final, TypeVar, get_args, get_origin, ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from functions.transform.step import Step
-from functions.transform.step_settings import WHOLE, Settings, SettingsFault, build
+from functions.transform.step import WHOLE, Settings, SettingsFault, Step, settings_from
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
 from shared.jsontext import Json
@@ -39,18 +38,18 @@ def verified_step(kind: type[AnyStep], written: Json) -> AnyStep:
     if issubclass(kind, Settings):
         compiled = compile_settings(kind, written)
         try:
-            step: object = build(kind, compiled)
+            step: object = settings_from(kind, compiled)
         except ValueError as error:
             raise SettingsFault([str(error)]) from error
     else:
-        step = _validated(step_settings(kind), written)  # a model of the operator's own, which is the step
+        step = _validated(settings_model(kind), written)  # a model of the operator's own, which is the step
     assert isinstance(step, kind)
     return step
 
 
 def compile_settings(kind: type[Settings], written: Json) -> Json:
     """Return the settings in full: lists for single values, durations as seconds. Raises SettingsFault."""
-    model = _validated(settings_model(kind), written)  # type: ignore[arg-type] # mypy takes it for an instance
+    model = _validated(_model_of_settings(kind), written)  # type: ignore[arg-type] # mypy takes it for an instance
     compiled: Json = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return compiled
 
@@ -63,16 +62,16 @@ def _validated(model: type[BaseModel], written: Json) -> BaseModel:
         raise SettingsFault(_setting_faults(error, model, written)) from error
 
 
-def step_settings(step: type[Step]) -> type[BaseModel]:
+def settings_model(step: type[Step]) -> type[BaseModel]:
     """Return the model of the step's settings, from which their JSON Schema is made, too."""
     if issubclass(step, BaseModel):
         return step
     assert issubclass(step, Settings)
-    return settings_model(step)
+    return _model_of_settings(step)
 
 
 @cache
-def settings_model(kind: type[Settings]) -> type[BaseModel]:
+def _model_of_settings(kind: type[Settings]) -> type[BaseModel]:
     """Return the model of the settings as an operator may write them: in short or in full."""
     types = {name: each for name, each in get_type_hints(kind, include_extras=True).items() if _is_setting(each)}
     doc = inspect.cleandoc(kind.__doc__ or "")

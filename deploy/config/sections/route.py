@@ -16,9 +16,8 @@ from deploy.config.model_faults import expression_faults, setting_name, unknown_
 from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
-from functions.transform.step import NamedStep, removals_of
+from functions.transform.step import NamedStep, Settings, removals_of
 from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class
-from functions.transform.step_settings import Settings
 from shared.config import rules, values
 from shared.jsontext import Json, JsonObject
 from shared.waiting_route import RETRY_SECONDS

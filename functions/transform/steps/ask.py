@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, NamedTuple
 
-from functions.transform import step, step_settings
+from functions.transform import step
 from functions.transform.paths import DataPath, find_value, parse_path, put
 from functions.transform.steps.compose import merge
 from shared import errors, fetch
@@ -52,7 +52,7 @@ class _AuthSchemes:
         return handler.generate_schema(list[AnyRequestAuth])
 
 
-class AskingSettings(step_settings.Settings):
+class AskingSettings(step.Settings):
     """
     secret         the name of a key that signs the request, as Standard Webhooks defines it, under the event's id
     auth           one scheme or a list: `{scheme: basic, username, secret}`, `{scheme: bearer, secret}`,

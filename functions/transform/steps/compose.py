@@ -3,8 +3,7 @@
 from typing import Annotated, ClassVar
 
 from functions.transform import missing_paths, output, paths
-from functions.transform.step import Example, Many, Noted, Step, StepContext, Stop
-from functions.transform.step_settings import Settings
+from functions.transform.step import Example, Many, Noted, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
 from shared import errors, expressions
 from shared.config.rules import LISTED, limits

@@ -8,7 +8,7 @@ raise FormatFault, whose sentence `Convert` completes with the place of the docu
 from base64 import b64decode
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform import documents, paths, step, step_settings
+from functions.transform import documents, paths, step
 from shared.config.rules import limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event
@@ -167,7 +167,7 @@ class Convert(paths.PathSettings, step.Step):
     delimiter: Literal[",", ";", "\t"] = ","
     formulas: Literal["escape", "keep"] = "escape"
     message: Annotated[str, limits(min_length=1)] | None = None
-    descriptors: step_settings.JsonSetting = None
+    descriptors: step.JsonSetting = None
     proto_names: bool = False
 
     def prepare(self) -> None:

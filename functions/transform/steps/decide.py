@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform import comparisons, missing_paths, paths, step, step_settings
+from functions.transform import comparisons, missing_paths, paths, step
 from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.event import Event, view_of
@@ -45,7 +45,7 @@ def _compute(condition: expressions.Expression, event: Event) -> jsontext.Json:
         raise errors.Permanent(error.code, f"{error.detail}{hint}") from error
 
 
-class Filter(step_settings.Settings, step.Step):
+class Filter(step.Settings, step.Step):
     """A JMESPath condition, or `{keep, reason}`. An event for which it is false, null or empty ends here.
 
     keep    a JMESPath condition over the event
@@ -82,7 +82,7 @@ class Filter(step_settings.Settings, step.Step):
         return step.Stop(reason, missing=comparisons.missing_text(self._keep, view=view))
 
 
-class Stop(step_settings.Settings, step.Step):
+class Stop(step.Settings, step.Step):
     """A reason, or `{reason, when}`. The event ends here.
 
     reason  why the event ends here, for the journal and the log
@@ -111,7 +111,7 @@ class Stop(step_settings.Settings, step.Step):
         return event
 
 
-@step_settings.closed
+@step.closed
 class Case(TypedDict):
     """
     to    the name of a chain
@@ -126,7 +126,7 @@ def _expression(text: str | None) -> expressions.Expression | None:
     return None if text is None else expressions.Expression(text)
 
 
-class Switch(step_settings.Settings, step.Step):
+class Switch(step.Settings, step.Step):
     """`{to: chain, when: JMESPath condition}`, or a list of them. The first whose condition is true counts.
 
     The event continues in that chain instead of the rest of this one. If none is true, it continues here.
@@ -160,7 +160,7 @@ class Switch(step_settings.Settings, step.Step):
         return step.Noted(event, f"no case is true, so the event continues here{first_hint}{missing_fields}")
 
 
-class Chain(step_settings.Settings, step.Step):
+class Chain(step.Settings, step.Step):
     """The name of a chain. `steps: name` is short for `steps: [chain: name]`."""
 
     summary: ClassVar[str] = "Go through a named chain, then through the rest of this one."
@@ -183,7 +183,7 @@ def _percentage(value: object) -> object:
     return value
 
 
-class Sample(step_settings.Settings, step.Step):
+class Sample(step.Settings, step.Step):
     """A percentage, such as `10%`. The event's id decides whether it continues.
 
     So the choice is the same when the event is repeated or replayed, and for all events that `split` made of it.
@@ -210,7 +210,7 @@ def _is_without_value(key: jsontext.Json) -> bool:
     return key in (None, "") or (isinstance(key, list) and all(map(_is_without_value, key)))
 
 
-class Deduplicate(step_settings.Settings, step.AskingStep):
+class Deduplicate(step.Settings, step.AskingStep):
     """A key, or `{key, window}`. Of the events with one key within the window, only the first continues.
 
     If the first event is repeated or replayed, it continues again. An event whose key is null, an empty text, or a

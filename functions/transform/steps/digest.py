@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, get_args
 
-from functions.transform import documents, paths, step, step_settings
+from functions.transform import documents, paths, step
 from shared import errors, jsontext
 from shared.config.rules import LISTED, SecretName, limits, verified_by
 from shared.event import Event
@@ -38,7 +38,7 @@ def _paths_or_body(of: Sequence[str]) -> Sequence[str]:
     return of if of == _BODY else [paths.verify_data_path(text) for text in of]
 
 
-class Digest(step_settings.Settings, step.AskingStep):
+class Digest(step.Settings, step.AskingStep):
     """Compute a digest of the body or of fields.
 
     algorithm  md5, sha1, sha224 … sha512, sha3-224 … sha3-512, blake2b, blake2s or crc32

@@ -8,8 +8,7 @@ from functions.transform import encryption
 from functions.transform.documents import text_or_bytes
 from functions.transform.missing_paths import MissingPaths
 from functions.transform.paths import Change, DataPath, MaybeJson, Missing, Path, parse_path, update_value
-from functions.transform.step import AskingStep, Example, Noted, Services, StepContext
-from functions.transform.step_settings import Settings
+from functions.transform.step import AskingStep, Example, Noted, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected
 from shared.event import Event

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from functions.transform.documents import content_of
 from functions.transform.paths import DataPath, Path, SinglePath, iterate_values, parse_path, put
-from functions.transform.step import Example, Noted, Step, StepContext, StepResult, Switch
-from functions.transform.step_settings import JsonSetting, Settings
+from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext, StepResult, Switch
 from shared import errors
 from shared.config.rules import limits
 from shared.event import Event

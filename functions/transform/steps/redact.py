@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from functions.transform.missing_paths import MissingPaths
 from functions.transform.paths import DataPath, Every, MaybeJson, Missing, Path, parse_path, update, with_attribute
-from functions.transform.step import Example, Noted, Step, StepContext
-from functions.transform.step_settings import Settings
+from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
 from shared.jsontext import Json, to_json

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Annotated, ClassVar
 
 from functions.transform import missing_paths, paths
-from functions.transform.step import Example, Noted, Step, StepContext
-from functions.transform.step_settings import Settings
+from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
 from shared.event import Event

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final
 
-from functions.transform import missing_paths, paths, step, step_settings
+from functions.transform import missing_paths, paths, step
 from shared import errors, jsontext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
@@ -48,7 +48,7 @@ def _verify_output_format(form: str) -> str:
 Zone = Annotated[str, verified_by(_verify_zone)]
 
 
-class ParseTime(step_settings.Settings, step.Step):
+class ParseTime(step.Settings, step.Step):
     """A path, a list of paths, or `{path, formats, zone, to, to_zone}`. A value that is not a time fails the step.
 
     path     one path, or a list, of texts or numbers. Null and missing values stay as they are
@@ -74,7 +74,7 @@ class ParseTime(step_settings.Settings, step.Step):
     path: Annotated[list[paths.DataPath], LISTED, limits(min_length=1)]
     formats: Annotated[Sequence[Annotated[str, verified_by(_verify_format)]], LISTED] = ()
     zone: Zone | None = None
-    to: Annotated[str, verified_by(_verify_output_format), step_settings.shown_as(_OUTPUT_SCHEMA)] = "rfc3339"
+    to: Annotated[str, verified_by(_verify_output_format), step.shown_as(_OUTPUT_SCHEMA)] = "rfc3339"
     to_zone: Zone = "UTC"
 
     def prepare(self) -> None:

@@ -5,8 +5,7 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from functions.transform import documents, missing_paths, paths
-from functions.transform.step import Example, Noted, Step, StepContext
-from functions.transform.step_settings import JsonSetting, Settings
+from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext
 from shared import casting, errors, expressions
 from shared.config.rules import limits
 from shared.event import Event, view_of

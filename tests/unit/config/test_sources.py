@@ -145,7 +145,7 @@ def our_models(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
 
 def test_the_faults_of_settings_and_of_requests_to_the_api_are_in_our_words() -> None:
     models = {each.takes for each in ROUTES} | {*map(kinds.settings_model, kinds.destination_kinds())}
-    models |= {*map(verifying.step_settings, step_classes.step_classes().values()), *our_models()}
+    models |= {*map(verifying.settings_model, step_classes.step_classes().values()), *our_models()}
     fields = {
         f"{field.annotation} {field.metadata}": (model, name, field.alias or name)
         for model in models

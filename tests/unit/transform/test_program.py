@@ -23,6 +23,7 @@ from functions.transform.step import (
     Many,
     Noted,
     Services,
+    Settings,
     Step,
     StepContext,
     StepResult,
@@ -31,7 +32,6 @@ from functions.transform.step import (
     Through,
 )
 from functions.transform.step_classes import step_classes
-from functions.transform.step_settings import Settings
 from functions.transform.verifying import compile_settings, verified_step
 from shared.event import Event
 from shared.fetch import Fetched

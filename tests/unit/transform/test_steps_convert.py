@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
-from functions.transform.step_settings import SettingsFault
+from functions.transform.step import SettingsFault
 from functions.transform.steps.convert import Convert
 from functions.transform.verifying import verified_step
 from shared.errors import Permanent

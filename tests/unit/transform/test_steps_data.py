@@ -10,8 +10,7 @@ from hypothesis import given, strategies as st
 
 from functions.transform.paths import Every, Part, PathFault, parse_path, with_value
 from functions.transform.program import read_chain
-from functions.transform.step import Noted, Services, StepContext, StepResult, Stop
-from functions.transform.step_settings import SettingsFault
+from functions.transform.step import Noted, Services, SettingsFault, StepContext, StepResult, Stop
 from functions.transform.steps.decide import Filter
 from functions.transform.steps.shape import Drop, without
 from functions.transform.steps.values import Set

@@ -7,7 +7,7 @@ event that would go to subscribers is compared with the schema of its type in `e
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -32,8 +32,11 @@ SAMPLE_VALUES: Final = Fresh(case_input.AT, "5eed5eed5eed", "5050505050")
 
 @dataclass(frozen=True, slots=True)
 class EventTypeFindings:
-    """`faults`: data that does not fit its schema. `warnings`: event types that are not declared, and tenants that are
-    not named."""
+    """What was found.
+
+    faults    data that does not fit its schema
+    warnings  event types that are not declared, and tenants that are not named
+    """
 
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
@@ -41,15 +44,17 @@ class EventTypeFindings:
 
 @dataclass(frozen=True, slots=True)
 class _SampleRun:
-    """The events of a test's input or of a provider's sample. `origin` says which test or sample it is.
+    """The events that receive makes of a test's input or of a provider's sample.
 
-    answers  what the URLs answer that a step asks
+    origin   which test or sample it is, for messages
+    answers  what the URLs answer that a step asks; none for a sample
+    is_test  the operator wrote it, so its events must name a tenant
     """
 
     origin: str
     events: tuple[Event, ...]
-    answers: Mapping[str, CaseAnswer]
-    is_test: bool
+    answers: Mapping[str, CaseAnswer] = field(default_factory=dict)
+    is_test: bool = False
 
 
 def event_type_findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> EventTypeFindings:
@@ -72,19 +77,24 @@ async def _findings(file: ConfigFile, slices: Mapping[str, JsonObject]) -> Event
             if not isinstance(settings, dict):  # the delivery is not to subscribers
                 continue
             route: DocumentPath = ("routes", numbers[delivery.route])
-            broken_rules, warning_texts = _check_delivery(delivery, settings, types, run)
-            faults |= dict.fromkeys(model_faults.fault_at(file, route, rule) for rule in broken_rules)
-            warnings |= dict.fromkeys(model_faults.fault_at(file, route, text) for text in warning_texts)
+            event_type = _event_type(delivery, settings)
+            if event_type is not None:
+                rules = _broken_rules(delivery, mapping_at(types, event_type, "schema"), event_type, run)
+                faults |= dict.fromkeys(model_faults.fault_at(file, route, rule) for rule in rules)
+            texts = _warning_texts(delivery, settings, event_type, types, run)
+            warnings |= dict.fromkeys(model_faults.fault_at(file, route, text) for text in texts)
     return EventTypeFindings(tuple(faults), tuple(warnings))
 
 
 def _undeclared_patterns(config: configuration.Configuration, file: ConfigFile, types: JsonObject) -> Iterator[Fault]:
-    """Yield each pattern of a route to subscribers that matches no declared event type, or no type with an action.
+    """Yield a warning for each pattern of a route to subscribers that no declared event type can match.
 
-    A step may change the type: after steps, only a pattern that is nearly a declared type is worth a warning.
+    A declared type also covers patterns for its actions, such as `issues.opened`. A step may change the type: after
+    steps, only a pattern that is nearly a declared type is worth a warning.
     """
     for number, route in enumerate(config.routes):
         settings = [config.destinations[name].settings_of(registry.SUBSCRIBERS) for name in route.to]
+        # With `type`, the destination makes another type of the event's.
         if not types or not any(isinstance(each, dict) and "type" not in each for each in settings):
             continue
         for pattern in route.types:
@@ -94,28 +104,38 @@ def _undeclared_patterns(config: configuration.Configuration, file: ConfigFile, 
                 yield model_faults.fault_at(file, ("routes", number, "types"), rule)
 
 
-def _check_delivery(
-    delivery: Delivery, settings: JsonObject, types: JsonObject, run: _SampleRun
-) -> tuple[list[str], list[str]]:
-    """Return the rules that the event's data breaks, each with what was found, and the texts of warnings."""
-    to = f"to {delivery.destination!r}"
+def _event_type(delivery: Delivery, settings: JsonObject) -> str | None:
+    """Return the event type that subscribers choose by; None if it cannot be made of the event."""
     try:
-        event_type = rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
+        return rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
     except errors.Permanent:
-        return [], [f"sends {to}, in {run.origin}, an event whose type cannot be made"]
+        return None
+
+
+def _broken_rules(delivery: Delivery, schema: JsonObject, event_type: str, run: _SampleRun) -> Iterator[str]:
+    """Yield the rule for each part of the event's data that does not fit the schema, with what was found."""
+    if not schema:
+        return
     # Imported here, because jsonschema is slow to import.
     from shared.schema import Schema
 
-    schema = mapping_at(types, event_type, "schema")
-    misfits = list(Schema(schema).find_faults(delivery.event.data, "data")) if schema else []
-    rule = f"must send {to} what fits the schema of {event_type!r}; {run.origin}"
-    warnings: list[str] = []
+    for misfit in Schema(schema).find_faults(delivery.event.data, "data"):
+        rule = f"must send to {delivery.destination!r} what fits the schema of {event_type!r}"
+        yield f"{rule}; {run.origin}: {misfit}"
+
+
+def _warning_texts(
+    delivery: Delivery, settings: JsonObject, event_type: str | None, types: JsonObject, run: _SampleRun
+) -> Iterator[str]:
+    sends_to = f"sends to {delivery.destination!r}"
+    if event_type is None:
+        yield f"{sends_to}, in {run.origin}, an event whose type cannot be made"
+        return
     if types and event_type not in types:
         hint = did_you_mean(event_type, types)
-        warnings.append(f"sends {to} events of the type {event_type!r}, which `event_types` does not have{hint}")
+        yield f"{sends_to} events of the type {event_type!r}, which `event_types` does not have{hint}"
     if run.is_test and not _names_tenant(str(settings["tenant"]), delivery.event):
-        warnings.append(f"sends {to}, in {run.origin}, an event without a tenant at `{settings['tenant']}`")
-    return [f"{rule}: {misfit}" for misfit in misfits], warnings
+        yield f"{sends_to}, in {run.origin}, an event without a tenant at `{settings['tenant']}`"
 
 
 async def _sample_runs(config: configuration.Configuration, file: ConfigFile, receive: JsonObject) -> list[_SampleRun]:
@@ -123,11 +143,11 @@ async def _sample_runs(config: configuration.Configuration, file: ConfigFile, re
     for case in config.tests:
         with suppress(case_input.InputError):  # the test fails, and says so
             events = await case_input.input_events(case, receive, file.folder)
-            runs.append(_SampleRun(f"test {case.name!r}", events, case.answers, True))
+            runs.append(_SampleRun(f"test {case.name!r}", events, case.answers, is_test=True))
     for name, source in config.sources.items():
         for sample in sample_names(source.provider) if source.provider else ():
             events = await _sample_events(receive, name, str(source.provider), sample)
-            runs.append(_SampleRun(f"the sample {source.provider} {sample}", events, {}, False))
+            runs.append(_SampleRun(f"the sample {source.provider} {sample}", events))
     return runs
 
 

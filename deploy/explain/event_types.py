@@ -32,7 +32,7 @@ SAMPLE_VALUES: Final = Fresh(case_input.AT, "5eed5eed5eed", "5050505050")
 
 @dataclass(frozen=True, slots=True)
 class EventTypeFindings:
-    """What was found.
+    """The findings about the events that go to subscribers.
 
     faults    data that does not fit its schema
     warnings  event types that are not declared, and tenants that are not named

@@ -62,6 +62,9 @@ def undocumented_settings(model: type[BaseModel], documentation: str) -> Iterato
         yield f"{name.ljust(width)}  {'; '.join(filter(None, (field.description, default)))}"
 
 
+# Steps
+
+
 def step_listing(own: step_classes.StepClasses, screen: Screen) -> Iterator[str]:
     """Yield the families of steps, with one line for each step."""
     groups = [*step_classes.families(), ("Your own steps.", own)]
@@ -114,6 +117,9 @@ def _result_text(example: Example) -> str:
 
 def _indented(text: str) -> Iterator[str]:
     yield from (f"  {line}" for line in text.splitlines())
+
+
+# Kinds of destinations
 
 
 def known_kinds(own: own_kinds.OwnKinds) -> list[str]:

@@ -197,12 +197,11 @@ def transform_stages(
         routes = asyncio.run(trace_routes(event, slices["transform"], services))
     except errors.Permanent as error:
         return (Stage(TRANSFORM, (Check("hops", "failed", error.detail),)),)
-    falsehoods = tuple(_values_stage(route) for route in routes if route.values)
-    chains = tuple(_chain_stage(route) for route in routes if route.steps)
+    named = [(f"route {each.route!r}", each) for each in routes]
     return (
         Stage(TRANSFORM, tuple(map(_check, routes))),
-        *falsehoods,
-        *chains,
+        *(Stage(f"{name}, the values that its `where` read", (), each.values) for name, each in named if each.values),
+        *(Stage(f"{name}, step by step", (), tuple(_steps(each.steps))) for name, each in named if each.steps),
         *_notify_stages(routes, slices["notify"], environ, situation),
     )
 
@@ -211,14 +210,6 @@ def _check(route: RouteTrace) -> Check:
     state: State = "failed" if route.code else "passed" if route.matched and route.produced else "skipped"
     to = f" → {', '.join(route.destinations)}" if route.destinations and route.produced else ""
     return Check(route.route, state, f"{route.outcome}: {route.reason}{to}")
-
-
-def _values_stage(route: RouteTrace) -> Stage:
-    return Stage(f"route {route.route!r}, the values that its `where` read", (), route.values)
-
-
-def _chain_stage(route: RouteTrace) -> Stage:
-    return Stage(f"route {route.route!r}, step by step", (), tuple(_steps(route.steps)))
 
 
 def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:

@@ -1,4 +1,8 @@
-"""The state of each destination for an operator: if it takes deliveries, and which of them wait or are gathered."""
+"""The state of each destination for an operator: if it takes deliveries, and which of them wait or are gathered.
+
+`read_destinations` reads the ledger, a few calls for each destination, and makes a `DestinationView` of the rows. What
+the rows do not have comes from the configuration: the kind, the caps, the schedule, and what a group has in common.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,6 +20,18 @@ from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.settings import SliceFault
 from shared.times import duration_text, rfc3339, time_text
+
+HOUR_SECONDS: Final = 3_600.0
+MAX_COUNTED: Final = 100
+"""The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
+MAX_SEARCHED: Final = 20
+"""The number of delivered deliveries that are searched for digests, if there is none among the newest deliveries."""
+READ_AT_ONCE: Final = 16
+"""The number of destinations that are read at the same time."""
+MAX_DIGESTS: Final = 5
+"""The last digests of a destination that are shown."""
+MAX_SHOWN: Final = 100
+"""The number of a configuration's destinations that are read for a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +80,6 @@ class DigestView:
             "made_at": rfc3339(self.made_at),
             "updated_at": rfc3339(self.updated_at),
         }
-
-
-HOUR_SECONDS: Final = 3_600.0
-MAX_COUNTED: Final = 100
-"""The number of waiting, of held and of newest deliveries that are read of each destination: a cloud bills each."""
-MAX_SEARCHED: Final = 20
-"""The number of delivered deliveries that are searched for digests, if there is none among the newest deliveries."""
-READ_AT_ONCE: Final = 16
-"""The number of destinations that are read at the same time."""
-MAX_DIGESTS: Final = 5
-"""The last digests of a destination that are shown."""
-MAX_SHOWN: Final = 100
-"""The number of a configuration's destinations that are read for a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,7 @@ def _state_word(state: DestinationState, paused_until: float | None) -> Literal[
 
 
 class Gathering:
-    """The destinations of notify's slice that gather; none if the slice is not known."""
+    """The groups in which deliveries wait, by notify's slice. Without it, the groups have no key and no person."""
 
     def __init__(self, notify: JsonObject | None) -> None:
         try:

@@ -35,42 +35,6 @@ _MARK: Final = "UPDATE dead_letters SET state = :state WHERE id = :id AND state 
 _MARK_ROUTED: Final = (
     "UPDATE events SET routed_at = received_at, expected = ? WHERE id = ? AND routed_at IS NULL AND received_at < ?"
 )
-# `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
-_REQUEST_COUNTS: Final = """
-SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
-WHERE at >= :since GROUP BY 1
-"""
-_ATTEMPT_COUNTS: Final = f"""
-SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
-FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{delivery.ROUTE_ITSELF}' GROUP BY 1
-"""  # noqa: S608 our own text
-# The first attempt of a delivery has the number 1, no attempt before it, and no replay as its cause: a replay begins
-# again with number 1.
-_FIRSTS: Final = """
-firsts AS (SELECT min(seq) AS seq FROM attempts
-    WHERE event_id IN (SELECT event_id FROM chosen) AND attempt_number > 0 GROUP BY event_id, delivery_id)
-"""
-# A replay can also make a delivery that was not there before. The surrounding query has the attempt's `started_at` and
-# the event's columns. CASE does not read the body unless the time asks for it.
-_IS_REPLAYED: Final = f"""
-CASE WHEN routed_at > received_at + {chart.REPLAYED_SECONDS} AND started_at >= routed_at
-    THEN coalesce((SELECT passes FROM bodies WHERE event_seq = events.seq), 1) > 1 ELSE 0 END
-"""  # noqa: S608 our own number
-_ATTEMPTS_AFTER: Final = f"""
-WITH chosen AS (SELECT seq, started_at, ended_at, outcome, attempt_number, destination, event_id FROM attempts
-    WHERE seq > ? AND attempt_number > 0 ORDER BY seq LIMIT ?), {_FIRSTS}
-SELECT chosen.seq, ended_at, outcome,
-    attempt_number = 1 AND chosen.seq IN (SELECT seq FROM firsts) AND NOT {_IS_REPLAYED},
-    destination, coalesce(source, ''), received_at
-FROM chosen LEFT JOIN events ON events.id = event_id ORDER BY chosen.seq
-"""  # noqa: S608 our own text
-_LATENCIES: Final = f"""
-WITH chosen AS (SELECT seq, event_id, started_at, ended_at FROM attempts
-    WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1 ORDER BY ended_at DESC LIMIT 4000),
-    {_FIRSTS}
-SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
-FROM chosen JOIN events ON events.id = event_id WHERE chosen.seq IN (SELECT seq FROM firsts) AND NOT {_IS_REPLAYED}
-"""  # noqa: S608 our own text
 
 
 class JournalReader:
@@ -265,3 +229,43 @@ class JournalReader:
         return tuple(
             journal_view.DeadLetterRow(*row) for row in self._connection.execute(f"{_DEAD_LETTERS} {where}", parameters)
         )
+
+
+# The queries of charts
+
+# `:since` is where the window begins, `:width` a bucket's seconds. The newest 4,000 deliveries say how long one takes.
+_REQUEST_COUNTS: Final = """
+SELECT CAST((at - :since) / :width AS INTEGER), total(status < 400), total(status >= 400) FROM requests
+WHERE at >= :since GROUP BY 1
+"""
+_ATTEMPT_COUNTS: Final = f"""
+SELECT CAST((ended_at - :since) / :width AS INTEGER), total(outcome = 'delivered'), total(outcome <> 'delivered')
+FROM attempts WHERE ended_at >= :since AND attempt_number > 0 AND destination <> '{delivery.ROUTE_ITSELF}' GROUP BY 1
+"""  # noqa: S608 our own text
+# The first attempt of a delivery has the number 1, no attempt before it, and no replay as its cause: a replay begins
+# again with number 1.
+_FIRSTS: Final = """
+firsts AS (SELECT min(seq) AS seq FROM attempts
+    WHERE event_id IN (SELECT event_id FROM chosen) AND attempt_number > 0 GROUP BY event_id, delivery_id)
+"""
+# A replay can also make a delivery that was not there before. The surrounding query has the attempt's `started_at` and
+# the event's columns. CASE does not read the body unless the time asks for it.
+_IS_REPLAYED: Final = f"""
+CASE WHEN routed_at > received_at + {chart.REPLAYED_SECONDS} AND started_at >= routed_at
+    THEN coalesce((SELECT passes FROM bodies WHERE event_seq = events.seq), 1) > 1 ELSE 0 END
+"""  # noqa: S608 our own number
+_ATTEMPTS_AFTER: Final = f"""
+WITH chosen AS (SELECT seq, started_at, ended_at, outcome, attempt_number, destination, event_id FROM attempts
+    WHERE seq > ? AND attempt_number > 0 ORDER BY seq LIMIT ?), {_FIRSTS}
+SELECT chosen.seq, ended_at, outcome,
+    attempt_number = 1 AND chosen.seq IN (SELECT seq FROM firsts) AND NOT {_IS_REPLAYED},
+    destination, coalesce(source, ''), received_at
+FROM chosen LEFT JOIN events ON events.id = event_id ORDER BY chosen.seq
+"""  # noqa: S608 our own text
+_LATENCIES: Final = f"""
+WITH chosen AS (SELECT seq, event_id, started_at, ended_at FROM attempts
+    WHERE ended_at >= :since AND outcome = 'delivered' AND attempt_number = 1 ORDER BY ended_at DESC LIMIT 4000),
+    {_FIRSTS}
+SELECT CAST((ended_at - :since) / :width AS INTEGER), ended_at - received_at
+FROM chosen JOIN events ON events.id = event_id WHERE chosen.seq IN (SELECT seq FROM firsts) AND NOT {_IS_REPLAYED}
+"""  # noqa: S608 our own text

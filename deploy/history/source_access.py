@@ -33,7 +33,7 @@ FAULTS: Final = (CommandError, errors.HookchainError, ApiError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class SourceAccess:
-    """The ways to the facts, on one platform.
+    """The access to the facts on one platform: each field opens, reads or computes one of them.
 
     documents    opens the documents in which registered hooks are remembered; None if there are none yet
     token        returns a provider's API token by the name of its secret; raises CommandError
@@ -126,8 +126,8 @@ class _Providers:
     async def registration(self, source: wanted_hooks.HookedSource) -> Registration:
         """Return what the provider of a source says, or why it could not be asked. Its places are asked together."""
         remembered: Mapping[str, Remembered] = {}
-        states: list[HookState] = []
-        reason = tunnel_url = ""
+        answers: Sequence[HookState | str] = ()
+        tunnel_url = ""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 remembered = await self._remembered(source.name)
@@ -136,17 +136,15 @@ class _Providers:
                 token = await asyncio.to_thread(self.access.token, source.hook.token)
                 api = source.api(self.fetch, token, {*self._values(source)})
             tunnel_url = url.removesuffix(f"/{source.name}") if is_tunnel else ""
-            answers = (self._state(source, wanted, api, remembered, at) for at in source.hook.places)
-            for state_or_reason in await asyncio.gather(*answers):
-                if isinstance(state_or_reason, HookState):
-                    states.append(state_or_reason)
-                else:
-                    reason = reason or state_or_reason
+            places = source.hook.places
+            answers = await asyncio.gather(*(self._state(source, wanted, api, remembered, at) for at in places))
         except FAULTS as fault:  # a timeout is an OSError
-            reason = _reason(source, fault)
+            answers = [_reason(source, fault)]
+        hooks = tuple(each for each in answers if isinstance(each, HookState))
+        reason = next((each for each in answers if isinstance(each, str)), "")
         expiries = [each.expires_at for each in remembered.values() if each.expires_at]
         remembered_expiry = min(expiries, default=None) if reason else None
-        return Registration(tuple(states), reason, tunnel_url, remembered_expiry)
+        return Registration(hooks, reason, tunnel_url, remembered_expiry)
 
     async def _url(self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]) -> tuple[str, bool]:
         """Return the URL that the provider calls, and whether it is that of a tunnel, which the commands need as --url.
@@ -174,7 +172,7 @@ class _Providers:
         remembered: Mapping[str, Remembered],
         at: str,
     ) -> HookState | str:
-        """Return the hook at one place, or why it is not known."""
+        """Return the hook at one place, or the reason why the provider could not be asked about it."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 hooks = await api.hooks(at, placed_hook.own_urls(wanted, remembered.values()))

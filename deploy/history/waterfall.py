@@ -6,6 +6,7 @@ the journal knows less: when a request was answered, when the event was routed, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from deploy.history.journal_view import EventRecord
@@ -15,7 +16,7 @@ MAX_ATTEMPTS: Final = 100
 """The oldest attempts are shown: an event may have gone to thousands of endpoints."""
 GAPS_PERCENT: Final = 30.0
 MAX_GAP_PERCENT: Final = 6.0
-"""The width of a pause that is cut short, and of all of them together."""
+"""The widths of all pauses that are cut short together, and of one of them, at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,25 @@ class Bar:
 
 
 class Piece(NamedTuple):
-    """A piece of the time line, in percent of its width. `is_cut`: a pause, which is drawn shorter than it was."""
+    """A piece of the time line: a time in which something happened, or a pause. Times are Unix seconds.
+
+    is_cut       it is a pause that is drawn shorter than it was
+    left, width  its place, in percent of the time line's width
+    """
 
     started_at: float
     ended_at: float
-    left: float
-    width: float
-    is_cut: bool
+    is_cut: bool = False
+    left: float = 0.0
+    width: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.ended_at - self.started_at
 
     def place(self, at: float) -> float:
         """Return the place of a time in the piece."""
-        seconds = self.ended_at - self.started_at
-        return self.left + (self.width * (at - self.started_at) / seconds if seconds else 0.0)
+        return self.left + (self.width * (at - self.started_at) / self.seconds if self.seconds else 0.0)
 
 
 def waterfall_document(record: EventRecord) -> jsontext.JsonObject:
@@ -94,8 +102,9 @@ def _functions_bars(record: EventRecord) -> list[Bar]:
     """
     summary = record.summary
     request = next((each for each in record.requests if each.event_id), None)
-    answered_at, took_ms = (request.at, request.duration_ms or 0.0) if request else (summary.received_at, 0.0)
     # The line of the log is written once the request is answered.
+    answered_at = request.at if request else summary.received_at
+    took_ms = (request.duration_ms if request else None) or 0.0
     received = Bar("receive", "receive", 0, answered_at - took_ms / 1000, answered_at)
     if record.spans:
         kept = _kept_bars(record.spans)
@@ -140,28 +149,26 @@ def time_line(bars: Sequence[Bar]) -> list[Piece]:
 
     Otherwise, a retry after an hour would leave no width for what took milliseconds.
     """
-    busy: list[tuple[float, float]] = []
+    busy: list[Piece] = []
     for started_at, ended_at in sorted((bar.started_at, bar.ended_at) for bar in bars):
-        if busy and started_at <= busy[-1][1]:
-            busy[-1] = busy[-1][0], max(busy[-1][1], ended_at)
+        if busy and started_at <= busy[-1].ended_at:
+            busy[-1] = busy[-1]._replace(ended_at=max(busy[-1].ended_at, ended_at))
         else:
-            busy.append((started_at, ended_at))
-    busy_seconds = sum(ended_at - started_at for started_at, ended_at in busy)
-    spans: list[tuple[float, float, bool]] = []
-    for started_at, ended_at in busy:
-        if spans:
-            pause_seconds = started_at - spans[-1][1]
-            spans.append((spans[-1][1], started_at, pause_seconds > busy_seconds))
-        spans.append((started_at, ended_at, False))
-    cut = sum(is_cut for *_, is_cut in spans)
-    cut_percent = min(MAX_GAP_PERCENT, GAPS_PERCENT / cut) if cut else 0.0
-    drawn_seconds = sum(ended_at - started_at for started_at, ended_at, is_cut in spans if not is_cut)
-    percent_of_second = (100.0 - cut * cut_percent) / drawn_seconds if drawn_seconds else 0.0
+            busy.append(Piece(started_at, ended_at))
+    busy_seconds = sum(each.seconds for each in busy)
+    unplaced = busy[:1]
+    for before, after in pairwise(busy):
+        pause = Piece(before.ended_at, after.started_at)
+        unplaced += [pause._replace(is_cut=pause.seconds > busy_seconds), after]
+    cut_count = sum(each.is_cut for each in unplaced)
+    cut_percent = min(MAX_GAP_PERCENT, GAPS_PERCENT / cut_count) if cut_count else 0.0
+    drawn_seconds = sum(each.seconds for each in unplaced if not each.is_cut)
+    percent_of_second = (100.0 - cut_count * cut_percent) / drawn_seconds if drawn_seconds else 0.0
     pieces: list[Piece] = []
     left = 0.0
-    for started_at, ended_at, is_cut in spans:
-        width = cut_percent if is_cut else (ended_at - started_at) * percent_of_second
-        pieces.append(Piece(started_at, ended_at, left, width, is_cut))
+    for each in unplaced:
+        width = cut_percent if each.is_cut else each.seconds * percent_of_second
+        pieces.append(each._replace(left=left, width=width))
         left += width
     return pieces
 

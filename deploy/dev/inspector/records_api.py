@@ -41,15 +41,9 @@ async def find_events(backend: api.Backend, query: journal_view.EventQuery) -> J
     """Return a page of the list. A search by text first indexes the next few hundred events."""
     if query.text:
         await backend.in_thread(backend.reader.index)
-    return page_document(await backend.in_thread(partial(backend.reader.events, query)))
-
-
-def page_document(page: journal_view.EventPage) -> JsonObject:
-    return {
-        "events": [documents.summary_document(event) for event in page.events],
-        "next_before": page.next_before,
-        "not_indexed": page.not_indexed,
-    }
+    page = await backend.in_thread(partial(backend.reader.events, query))
+    events: list[Json] = [documents.summary_document(event) for event in page.events]
+    return {"events": events, "next_before": page.next_before, "not_indexed": page.not_indexed}
 
 
 async def show_event(request: web.Request) -> web.Response:

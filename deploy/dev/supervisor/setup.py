@@ -37,7 +37,7 @@ TIMEOUTS: Final = ("timeout_seconds", "timeout")
 BODY_SECONDS: Final = 10.0
 """How long receive waits for a body: the number in shared/cloud/gcp/serving.py, which is slow to import."""
 AWS_STOP_SECONDS: Final = 8.0
-"""How long a process of the local AWS may take to end: more than STOP_SECONDS of deploy/dev/aws/local_aws.py."""
+"""How long a process of the local AWS may take to end: more than ministack there (local_aws.py)."""
 STOP_MARGIN_SECONDS: Final = 5.0
 """For what a function does before and after its longest call to another system."""
 SETUP_FAULTS: Final = (config_file.ConfigFaults, dotenv.DotenvFault, local_secrets.WeakSecret, CommandError)

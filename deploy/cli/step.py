@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, report
-from deploy.config.config_file import ConfigFaults
+from deploy.config.config_file import ConfigFaults, parse_config
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.explain.offline import local_services
-from deploy.explain.step_text import StepsFault, chain_from_text, fault_text
+from deploy.config.sections import route
+from deploy.explain.offline import fault_text, local_services
 from deploy.terminal.command_line import CommandError
+from functions.transform import program
 from functions.transform.answer_chain import document_from, event_from
-from functions.transform.chain import Chain, ChainResult
-from functions.transform.program import read_program
+from functions.transform.chain import Chain, ChainResult, NamedChains
+from functions.transform.step_classes import StepClasses
 from shared import errors, jsontext
+from shared.did_you_mean import did_you_mean
 from shared.event import Event, from_cloudevent, to_cloudevent
 from shared.formats.parse import parse_as
 
@@ -28,6 +30,10 @@ STOPPED: Final = 3
 _CHAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NOWHERE: Final = re.compile(r"^route '[^']*': ")
 """The beginning of a message of the chain. A step that is tried here belongs to no route."""
+
+
+class StepsFault(ValueError):
+    """A text is not a valid chain of steps. The message has a line for each fault."""
 
 
 def main(arguments: list[str]) -> int:
@@ -92,8 +98,48 @@ def _chain(options: argparse.Namespace) -> Chain:
 def _chain_of_configuration(options: argparse.Namespace) -> Chain:
     """Return the chain, which may use the named chains and the steps of the configuration. Raises as `_chain`."""
     found = configured(options)
-    program = read_program(found.slices["transform"])
-    return chain_from_text(options.step, program.chains, program.own, found.path.parent if found.path else Path())
+    transform = program.read_program(found.slices["transform"])
+    return chain_from_text(options.step, transform.chains, transform.own, found.path.parent if found.path else Path())
+
+
+def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
+    """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
+
+    Names of files are relative to `folder`. Raises StepsFault.
+    """
+    if text in chains:
+        return Chain("", chains[text], chains)
+    steps = [_with_files(step, own, folder) for step in _steps_in(text, chains)]
+    found, faults = program.read_chain(steps, own)
+    faults += program.unknown_chains(found, chains)
+    if faults:
+        raise StepsFault("\n".join(map(str, faults)))
+    return Chain("", tuple(found), chains)
+
+
+def _steps_in(text: str, chains: NamedChains) -> list[jsontext.Json]:
+    """Return the steps as the text has them. Raises StepsFault."""
+    if not text.strip():
+        raise StepsFault("the step is empty: write `name: settings`")
+    try:
+        document = parse_config(text, "the step", Path()).document
+    except ConfigFaults as fault:
+        raise StepsFault(str(fault)) from fault
+    if isinstance(document, str):
+        hint = did_you_mean(document, chains) if chains else ""
+        raise StepsFault(f"there is no chain {document!r}{hint}. Write a step as `name: settings`")
+    if isinstance(document, dict):
+        return [{name: settings} for name, settings in document.items()]
+    return document if isinstance(document, list) else [document]
+
+
+def _with_files(step: jsontext.Json, own: StepClasses, folder: Path) -> jsontext.Json:
+    if not isinstance(step, dict):
+        return step
+    try:
+        return {name: route.with_files(settings, name, folder, own) for name, settings in step.items()}
+    except route.UnreadableFile as fault:
+        raise StepsFault(str(fault)) from fault
 
 
 def _event(options: argparse.Namespace, content: bytes) -> Event:

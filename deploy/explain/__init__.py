@@ -13,5 +13,4 @@ config_tests           the tests of a configuration, run the same way
 event_types            the events that go to subscribers, compared with their event types
 differences            the differences of two values, as lines
 reference              the steps and kinds that commands list
-step_text              a chain of steps from the text that an operator types
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.config import compiler, configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
-from deploy.explain import case_input, reference, step_text
+from deploy.explain import case_input, offline, reference
 from deploy.explain.differences import differences, missing, same
 from deploy.explain.rendering import OfflineDelivery, body_value
 from deploy.terminal.command_line import CommandError
@@ -259,7 +259,7 @@ async def example_lines(name: str, step: type[Step]) -> list[str]:
 def _example_mismatches(example: Example, result: ChainResult, before: Event) -> list[str]:
     if result.faults:
         # The chain ran by a route without a name, which its texts begin with.
-        return [step_text.fault_text(fault).removeprefix("route '': ") for fault in result.faults]
+        return [offline.fault_text(fault).removeprefix("route '': ") for fault in result.faults]
     if example.stops is not None:
         reasons = [reason.partition(": ")[2] for reason in result.stops]
         is_stopped = reasons == [example.stops]

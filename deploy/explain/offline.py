@@ -17,7 +17,7 @@ from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from functions.transform.step import Services
-from shared import errors, http, ports, push
+from shared import errors, http, ports, push, time_bound
 from shared.cloud.platform import SystemClock, fetch
 from shared.event import Event, from_cloudevent
 from shared.jsontext import JsonObject, mappings_at
@@ -141,6 +141,21 @@ def _open(source: JsonObject, keeps_requests: bool) -> JsonObject:
     if not keeps_requests:
         opened = {key: value for key, value in source.items() if key not in _REQUEST_SETTINGS} | {"methods": ["POST"]}
     return {**opened, "auth": [{"scheme": "none"}]}
+
+
+MAX_TEXT_CHARACTERS: Final = 500
+"""The characters of an exception's text that are shown."""
+
+
+def fault_text(fault: errors.HookchainError) -> str:
+    """Return the detail, followed by the text of the exception that the operator's own step raised.
+
+    A log leaves that text out, because it may quote the event.
+    """
+    cause = fault.__cause__
+    is_own = cause is not None and not isinstance(cause, errors.HookchainError | time_bound.OutOfTime)
+    text = str(cause).partition("\n")[0][:MAX_TEXT_CHARACTERS] if is_own else ""
+    return f"{fault.detail}: {text}" if text else fault.detail
 
 
 class Owners:

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from aiohttp import StreamReader, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from deploy.config.running_dev import HOST
 from deploy.config.slices import is_loopback
@@ -241,29 +241,6 @@ def _owners_are_listed() -> bool:
         return _owner(client.getsockname(), listener.getsockname()) == os.geteuid()
 
 
-@web.middleware
-async def local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reject requests of other sites' pages, and requests that act without being JSON."""
-    if reason := rejection_reason(request.method, request.host, request.headers):
-        raise web.HTTPForbidden(text=reason + "\n")
-    return await handler(request)
-
-
-@web.middleware
-async def same_site_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reject requests as `local_only` does, but accept any name in Host: a proxy has a name of its own."""
-    if reason := _cross_site_reason(request.method, request.host, request.headers):
-        raise web.HTTPForbidden(text=reason + "\n")
-    return await handler(request)
-
-
-@web.middleware
-async def no_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Reject what a browser sends for any page: a program sends no Origin."""
-    reject_pages(request)
-    return await handler(request)
-
-
 def reject_pages(request: web.Request) -> None:
     """Raises HTTPForbidden for a request that a browser sends for a page."""
     if "Origin" in request.headers or not is_local(f"//{request.host}"):
@@ -320,3 +297,28 @@ def is_local(url: str) -> bool:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
+
+
+def _rejecting(reason_of: Callable[[str, str, Mapping[str, str]], str | None]) -> Middleware:
+    """Return a middleware that answers 403 to a request for which `reason_of` has a reason."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if reason := reason_of(request.method, request.host, request.headers):
+            raise web.HTTPForbidden(text=reason + "\n")
+        return await handler(request)
+
+    return check
+
+
+local_only: Final = _rejecting(rejection_reason)
+"""Rejects requests of other sites' pages, and requests that act without being JSON."""
+same_site_only: Final = _rejecting(_cross_site_reason)
+"""Rejects requests as `local_only` does, but accepts any name in Host: a proxy has a name of its own."""
+
+
+@web.middleware
+async def no_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Reject what a browser sends for any page: a program sends no Origin."""
+    reject_pages(request)
+    return await handler(request)

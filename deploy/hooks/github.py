@@ -24,13 +24,9 @@ _TOKEN_SECONDS: Final = 600
 
 
 def body(_: Operation, wanted: Wanted) -> Body | None:
-    """Return the body, with the whole `config` for a change too: GitHub removes a secret that a change leaves out."""
+    """Return the body. A change also has the whole `config`, because GitHub removes a secret that is left out."""
     config: JsonObject = {**_config(wanted)}
     return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
-
-
-def app_body(_: Operation, wanted: Wanted) -> Body | None:
-    return _config(wanted)
 
 
 def _config(wanted: Wanted) -> Body:
@@ -114,7 +110,7 @@ APP_KIND: Final = HookKind(
         "events": "GET {at}",
         "change": "PATCH {at}/hook/config",
     },
-    body=app_body,
+    body=lambda _, wanted: _config(wanted),
     hook=app_hook,
     event=event_name,
     selected_events=app_events,

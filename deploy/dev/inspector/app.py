@@ -159,7 +159,9 @@ def make_app(backend: api.DevBackend, token: str, passwords: tuple[str, ...] | N
     if charts:
         app[charts_api.CHARTS] = charts
     app[api.LOCAL] = backend
-    app.add_routes([*(caught_api.CAUGHT_ROUTES if is_catching else []), *steps_api.STEPS_ROUTES])
+    app.router.add_get("/api/events/{id}/steps", steps_api.show_steps)
+    if is_catching:
+        app.add_routes(caught_api.CAUGHT_ROUTES)
     return app
 
 

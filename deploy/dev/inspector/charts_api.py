@@ -293,7 +293,6 @@ def percentile_ms(latencies: Counter[int], share: float) -> float | None:
 
 CHARTS: Final = web.AppKey("charts", Charts)
 """Not present beside the local AWS, which has neither a file with the journal nor metrics."""
-_NO_CHARTS: Final = "The local AWS has no counts of longer spans."
 
 
 async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Callable[[], bool]) -> None:
@@ -305,7 +304,7 @@ async def count_ahead(backend: Backend, charts: JournalCharts, has_open_page: Ca
 async def show_charts(request: web.Request) -> web.Response:
     charts = request.app.get(CHARTS)
     if charts is None:
-        raise not_found(_NO_CHARTS)
+        raise not_found("The local AWS has no counts of longer spans.")
     span, source, destination = (request.query.get(name, "") for name in ("span", "source", "destination"))
     if span not in SPANS:
         raise bad_request(f"span: must be one of {', '.join(SPANS)}; got {span!r}.")
@@ -325,6 +324,3 @@ async def show_charts(request: web.Request) -> web.Response:
         "missing": charts.missing,
     }
     return json_answer({**documents.series_document(series.buckets, SPANS[span].bucket_seconds), **whole})
-
-
-CHARTS_ROUTES: Final = [web.get("/api/charts", show_charts)]

@@ -93,7 +93,10 @@ async def show_map(request: web.Request) -> web.Response:
     is_grouped = is_long and not query.get("all")
     rows = parts.rows_of(found, is_grouped=is_grouped, opened=opened)
     columns = picture.NARROW if query.get("narrow") else picture.WIDE
-    open_link = partial(_open_link, find, opened)
+
+    def open_link(key: str) -> str:
+        return picture.page_link("map", find=find, open=";".join([*opened, key]))
+
     arranged = picture.arrange(found, rows, live, columns, open_link, troubles_first=is_long)
     urgent_first = sorted(found.routes, key=partial(_urgency, live), reverse=True)
     return json_answer(
@@ -107,10 +110,6 @@ async def show_map(request: web.Request) -> web.Response:
             "routes": [_route_document(each, live) for each in urgent_first],
         }
     )
-
-
-def _open_link(find: str, opened: Sequence[str], key: str) -> str:
-    return picture.page_link("map", find=find, open=";".join([*opened, key]))
 
 
 def live_map(
@@ -301,11 +300,9 @@ def _urgency(live: Live, route: RouteInfo) -> tuple[int, int]:
 
 
 def _route_document(route: RouteInfo, live: Live) -> JsonObject:
-    state = live.states.get(("route", route.name), State())
-    if not route.is_enabled:
-        state = State("off", "disabled")
+    state = live.state("route", route.name) if route.is_enabled else State("off", "disabled")
     sources: list[Json] = [
-        {"name": name, "count": live.sources.get(name, Traffic()).text, **_state_document(_state(live, "source", name))}
+        {"name": name, "count": live.sources.get(name, Traffic()).text, **_state_document(live.state("source", name))}
         for name in route.sources
     ]
     leads_to: list[Json] = [
@@ -313,17 +310,10 @@ def _route_document(route: RouteInfo, live: Live) -> JsonObject:
             "name": name,
             "count": live.lines.get((route.name, name), Traffic()).text,
             "has_delivered": name in live.may_have_delivered,
-            **_state_document(_state(live, "destination", name)),
+            **_state_document(live.state("destination", name)),
         }
         for name in route.destinations
     ]
     steps: list[Json] = [*route.steps]
     document = {"name": route.name, "selects": route.selects, **_state_document(state)}
     return {**document, "sources": sources, "steps": steps, "destinations": leads_to}
-
-
-def _state(live: Live, kind: Kind, name: str) -> State:
-    return live.states.get((kind, name), State())
-
-
-MAP_ROUTES: Final = [web.get("/api/map", show_map)]

@@ -67,9 +67,10 @@ def base_app(
     app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live_updates.live)
-    routes = (records_api.RECORDS_ROUTES, sources_api.SOURCES_ROUTES, map_api.MAP_ROUTES, charts_api.CHARTS_ROUTES)
-    for each in routes:
-        app.add_routes(each)
+    app.router.add_get("/api/sources", sources_api.list_sources)
+    app.router.add_get("/api/map", map_api.show_map)
+    app.router.add_get("/api/charts", charts_api.show_charts)
+    app.add_routes(records_api.RECORDS_ROUTES)
 
     async def run_tasks(_: web.Application) -> AsyncIterator[None]:
         running = [asyncio.create_task(repeated(task)) for task in (board.update, *tasks)]

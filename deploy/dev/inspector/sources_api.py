@@ -81,6 +81,3 @@ async def read_local_outside(state: Path) -> Outside:
     from deploy.history.source_access import read_served_outside
 
     return await read_served_outside(state, platform.fetch(keeps=False), time.time())
-
-
-SOURCES_ROUTES: Final = [web.get("/api/sources", list_sources)]

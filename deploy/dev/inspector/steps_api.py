@@ -93,6 +93,3 @@ def _step(step: StepTrace) -> JsonObject:
         "text": step.text,
         "diff": list(step.diff),
     }
-
-
-STEPS_ROUTES: Final = [web.get("/api/events/{id}/steps", show_steps)]

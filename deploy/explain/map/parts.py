@@ -231,6 +231,9 @@ class Live:
     lines: Mapping[tuple[str, str], Traffic] = field(default_factory=dict)
     may_have_delivered: frozenset[str] = frozenset()
 
+    def state(self, kind: Kind, name: str) -> State:
+        return self.states.get((kind, name), State())
+
     def urgency(self, kind: Kind, name: str) -> int:
         """Return the number of the level: the larger, the more urgent."""
-        return LEVELS.index(self.states.get((kind, name), State()).level)
+        return LEVELS.index(self.state(kind, name).level)

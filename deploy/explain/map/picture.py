@@ -181,7 +181,7 @@ class ShapeMaker:
     def _state(self, kind: parts.Kind, name: str) -> parts.State:
         if kind == "route" and any(not each.is_enabled for each in self.routing.routes if each.name == name):
             return parts.State("off", "disabled", "the configuration has `enabled: false`")
-        return self.live.states.get((kind, name), parts.State()) if self.live else parts.State()
+        return self.live.state(kind, name) if self.live else parts.State()
 
 
 def _step_count(route: parts.RouteInfo) -> str:

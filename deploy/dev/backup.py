@@ -36,10 +36,7 @@ from deploy.history.stored_messages import event_in, message_json
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError
 from shared import ledger_rules, ports
-from shared.cloud.local.database import BUSY_SECONDS, PRIVATE_FILE, PRIVATE_FOLDER, VERSIONS, require_known_version
-from shared.cloud.local.documents import FILE_NAME as DOCUMENTS
-from shared.cloud.local.journal import FILE_NAME as JOURNAL
-from shared.cloud.local.ledger import FILE_NAME as LEDGER
+from shared.cloud.local import database, documents, journal, ledger
 from shared.jsontext import JsonObject, mapping_at, to_json, value_at
 from shared.subscribers.directory import API_KEYS
 
@@ -47,7 +44,7 @@ VERSION: Final = 1
 MANIFEST: Final = "backup.json"
 BLOBS: Final = "blobs"
 SLICES: Final = "slices"
-DATABASES: Final = tuple(name for name in VERSIONS if name != SEARCH)
+DATABASES: Final = tuple(name for name in database.VERSIONS if name != SEARCH)
 """Without the search index, which is built again from the journal."""
 SMALL_FILES: Final = (PRODUCTION_FILE, FORGOTTEN_FILE)
 EVENT_ID_CHARACTERS: Final = 32
@@ -82,7 +79,7 @@ def write_backup(state: Path, file: Path, now: float, environ: Mapping[str, str]
             for path in [*(state / name for name in SMALL_FILES), *sorted((state / SLICES).glob("*.json"))]:
                 if path.is_file():
                     archive.add(path, str(path.relative_to(state)))
-        draft.chmod(PRIVATE_FILE)
+        draft.chmod(database.PRIVATE_FILE)
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(file)
@@ -133,7 +130,7 @@ def copy_databases(state: Path, target: Path) -> dict[str, Path]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    return sqlite3.connect(path, timeout=database.BUSY_SECONDS, isolation_level=None)
 
 
 def read_backup(file: Path, target: Path) -> Manifest:
@@ -150,13 +147,13 @@ def read_backup(file: Path, target: Path) -> Manifest:
         raise CommandError(f"{file}: {rule}; got another file, or a part of one") from error
     (target / MANIFEST).unlink()
     for path in (target, *target.rglob("*")):
-        path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+        path.chmod(database.PRIVATE_FOLDER if path.is_dir() else database.PRIVATE_FILE)
     for name in DATABASES:
         if damage := damage_of(target / name):
             raise CommandError(f"{file}: {name} in it is damaged ({damage})")
         if (target / name).is_file():
-            with closing(sqlite3.connect(target / name)) as database:
-                require_known_version(database, name)
+            with closing(sqlite3.connect(target / name)) as connection:
+                database.require_known_version(connection, name)
     return manifest
 
 
@@ -204,7 +201,7 @@ def repeated_in(current: Path, restored: Path, waiting: Waiting) -> int | None:
     Those are deliveries that wait in the restored state, and those of the events that it routes again, unless they are
     final there.
     """
-    if not (current / LEDGER).is_file():
+    if not (current / ledger.FILE_NAME).is_file():
         return None
 
     def is_routed_again(event: str) -> bool:
@@ -227,13 +224,13 @@ def repeated_in(current: Path, restored: Path, waiting: Waiting) -> int | None:
 
 def missing_events(current: Path, restored: Path) -> int:
     """Return how many events of the current state are not in the restored one; 0 also if that cannot be read."""
-    if not (current / JOURNAL).is_file():
+    if not (current / journal.FILE_NAME).is_file():
         return 0
     try:
-        with closing(sqlite3.connect(current / JOURNAL)) as journal:
-            journal.execute("ATTACH ? AS restored", (str(restored / JOURNAL),))
+        with closing(sqlite3.connect(current / journal.FILE_NAME)) as connection:
+            connection.execute("ATTACH ? AS restored", (str(restored / journal.FILE_NAME),))
             statement = "SELECT count(*) FROM events WHERE id NOT IN (SELECT id FROM restored.events)"
-            (count,) = journal.execute(statement).fetchone()
+            (count,) = connection.execute(statement).fetchone()
     except sqlite3.Error:
         return 0
     return int(count)
@@ -241,9 +238,9 @@ def missing_events(current: Path, restored: Path) -> int:
 
 def _rows(state: Path) -> Iterator[tuple[str, str, str]]:
     """Yield key, event and state of each delivery, of which there may be millions."""
-    if (state / LEDGER).is_file():
-        with closing(sqlite3.connect(state / LEDGER)) as ledger:
-            yield from ledger.execute("SELECT key, event_id, state FROM deliveries")
+    if (state / ledger.FILE_NAME).is_file():
+        with closing(sqlite3.connect(state / ledger.FILE_NAME)) as connection:
+            yield from connection.execute("SELECT key, event_id, state FROM deliveries")
 
 
 def _messages(state: Path) -> Iterator[tuple[int, str, JsonObject]]:
@@ -285,30 +282,30 @@ def end_access(current: Path, restored: Path) -> int | None:
     The current state has the rotated form of a key, which replaces the restored one. Return how many keys were deleted;
     None if the current state cannot be read, which leaves the keys of the backup valid.
     """
-    if not (restored / DOCUMENTS).is_file():
+    if not (restored / documents.FILE_NAME).is_file():
         return 0
-    with closing(sqlite3.connect(restored / DOCUMENTS)) as documents:
-        with documents:
-            documents.execute("DELETE FROM documents WHERE partition GLOB 'sessions.*'")
+    with closing(sqlite3.connect(restored / documents.FILE_NAME)) as connection:
+        with connection:
+            connection.execute("DELETE FROM documents WHERE partition GLOB 'sessions.*'")
         select = "SELECT count(*) FROM documents WHERE partition = ?"
-        (key_count,) = documents.execute(select, (API_KEYS,)).fetchone()
+        (key_count,) = connection.execute(select, (API_KEYS,)).fetchone()
         if not key_count:
             return 0
-        if not (current / DOCUMENTS).is_file():
+        if not (current / documents.FILE_NAME).is_file():
             return None
         try:
-            documents.execute("ATTACH ? AS current", (str(current / DOCUMENTS),))
-            with documents:
+            connection.execute("ATTACH ? AS current", (str(current / documents.FILE_NAME),))
+            with connection:
                 statement = (
                     "DELETE FROM main.documents WHERE partition = ?1"
                     " AND id NOT IN (SELECT id FROM current.documents WHERE partition = ?1)"
                 )
-                deleted = documents.execute(statement, (API_KEYS,)).rowcount
+                deleted = connection.execute(statement, (API_KEYS,)).rowcount
                 statement = (
                     "UPDATE main.documents SET text = newer.text FROM current.documents AS newer"
                     " WHERE main.documents.partition = ?1 AND newer.partition = ?1 AND newer.id = main.documents.id"
                 )
-                documents.execute(statement, (API_KEYS,))
+                connection.execute(statement, (API_KEYS,))
         except sqlite3.Error:
             return None
     return deleted
@@ -319,7 +316,7 @@ def put_in_place(restored: Path, state: Path, aside: Path) -> None:
 
     The current one is kept as `aside`, unless it has only the lock.
     """
-    (restored / PAUSE_FILE).touch(mode=PRIVATE_FILE)
+    (restored / PAUSE_FILE).touch(mode=database.PRIVATE_FILE)
     if any(path.suffix == ".db" for path in state.iterdir()):
         state.replace(aside)
     else:

@@ -26,8 +26,7 @@ from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
 from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
-from shared.signatures import key_schemes, links, signature_scheme
-from shared.signatures.auth_scheme import AuthScheme, read_scheme, verify_request
+from shared.signatures import auth_scheme, key_schemes, links, signature_scheme
 
 NAME: Final = "receive"
 CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
@@ -134,9 +133,9 @@ class SourceRequest:
         cases = [Case(self.request, auth, self.secrets.get(auth.secret, ()), self.url) for auth in schemes]
         return any(holds(as_signed(case)) for case in cases)
 
-    def _passes(self, auth: AuthScheme, secrets: Sequence[str]) -> bool:
+    def _passes(self, auth: auth_scheme.AuthScheme, secrets: Sequence[str]) -> bool:
         try:
-            verify_request(self.request, auth, secrets, {}, self.now, self.url)
+            auth_scheme.verify_request(self.request, auth, secrets, {}, self.now, self.url)
         except HookchainError:
             return False
         return True
@@ -162,8 +161,8 @@ class SourceRequest:
         return causes
 
 
-def auth_schemes(settings: JsonObject) -> list[AuthScheme]:
-    return [read_scheme(entry) for entry in auth_entries(settings)]
+def auth_schemes(settings: JsonObject) -> list[auth_scheme.AuthScheme]:
+    return [auth_scheme.read_scheme(entry) for entry in auth_entries(settings)]
 
 
 def secret_names(settings: Json) -> list[str]:
@@ -177,7 +176,7 @@ def _time_description(case: Case, now: float) -> str:
     return f"valid until {times.rfc3339(int(expires))}" if expires else "valid without a time limit"
 
 
-def _description(auth: AuthScheme, number: int, count: int) -> str:
+def _description(auth: auth_scheme.AuthScheme, number: int, count: int) -> str:
     if auth.scheme == "none":
         return "the source requires no authentication: anyone who finds its URL may send"
     which = f", value {number} of {count}" if count > 1 else ""
@@ -185,7 +184,7 @@ def _description(auth: AuthScheme, number: int, count: int) -> str:
     return f"{scheme_label(auth)}{secret}"
 
 
-def scheme_label(auth: AuthScheme) -> str:
+def scheme_label(auth: auth_scheme.AuthScheme) -> str:
     algorithm = ""
     if isinstance(
         auth,
@@ -382,7 +381,7 @@ def _sender_address(request: http.Request, proxies: int) -> tuple[str, str]:
 def _id_text(event: Event, settings: JsonObject) -> str:
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
-    signs = isinstance(auth, list) and any(read_scheme(scheme).signs_content for scheme in auth)
+    signs = isinstance(auth, list) and any(auth_scheme.read_scheme(scheme).signs_content for scheme in auth)
     if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
         unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
         return (

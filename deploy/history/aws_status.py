@@ -12,8 +12,7 @@ from typing import Final
 from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsFault, DeployedStack
 from deploy.config.compiler import FUNCTIONS, OPTIONAL
-from deploy.history.aws import COUNTS, counts_of
-from deploy.history.status import Backlog, Version
+from deploy.history import aws, status
 from deploy.terminal.parallel import run_in_parallel
 from deploy.topology.monitoring import ATTEMPTS, DELIVERIES, CountKind, MetricCount, MetricWindow
 from shared import batching, ports
@@ -24,23 +23,23 @@ _AGE_WINDOW_SECONDS: Final = 900.0
 _AGE: Final = "ApproximateAgeOfOldestMessage"
 
 
-def read_versions(deployed: DeployedStack) -> list[Version]:
+def read_versions(deployed: DeployedStack) -> list[status.Version]:
     """Return the running version of each function that is deployed. Raises AwsFault."""
     found = run_in_parallel(lambda function: _version(deployed, function), (*FUNCTIONS, *OPTIONAL))
     return [each for each in found if each is not None]
 
 
-def _version(deployed: DeployedStack, function: str) -> Version | None:
+def _version(deployed: DeployedStack, function: str) -> status.Version | None:
     """Return None for a function that is not there, and need not be."""
     name = aws_names.function(deployed.target.prefix, function)
     found = deployed.api.find("lambda", "get_function_configuration", FunctionName=name)
     mappings = deployed.api.find("lambda", "list_event_source_mappings", FunctionName=name)
     if found is None or mappings is None:
-        return None if function in OPTIONAL else Version(function, "", None, "not deployed: make deploy-aws")
+        return None if function in OPTIONAL else status.Version(function, "", None, "not deployed: make deploy-aws")
     modified = found.get("LastModified")
     since = datetime.fromisoformat(modified).timestamp() if isinstance(modified, str) else None
     trouble = _trouble(found) or next(_disabled(mappings), "")
-    return Version(function, str(found.get("CodeSha256", ""))[:12], since, trouble)
+    return status.Version(function, str(found.get("CodeSha256", ""))[:12], since, trouble)
 
 
 def _trouble(function: JsonObject) -> str:
@@ -61,7 +60,7 @@ def _disabled(mappings: JsonObject) -> Iterator[str]:
             yield f"does not read {str(each.get('EventSourceArn')).rpartition(':')[2]}: its event source mapping is off"
 
 
-def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], list[str]]:
+def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[status.Backlog], list[str]]:
     """Return the backlog of each queue, and notes about what could not be read.
 
     A count is None if it could not be read, or if there is no such queue. If the queues of sources could not be listed,
@@ -86,7 +85,7 @@ def read_backlogs(deployed: DeployedStack, now: float) -> tuple[list[Backlog], l
     except AwsFault as fault:
         notes.append(f"age of the oldest message: {fault}")
     return [
-        Backlog(name, count, ages.get(name) if count else None, delayed)
+        status.Backlog(name, count, ages.get(name) if count else None, delayed)
         for name, (count, delayed) in zip(queues, counts, strict=True)
     ], notes
 
@@ -104,8 +103,8 @@ def _count(deployed: DeployedStack, queue: str) -> tuple[int | None, int]:
     found = deployed.api.find("sqs", "get_queue_url", QueueName=queue)
     if found is None:
         return None, 0
-    arguments: JsonObject = {"QueueUrl": found.get("QueueUrl"), "AttributeNames": list(COUNTS)}
-    return counts_of(mapping_at(deployed.api.call("sqs", "get_queue_attributes", **arguments), "Attributes"))
+    arguments: JsonObject = {"QueueUrl": found.get("QueueUrl"), "AttributeNames": list(aws.COUNTS)}
+    return aws.counts_of(mapping_at(deployed.api.call("sqs", "get_queue_attributes", **arguments), "Attributes"))
 
 
 def _ages(deployed: DeployedStack, queues: Sequence[str], now: float) -> Mapping[str, float]:

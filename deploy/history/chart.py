@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from shared import delivery
-from shared.journal import AttemptEntry
+from shared import delivery, journal
 from shared.jsontext import JsonObject
 
 REPLAYED_SECONDS: Final = 60
@@ -119,7 +118,7 @@ def received_unless_replayed(entry: JsonObject, passes: int) -> float | None:
 async def series_of(
     span: ChartSpan,
     accepted_at: Iterable[float],
-    attempts: Iterable[AttemptEntry],
+    attempts: Iterable[journal.AttemptEntry],
     received_at: Callable[[Sequence[str]], Awaitable[Mapping[str, float | None]]],
 ) -> tuple[Bucket, ...]:
     """Return the buckets. Rejected requests are not in such a journal, so none are counted.

@@ -14,12 +14,11 @@ from deploy.history.state import ConfiguredDestinations, kind_of
 from deploy.history.stored_messages import delivery_in
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured, read_destinations as compiled_destinations
-from shared import errors, ledger_rules
+from shared import errors, ledger_rules, times
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
 from shared.settings import SliceFault
-from shared.times import duration_text, rfc3339, time_text
 
 HOUR_SECONDS: Final = 3_600.0
 MAX_COUNTED: Final = 100
@@ -56,8 +55,8 @@ class WaitingGroup:
             "key": self.key,
             "person": self.person,
             "count": self.count,
-            "oldest": rfc3339(self.oldest_at),
-            "until": rfc3339(self.until),
+            "oldest": times.rfc3339(self.oldest_at),
+            "until": times.rfc3339(self.until),
             "reason": self.reason,
         }
 
@@ -77,8 +76,8 @@ class DigestView:
             "event_id": self.event_id,
             "count": self.count,
             "state": self.state,
-            "made_at": rfc3339(self.made_at),
-            "updated_at": rfc3339(self.updated_at),
+            "made_at": times.rfc3339(self.made_at),
+            "updated_at": times.rfc3339(self.updated_at),
         }
 
 
@@ -139,12 +138,12 @@ class DestinationView:
             "kind": self.kind or None,
             "state": self.state,
             "reason": self.reason or None,
-            "paused_until": time_text(self.paused_until),
+            "paused_until": times.time_text(self.paused_until),
             "waiting": self.waiting,
             "gathered": self.gathered,
             "more": self.is_more,
-            "oldest": time_text(self.oldest_at),
-            "next_try": time_text(self.next_try_at),
+            "oldest": times.time_text(self.oldest_at),
+            "next_try": times.time_text(self.next_try_at),
             "held": self.held,
             "held_more": self.may_hold_more,
             "delivered_last_hour": self.delivered_last_hour,
@@ -315,7 +314,7 @@ def caps_text(destination: Json) -> str:
     texts: list[str] = []
     match rate:
         case [count, int() | float() as seconds]:
-            texts.append(f"{count}/{_RATE_UNITS.get(int(seconds)) or duration_text(seconds)}")
+            texts.append(f"{count}/{_RATE_UNITS.get(int(seconds)) or times.duration_text(seconds)}")
     if in_flight is not None:
         texts.append(f"{in_flight} at once")
     if texts and isinstance(per, str):
@@ -336,5 +335,5 @@ def schedule_text(destination: Json) -> str:
 
 def waits_text(waits: Sequence[float]) -> str:
     """Return the waits, each in seconds, in words; equal ones in a row are counted."""
-    grouped = [(duration_text(wait), len([*same])) for wait, same in groupby(waits)]
+    grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
     return ", ".join(f"{count} × {text}" if count > 1 else text for text, count in grouped)

@@ -12,11 +12,10 @@ from typing import Final, Literal
 from deploy.history import chart, cloud_journal, firestore_upgrade, journal_view
 from deploy.history.state import CloudBlobs
 from shared import batching, journal
-from shared.cloud.gcp import firestore
+from shared.cloud.gcp import firestore, ledger_documents
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, begins_with, document_id, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of, keyed, marked_write
-from shared.cloud.gcp.ledger_documents import WHOLE, event_query, microseconds, row_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq
 from shared.jsontext import JsonObject, to_json
 
@@ -87,12 +86,12 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         name = document_id(event_id)
         found, rows, letters = await asyncio.gather(
             self._store.get(EVENTS, [name], ("id", "entry", "passes")),
-            self._store.query(event_query(event_id)),
+            self._store.query(ledger_documents.event_query(event_id)),
             self._letters_of_event(event_id),
         )
         if name not in found:
             return None
-        deliveries = [row_of(each.fields) for each in rows]
+        deliveries = [ledger_documents.row_of(each.fields) for each in rows]
         return await self._record(_stored(firestore.Document(name, found[name])), deliveries, letters)
 
     @cloud_journal.on_own_loop
@@ -123,7 +122,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     async def series(self, now: float, span_seconds: float, count: int) -> tuple[chart.Bucket, ...]:
         span = chart.span_of(now, span_seconds, count)
         limit = chart.MAX_POINTS
-        low, select = microseconds(span.since), (*WHOLE, "ended")
+        low, select = ledger_documents.microseconds(span.since), (*ledger_documents.WHOLE, "ended")
         events, rows = await asyncio.gather(
             firestore.read_shards(
                 self._store, EVENTS, "listed", limit, low=first_seq(span.since), descending=True, select=("listed",)
@@ -131,7 +130,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             firestore.read_shards(self._store, LEDGER, "ended", limit, low=low, descending=True, select=select),
         )
         accepted = [chart.time_of(firestore.moment_of(each, "listed")) for each in events]
-        attempts = chain.from_iterable(row_of(each.fields).attempts for each in rows)
+        attempts = chain.from_iterable(ledger_documents.row_of(each.fields).attempts for each in rows)
         return await chart.series_of(span, accepted, attempts, self._received_at)
 
     async def _received_at(self, ids: Sequence[str]) -> Mapping[str, float | None]:
@@ -161,7 +160,7 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             row_queries.append(query_document(LEDGER, where, limit=limit, select=("row",)))
             letter_queries.append(query_document(DEAD_LETTERS, where, limit=limit, select=("event_id", "state")))
         found_rows, found_letters = await asyncio.gather(self._query_all(row_queries), self._query_all(letter_queries))
-        rows = [row_of(each.fields) for each in found_rows]
+        rows = [ledger_documents.row_of(each.fields) for each in found_rows]
         letters = [each.fields for each in found_letters]
         return cloud_journal.States(
             cloud_journal.grouped(

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args
 
-from deploy.history import chart
-from deploy.history.local_requests import RequestEntry
+from deploy.history import chart, local_requests
 from shared import journal, jsontext, outcomes
 
 STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
@@ -81,7 +80,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRow(RequestEntry):
+class RequestRow(local_requests.RequestEntry):
     """A logged request in the journal."""
 
     seq: int = 0

@@ -9,8 +9,7 @@ from typing import Final, TextIO
 
 from deploy.config.running_dev import OTHER_FOLDER, start_command
 from deploy.history.logs import Record, make_record
-from deploy.terminal.command_line import CommandError
-from deploy.terminal.log_view import parse_log_line
+from deploy.terminal import command_line, log_view
 from shared import jsontext, times
 
 FILE_NAME: Final = "log.jsonl"
@@ -97,7 +96,7 @@ def with_process(name: str, line: str, now: float) -> str:
 
 def parse_local_line(line: str) -> Record | None:
     """Read a line of log.jsonl; None if it is incomplete."""
-    document = parse_log_line(line)
+    document = log_view.parse_log_line(line)
     if document is None:
         return None
     process = str(document.pop("process", "dev"))
@@ -114,7 +113,7 @@ def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Reco
     """
     path = state / FILE_NAME
     if not path.is_file():
-        raise CommandError(f"{state} has no log. `{start_command(state)}` writes it there. {OTHER_FOLDER}")
+        raise command_line.CommandError(f"{state} has no log. `{start_command(state)}` writes it there. {OTHER_FOLDER}")
     old = state / OLD_NAME
     if old.is_file():
         with old.open(encoding="utf-8", errors="replace") as file:

@@ -9,15 +9,13 @@ from itertools import pairwise
 from statistics import median
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from deploy.history.journal_view import EventQuery, EventSummary, JournalView
-from deploy.history.local_requests import HEADERS, RequestEntry
+from deploy.history import journal_view, local_requests
 from deploy.terminal.output import duration_text
 from functions.notify.hook_expiry import SOON_SECONDS
 from functions.notify.recovery import airtable
+from shared import retention, times
 from shared.event import RECOVERED
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
-from shared.retention import DAY_SECONDS
-from shared.times import rfc3339, time_text
 
 SAMPLED_EVENTS: Final = 50
 """The number of newest events of a source from which its usual interval is computed."""
@@ -95,7 +93,7 @@ class Outside:
 
     registrations: Mapping[str, Registration] = field(default_factory=dict)
     secrets: Mapping[str, float | None] = field(default_factory=dict)
-    rejected: Sequence[RequestEntry] = ()
+    rejected: Sequence[local_requests.RequestEntry] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class SourceFacts:
     last_at: float | None = None
     usual_seconds: float | None = None
     overdue_seconds: float | None = None
-    rejected: RequestEntry | None = None
+    rejected: local_requests.RequestEntry | None = None
     sampled_at: tuple[float, ...] = ()
     is_last_missed: bool = False
 
@@ -167,7 +165,7 @@ def _expiring(facts: SourceFacts, now: float) -> Health | None:
     expires_at = registration.expires_at if registration and registration.unasked_reason else None
     if expires_at is None or expires_at > now + SOON_SECONDS:
         return None
-    reason = f"its webhook expires at {rfc3339(expires_at)}"
+    reason = f"its webhook expires at {times.rfc3339(expires_at)}"
     return Health("failing", _with_unknown(reason, facts), _hooks(facts, "apply"))
 
 
@@ -259,9 +257,9 @@ def _ago(at: float, now: float) -> str:
     return f"{duration_text(now - at)} ago"
 
 
-def rejection_text(request: RequestEntry) -> str:
+def rejection_text(request: local_requests.RequestEntry) -> str:
     """Return the code and the detail, without the names of the headers."""
-    detail = request.detail.partition(HEADERS)[0]
+    detail = request.detail.partition(local_requests.HEADERS)[0]
     if len(detail) > _MAX_DETAIL_CHARACTERS:
         detail = f"{detail[:_MAX_DETAIL_CHARACTERS].rpartition(' ')[0]} …"
     return ": ".join(filter(None, (f"{request.status} {request.code or ''}".strip(), detail)))
@@ -271,11 +269,11 @@ def rejection_text(request: RequestEntry) -> str:
 
 
 def read_facts(
-    reader: JournalView, receive: JsonObject, silences: Mapping[str, float], outside: Outside
+    reader: journal_view.JournalView, receive: JsonObject, silences: Mapping[str, float], outside: Outside
 ) -> Iterator[SourceFacts]:
     """Yield the facts about each source of receive's slice. `silences`: by source, the seconds of its `silence`."""
     for name, source in mapping_at(receive, "sources").items():
-        events = reader.events(EventQuery(source=name, limit=SAMPLED_EVENTS)).events
+        events = reader.events(journal_view.EventQuery(source=name, limit=SAMPLED_EVENTS)).events
         usual, overdue = intervals(events)
         logged = [each for each in outside.rejected if each.source == name]
         # Read for each source: of all together, those to paths without a source may be the newest thousands.
@@ -293,20 +291,20 @@ def read_facts(
         )
 
 
-def _are_newest_missed(reader: JournalView, events: Sequence[EventSummary]) -> bool:
+def _are_newest_missed(reader: journal_view.JournalView, events: Sequence[journal_view.EventSummary]) -> bool:
     """Return whether the newest events were missed. One that came by itself shortly before may be newer than those."""
     since = events[0].received_at - RECOVERY_SECONDS
     return all(_was_missed(reader, each) for each in events[:MAX_READ] if each.received_at >= since)
 
 
-def _was_missed(reader: JournalView, event: EventSummary) -> bool:
+def _was_missed(reader: journal_view.JournalView, event: journal_view.EventSummary) -> bool:
     if event.type == airtable.TYPE:  # no request of Airtable has such an event, so none was missed
         return False
     record = reader.event(event.id)
     return record is not None and value_at(record.document, RECOVERED) is True
 
 
-def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | None]:
+def intervals(events: Sequence[journal_view.EventSummary]) -> tuple[float | None, float | None]:
     """Return the median interval between events, and the time without an event after which the source is overdue.
 
     Both are in seconds, and None if there are too few events.
@@ -315,7 +313,7 @@ def intervals(events: Sequence[EventSummary]) -> tuple[float | None, float | Non
     gaps = [later - earlier for earlier, later in pairwise(received)]
     if len(gaps) < LEAST_GAPS:
         return None, None
-    return median(gaps), max(DAY_SECONDS, LONGEST_GAPS * max(gaps))
+    return median(gaps), max(retention.DAY_SECONDS, LONGEST_GAPS * max(gaps))
 
 
 def secret_names(source: Json) -> set[str]:
@@ -341,11 +339,11 @@ def health_document(facts: SourceFacts, now: float, where: str = "") -> JsonObje
         "registered": registration.word if registration else None,
         "registration_unknown": (registration.unasked_reason or None) if registration else None,
         "hooks": hooks,
-        "secret_set_at": time_text(facts.secret_set_at),
-        "last_at": time_text(facts.last_at),
+        "secret_set_at": times.time_text(facts.secret_set_at),
+        "last_at": times.time_text(facts.last_at),
         "usual_seconds": facts.usual_seconds,
         "overdue": facts.is_overdue(now),
-        "last_rejected": {"at": time_text(rejected.at), "reason": rejection_text(rejected)} if rejected else None,
+        "last_rejected": {"at": times.time_text(rejected.at), "reason": rejection_text(rejected)} if rejected else None,
     }
 
 
@@ -356,6 +354,6 @@ def _hook_document(hook: HookState) -> JsonObject:
         "state": hook.state,
         "differences": differences,
         "report": hook.report or None,
-        "reported_at": time_text(hook.reported_at),
-        "expires_at": time_text(hook.expires_at),
+        "reported_at": times.time_text(hook.reported_at),
+        "expires_at": times.time_text(hook.expires_at),
     }

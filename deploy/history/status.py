@@ -10,11 +10,10 @@ from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
 from functions.notify.registry import SUBSCRIBERS
-from shared import delivery, ledger_rules, retention
+from shared import delivery, ledger_rules, retention, times
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
-from shared.times import time_text
 
 MAX_COUNTED: Final = 500
 """The most events of the last day that are counted of each source."""
@@ -112,7 +111,7 @@ class WaitingRoutes:
             "count": self.count,
             "more": self.is_more,
             "reason": self.reason,
-            "next_run": time_text(self.next_at),
+            "next_run": times.time_text(self.next_at),
         }
 
 
@@ -143,7 +142,7 @@ class Status:
             {
                 "name": each.name,
                 "version": each.version,
-                "since": time_text(each.since),
+                "since": times.time_text(each.since),
                 "trouble": each.trouble or None,
             }
             for each in self.versions
@@ -152,11 +151,11 @@ class Status:
             {
                 **(health_document(each.facts, self.at, self.where) if each.facts else {}),
                 "source": each.source,
-                "last_at": time_text(each.last_at),
+                "last_at": times.time_text(each.last_at),
                 "last_day": each.day_count,
                 "more": each.is_more,
                 "silence_seconds": each.silence_seconds,
-                "quiet_since": time_text(each.quiet_since),
+                "quiet_since": times.time_text(each.quiet_since),
             }
             for each in self.sources
         ]
@@ -370,8 +369,8 @@ def held_document(
         "destination": name,
         "reason": reason,
         "count": count,
-        "since": time_text(since),
-        "paused_until": time_text(state.paused_until),
+        "since": times.time_text(since),
+        "paused_until": times.time_text(state.paused_until),
         "pause_reason": state.pause_reason or None,
         "act": "release" if state.disabled_reason is None else "resume",
     }

@@ -223,12 +223,7 @@ def _compare_listed(
 
 
 def _action(
-    kind: HookKind,
-    hook: Hook,
-    setting_reasons: Sequence[str],
-    secret_reasons: Sequence[str],
-    *,
-    may_be_replaced: bool,
+    kind: HookKind, hook: Hook, setting_reasons: Sequence[str], secret_reasons: Sequence[str], *, may_be_replaced: bool
 ) -> Action:
     """Return `change`, `renew` if the hook needs what no change can give it, or `none` without a reason."""
     needs_new_secret = kind.secret is not None and bool(secret_reasons)

@@ -12,14 +12,13 @@ enabled   the hook sends events, and the replaced one still exists
 from collections.abc import Collection
 from dataclasses import replace
 
-from deploy.hooks import comparison
-from deploy.hooks.kind import Hook
+from deploy.hooks import comparison, kind
 from deploy.hooks.placed_hook import PlacedHook
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 
 
-async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
+async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
     """Create a hook, then delete the one that it replaces, which sends events until the new one does.
 
     If we choose the secret, the new hook signs with an accepted value at once, so `creating` is the only stage.
@@ -72,14 +71,14 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     await _enable(place)
 
 
-def _replaced(place: PlacedHook, hook: Hook | None) -> comparison.Remembered:
+def _replaced(place: PlacedHook, hook: kind.Hook | None) -> comparison.Remembered:
     """Return what is remembered of the hook that is replaced. Without a hook, the id is empty."""
     replaced = comparison.Remembered(hook.id, hook.url) if hook else comparison.Remembered(url=place.session.wanted.url)
     remembered = place.remembered
     return replace(remembered, url=replaced.url) if remembered and remembered.id == replaced.id else replaced
 
 
-async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, hook: Hook) -> None:
+async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, hook: kind.Hook) -> None:
     """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
     try:
         await place.remember(remembered)
@@ -90,7 +89,7 @@ async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, ho
 
 
 async def _verify_only_one(
-    place: PlacedHook, hook: Hook, known_ids: Collection[str], former: comparison.Remembered | None
+    place: PlacedHook, hook: kind.Hook, known_ids: Collection[str], former: comparison.Remembered | None
 ) -> None:
     """Delete the new hook again if somebody else has created one with the same URL meanwhile.
 
@@ -106,7 +105,7 @@ async def _verify_only_one(
         raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
 
 
-async def _store_made_secret(place: PlacedHook, created: comparison.Remembered, hook: Hook, secret: str) -> None:
+async def _store_made_secret(place: PlacedHook, created: comparison.Remembered, hook: kind.Hook, secret: str) -> None:
     """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
     session = place.session
     if place.kind.can_disable:
@@ -131,7 +130,7 @@ async def _enable(place: PlacedHook) -> None:
     if new and new.url != wanted.url:
         raise place.has_changed()
     if place.kind.can_disable:
-        await session.api.change(place.at, wanted, Hook(stored.new_id, wanted.url, wanted.events))
+        await session.api.change(place.at, wanted, kind.Hook(stored.new_id, wanted.url, wanted.events))
     made = comparison.Remembered(
         stored.new_id,
         wanted.url,

@@ -150,14 +150,9 @@ class PlacedHook:
         remembered = self.remembered
         if remembered and comparison.missing_hook(self.kind, remembered, hooks):
             self.verify_listed(remembered)
+        wanted, now = self.session.wanted, self.session.now()
         return comparison.compare(
-            self.kind,
-            self.at,
-            self.session.wanted,
-            hooks,
-            remembered=remembered,
-            fingerprints=fingerprints,
-            now=self.session.now(),
+            self.kind, self.at, wanted, hooks, remembered=remembered, fingerprints=fingerprints, now=now
         )
 
     async def compare_left(self, others: Sequence[comparison.Difference]) -> comparison.Difference:

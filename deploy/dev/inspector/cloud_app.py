@@ -15,8 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from deploy.config.page_token import new_page_token, page_url
-from deploy.dev.inspector import api, charts_api, map_api, page_access, server, sources_api
-from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
+from deploy.dev.inspector import api, charts_api, live_updates, map_api, page_access, server, sources_api
 from deploy.history import cloud_journal, status
 from deploy.history.state import State
 from shared.jsontext import JsonObject
@@ -73,12 +72,12 @@ async def open_cloud_backend(state: State) -> AsyncIterator[api.Backend]:
 def make_cloud_app(backend: api.Backend, name: str, token: str, outside: sources_api.OutsideFacts) -> web.Application:
     overviews = _Overviews(backend)
     documents = (
-        BoardDocument("overview", Pace(OVERVIEW_SECONDS), overviews.read),
-        BoardDocument("plots", Pace(PLOTS_SECONDS), partial(plots, backend)),
-        BoardDocument("hint", Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
+        live_updates.BoardDocument("overview", live_updates.Pace(OVERVIEW_SECONDS), overviews.read),
+        live_updates.BoardDocument("plots", live_updates.Pace(PLOTS_SECONDS), partial(live_updates.plots, backend)),
+        live_updates.BoardDocument("hint", live_updates.Pace(PLOTS_SECONDS), partial(_hint, name, backend)),
     )
     access = page_access.PageAccess(token, lambda: page_access.EVENTS_ELSEWHERE)
-    app = server.base_app(backend, Board(documents), access, outside)
+    app = server.base_app(backend, live_updates.Board(documents), access, outside)
     app[map_api.KEPT] = map_api.KeptMap(MAP_SECONDS)
     return app
 

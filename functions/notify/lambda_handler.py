@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from functions.notify import entry, wiring
-from shared import errors, ports
+from shared import errors, jsontext, ports
 from shared.cloud.aws.batches import MAX_RECEIVES, MessageQueues, Take, batch_of, queue_name, take_batch
 from shared.cloud.aws.invocations import LambdaContext, in_time, run
-from shared.jsontext import JsonObject
 
 if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
@@ -24,17 +23,17 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # loaded to serve, not imported
         wiring.service()
 
 
-def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
+def handler(event: jsontext.JsonObject, context: LambdaContext) -> jsontext.JsonObject:
     return handle(event, context, wiring.service, wiring.queues, wiring.exporter())
 
 
 def handle(
-    event: JsonObject,
+    event: jsontext.JsonObject,
     context: LambdaContext,
     service: entry.MakeService,
     queues: Callable[[], MessageQueues],
     exporter: "Exporter | None" = None,
-) -> JsonObject:
+) -> jsontext.JsonObject:
     if event.get("sweep") is True:
         return run(lambda deadline: _sweep(service, deadline), context, exporter)
     batch = batch_of(event)
@@ -62,7 +61,7 @@ class SweepFailed(Exception):
     """A sweep that was not done. Lambda counts it as an error, and the next one does it."""
 
 
-async def _sweep(service: entry.MakeService, deadline: float) -> JsonObject:
+async def _sweep(service: entry.MakeService, deadline: float) -> jsontext.JsonObject:
     started = time.perf_counter()
     try:
         return {"published": await in_time(entry.sweep(service(), started), deadline)}

@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import Final, TypeAlias
 
 from functions.notify.destination import KINDS
-from shared import own_modules
-from shared.jsontext import JsonObject
+from shared import jsontext, own_modules
 
 OwnKinds: TypeAlias = Mapping[str, ModuleType]
 """The modules by the names of their kinds."""
@@ -22,7 +21,7 @@ _PARTS_OF_KIND: Final = {
 """The names that the module of an operator's own kind must define, and how a message shows them."""
 
 
-def own_kinds_of(slice_: JsonObject) -> OwnKinds:
+def own_kinds_of(slice_: jsontext.JsonObject) -> OwnKinds:
     """Return the kinds whose files notify's slice has. Raises OwnModuleFault."""
     return load_own_kinds(own_modules.own_sources(slice_.get("own_kinds")))
 

@@ -6,9 +6,8 @@ from functools import cache
 from typing import Final
 
 from functions.notify.recipients import people
-from shared import errors, logs, ports
+from shared import errors, jsontext, logs, ports
 from shared.fetch import Fetch, Outgoing
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 
 CACHE_SECONDS: Final = 600.0
 """How long a list from a URL is used before it is read again."""
@@ -22,16 +21,16 @@ MAX_LOGGED: Final = 5
 
 
 def people_reader(
-    written: Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
+    written: jsontext.Json, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
 ) -> people.ReadPeople:
     """Return the function that reads the people: from the slice's `people`, or from the URL there."""
-    settings = mapping_at(written)
+    settings = jsontext.mapping_at(written)
     if isinstance(settings.get("url"), str):
         return FetchedDirectory(settings, fetch, secrets, clock).current
     return compiled_reader(settings)
 
 
-def compiled_reader(settings: JsonObject) -> people.ReadPeople:
+def compiled_reader(settings: jsontext.JsonObject) -> people.ReadPeople:
     """Return the function that reads the people whom the slice itself lists: once, when it is called first."""
     directory = cache(lambda: compiled_directory(settings))
 
@@ -41,15 +40,15 @@ def compiled_reader(settings: JsonObject) -> people.ReadPeople:
     return read
 
 
-def compiled_directory(settings: JsonObject) -> people.Directory:
+def compiled_directory(settings: jsontext.JsonObject) -> people.Directory:
     """Return the people that the slice itself lists."""
-    listed, _ = people.read_rows(objects_at(settings, "rows"))
+    listed, _ = people.read_rows(jsontext.objects_at(settings, "rows"))
     return people.Directory(listed, providers_of(settings))
 
 
-def providers_of(settings: JsonObject) -> Mapping[str, str]:
+def providers_of(settings: jsontext.JsonObject) -> Mapping[str, str]:
     """Return the provider of each source that has one."""
-    return {name: str(provider) for name, provider in mapping_at(settings, "providers").items()}
+    return {name: str(provider) for name, provider in jsontext.mapping_at(settings, "providers").items()}
 
 
 class FetchedDirectory:
@@ -61,7 +60,7 @@ class FetchedDirectory:
     """
 
     def __init__(
-        self, settings: JsonObject, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
+        self, settings: jsontext.JsonObject, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
     ) -> None:
         self._settings = settings
         self._fetch = fetch

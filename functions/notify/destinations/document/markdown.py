@@ -17,8 +17,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from shared.errors import Temporary
-from shared.jsontext import Json, JsonObject, to_json
+from shared import errors, jsontext
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -40,13 +39,13 @@ _LINK: Final = re.compile(r"(https?://|mailto:)[\x21-\x7e\xa1-\U0010ffff]+", re.
 
 FONT_OF_CODE: Final = "Courier New"
 RULE: Final = "―" * 20
-_STYLES: Final[dict[str, JsonObject]] = {
+_STYLES: Final[dict[str, jsontext.JsonObject]] = {
     "strong": {"bold": True},
     "em": {"italic": True},
     "s": {"strikethrough": True},
     "th": {"bold": True},
 }
-_CODE: Final[JsonObject] = {"weightedFontFamily": {"fontFamily": FONT_OF_CODE}}
+_CODE: Final[jsontext.JsonObject] = {"weightedFontFamily": {"fontFamily": FONT_OF_CODE}}
 
 START: Final = 1
 """The first index of a body."""
@@ -90,7 +89,7 @@ class Run:
     """A text and its style, as Google's TextStyle."""
 
     text: str
-    style: JsonObject
+    style: jsontext.JsonObject
 
 
 @dataclass(slots=True)
@@ -116,7 +115,7 @@ class Paragraph:
         """Return the text. A list's depth is the number of tabs before it, which Google removes."""
         return "\t" * max(0, self.depth) + "".join(run.text for run in self.runs)
 
-    def add(self, text: str, style: JsonObject) -> None:
+    def add(self, text: str, style: jsontext.JsonObject) -> None:
         """Add a text. In a list, tabs at the beginning would change the depth, so they are left out."""
         if self.depth >= 0 and not self.runs:
             text = text.lstrip("\t")
@@ -138,7 +137,7 @@ def _parser() -> "MarkdownIt":
         from markdown_it import MarkdownIt
     except ImportError as error:
         rule = "the library markdown-it-py is not installed; bundle the function again, or install the extra `markdown`"
-        raise Temporary("destination_not_loaded", rule) from error
+        raise errors.Temporary("destination_not_loaded", rule) from error
     return MarkdownIt("js-default", {"html": False, "linkify": False, "typographer": False})
 
 
@@ -160,7 +159,7 @@ class _Reader:
         self._list_number = 0
         self._quotes = 0
         self._is_in_row = False
-        self._style: JsonObject = {}
+        self._style: jsontext.JsonObject = {}
 
     def read(self, token: "Token") -> None:
         """Read the next token of a block. The paragraphs of a list's item become one, so that numbers go on."""
@@ -216,10 +215,10 @@ class _Reader:
     def _add_inline(self, tokens: "Sequence[Token]") -> None:
         """Add the texts of a block to the last paragraph. Each has the styles of all elements that it is in."""
         paragraph = self.paragraphs[-1]
-        styles: list[JsonObject] = [self._style]
+        styles: list[jsontext.JsonObject] = [self._style]
         for token in tokens:
             kind = token.type.removesuffix("_open")
-            style: JsonObject = {key: value for each in styles for key, value in each.items()}
+            style: jsontext.JsonObject = {key: value for each in styles for key, value in each.items()}
             if token.nesting < 0:
                 styles.pop()
             elif kind == "link":
@@ -240,14 +239,14 @@ def mark_of(key: str) -> str:
     return f"hookchain {key}"
 
 
-def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int = START + 1) -> list[Json]:
+def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int = START + 1) -> list[jsontext.Json]:
     """Return the requests that write the paragraphs at the end of a body that ends at `end_index`, empty by default."""
     index = end_index - 1  # before the line break that ends every body
     break_before = "\n" if index > START else ""
     body = "\n".join(paragraph.text for paragraph in paragraphs)
     begin = index + len(break_before)
     whole = _range(begin, begin + _units(body))
-    requests: list[Json] = [
+    requests: list[jsontext.Json] = [
         {"insertText": {"location": {"index": index}, "text": break_before + body}},
         {"deleteParagraphBullets": {"range": whole}},
         _paragraph_style(whole, {"namedStyleType": "NORMAL_TEXT"}, "namedStyleType,indentStart,indentFirstLine"),
@@ -263,16 +262,16 @@ def section_requests(paragraphs: Sequence[Paragraph], key: str, end_index: int =
     return [*requests, *_bullet_requests(places)]
 
 
-def fill_requests(values: Mapping[str, str], key: str) -> list[Json]:
+def fill_requests(values: Mapping[str, str], key: str) -> list[jsontext.Json]:
     """Return the requests that replace each {{name}} of a template by its value.
 
     They are done one after another. So that nothing in a value is replaced, each name becomes a text that no value has
     before it becomes the value, where a value has a name in it.
     """
     texts = {f"{{{{{name}}}}}": stripped(value) for name, value in values.items()}
-    requests: list[Json] = []
+    requests: list[jsontext.Json] = []
     if any(name in value for name in texts for value in texts.values()):
-        digest = hashlib.sha256(to_json({**texts}).encode()).hexdigest()[:32]
+        digest = hashlib.sha256(jsontext.to_json({**texts}).encode()).hexdigest()[:32]
         stand_ins = {name: f"{{{digest}-{number}}}" for number, name in enumerate(texts)}
         requests += [_replace_request(name, stand_in) for name, stand_in in stand_ins.items()]
         texts = {stand_ins[name]: value for name, value in texts.items()}
@@ -280,22 +279,22 @@ def fill_requests(values: Mapping[str, str], key: str) -> list[Json]:
     return [*requests, _mark_request(key, _range(START, START + 1))]
 
 
-def _replace_request(text: str, value: str) -> JsonObject:
+def _replace_request(text: str, value: str) -> jsontext.JsonObject:
     return {"replaceAllText": {"containsText": {"text": text, "matchCase": True}, "replaceText": value}}
 
 
-def _mark_request(key: str, whole: JsonObject) -> JsonObject:
+def _mark_request(key: str, whole: jsontext.JsonObject) -> jsontext.JsonObject:
     return {"createNamedRange": {"name": mark_of(key), "range": whole}}
 
 
-def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json]:
+def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[jsontext.Json]:
     """Yield the requests for the heading, the indent and the texts' styles of a paragraph, except those of its list."""
     if paragraph.heading:
         style = {"namedStyleType": f"HEADING_{paragraph.heading}"}
         yield _paragraph_style(_range(begin, end), {**style}, "namedStyleType")
     if paragraph.quotes and paragraph.depth < 0:
-        indent: JsonObject = {"magnitude": INDENT_POINTS * paragraph.quotes, "unit": "PT"}
-        indents: JsonObject = {"indentStart": indent, "indentFirstLine": indent}
+        indent: jsontext.JsonObject = {"magnitude": INDENT_POINTS * paragraph.quotes, "unit": "PT"}
+        indents: jsontext.JsonObject = {"indentStart": indent, "indentFirstLine": indent}
         yield _paragraph_style(_range(begin, end), indents, "indentStart,indentFirstLine")
     at = begin + max(0, paragraph.depth)  # after the tabs
     for run in paragraph.runs:
@@ -306,9 +305,9 @@ def _style_requests(paragraph: Paragraph, begin: int, end: int) -> Iterator[Json
         at = after
 
 
-def _bullet_requests(places: Sequence[tuple[Paragraph, int, int]]) -> list[Json]:
+def _bullet_requests(places: Sequence[tuple[Paragraph, int, int]]) -> list[jsontext.Json]:
     """Return a request for each outermost list, the last one first: it removes tabs, and so moves what follows it."""
-    requests: list[Json] = []
+    requests: list[jsontext.Json] = []
     for number, grouped in groupby(places, lambda place: place[0].list_number if place[0].depth >= 0 else 0):
         items = list(grouped)
         if number:
@@ -318,11 +317,11 @@ def _bullet_requests(places: Sequence[tuple[Paragraph, int, int]]) -> list[Json]
     return requests[::-1]
 
 
-def _paragraph_style(bounds: JsonObject, style: JsonObject, fields: str) -> JsonObject:
+def _paragraph_style(bounds: jsontext.JsonObject, style: jsontext.JsonObject, fields: str) -> jsontext.JsonObject:
     return {"updateParagraphStyle": {"range": bounds, "paragraphStyle": style, "fields": fields}}
 
 
-def _range(begin: int, end: int) -> JsonObject:
+def _range(begin: int, end: int) -> jsontext.JsonObject:
     return {"startIndex": begin, "endIndex": end}
 
 

@@ -6,6 +6,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -43,6 +44,7 @@ class _ExpiringHook(NamedTuple):
         return f"{self.source} {self.place}"
 
 
+@dataclass(slots=True)
 class HookExpiry:
     """The renewal of hooks that expire, and the alerts about them.
 
@@ -57,43 +59,33 @@ class HookExpiry:
     `alerts` is None if nobody gets any. `records` opens the store when it is first called.
     """
 
-    def __init__(
-        self,
-        renewals: Mapping[str, JsonObject],
-        documents: store_ports.Documents,
-        fetch: Fetch,
-        secrets: ports.Secrets,
-        clock: ports.Clock,
-        alerts: "AlertPublisher | None",
-        records: Callable[[], store_ports.Records],
-    ) -> None:
-        self._renewals = renewals
-        self._documents = documents
-        self._fetch = fetch
-        self._secrets = secrets
-        self._clock = clock
-        self._alerts = alerts
-        self._records = records
+    renewals: Mapping[str, JsonObject]
+    documents: store_ports.Documents
+    fetch: Fetch
+    secrets: ports.Secrets
+    clock: ports.Clock
+    alerts: "AlertPublisher | None"
+    records: Callable[[], store_ports.Records]
 
     async def check(self) -> None:
         """Renew the hooks that expire within RENEW_SECONDS. Publish alerts about those that still expire soon.
 
         A failed renewal is logged. Raises Temporary.
         """
-        hooks_by_source = await asyncio.gather(*map(self._renew_hooks, self._renewals))
-        soon = self._clock.now() + SOON_SECONDS
+        hooks_by_source = await asyncio.gather(*map(self._renew_hooks, self.renewals))
+        soon = self.clock.now() + SOON_SECONDS
         expiring_soon = [hook for hooks in hooks_by_source for hook in hooks if hook.expires_at < soon]
         if expiring_soon:
             await self._publish_alerts(expiring_soon)
 
     async def _renew_hooks(self, source: str) -> list[_ExpiringHook]:
         """Renew the hooks of the source, and return all of them that expire. Raises Temporary."""
-        document = await self._documents.get(PARTITION, source)
+        document = await self.documents.get(PARTITION, source)
         content = read_record(document.text if document else None)
         hooks = mappings_at(content, "hooks")
-        now = self._clock.now()
+        now = self.clock.now()
         locked_until = time_in(mapping_at(content, "lock"), "until") or 0.0
-        renewal = self._renewals[source]
+        renewal = self.renewals[source]
         if document and renewal and locked_until <= now:
             renewed = await self._renew_due(source, renewal, hooks, now)
             for place, expires_at in renewed.items():
@@ -101,7 +93,7 @@ class HookExpiry:
             if renewed:
                 # If a command has changed the document in the meantime, the next check renews the hooks again.
                 text = texts_json({**content, "hooks": dict(hooks)}).decode()
-                await self._documents.write(PARTITION, source, text, document.version)
+                await self.documents.write(PARTITION, source, text, document.version)
         expiries = {place: _expires_at(hook) for place, hook in hooks.items()}
         return [_ExpiringHook(source, place, expires_at) for place, expires_at in expiries.items() if expires_at]
 
@@ -139,7 +131,7 @@ class HookExpiry:
         url = value_at(renewal, "urls", place)
         if not isinstance(url, str):
             raise Permanent("request_rejected", "its place is not in the configuration any more")
-        token = (await self._secrets.values(str(renewal["secret"])))[0]
+        token = (await self.secrets.values(str(renewal["secret"])))[0]
         headers = [(name, str(text).format(token=token)) for name, text in mapping_at(renewal, "headers").items()]
         request = Outgoing(
             method=str(renewal["method"]),
@@ -148,7 +140,7 @@ class HookExpiry:
             may_repeat=True,
             allow_private=renewal["allow_private"] is True,
         )
-        answer = await self._fetch.fetch(request)
+        answer = await self.fetch.fetch(request)
         text = f"the provider answered {answer.status}"
         if answer.status == 429 or answer.status >= 500:
             raise Temporary("host_unavailable", text)
@@ -159,14 +151,14 @@ class HookExpiry:
 
     async def _publish_alerts(self, hooks: list[_ExpiringHook]) -> None:
         """Publish one alert for each expiry of a hook. Raises Temporary."""
-        if self._alerts is None:
+        if self.alerts is None:
             return
-        records = self._records()
-        now = self._clock.now()
+        records = self.records()
+        now = self.clock.now()
         alerted_expiries = read_record(await records.read(ALERTS_RECORD))
         unalerted = [hook for hook in hooks if alerted_expiries.get(hook.name) != hook.expires_at]
         for hook in unalerted:
-            await self._alerts.publish(_alert(hook, now, self._alerts.where), self._alerts.settings.to)
+            await self.alerts.publish(_alert(hook, now, self.alerts.where), self.alerts.settings.to)
         if unalerted:
             expiries: JsonObject = {hook.name: hook.expires_at for hook in hooks}
             kept = store_ports.Kept(texts_json(expiries).decode(), now + KEPT_SECONDS)

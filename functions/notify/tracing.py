@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final
 
 from shared import journal, jsontext, ports
@@ -20,12 +21,12 @@ _NOT_HTTP: Final = frozenset({"email", "sql"})
 """The kinds whose responses do not begin with a status of HTTP."""
 
 
+@dataclass(slots=True)
 class _Scope:
     """The ids of the span that published the message of the current task, and those for its log lines."""
 
-    def __init__(self, parent: tuple[str, str] | None, ids: tuple[str, str]) -> None:
-        self.parent = parent
-        self.ids = ids
+    parent: tuple[str, str] | None
+    ids: tuple[str, str]
 
 
 _current: ContextVar[_Scope | None] = ContextVar("delivering", default=None)

@@ -6,7 +6,7 @@ line with the same `delivery_id`.
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
@@ -47,20 +47,20 @@ class Settings(kind_settings.KindSettings):
     fields: dict[FieldName, kind_settings.EventExpression] = Field(default_factory=dict, max_length=MAX_FIELDS)
 
 
+@dataclass(slots=True)
 class LogDestination:
     """The destination. Nothing recognises a repeated line."""
 
     dedupes_repeats = False
 
-    def __init__(self, settings: Settings, blobs: ports.Blobs | None) -> None:
-        self._settings = settings
-        self._blobs = blobs
+    settings: Settings
+    blobs: ports.Blobs | None
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         if delivery.event.dataref is not None:
-            delivery = replace(delivery, event=await claim_check.checked_out(delivery.event, self._blobs))
+            delivery = replace(delivery, event=await claim_check.checked_out(delivery.event, self.blobs))
         with bounded_texts.bounded_templates():
-            severity, message, members = line_of(delivery, self._settings)
+            severity, message, members = line_of(delivery, self.settings)
         try:
             logs.write_line(severity, message, members)
         except OSError as error:

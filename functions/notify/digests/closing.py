@@ -122,6 +122,7 @@ class Progress:
         return answers
 
 
+@dataclass(slots=True)
 class Closer:
     """The groups of the destinations that gather. One process has one, for all its sweeps.
 
@@ -129,25 +130,15 @@ class Closer:
     find none.
     """
 
-    def __init__(
-        self,
-        destinations: Mapping[str, Configured],
-        ledger: Ledger,
-        bus: ports.Bus,
-        records: Callable[[], Records],
-        clock: ports.Clock,
-        recipients: "Recipients | None" = None,
-        spans: "NotifySpans | None" = None,
-    ) -> None:
-        self._destinations = destinations
-        self._ledger = ledger
-        self._bus = bus
-        self._records = records
-        self._clock = clock
-        self._recipients = recipients
-        self._spans = spans
-        self._first_at = 0.0  # the next pass looks at the rows from this time on
-        self._look_back_at = 0.0  # the next pass after this time looks at all rows
+    destinations: Mapping[str, Configured]
+    ledger: Ledger
+    bus: ports.Bus
+    records: Callable[[], Records]
+    clock: ports.Clock
+    recipients: "Recipients | None" = None
+    spans: "NotifySpans | None" = None
+    _first_at: float = 0.0  # the next pass looks at the rows from this time on
+    _look_back_at: float = 0.0  # the next pass after this time looks at all rows
 
     async def close(self, seconds: float) -> int:
         """Close the groups that are due, the one that has waited longest first. Return how many deliveries were
@@ -156,21 +147,21 @@ class Closer:
         It tries groups for about `seconds`. Then it raises the first Temporary of a group, if there is one: the next
         pass begins where this one did. A group that was not closed stays due.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         if now >= self._look_back_at:
             self._look_back_at = now + LOOK_BACK_EVERY_SECONDS
             self._first_at = 0.0
-        progress = Progress(self._clock, now, oldest_at=self._first_at, left_at=now, end=now + seconds)
+        progress = Progress(self.clock, now, oldest_at=self._first_at, left_at=now, end=now + seconds)
         seen: set[str] = set()
         drafts: dict[str, Draft] = {}
-        async for row in due_rows(self._ledger, now, self._first_at):
-            settings = gather_settings(row, self._destinations)
+        async for row in due_rows(self.ledger, now, self._first_at):
+            settings = gather_settings(row, self.destinations)
             if settings is not None and row.group not in seen:
                 if not drafts:  # rows come in the order of their times, so this one is the oldest of these groups
                     progress.oldest_at = row.retry_at or 0.0
                 seen.add(row.group)
                 drafts[row.group] = Draft(row.group, row.destination, settings, progress.line_budget)
-            if self._clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
+            if self.clock.now() >= now + seconds * LOOKING_SHARE:  # the rest of the time is for the groups found
                 progress.note_left_due(row.retry_at or 0.0)
                 break
             if len(drafts) == GROUPS_AT_ONCE:
@@ -187,14 +178,14 @@ class Closer:
 
         It reads page after page, because thousands of rows in groups may come before the first other row.
         """
-        async for page in due_pages(self._ledger, now, since, max(limit, PAGE_ROWS)):
-            if alone := [row for row in page if gather_settings(row, self._destinations) is None]:
+        async for page in due_pages(self.ledger, now, since, max(limit, PAGE_ROWS)):
+            if alone := [row for row in page if gather_settings(row, self.destinations) is None]:
                 return alone[:limit]
         return []
 
     async def _close_groups(self, drafts: Mapping[str, Draft], progress: Progress) -> None:
         """Read the groups' records, then add their deliveries to the drafts, then close each. Raises Temporary."""
-        texts = await progress.for_each(list(drafts), lambda name: self._records().read(record_name(name)))
+        texts = await progress.for_each(list(drafts), lambda name: self.records().read(record_name(name)))
         filled = await self._fill({name: drafts[name] for name in texts}, progress)
         await progress.for_each(list(filled), lambda name: self._close(filled[name], texts[name], progress))
 
@@ -208,7 +199,7 @@ class Closer:
         if not drafts:
             return filled
         waits = [draft.settings.coalesce.wait_seconds for draft in drafts.values() if draft.settings.coalesce]
-        async for row in due_rows(self._ledger, progress.now + max(waits, default=0.0), progress.oldest_at):
+        async for row in due_rows(self.ledger, progress.now + max(waits, default=0.0), progress.oldest_at):
             draft = filled.get(row.group)
             if draft is not None and row.destination == draft.destination:
                 try:
@@ -294,13 +285,13 @@ class Closer:
         digest = record.digest
         assert digest is not None
         await self._publish(digest)
-        answers = await self._ledger.merge_all(digest.members, self._clock.now(), digest.event_id)
+        answers = await self.ledger.merge_all(digest.members, self.clock.now(), digest.event_id)
         _raise_fault(answers)
-        await self._change_record(group, text, record.merged(self._clock.now()).text())
+        await self._change_record(group, text, record.merged(self.clock.now()).text())
 
     async def _row_of(self, digest: Frozen) -> LedgerRow | None:
         """Return the digest's row in the ledger; None if it is not there yet, or no more. Raises Temporary."""
-        rows = await self._ledger.rows(DIGEST_ROWS, event_id=digest.event_id)
+        rows = await self.ledger.rows(DIGEST_ROWS, event_id=digest.event_id)
         return next((row for row in rows if row.key == digest.delivery_id), None)
 
     async def _postpone(self, draft: Draft, until: float, progress: Progress) -> None:
@@ -312,30 +303,30 @@ class Closer:
             return
         for number, some_rows in enumerate(batching.batches(draft.due, AT_ONE_TIME)):
             moves = [(key, fence, until + number * STEP_SECONDS) for key, fence in some_rows]
-            _raise_fault(await self._ledger.postpone_all(moves, now))
+            _raise_fault(await self.ledger.postpone_all(moves, now))
 
     async def _person(self, draft: Draft) -> str | None:
         """Return the recipient's name; None if the destination has no recipients.
 
         Raises Temporary, and Permanent if there is no such recipient any more.
         """
-        configured = self._destinations[draft.destination]
-        if configured.recipient is None or self._recipients is None or draft.sample is None:
+        configured = self.destinations[draft.destination]
+        if configured.recipient is None or self.recipients is None or draft.sample is None:
             return None
-        return (await self._recipients.require_person(configured, draft.sample)).name
+        return (await self.recipients.require_person(configured, draft.sample)).name
 
     async def _publish(self, digest: Frozen) -> None:
         """Publish the digest as a delivery. If it was published before, notify recognises it. Raises Temporary."""
         attributes = {"ce-id": digest.delivery_id, "ce-type": DELIVERY_TYPE, "ce-source": "/routes/digest"}
-        started_at = self._clock.now()
-        await self._bus.publish(ports.DELIVERIES, [ports.BusMessage(digest.message, attributes)])
-        if self._spans is not None:
-            self._spans.note_digest(digest.message, started_at)
+        started_at = self.clock.now()
+        await self.bus.publish(ports.DELIVERIES, [ports.BusMessage(digest.message, attributes)])
+        if self.spans is not None:
+            self.spans.note_digest(digest.message, started_at)
 
     async def _publish_group_alone(self, group: str, progress: Progress) -> None:
         """Publish the group's due rows one by one, as long as there is time. Raises Temporary."""
         rows: list[LedgerRow] = []
-        async for row in due_rows(self._ledger, progress.now, progress.oldest_at):
+        async for row in due_rows(self.ledger, progress.now, progress.oldest_at):
             if row.group != group:
                 continue
             rows.append(row)
@@ -349,23 +340,23 @@ class Closer:
 
     async def _publish_alone(self, rows: Sequence[LedgerRow], progress: Progress) -> None:
         """Publish the rows one by one, as the sweep publishes rows outside groups. Raises Temporary."""
-        now = self._clock.now()
-        moved, faults = await move_rows(self._ledger, rows, now, now + POSTPONE_SECONDS)
+        now = self.clock.now()
+        moved, faults = await move_rows(self.ledger, rows, now, now + POSTPONE_SECONDS)
         if moved:
-            await self._bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
+            await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
             progress.count += len(moved)
         _raise_fault(faults)
 
     async def _change_record(self, group: str, before: str | None, after: str) -> bool:
         """Write the record if its text is still `before`. Return whether it is `after` now. Raises Temporary."""
-        now = self._clock.now()
+        now = self.clock.now()
 
         def decide(stored: str | None) -> tuple[bool, Kept | None]:
             if stored == after:  # an earlier try wrote it, although it seemed to fail
                 return True, None
             return (True, Kept(after, now + RECORD_SECONDS)) if stored == before else (False, None)
 
-        return await self._records().change(record_name(group), now, decide)
+        return await self.records().change(record_name(group), now, decide)
 
 
 def gather_settings(row: LedgerRow, destinations: Mapping[str, Configured]) -> GatherSettings | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -51,6 +52,7 @@ def providers_of(settings: jsontext.JsonObject) -> Mapping[str, str]:
     return {name: str(provider) for name, provider in jsontext.mapping_at(settings, "providers").items()}
 
 
+@dataclass(slots=True)
 class FetchedDirectory:
     """A list of people at a URL.
 
@@ -59,18 +61,15 @@ class FetchedDirectory:
     the same time, and the URL is not read again for AGAIN_SECONDS.
     """
 
-    def __init__(
-        self, settings: jsontext.JsonObject, fetch: Callable[[], Fetch], secrets: ports.Secrets, clock: ports.Clock
-    ) -> None:
-        self._settings = settings
-        self._fetch = fetch
-        self._secrets = secrets
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._last: people.Directory | None = None
-        self._fault: errors.Temporary | None = None
-        self._read_at = 0.0
-        self._refresh_at = 0.0
+    settings: jsontext.JsonObject
+    fetch: Callable[[], Fetch]
+    secrets: ports.Secrets
+    clock: ports.Clock
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _last: people.Directory | None = None
+    _fault: errors.Temporary | None = None
+    _read_at: float = 0.0
+    _refresh_at: float = 0.0
 
     async def current(self) -> people.Directory:
         """Return the people. Raises Temporary (`people_unavailable`) if there is no list of the last STALE_SECONDS."""
@@ -86,13 +85,13 @@ class FetchedDirectory:
 
     def _is_fresh(self) -> bool:
         """Return whether the list need not be read now, because it was read, or could not be read, shortly before."""
-        now = self._clock.now()
+        now = self.clock.now()
         # After a clock was set back, `_refresh_at` can be later than any time that was set.
         return now < self._refresh_at <= now + CACHE_SECONDS
 
     def _is_stale(self) -> bool:
         """Return whether the last list may not be used any more, or whether there is none."""
-        return self._last is None or self._clock.now() >= self._read_at + STALE_SECONDS
+        return self._last is None or self.clock.now() >= self._read_at + STALE_SECONDS
 
     def _usable(self) -> people.Directory:
         """Return the last list. Raises Temporary if it is stale."""
@@ -110,12 +109,12 @@ class FetchedDirectory:
             self._failed(f"it {error}")
         else:
             self._last, self._fault = directory, None
-            self._read_at = self._clock.now()
+            self._read_at = self.clock.now()
             self._refresh_at = self._read_at + CACHE_SECONDS
 
     def _failed(self, reason: str) -> None:
         self._fault = errors.Temporary("people_unavailable", f"the list of people cannot be read: {reason}")
-        now = self._clock.now()
+        now = self.clock.now()
         self._refresh_at = now + AGAIN_SECONDS
         use = "its last content serves for a day" if self._last is not None else "deliveries to people wait"
         logs.log(
@@ -129,23 +128,23 @@ class FetchedDirectory:
     async def _read(self) -> people.Directory:
         """Read the list at the URL. Raises HookchainError and UnreadableList."""
         headers: tuple[tuple[str, str], ...] = (("accept", "application/json, text/csv"),)
-        if isinstance(secret := self._settings.get("secret"), str):
-            [token, *_] = await self._secrets.values(secret)  # the newest value
+        if isinstance(secret := self.settings.get("secret"), str):
+            [token, *_] = await self.secrets.values(secret)  # the newest value
             headers = (*headers, ("authorization", f"Bearer {token}"))
         request = Outgoing(
             "GET",
-            str(self._settings["url"]),
+            str(self.settings["url"]),
             headers,
             timeout_seconds=FETCH_SECONDS,
             max_bytes=people.MAX_BYTES,
-            allow_private=self._settings.get("allow_private") is True,
+            allow_private=self.settings.get("allow_private") is True,
         )
-        fetched = await self._fetch().fetch(request)
+        fetched = await self.fetch().fetch(request)
         if fetched.status != 200:
             raise people.UnreadableList(f"answered {fetched.status}")
         if fetched.is_cut:
             raise people.UnreadableList(f"has more than {people.MAX_BYTES:,} bytes")
-        return await asyncio.to_thread(_directory, fetched.body, providers_of(self._settings))
+        return await asyncio.to_thread(_directory, fetched.body, providers_of(self.settings))
 
 
 def _directory(content: bytes, providers: Mapping[str, str]) -> people.Directory:

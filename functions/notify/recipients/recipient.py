@@ -8,6 +8,7 @@ The list is in notify's slice of the configuration, or at a URL that the slice n
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from functions.notify import bounded_texts, registry
@@ -44,15 +45,15 @@ class NoRecipient(NamedTuple):
     name: str = ""
 
 
+@dataclass(slots=True)
 class Recipients:
     """The recipients of deliveries. Where there is none, `find_person` returns why, and `require_person` raises it.
 
     `blobs` has the data of large events, which the expression in `to` may need.
     """
 
-    def __init__(self, read_people: ReadPeople, blobs: ports.Blobs | None) -> None:
-        self._read_people = read_people
-        self._blobs = blobs
+    read_people: ReadPeople
+    blobs: ports.Blobs | None
 
     async def find_person(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
         """Return the person whom the destination's `to` names for this event. The person has the address that the kind
@@ -80,7 +81,7 @@ class Recipients:
         if event.source.startswith(DIGESTS):
             return await self._named_by_digest(rule, event)
         if rule.person is not None:
-            people = await self._read_people()
+            people = await self.read_people()
             nobody = f"`people` has nobody with the name {masked(rule.person)!r}: {_ADD}"
             return people.named(rule.person) or NoRecipient(nobody)
         who = await self._who(rule.path or registry.ACTOR, event)
@@ -88,17 +89,17 @@ class Recipients:
             return who
         if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(rule, who)):
             return tenant
-        people = await self._read_people()
+        people = await self.read_people()
         person = people.find(who, event.source_name)
         return person or allowed_address(rule, who) or _unknown(rule.path or registry.ACTOR, who, event)
 
     async def _named_by_digest(self, rule: registry.RecipientRule, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
-            event = await claim_check.checked_out(event, self._blobs)
+            event = await claim_check.checked_out(event, self.blobs)
         name = value_at(event.data, "person")
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
-        people = await self._read_people()
+        people = await self.read_people()
         person = people.named(name) or allowed_address(rule, name)
         return person or NoRecipient(f"`people` no longer has the person of the digest{_SHOWN}: {_ADD}", name)
 
@@ -107,7 +108,7 @@ class Recipients:
         if path == registry.ACTOR:
             return event.actor or NoRecipient(f"the event has no actor: set the source's `actor`, or {_ADVICE}")
         if event.dataref is not None:
-            event = await claim_check.checked_out(event, self._blobs)
+            event = await claim_check.checked_out(event, self.blobs)
         try:
             view = view_of(event)
             value = bounded_texts.compiled_expression(path).search(view)

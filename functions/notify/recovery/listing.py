@@ -115,20 +115,20 @@ class ProviderFault(Exception):
         self.is_of_place = is_of_place
 
 
+@dataclass(slots=True)
 class ProviderApi:
     """The API of a source's provider, read with the source's token."""
 
-    def __init__(self, settings: RecoverySettings, fetch: Fetch, token: str) -> None:
-        self._settings = settings
-        self._fetch = fetch
-        self._token = token
+    settings: RecoverySettings
+    fetch: Fetch
+    token: str
 
     async def items(self, request: ApiRequest, window: Window, now: float) -> list[ListItem]:
         """Send the request and return what its answer lists. Raises ProviderFault.
 
         It lists nothing if the request is for a single event that the provider has deleted.
         """
-        kind = self._settings.kind
+        kind = self.settings.kind
         answer = await self._send(request, now)
         if answer is None:
             return []
@@ -144,28 +144,28 @@ class ProviderApi:
 
     async def _send(self, request: ApiRequest, now: float) -> Fetched | None:
         """Return the answer; None if the provider has deleted the event. Raises ProviderFault."""
-        kind = self._settings.kind
-        headers = [(name, value.format(token=self._token)) for name, value in kind.headers.items()]
+        kind = self.settings.kind
+        headers = [(name, value.format(token=self.token)) for name, value in kind.headers.items()]
         if request.body is not None:
             headers.append(("Content-Type", "application/json"))
         outgoing = Outgoing(
             "GET" if request.body is None else "POST",
-            self._settings.api_url + request.path,
+            self.settings.api_url + request.path,
             tuple(headers),
             b"" if request.body is None else jsontext.texts_json(request.body),
             timeout_seconds=ANSWER_SECONDS,
             max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
-            allow_private=self._settings.allow_private,
+            allow_private=self.settings.allow_private,
             may_repeat=request.body is None,
         )
         try:
-            answer = await self._fetch.fetch(outgoing)
+            answer = await self.fetch.fetch(outgoing)
         except errors.HookchainError as error:
-            raise ProviderFault(f"{kind.title}: {credential_masks.masked(error.detail, [self._token])}") from error
+            raise ProviderFault(f"{kind.title}: {credential_masks.masked(error.detail, [self.token])}") from error
         if answer.status in (404, 410, 422) and request.is_for_event:
             return None
         if not 200 <= answer.status < 300:
-            raise _status_fault(self._settings, request, answer, now)
+            raise _status_fault(self.settings, request, answer, now)
         return answer
 
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Self
 
 from functions.notify import bounded_texts, destination, http_kind
@@ -235,6 +235,7 @@ class _Place(NamedTuple):
         return f"{self.tenant}{SEPARATOR}{self.endpoint}"
 
 
+@dataclass(slots=True)
 class _Page:
     """The endpoints of one fan-out, in the order of tenants and ids.
 
@@ -244,11 +245,10 @@ class _Page:
     ready   the number of those that are enabled and verified
     """
 
-    def __init__(self, after: _Place) -> None:
-        self.after = after
-        self.chosen: list[EndpointName] = []
-        self.known = 0
-        self.ready = 0
+    after: _Place
+    chosen: list[EndpointName] = field(default_factory=list)
+    known: int = 0
+    ready: int = 0
 
     def why_empty(self, type_: str) -> str:
         """Return why no endpoint is chosen."""

@@ -265,12 +265,12 @@ def pause_text(configured: Configured, why: str) -> str:
     return f"paused after failures{f': {why}' if why else ''}"
 
 
+@dataclass(slots=True)
 class SweepPauses:
     """The pauses in a sweep: they decide which of the due rows are published, and until when the others wait."""
 
-    def __init__(self, states: DestinationStates, configured: Mapping[str, Configured]) -> None:
-        self._states = states
-        self._configured = configured
+    states: DestinationStates
+    configured: Mapping[str, Configured]
 
     async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
         """Return the rows that may be published, and for the others the moves to the ends of their pauses.
@@ -296,7 +296,7 @@ class SweepPauses:
     async def resumed(self, rows: Sequence[LedgerRow]) -> set[str]:
         """Return the destinations of the rows that are not paused any more. Raises Temporary."""
         names = dict.fromkeys(row.destination for row in rows)
-        states = {name: await self._states.state(name, is_fresh=True) for name in names}
+        states = {name: await self.states.state(name, is_fresh=True) for name in names}
         return {name for name, state in states.items() if state.paused_until is None}
 
     async def _end(self, name: str) -> float:
@@ -306,8 +306,8 @@ class SweepPauses:
         notify then holds them, or if they may expire, because notify then gives them up.
         """
         # The name of an endpoint begins with that of its destination, whose options it has.
-        configured = self._configured.get(name.partition(SEPARATOR)[0])
+        configured = self.configured.get(name.partition(SEPARATOR)[0])
         if configured is None or configured.expires_after_seconds is not None:
             return 0.0
-        state = await self._states.state(name)
+        state = await self.states.state(name)
         return 0.0 if state.disabled_reason is not None else state.paused_until or 0.0

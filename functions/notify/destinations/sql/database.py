@@ -429,6 +429,7 @@ def _invalidated_on_error(connection: sa.Connection, transaction: "_Transaction"
         raise
 
 
+@dataclass(slots=True)
 class _Transaction:
     """One transaction. A single statement needs no BEGIN and no COMMIT: engines are in autocommit mode (place.py).
 
@@ -436,44 +437,43 @@ class _Transaction:
     is_sent  the statement that commits was sent, so the rows may have been written
     """
 
-    def __init__(self, statements: Statements, settings: Settings, rows: Sequence[Row]) -> None:
-        self._statements = statements
-        self._settings = settings
-        self._rows = rows
-        self.is_open = False
-        self.is_sent = False
+    statements: Statements
+    settings: Settings
+    rows: Sequence[Row]
+    is_open: bool = False
+    is_sent: bool = False
 
     def write(self, connection: sa.Connection) -> list[Delivered]:
         """Write the rows and commit. Return the outcome of each. Raises DBAPIError."""
-        return self._upsert(connection) if self._settings.key else self._insert(connection)
+        return self._upsert(connection) if self.settings.key else self._insert(connection)
 
     def _insert(self, connection: sa.Connection) -> list[Delivered]:
         """Insert the rows of the deliveries that the table does not have yet."""
-        retried = [str(row.key[0]) for row in self._rows if row.is_retry]
-        there = self._statements.ids_in_table(connection, retried) if retried else frozenset[str]()
-        missing = [row for row in self._rows if row.key[0] not in there]
+        retried = [str(row.key[0]) for row in self.rows if row.is_retry]
+        there = self.statements.ids_in_table(connection, retried) if retried else frozenset[str]()
+        missing = [row for row in self.rows if row.key[0] not in there]
         self.is_sent = bool(missing)
-        written = self._statements.insert(connection, missing) if missing else 0
+        written = self.statements.insert(connection, missing) if missing else 0
         # If fewer rows were inserted, some were there. The database does not say which ones.
         not_all = THERE if len(missing) == 1 else PERHAPS_THERE
         answer = INSERTED if written == len(missing) else not_all
-        return [Delivered(THERE if row.key[0] in there else answer) for row in self._rows]
+        return [Delivered(THERE if row.key[0] in there else answer) for row in self.rows]
 
     def _upsert(self, connection: sa.Connection) -> list[Delivered]:
         """Insert or replace the rows. No statement may have a key twice, so rows with the same key take several."""
-        groups = distinct_keys(self._rows)
+        groups = distinct_keys(self.rows)
         if len(groups) > 1:
             connection.exec_driver_sql("BEGIN")
             self.is_open = True
         self.is_sent = len(groups) == 1
-        written = sum(self._statements.insert(connection, group) for group in groups)
+        written = sum(self.statements.insert(connection, group) for group in groups)
         if self.is_open:
             self.is_sent = True
             connection.exec_driver_sql("COMMIT")
             self.is_open = False
         # MySQL may count an older row as written, too.
-        is_older = self._settings.newer_by is not None and len(self._rows) == 1 and written == 0
-        return [Delivered(NEWER if is_older else UPSERTED)] * len(self._rows)
+        is_older = self.settings.newer_by is not None and len(self.rows) == 1 and written == 0
+        return [Delivered(NEWER if is_older else UPSERTED)] * len(self.rows)
 
 
 def distinct_keys(rows: Sequence[Row]) -> list[list[Row]]:

@@ -20,7 +20,6 @@ sent. A destination is called at most once for each message, and the call is can
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from functions.notify import dead_letters, settle
@@ -35,9 +34,10 @@ from shared.push import Push
 
 LEASE_MARGIN_SECONDS: Final = 30.0
 """How much longer the lease of a claim is than the timeout: for the checks, a wait for a slot, and recording."""
-REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = MappingProxyType(
-    {"true": None, "failed": frozenset({ledger_rules.DEAD_LETTERED})}
-)
+REOPENED_STATES: Final[Mapping[str, frozenset[outcomes.DeliveryState] | None]] = {
+    "true": None,
+    "failed": frozenset({ledger_rules.DEAD_LETTERED}),
+}
 """The states in which a replay reopens a delivery, by its attribute `force`; None: all that are final."""
 PEOPLE_SECONDS: Final = 60.0
 """How long deliveries to a person wait while the list of people cannot be read."""
@@ -66,15 +66,13 @@ MAX_CHARACTERS: Final = 500
 """The length of a reason and of an answer in the record of an attempt. A row keeps a hundred records."""
 MAX_TEXT_CHARACTERS: Final = 1_000
 """The length of a row's last reason."""
-OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = MappingProxyType(
-    {
-        Delivered: "delivered",
-        RetryLater: "retry_scheduled",
-        Unknown: "unknown",
-        Failed: "failed",
-        Disabled: "held",
-    }
-)
+OUTCOME_NAMES: Final[Mapping[type[Outcome], outcomes.AttemptOutcome]] = {
+    Delivered: "delivered",
+    RetryLater: "retry_scheduled",
+    Unknown: "unknown",
+    Failed: "failed",
+    Disabled: "held",
+}
 
 
 class CompletedAttempt(NamedTuple):

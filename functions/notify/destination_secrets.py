@@ -10,7 +10,6 @@ the store is down         Temporary: the bus brings the delivery again
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from functions.notify.http_kind import SecretValues, unusable_secret
@@ -20,7 +19,7 @@ from shared.secrets import READ_SECONDS, SecretDenied, SecretMissing
 
 DENIED_PAUSE_SECONDS: Final = 300.0
 URL_CODES: Final = frozenset({"address_blocked", "invalid_url"})
-NO_SECRETS: Final[SecretValues] = MappingProxyType({})
+NO_SECRETS: Final[SecretValues] = {}
 
 
 def outcome_of_fault(error: errors.Temporary) -> Disabled | RetryLater:

@@ -59,18 +59,6 @@ class HttpKind(Protocol):
     def outcome(self, response: http_kind.Response) -> Outcome: ...
 
 
-def _bounded(outcome: Callable[[http_kind.Response], Outcome]) -> Callable[[http_kind.Response], Outcome]:
-    """Bound the time that an operator's own function computes. A receiver's answer may make a pattern run for days."""
-
-    def bounded_outcome(response: http_kind.Response) -> Outcome:
-        with bounded_texts.bounded_templates():
-            returned = outcome(response)
-        _verify_returned("outcome", returned, Outcome)
-        return returned
-
-    return bounded_outcome
-
-
 def _verify_returned(function: str, returned: object, kind: type | UnionType) -> None:
     """Raise Permanent (`destination_fault`) if an operator's own function, such as one without `return`, returned
     another kind of object."""
@@ -113,7 +101,6 @@ class HttpDestination:
         own_secrets = destination_secrets.DestinationSecrets(context.secrets, secret_names)
         self._attempts = TimedAttempts(context, secrets or own_secrets)
         self._is_own = own_modules.is_own(kind.outcome)
-        self._outcome_of = _bounded(kind.outcome) if self._is_own else kind.outcome
         self._sender = HttpSender(context)
         self._failure_in = _failure_in(success_when)
         self._name = name
@@ -182,7 +169,11 @@ class HttpDestination:
             )
         if 200 <= response.status < 300 and (reason := self._failure_in(response)):
             return RetryLater(reason, response.retry_after_seconds)
-        outcome = self._outcome_of(response)
+        # A receiver's answer may make a pattern in an operator's own function run for days.
+        with bounded_texts.bounded_templates() if self._is_own else nullcontext():
+            outcome = self._kind.outcome(response)
+        if self._is_own:
+            _verify_returned("outcome", outcome, Outcome)
         if self._doubt_of is not None and isinstance(outcome, Delivered) and (doubt := self._doubt_of(response)):
             self._warn_once(response)
             return Delivered(doubt)

@@ -2,8 +2,8 @@
 
 main or lambda_handler → entry (answers and logs) → transform (one event: decide, publish, journal) → route_runs (the
 routes that take the event, as routes decides) → chain (its steps, one after the other) → steps. program reads the
-routes and chains of a configuration, and step_classes finds the steps. step is the interface of steps; they use paths,
-missing_paths and documents. output verifies what a step returns. Loaded only where it is needed: answer_chain (a
-document by HTTP), hosts (systems that steps ask), seen (sources with `silence`), tap (copies for developers), verifying
-(settings with pydantic).
+routes and chains of a configuration, and step_classes finds the steps. step is the interface of steps; they use paths
+and documents. output verifies what a step returns. Loaded only where it is needed: answer_chain (a document by HTTP),
+hosts (systems that steps ask), seen (sources with `silence`), tap (copies for developers), verifying (settings with
+pydantic).
 """

@@ -11,23 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from functions.transform import output
-from functions.transform.step import (
-    MAX_STEPS,
-    UNAVAILABLE_CODES,
-    AskingStep,
-    Many,
-    NamedStep,
-    Noted,
-    Services,
-    StepContext,
-    StepResult,
-    Stop,
-    Switch,
-    SystemUnavailable,
-    Through,
-    removals_of,
-)
+from functions.transform import output, step
+from functions.transform.step import NamedStep, StepResult
 from shared import own_modules, time_bound
 from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
 from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
@@ -129,7 +114,7 @@ class Chain:
     async def run(
         self,
         event: Event,
-        services: Services | None = None,
+        services: step.Services | None = None,
         records: list[StepRecord] | None = None,
         characters: int | None = None,
     ) -> ChainResult:
@@ -143,7 +128,7 @@ class Chain:
         SystemUnavailable if the route has to wait.
         """
         verifier = output.ResultVerifier(self.chains, event, characters)
-        run = _Run(self, StepContext(event, self.route), services, records, verifier)
+        run = _Run(self, step.StepContext(event, self.route), services, records, verifier)
         run.bounded = time_bound.BoundedCoroutine(run.run_steps(self.steps, event, ()))
         arrived = await run.bounded
         run.result.events = tuple([each.event for each in arrived])
@@ -168,8 +153,8 @@ class _Run:
     """
 
     chain: Chain
-    context: StepContext
-    services: Services | None
+    context: step.StepContext
+    services: step.Services | None
     records: list[StepRecord] | None
     verifier: output.ResultVerifier
     result: ChainResult = field(default_factory=ChainResult)
@@ -177,80 +162,84 @@ class _Run:
 
     async def run_steps(self, steps: Steps, event: Event, steps_taken: Steps) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the steps: none, one or several."""
-        for position, step in enumerate(steps):
+        for position, named in enumerate(steps):
             try:
-                result = await self._take_step(step, event, steps_taken)
+                result = await self._take_step(named, event, steps_taken)
             except ChainFault as fault:
                 if self.chain.on_error == "continue":
                     self.result.skipped_faults += (fault.detail,)
                     continue
                 self.result.faults += (fault,)
                 return ()
-            previous_steps, steps_taken = steps_taken, (*steps_taken, step)
+            previous_steps, steps_taken = steps_taken, (*steps_taken, named)
             if isinstance(result, Event):
                 event = result
-            elif isinstance(result, Noted):
-                self._add_note(step, result.note, previous_steps)
+            elif isinstance(result, step.Noted):
+                self._add_note(named, result.note, previous_steps)
                 event = result.event
             else:
-                return await self._branch(result, step, steps[position + 1 :], previous_steps)
+                return await self._branch(result, named, steps[position + 1 :], previous_steps)
         return (EventInChain(event, steps_taken),)
 
-    def _add_note(self, step: NamedStep, note: str, previous_steps: Steps) -> None:
-        self.result.notes += (_with_removals(f"{step.label}: {note}", previous_steps),)
+    def _add_note(self, named: NamedStep, note: str, previous_steps: Steps) -> None:
+        self.result.notes += (_with_removals(f"{named.label}: {note}", previous_steps),)
 
     async def _branch(
-        self, result: Many | Stop | Switch | Through, step: NamedStep, rest: Steps, previous_steps: Steps
+        self,
+        result: step.Many | step.Stop | step.Switch | step.Through,
+        named: NamedStep,
+        rest: Steps,
+        previous_steps: Steps,
     ) -> tuple[EventInChain, ...]:
         """Return the events that reach the end of the chain after a step that ended, split or redirected its event.
 
         `rest` are the steps after this one. A Switch leaves them out.
         """
-        steps_taken = (*previous_steps, step)
-        if isinstance(result, Stop):
-            reason = f"{step.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
+        steps_taken = (*previous_steps, named)
+        if isinstance(result, step.Stop):
+            reason = f"{named.label}: {result.reason}"[:MAX_REASON_CHARACTERS]
             self.result.stops += (reason,)
             self.result.journal_stops += (_with_removals(f"{reason}{result.missing}", previous_steps),)
-            self.result.logged_stops += (step.label if step.is_own else reason,)
+            self.result.logged_stops += (named.label if named.is_own else reason,)
             return ()
-        if isinstance(result, Many):
+        if isinstance(result, step.Many):
             if result.note:
-                self._add_note(step, result.note, previous_steps)
+                self._add_note(named, result.note, previous_steps)
             parts = tuple(EventInChain(event, steps_taken) for event in result.events)
         else:
             parts = await self.run_steps(self.chain.chains[result.chain], result.event, steps_taken)
-            if isinstance(result, Switch):
+            if isinstance(result, step.Switch):
                 return parts
         arrived: list[EventInChain] = []
         for part in parts:
             arrived += await self.run_steps(rest, part.event, part.steps_taken)
         return tuple(arrived)
 
-    async def _take_step(self, step: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
+    async def _take_step(self, named: NamedStep, event: Event, steps_taken: Steps) -> StepResult:
         """Return the verified result of one step, and record it.
 
         Raises ChainFault and Temporary, and whatever ends the whole run while the step waits.
         """
         started_at = 0.0 if self.records is None else time.time()
         try:
-            if len(steps_taken) >= MAX_STEPS:
-                raise Permanent("invalid_chain", f"an event takes at most {MAX_STEPS} steps of one route")
-            if step.is_own:
-                result = await self._apply_to_copy(step, event)
+            if len(steps_taken) >= step.MAX_STEPS:
+                raise Permanent("invalid_chain", f"an event takes at most {step.MAX_STEPS} steps of one route")
+            if named.is_own:
+                result = await self._apply_to_copy(named, event)
             else:
                 context = self.context
-                returned = await self._ask(step, event, context) if step.asks else step.step.apply(event, context)
-                result = self.verifier.verify(returned, event, step)
+                returned = await self._ask(named, event, context) if named.asks else named.step.apply(event, context)
+                result = self.verifier.verify(returned, event, named)
         except BaseException as error:
-            if step.asks and self._is_ended_by(error):  # only where it waits can the run be ended from outside
+            if named.asks and self._is_ended_by(error):  # only where it waits can the run be ended from outside
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
             fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
             if self.records is not None:
-                self.records.append(StepRecord(step, event, fault, started_at, time.time()))
-            raise self._route_fault(fault, step, steps_taken, event) from error
+                self.records.append(StepRecord(named, event, fault, started_at, time.time()))
+            raise self._route_fault(fault, named, steps_taken, event) from error
         if self.records is not None:
-            self.records.append(StepRecord(step, event, result, started_at, time.time()))
+            self.records.append(StepRecord(named, event, result, started_at, time.time()))
         return result
 
     def _is_ended_by(self, error: BaseException) -> bool:
@@ -262,27 +251,27 @@ class _Run:
             return True
         return isinstance(error, asyncio.CancelledError) and time_bound.is_cancelled()
 
-    async def _apply_to_copy(self, step: NamedStep, event: Event) -> StepResult:
+    async def _apply_to_copy(self, named: NamedStep, event: Event) -> StepResult:
         """Return the verified result of an operator's own step, which gets a copy of the event."""
         copy = _copy_event(event)
         original = self.context.original
         context = replace(self.context, original=copy if original is event else _copy_event(original))
-        returned = await self._ask(step, copy, context) if step.asks else step.step.apply(copy, context)
-        return _without_copy(self.verifier.verify(returned, event, step), copy, event)
+        returned = await self._ask(named, copy, context) if named.asks else named.step.apply(copy, context)
+        return _without_copy(self.verifier.verify(returned, event, named), copy, event)
 
-    async def _ask(self, named: NamedStep, event: Event, context: StepContext) -> StepResult:
-        step = named.step
-        assert isinstance(step, AskingStep)
+    async def _ask(self, named: NamedStep, event: Event, context: step.StepContext) -> StepResult:
+        asking_step = named.step
+        assert isinstance(asking_step, step.AskingStep)
         if self.services is None:
-            raise TypeError(f"{step.step_name()} needs services")
+            raise TypeError(f"{asking_step.step_name()} needs services")
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                return await step.ask(event, context, self.services)
+                return await asking_step.ask(event, context, self.services)
         except TimeoutError:
             raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
     def _route_fault(
-        self, fault: Temporary | Permanent, step: NamedStep, steps_taken: Steps, event: Event
+        self, fault: Temporary | Permanent, named: NamedStep, steps_taken: Steps, event: Event
     ) -> Temporary | ChainFault:
         """Return the step's fault with a detail that names the route and the step.
 
@@ -293,27 +282,27 @@ class _Run:
         if rule.endswith(IS_NOT_THERE):
             likely = likely_path(rule.removesuffix(IS_NOT_THERE), {"data": event.data})
             rule += f"; did you mean {likely!r}?" if likely else ""
-        detail = _with_removals(f"route {self.chain.route!r}: {step.label}: {rule}", steps_taken)
+        detail = _with_removals(f"route {self.chain.route!r}: {named.label}: {rule}", steps_taken)
         if isinstance(fault, Permanent):
             return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))
-        if step.asks_others and fault.code in UNAVAILABLE_CODES:
-            return _system_unavailable(fault, detail, step)
+        if named.asks_others and fault.code in step.UNAVAILABLE_CODES:
+            return _system_unavailable(fault, detail, named)
         return Temporary(fault.code, detail)
 
 
 def _with_removals(reason: str, previous_steps: Steps) -> str:
     """Return the reason, cut. If it says that a field is missing, name the previous steps that may have removed it."""
     reason = reason[:MAX_REASON_CHARACTERS]  # an operator's own step can write a text of any length
-    hint = removal_hint(reason, removals_of(previous_steps))
+    hint = removal_hint(reason, step.removals_of(previous_steps))
     return f"{reason}{hint}"[:MAX_REASON_CHARACTERS]
 
 
-def _system_unavailable(fault: Temporary, detail: str, step: NamedStep) -> SystemUnavailable:
+def _system_unavailable(fault: Temporary, detail: str, named: NamedStep) -> step.SystemUnavailable:
     """Return the fault that lets the route wait for the system that the step asks, as the step's `retry` says."""
     # An operator's own step may mean another thing by `retry`.
-    retry_seconds = None if step.is_own else getattr(step.step, "retry", None)
-    until = fault.until if isinstance(fault, SystemUnavailable) else None
-    return SystemUnavailable(fault.code, detail, retry_seconds, until)
+    retry_seconds = None if named.is_own else getattr(named.step, "retry", None)
+    until = fault.until if isinstance(fault, step.SystemUnavailable) else None
+    return step.SystemUnavailable(fault.code, detail, retry_seconds, until)
 
 
 def step_fault(error: BaseException) -> Permanent:
@@ -358,8 +347,8 @@ def _without_copy(result: StepResult, copy: Event, original: Event) -> StepResul
 def _with_each_event(result: StepResult, change: Callable[[Event], Event]) -> StepResult:
     if isinstance(result, Event):
         return change(result)
-    if isinstance(result, Many):
+    if isinstance(result, step.Many):
         return replace(result, events=tuple(change(event) for event in result.events))
-    if isinstance(result, Noted | Switch | Through):
+    if isinstance(result, step.Noted | step.Switch | step.Through):
         return replace(result, event=change(result.event))
     return result

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jmespath.parser import ParsedResult
 
-from functions.transform.missing_paths import MissingPaths
-from functions.transform.paths import Path, path_of
+from functions.transform.paths import MissingPaths, Path, path_of
 from shared import casting, did_you_mean, errors, expressions
 from shared.jsontext import Json, JsonObject, to_json, value_at
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from functions.transform import missing_paths, output, paths
+from functions.transform import output, paths
 from functions.transform.step import Example, Many, Noted, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
 from shared import errors, expressions
@@ -27,7 +27,7 @@ class Map(Settings, Step):
     def prepare(self) -> None:
         self._expression = expressions.Expression(self.whole)
         self._sources = _path_of_keys(self._expression)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return ("data",)
@@ -121,7 +121,7 @@ class Merge(Settings, Step):
     def prepare(self) -> None:
         self._from = [paths.parse_path(text) for text in self.from_]
         self._into = paths.parse_path(self.into)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted:
         result: JsonObject = {}
@@ -171,7 +171,7 @@ class Split(Settings, Step):
     def prepare(self) -> None:
         self._path = paths.parse_path(self.path)
         self._into = None if self.into is None else paths.parse_path(self.into)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return (self.path if self.into else "data",)

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform import comparisons, missing_paths, paths, step
+from functions.transform import comparisons, paths, step
 from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.event import Event, view_of
@@ -235,7 +235,7 @@ class Deduplicate(step.Settings, step.AskingStep):
         tree = self._key.tree
         values = tree["children"] if tree["type"] == "multi_select_list" else [tree]
         self._paths = [path for value in values if (path := paths.path_of(value))]
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     async def ask(
         self, event: Event, context: step.StepContext, services: step.Services

@@ -6,8 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from functions.transform import encryption
 from functions.transform.documents import text_or_bytes
-from functions.transform.missing_paths import MissingPaths
-from functions.transform.paths import Change, DataPath, MaybeJson, Missing, Path, parse_path, update_value
+from functions.transform.paths import Change, DataPath, MaybeJson, Missing, MissingPaths, Path, parse_path, update_value
 from functions.transform.step import AskingStep, Example, Noted, Services, Settings, StepContext
 from shared.config.rules import LISTED, SecretName, limits
 from shared.errors import Permanent, Rejected

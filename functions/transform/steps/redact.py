@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final
 
-from functions.transform.missing_paths import MissingPaths
-from functions.transform.paths import DataPath, Every, MaybeJson, Missing, Path, parse_path, update, with_attribute
+from functions.transform.paths import (
+    DataPath,
+    Every,
+    MaybeJson,
+    Missing,
+    MissingPaths,
+    Path,
+    parse_path,
+    update,
+    with_attribute,
+)
 from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event

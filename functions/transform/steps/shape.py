@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, ClassVar
 
-from functions.transform import missing_paths, paths
+from functions.transform import paths
 from functions.transform.step import Example, Noted, Settings, Step, StepContext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.errors import Permanent
@@ -59,7 +59,7 @@ class Drop(Settings, Step):
         written = [paths.parse_path(text) for text in self.whole]
         # Later items first, so that dropping [0] does not move [1] before its turn.
         self._paths = sorted(written, key=lambda path: [_order(part) for part in path.parts], reverse=True)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return (*self.whole,)
@@ -129,7 +129,7 @@ class Keep(Settings, Step):
         for text in self.whole:
             _grow(self._tree, paths.parse_path(text).parts)
         self._paths = [paths.parse_path(text) for text in self.whole]
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return ("data",)
@@ -189,7 +189,7 @@ class Rename(Settings, Step):
 
     def prepare(self) -> None:
         self._changes = []
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
         for text, name in self.whole.items():
             path = paths.parse_path(text)
             parent = paths.Path(path.text, path.root, path.parts[:-1])
@@ -225,7 +225,7 @@ class Flatten(Settings, Step):
 
     def prepare(self) -> None:
         self._path = paths.parse_path(self.whole)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def removes(self) -> tuple[str, ...]:
         return (self.whole,)

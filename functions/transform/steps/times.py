@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Annotated, ClassVar, Final
 
-from functions.transform import missing_paths, paths, step
+from functions.transform import paths, step
 from shared import errors, jsontext
 from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event
@@ -83,7 +83,7 @@ class ParseTime(step.Settings, step.Step):
         self._formats = tuple(self.formats)
         self._zone = None if self.zone is None else read_zone(self.zone)
         self._to_zone = read_zone(self.to_zone)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def needs(self) -> tuple[str, ...]:
         """Return the extra with the time zone database, which some platforms lack."""

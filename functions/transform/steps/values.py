@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from functions.transform import documents, missing_paths, paths
+from functions.transform import documents, paths
 from functions.transform.step import Example, JsonSetting, Noted, Settings, Step, StepContext
 from shared import casting, errors, expressions
 from shared.config.rules import limits
@@ -55,7 +55,7 @@ class Set(Settings, Step):
     def prepare(self) -> None:
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
         self._computes = any(each.expression for each in self._values)
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted:
         before = event
@@ -90,7 +90,7 @@ class Default(Settings, Step):
         self._values = [Value.parse(path, value) for path, value in self.whole.items()]
         parsed = [each.path for each in self._values]
         self._objects = [paths.path_to(path.parts[:-1]) for path in parsed if len(path.parts) > 1]
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
 
     def apply(self, event: Event, _: StepContext) -> Event | Noted:
         view = view_of(event)
@@ -123,7 +123,7 @@ class Cast(Settings, Step):
 
     def prepare(self) -> None:
         self._changes = []
-        self._missing = missing_paths.MissingPaths()
+        self._missing = paths.MissingPaths()
         for text, kind in self.whole.items():
             path = paths.parse_path(text)
             self._changes.append((path, path, partial(_cast, kind)))

@@ -18,7 +18,7 @@ from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis import diagnose, signing_times
 from functions.receive.diagnosis.cases import Case, as_signed, holds
-from functions.receive.events import packed_field, packed_note
+from functions.receive.entry import packed_field, packed_hint, settings_hint
 from functions.receive.source import Source, read_sources, sender_address
 from shared import http, times
 from shared.did_you_mean import did_you_mean
@@ -247,7 +247,9 @@ async def _run(request: http.Request, slice_: JsonObject, store: SecretStore, no
         return Outcome(receive.rejection_reply(error), error)
     if isinstance(result, receive.Answered):
         return Outcome(result.reply, handshake=result.reason)
-    return Outcome(receive.accepted_reply(result, request), events=result.events, note=result.note)
+    return Outcome(
+        receive.accepted_reply(result, request), events=result.events, note=settings_hint(result.source, result.events)
+    )
 
 
 async def _values(store: SecretStore, names: Sequence[str]) -> Secrets:
@@ -408,7 +410,7 @@ def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | Non
     names = ("type", "action", "subject", "actor", "time")
     facts = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
     if event.type == NO_TYPE and not settings.get("batch") and (field := packed_field(event.data)):
-        note = packed_note(field)
+        note = packed_hint(field)
     if note:
         return f"{facts}; {note}"
     is_missing = event.type == NO_TYPE and "type" in settings

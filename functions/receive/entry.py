@@ -1,14 +1,17 @@
 """One request, answered and logged: the function that every platform's entry point calls."""
 
+import re
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from functions.receive import admission, facts, receive
 from functions.receive.source import Source, source_of
 from shared import logs, outcomes
 from shared.errors import HookchainError, ProblemCode, Rejected, fault_of, place_of
-from shared.event import Event
+from shared.event import NO_TYPE, Event
 from shared.http import ReadBody, Reply, Request
+from shared.jsontext import Json
 
 if TYPE_CHECKING:
     from shared.push import Push
@@ -28,6 +31,11 @@ MAX_LOGGED_HEADERS: Final = 40
 """The most headers whose names a log line has."""
 MAX_LENGTH_DIGITS: Final = 7
 """The most digits of a logged content length. No source accepts a longer body, so more digits could mean anything."""
+
+_USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
+"""Fields in which senders put JSON."""
+_LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
+"""The beginning of an object, or of a list of objects, lists or texts."""
 
 _ACCEPTED: Final[outcomes.RequestOutcome] = "accepted"
 _ANSWERED: Final[outcomes.RequestOutcome] = "answered"
@@ -153,8 +161,33 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
         trace=event.trace_id if event else None,
         outcome=_ACCEPTED,
         recovered=sum([each.recovered for each in outcome.events]) or None,
-        detail=outcome.note,
+        detail=settings_hint(source, outcome.events),
     )
+
+
+def settings_hint(source: Source, events: Sequence[Event]) -> str | None:
+    """Return a hint that the source's settings seem to miss a batch or packed JSON; None if they fit."""
+    if not events or events[0].item:  # a batch, as the settings say
+        return None
+    data = events[0].data
+    if source.batch:
+        rule = f"the body has no list at data.{'.'.join(source.batch)} (`batch`), so it is one event"
+        return f"{rule}; it is itself a list, whose items are `batch: data.*`" if isinstance(data, list) else rule
+    field = packed_field(data) if events[0].type == NO_TYPE else None
+    if field is None:
+        return None
+    # A log line contains no part of a body, so any other name stays out of it.
+    return packed_hint(field) if field in _USUAL_FIELDS else "no type was found, and a field holds JSON (`unpack`)"
+
+
+def packed_field(data: Json) -> str | None:
+    """Return the first field of the data that holds JSON as text; None if there is none."""
+    fields = data.items() if isinstance(data, dict) else ()
+    return next((name for name, text in fields if isinstance(text, str) and _LIKE_JSON.match(text)), None)
+
+
+def packed_hint(field: str) -> str:
+    return f"no type was found, and the field {field!r} holds JSON: set `unpack: data.{field}`"
 
 
 def _log_dead_letter(outcome: receive.DeadLettered, started: float) -> None:

@@ -7,13 +7,12 @@ An event is made of
     its Content     the item, its facts, and the hash of the body or of the item (identity.py)
     its Identity    its id, which is the same however often its sender repeats it (identity.py)
     raw parts       with `keep_raw`, parts of the request as they were sent, without passwords and tokens
-
-Beside the events, `note_on` makes a hint for the log, if the source's settings seem to miss a batch or packed JSON.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -22,9 +21,9 @@ from functions.receive.facts import Item, default_type, facts_of
 from functions.receive.identity import Content, Identity, SignedRequest, identifier_of
 from functions.receive.source import Source
 from shared import errors, http, limits, times
-from shared.event import NO_TYPE, TRACEPARENT, Event, attribute_text
+from shared.event import TRACEPARENT, Event, attribute_text
 from shared.jsontext import Json, base64_text, canonical, texts_json
-from shared.signatures.locations import first_value_at
+from shared.signatures.locations import Location, RequestFields, first_value_at
 
 NO_SECRETS: Final[admission.SecretValues] = MappingProxyType({})
 
@@ -32,12 +31,10 @@ MAX_ITEMS: Final = 5_000
 """The most items of a batch."""
 MAX_KEPT_CHARACTERS: Final = 16 * limits.MIB
 """The most characters of headers, over all items of a batch, since `keep_raw` repeats them with each item."""
+_REMOVED: Final = "[removed]"
+_SHORTEST_TOKEN: Final = 8
+"""The fewest characters of a token that is removed from a raw body. The text of a shorter one may also be elsewhere."""
 _HOPS: Final = re.compile(r"[0-9]{1,3}")
-
-_USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
-"""Fields in which senders put JSON."""
-_LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
-"""The beginning of an object, or of a list of objects, lists or texts."""
 
 
 def build_events(
@@ -103,36 +100,6 @@ def items_of(path: tuple[str, ...], body: Json) -> list[Json] | None:
         if len(items) > MAX_ITEMS:
             raise errors.Rejected("too_many_items", f"the body has more than {MAX_ITEMS} items")
     return items
-
-
-def note_on(source: Source, data: Json, events: Sequence[Event]) -> str | None:
-    """Return a hint for the log about an accepted request, if its settings seem to miss a batch or packed JSON."""
-    if source.batch:
-        return _note_on_batch(source.batch, data)
-    field = packed_field(data) if events[0].type == NO_TYPE else None
-    if field is None:
-        return None
-    # A log line contains no part of a body, so any other name stays out of it.
-    return packed_note(field) if field in _USUAL_FIELDS else "no type was found, and a field holds JSON (`unpack`)"
-
-
-def packed_field(data: Json) -> str | None:
-    """Return the first field of the data that holds JSON as text; None if there is none."""
-    fields = data.items() if isinstance(data, dict) else ()
-    return next((name for name, text in fields if isinstance(text, str) and _LIKE_JSON.match(text)), None)
-
-
-def packed_note(field: str) -> str:
-    return f"no type was found, and the field {field!r} holds JSON: set `unpack: data.{field}`"
-
-
-def _note_on_batch(path: tuple[str, ...], body: Json) -> str | None:
-    """Return a hint that the body has no list at the path of `batch`; None if it has one."""
-    before_star = path[: path.index("*")]
-    if isinstance(first_value_at(before_star, body), list):
-        return None
-    rule = f"the body has no list at data.{'.'.join(path)} (`batch`), so it is one event"
-    return f"{rule}; it is itself a list, whose items are `batch: data.*`" if isinstance(body, list) else rule
 
 
 def _items(path: tuple[str, ...], value: Json) -> Iterator[Json]:
@@ -216,10 +183,7 @@ def _raw_parts(
     if source.keep_raw == "all":
         headers = texts_json([[name, value] for name, value in request.headers if name not in source.left_out_headers])
     if source.password_headers:
-        # Imported here, because a source whose schemes are all signatures has no credentials to remove.
-        from functions.receive.credential_removal import remove_credentials
-
-        body, headers = remove_credentials(source, request, secrets, body, headers)
+        body, headers = _without_credentials(source, request, secrets, body, headers)
     raw: dict[str, str | None] = {}
     if body is not None:
         raw["rawtype"] = attribute_text(request.header("content-type") or "") or None
@@ -230,3 +194,46 @@ def _raw_parts(
     if headers is not None:
         raw["rawheaders"] = headers.decode()
     return raw
+
+
+def _without_credentials(
+    source: Source, request: http.Request, secrets: admission.SecretValues, body: bytes | None, headers: bytes | None
+) -> tuple[bytes | None, bytes | None]:
+    """Return the body and the headers without passwords and tokens, also where proxies copy them into other headers.
+
+    Anybody who has a password or a token can send with it, so none is kept. A signature fits its own request only.
+    An argument is None if it is not kept. The body becomes None if the tokens in it cannot be removed.
+    """
+    # Imported here, because a source whose schemes are all signatures has no credentials to remove.
+    from shared.credential_masks import without_credentials
+
+    secret_values = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
+    # Without what stands before the credential, such as `Bearer `.
+    sent_values = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
+    credentials = (*secret_values, *sent_values)
+    if body is not None:
+        body = _without_tokens(request, source.body_tokens)
+    return (
+        None if body is None else without_credentials(body, credentials),
+        None if headers is None else without_credentials(headers, credentials),
+    )
+
+
+def _without_tokens(request: http.Request, places: Sequence[Location]) -> bytes | None:
+    """Return the raw body without the tokens; None if they cannot be found in it, for example if it is compressed."""
+    body = request.body
+    for token in _tokens(request, places):
+        if len(token) >= _SHORTEST_TOKEN:
+            body = body.replace(token.encode("utf-8", "replace"), _REMOVED.encode())
+    has_tokens_left = any(_tokens(replace(request, body=body), places))
+    return None if has_tokens_left else body
+
+
+def _tokens(request: http.Request, places: Sequence[Location]) -> Iterator[str]:
+    """Yield the tokens that are still in the body."""
+    fields = RequestFields(request)
+    for place in places:
+        texts = fields.data_texts(place) if place.kind == "data" else [fields.text(place)]
+        for text in texts:
+            if text and text != _REMOVED:
+                yield text

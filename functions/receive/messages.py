@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing, receive
 from functions.receive.bus import read_push, rejected_letter
-from functions.receive.events import build_events, note_on
+from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
 from functions.receive.source import RECOVERED_KIND, Source
-from shared import errors, jsontext, ports
+from shared import errors, ports
 from shared.event import Event
 from shared.http import ReadBody, Request, body_too_large
 from shared.push import Push, VerifyPush
@@ -37,11 +37,10 @@ _ESCAPED_FOR_HTML: Final = re.compile("[<>&\u2028\u2029]")
 
 
 class _Content(NamedTuple):
-    """The events of a message, with what they were made of. `data` has passed the source's checks."""
+    """The events of a message, with their source and the body that they were made of."""
 
     source: Source
     parsed: parsing.ReadData
-    data: jsontext.Json
     events: tuple[Event, ...]
 
 
@@ -76,8 +75,7 @@ async def take(receiver: receive.Receiver, source: Source, push: Push) -> receiv
         letter = rejected_letter(named_source.name, shown_push, error, now)
         await receiver.confirm(named_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
         return receive.DeadLettered(named_source, error)
-    note = note_on(content.source, content.data, content.events)
-    accepted = receive.Accepted(content.source, content.events, note)
+    accepted = receive.Accepted(content.source, content.events)
     if accepted.events:
         await receiver.confirm(content.source, receiver.publish(accepted, content.parsed, now), deadline)
     return accepted
@@ -89,7 +87,7 @@ def _read_message(receiver: receive.Receiver, source: Source, push: Push, now: f
     request = source.bus.request_of(push)
     parsed = parsing.read_data(source, request, receiver.limits)
     data = receive.checked_data(source, parsed.data)
-    return _Content(source, parsed, data, build_events(source, request, data, now, receiver.random_id))
+    return _Content(source, parsed, build_events(source, request, data, now, receiver.random_id))
 
 
 async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) -> _Content:
@@ -119,7 +117,7 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
     if signed is None and any(event.deliveryid is None for event in events):
         # It could not be recognized as the original.
         raise errors.Rejected("invalid_delivery_id", "the event that the provider's API lists has no id")
-    return _Content(source, parsed, data, events)
+    return _Content(source, parsed, events)
 
 
 async def _verified_request(

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.receive import admission, parsing
-from functions.receive.events import build_events, note_on
+from functions.receive.events import build_events
 from functions.receive.flood_limits import TokenBucket, Unconfirmed
 from functions.receive.identity import SignedRequest
 from functions.receive.source import Source
@@ -41,13 +41,11 @@ which its events are published, the request's method and the reply's status."""
 class Accepted(NamedTuple):
     """A request that passed every check, and its events: one, or one for each item of a batch.
 
-    Once `Receiver.receive` returns it, the bus has confirmed the events. A batch without items has none. `note` is a
-    hint for the log that the source's settings may miss something.
+    Once `Receiver.receive` returns it, the bus has confirmed the events. A batch without items has none.
     """
 
     source: Source
     events: tuple[Event, ...]
-    note: str | None = None
 
 
 class Answered(NamedTuple):
@@ -153,7 +151,7 @@ class Receiver:
         event_data = checked_data(source, parsed.data)
         signed = signed_request(source, body_auth, fields, parsed)
         events = build_events(source, request, event_data, now, self.random_id, signed, secrets)
-        accepted = Accepted(source, events, note_on(source, event_data, events))
+        accepted = Accepted(source, events)
         if source.form and source.form.is_trapped(parsed.data):
             # The reply has the ids of the events, which are not published, so that a robot sees no difference.
             return Answered(source, accepted_reply(accepted, request), "honeypot")

@@ -16,7 +16,7 @@ from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage, 
 from deploy.requests.sources import auth_entries
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
-from functions.receive.diagnosis import diagnose, signing_times
+from functions.receive.diagnosis import diagnose, signatures
 from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.entry import packed_field, packed_hint, settings_hint
 from functions.receive.source import Source, read_sources, sender_address
@@ -171,7 +171,7 @@ def secret_names(settings: Json) -> list[str]:
 
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
-        return signing_times.time_description(as_signed(case), now)
+        return signatures.time_description(as_signed(case), now)
     expires = next((value for name, value in links.parameters(case.request.query) if name == links.EXPIRES), None)
     return f"valid until {times.rfc3339(int(expires))}" if expires else "valid without a time limit"
 

@@ -113,11 +113,11 @@ async def _diagnosis(
     if not receiver.explanations.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Needed only after a rejection.
-    from functions.receive.diagnosis.diagnose import address_cause, diagnose, handshake_cause, other_path
+    from functions.receive.diagnosis.diagnose import address_cause, diagnose, handshake_cause, path_cause
 
     try:
         if source is None or error.code == "unknown_source":
-            cause = other_path(request.path, receiver.sources)
+            cause = path_cause(request.path, receiver.sources)
         elif error.code == "method_not_allowed":
             cause = handshake_cause(request, source)
         elif error.code == "address_not_allowed":

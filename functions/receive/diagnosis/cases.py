@@ -28,15 +28,15 @@ _STANDARD: Final[Content] = parse_content("{id}.{timestamp}.{body}")
 class Case:
     """A rejected request, and the scheme and the secrets by which it was rejected.
 
-    url        the request's URL as its sender knows it; None for the URL that the request shows
-    is_fixed   a provider or a standard defines what the scheme signs, so that the operator cannot set it
+    url               the request's URL as its sender knows it; None for the URL that the request shows
+    is_content_fixed  a provider or a standard defines what the scheme signs, so that the operator cannot set it
     """
 
     request: http.Request
     auth: AuthScheme
     secrets: Sequence[str]
     url: str | None = None
-    is_fixed: bool = False
+    is_content_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def as_signed(case: Case) -> Case:
     Standard Webhooks v1 is an HMAC of a template, and becomes one, so that the same guesses are tried.
     """
     if isinstance(case.auth, SignatureScheme):
-        return SignedCase(case.request, case.auth, case.secrets, case.url, case.is_fixed)
+        return SignedCase(case.request, case.auth, case.secrets, case.url, case.is_content_fixed)
     has_key_pair = any(secret.startswith(_KEY_PAIR_PREFIXES) for secret in case.secrets)
     if case.auth.scheme != "standard-webhooks" or has_key_pair:
         return case
@@ -115,4 +115,4 @@ def _as_hmac(case: Case, standard: "StandardWebhooksScheme", key_encoding: str) 
     )
     # As signing.standard_key reads them, without the version that some senders show before the secret.
     secrets = [secret.removeprefix("v1,") for secret in case.secrets] if key_encoding == "base64" else case.secrets
-    return SignedCase(case.request, auth, secrets, case.url, case.is_fixed)
+    return SignedCase(case.request, auth, secrets, case.url, case.is_content_fixed)

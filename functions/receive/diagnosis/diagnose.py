@@ -1,5 +1,12 @@
 """The likely cause of a rejection, for the operator's log and never for the sender.
 
+Each of these explains another rejection:
+
+    diagnose         the request is not authenticated. `rejection_cause` does the same for one scheme and known secrets
+    handshake_cause  the method is not allowed, which may be that of a handshake
+    address_cause    the address is not in the source's `allow` list
+    path_cause       no source has the path
+
 A cause can have rules, configured names and names of headers in it. It never has a secret, a header's value or a part
 of the body.
 """
@@ -20,7 +27,10 @@ from shared.signatures.locations import Location, RequestFields
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The largest body of a request whose cause is looked for."""
 MAX_OTHERS: Final = 8
-"""The most other sources whose secrets are tried."""
+"""The number of the first sources whose secrets are tried, apart from the source's own."""
+MAX_NAME: Final = 63
+"""The most characters of a source's name. A longer path is not compared, as the cost grows with the square of its
+length."""
 SECRETS_SECONDS: Final = 0.2
 """The time for reading the secrets. The sender waits for its reply until the cause is logged."""
 PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
@@ -66,7 +76,7 @@ async def diagnose(
     except (TimeoutError, errors.Temporary):
         return None
     url = requested_url(request, source)
-    # Each provider in the catalogue that signs a template has formats, and no other source has any.
+    # Among the sources that sign a template, those of a provider in the catalogue have formats, and no others.
     is_of_provider = bool(source.formats)
     return rejection_cause(request, auth, own_values, now, url, values_of_others, is_of_provider)
 
@@ -74,8 +84,10 @@ async def diagnose(
 async def _values_of_others(
     name: str, sources: Mapping[str, Source], secrets: ports.Secrets
 ) -> dict[str, Sequence[str]]:
-    """Return the values of the secrets of the first other sources, by source. A secret that cannot be read is left
-    out."""
+    """Return the values of the secrets of other sources, by source, of the first MAX_OTHERS sources.
+
+    A secret that cannot be read is left out.
+    """
     values: dict[str, Sequence[str]] = {}
     for other, source in list(sources.items())[:MAX_OTHERS]:
         if other == name:
@@ -113,8 +125,8 @@ def rejection_cause(
         return signatures.TOO_LARGE
     if auth.looks_in_body and bodies.is_broken(request):
         return f"the credentials are in the body, and {bodies.BROKEN}"
-    is_fixed = is_of_provider or auth.scheme == "standard-webhooks"
-    case = as_signed(Case(request, auth, secrets, url, is_fixed))
+    is_content_fixed = is_of_provider or auth.scheme == "standard-webhooks"
+    case = as_signed(Case(request, auth, secrets, url, is_content_fixed))
     is_password = auth.scheme in passwords.PASSWORDS
     if not is_password and (cause := signatures.signature_cause(case, now)):
         return cause
@@ -177,22 +189,17 @@ def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
     return is_attempted(RequestFields(request), auth)
 
 
-MAX_NAME: Final = 63
-"""The most characters of a source's name. A longer path is not compared, as the cost grows with the square of its
-length."""
-
-
-def other_path(path: str, sources: Mapping[str, Source]) -> str | None:
-    """Return the path that the sender probably means; None if no source has a similar one.
+def path_cause(path: str, sources: Mapping[str, Source]) -> str | None:
+    """Return the cause with the path that the sender probably means; None if no source has a similar one.
 
     The text has names of configured sources only. The path that was requested may have a token or anything else in it.
     """
-    name = source_name(path) or path.strip("/")  # the first segment is empty if the path begins with two slashes
-    if name not in sources:
-        name = next((part for part in path.split("/") if part in sources), name)
-    if source := sources.get(name):
-        return None if source.takes_path_token else f"the URL of this source ends in /{name}"
-    if not 0 < len(name) <= MAX_NAME:
+    sent_name = source_name(path) or path.strip("/")  # the first segment is empty if the path begins with two slashes
+    named = next((segment for segment in (sent_name, *path.split("/")) if segment in sources), None)
+    if named is not None:
+        # Where a token follows the source's name, the token is at fault, and the path may be right.
+        return None if sources[named].takes_path_token else f"the URL of this source ends in /{named}"
+    if not 0 < len(sent_name) <= MAX_NAME:
         return None
-    near = did_you_mean.nearest(name, sources)
+    near = did_you_mean.nearest(sent_name, sources)
     return f"the path of the source with the nearest name is /{near}" if near else None

@@ -247,7 +247,7 @@ def _other_template(case: SignedCase, template: str, time_header: str, time_text
         if unit != "s":
             settings.append(f"`unit: {unit}`")
         changed = replace(changed, timestamp=parse_location(f"header.{time_header}"), unit=unit)
-    if case.is_fixed:
+    if case.is_content_fixed:
         wanted = f"the sender must sign {_template(case.auth.content)} instead"
         cause = f"the signature is over {template}: {wanted}, as this source's provider or scheme defines"
     else:

@@ -149,14 +149,13 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
     chance, limit, under_way = random.Random(7), SendLimit(3), [0]
 
     async def send() -> None:
-        await limit.take(0.02)
-        under_way[0] += 1
-        try:
-            assert under_way[0] <= 3
-            await asyncio.sleep(chance.random() / 100)
-        finally:
-            under_way[0] -= 1
-            limit.release()
+        async with limit.place(0.04):
+            under_way[0] += 1
+            try:
+                assert under_way[0] <= 3
+                await asyncio.sleep(chance.random() / 100)
+            finally:
+                under_way[0] -= 1
 
     mails = [asyncio.create_task(send()) for _ in range(200)]
     for each in chance.sample(mails, 50):
@@ -164,10 +163,9 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
         each.cancel()
     results = await asyncio.gather(*mails, return_exceptions=True)
     assert {type(each) for each in results} == {type(None), Temporary, asyncio.CancelledError}
-    for _ in range(3):
-        await limit.take(0.01)
-    with pytest.raises(Temporary):
-        await limit.take(0.01)
+    async with limit.place(0.02), limit.place(0.02), limit.place(0.02):
+        with pytest.raises(Temporary):
+            await limit.place(0.02).__aenter__()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ Addresses are parsed strictly, and a subject is made one line, because values fr
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -170,20 +171,28 @@ def subject_line(text: str) -> str:
 
 
 class SendLimit(asyncio.Semaphore):
-    """A bound for the mails that are sent at the same time. A caller that took a place must release it."""
+    """A bound for the mails that are sent at the same time."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._limit = limit
 
-    async def take(self, max_wait_seconds: float) -> None:
-        """Take a place, or wait for one. Raises Temporary (`mail_queue_full`) if none becomes free in that time."""
+    @asynccontextmanager
+    async def place(self, timeout_seconds: float) -> AsyncIterator[None]:
+        """Hold a place for a mail that may take so long. Raises Temporary (`mail_queue_full`) before the mail is begun.
+
+        It waits for half of this time at most. A mail that began later would have too little time left.
+        """
         if not self.locked():  # almost always; the timer of a wait takes 5 µs
             await self.acquire()
-            return
+        else:
+            try:
+                async with asyncio.timeout(timeout_seconds / 2):
+                    await self.acquire()
+            except TimeoutError as error:
+                rule = f"{self._limit} mails are being sent, and none is done"
+                raise errors.Temporary("mail_queue_full", rule) from error
         try:
-            async with asyncio.timeout(max_wait_seconds):
-                await self.acquire()
-        except TimeoutError as error:
-            rule = f"{self._limit} mails are being sent, and none is done"
-            raise errors.Temporary("mail_queue_full", rule) from error
+            yield
+        finally:
+            self.release()

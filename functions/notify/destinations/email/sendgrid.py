@@ -62,13 +62,9 @@ class SendGridTransport:
         body = jsontext.texts_json(request_body(mail))
         began = time.monotonic()
         try:
-            # A mail that waits for its turn longer than half of its time would have too little left to be sent.
-            await self._limit.take(timeout_seconds / 2)
-            try:
+            async with self._limit.place(timeout_seconds):
                 seconds_left = timeout_seconds - (time.monotonic() - began)
                 answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
-            finally:
-                self._limit.release()
         except http_client.NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:

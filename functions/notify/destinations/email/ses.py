@@ -48,14 +48,10 @@ class SesTransport:
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Send the mail, or its separate mails that were not sent before. Raises Temporary only if nothing was sent."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        # A mail that waits for its turn longer than half of its time would have too little left to be sent.
-        await self._limit.take(timeout_seconds / 2)
-        try:
+        async with self._limit.place(timeout_seconds):
             if mail.separate:
                 return await self._send_each(mail, attempt, deadline)
             return await self._send_one(mail, attempt.now, deadline)
-        finally:
-            self._limit.release()
 
     async def _send_each(self, mail: Mail, attempt: Attempt, deadline: float) -> Outcome:
         """Send one mail after another, which keeps to SES's rate, until SES takes no more for now.

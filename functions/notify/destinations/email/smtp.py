@@ -51,12 +51,8 @@ class SmtpTransport:
         from functions.notify.destinations.email.smtp_session import send_letters
 
         try:
-            # A mail that waits for its turn longer than half of its time would have too little left to be sent.
-            await self._limit.take(timeout_seconds / 2)
-            try:
+            async with self._limit.place(timeout_seconds):
                 results = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
-            finally:
-                self._limit.release()
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else delivery.RetryLater(fault.message)
         everyone = [*settled.values(), *results]

@@ -1,7 +1,8 @@
 """`POST /chains/<name>`: a document goes through a named chain, so that other functions can call it as a converter.
 
-The function is private, so only callers that the platform lets in come here. `?body=text` or `?body=bytes` takes the
-document without parsing it. A CloudEvent, as the step `call` posts it, is the event itself.
+The function is private, so only callers that the platform lets in come here. The document becomes an event
+(`event_from`), runs through the chain, and is read from the events at its end (`document_from`). `?body=text` or
+`?body=bytes` takes the document without parsing it. A CloudEvent, as the step `call` posts it, is the event itself.
 """
 
 import hashlib
@@ -26,25 +27,41 @@ UNPARSED_FORMATS: Final = ("text", "bytes")
 async def answer_chain(
     chains: chain.NamedChains, services: step.Services | None, head: Request, read_body: ReadBody, now: float
 ) -> tuple[Reply, JsonObject]:
-    """Return the reply, and the fields of its log line."""
+    """Return the reply, and the fields of its log line. `services` may be None if no chain asks."""
     name = unquote(head.path.removeprefix(chain.CHAINS_PATH))
     if name not in chains:
         return problem(404, "unknown_chain", "There is no chain of this name."), {"chain": None}
-    fields: JsonObject = {"chain": name}
+    log_fields: JsonObject = {"chain": name}
     if head.method != "POST":
-        return problem(405, "method_not_allowed", "A chain takes a POST.", ("allow", "POST")), fields
+        return problem(405, "method_not_allowed", "A chain takes a POST.", ("allow", "POST")), log_fields
     try:
         encoded = await read_body(limits.DEFAULT.max_decoded_bytes)
-        event = _event(name, head, content_encoding.decode_content(encoded, head.header("content-encoding")), now)
-        result = await chain.Chain(f"{chain.CHAINS_PATH}{name}", chains[name], chains).run(event, services)
+        body = content_encoding.decode_content(encoded, head.header("content-encoding"))
+        event = _event(name, head, body, now)
+        result = await chain.Chain(_route_name(name), chains[name], chains).run(event, services)
     except errors.Rejected as error:
-        return problem(error.status, error.code, error.detail), {**fields, "code": error.code}
+        log_fields["code"] = error.code
+        return problem(error.status, error.code, error.detail), log_fields
     except errors.Permanent as error:
-        return problem(422, error.code, error.detail), {**fields, "code": error.code}
+        log_fields["code"] = error.code
+        return problem(422, error.code, error.detail), log_fields
     except errors.Temporary as error:
         detail = _without_route(error.detail, name)
-        return problem(503, error.code, detail, ("retry-after", "5")), {**fields, "code": error.code, "detail": detail}
-    return _reply(result, name), {**fields, **({"code": result.faults[0].code} if result.faults else {})}
+        log_fields |= {"code": error.code, "detail": detail}
+        return problem(503, error.code, detail, ("retry-after", "5")), log_fields
+    if result.faults:
+        log_fields["code"] = result.faults[0].code
+    return _reply(result, name), log_fields
+
+
+def _route_name(name: str) -> str:
+    """Return what a chain that is called by HTTP has in place of a route's name."""
+    return f"{chain.CHAINS_PATH}{name}"
+
+
+def _without_route(detail: str, name: str) -> str:
+    """Return the detail of a step's fault without the route, which the caller knows."""
+    return detail.removeprefix(f"route {_route_name(name)!r}: ")
 
 
 def _event(name: str, head: Request, body: bytes, now: float) -> Event:
@@ -60,6 +77,7 @@ def _event(name: str, head: Request, body: bytes, now: float) -> Event:
 
 
 def _requested_format(head: Request) -> str | None:
+    """Return the format that `?body=` asks for; None if the content type decides. Raises Rejected."""
     requested = parse_qs(head.query).get("body", [""])[-1]
     if requested and requested not in UNPARSED_FORMATS:
         raise errors.Rejected("malformed_body", "`?body=` must be text or bytes, or be left out")
@@ -67,6 +85,7 @@ def _requested_format(head: Request) -> str | None:
 
 
 def _hops(head: Request) -> int:
+    """Return the number in the header, by which a chain that calls itself ends; 0 for anything else."""
     text = head.header("hookchain-hops") or ""
     return int(text) if text.isdecimal() and len(text) < 9 else 0
 
@@ -77,10 +96,6 @@ def _json(body: bytes) -> Json:
     except (ValueError, RecursionError) as error:
         raise errors.Rejected("malformed_body", "the CloudEvent is not JSON") from error
     return document
-
-
-def _without_route(detail: str, name: str) -> str:
-    return detail.removeprefix(f"route {f'{chain.CHAINS_PATH}{name}'!r}: ")
 
 
 def _reply(result: chain.ChainResult, name: str) -> Reply:

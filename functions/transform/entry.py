@@ -7,7 +7,7 @@ the platform hands over messages, it calls `take_event`. `/chains/<name>` conver
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from functions.transform import chain, step, transform
 from shared import logs, outcomes
@@ -19,11 +19,7 @@ from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pag
 _DUPLICATE: Final = (
     "an event with the same signed bytes came first; if the sender repeats bodies on purpose, set `dedupe: delivery_id`"
 )
-REJECTED: Final[outcomes.RequestOutcome] = "rejected"
-UNAVAILABLE: Final[outcomes.RequestOutcome] = "unavailable"
-DEAD_LETTERED: Final[outcomes.EventOutcome] = "dead_lettered"
-DUPLICATE: Final[outcomes.EventOutcome] = "duplicate"
-WAITING: Final[outcomes.RouteOutcome] = "waiting"
+_Outcome: TypeAlias = outcomes.RequestOutcome | outcomes.EventOutcome | outcomes.RouteOutcome
 ACKNOWLEDGED: Final = Reply(204, headers=())
 AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 
@@ -32,8 +28,8 @@ AGAIN: Final = problem(503, "unavailable", "Not done. Send it again later.")
 class Service:
     """The parts that requests need. Callers that the platform lets in may call `/chains/`; only the bus may push.
 
-    services    None if no step asks
-    type_words  for each configured source, how many words of its events' types a log may hold
+    services    the services of steps that ask other systems; None if no step does
+    type_words  for each configured source, the most words that a log may show of its events' types
     """
 
     transformer: transform.Transformer
@@ -68,29 +64,39 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
 
     `started` is the time of `perf_counter` at which the message arrived.
     """
-    is_acknowledged = True
     spans = service.transformer.spans
-    transformed: transform.Transformed | None = None
-    fault: Exception | None = None
     if spans is not None:
         spans.begin(push)
-    try:
-        transformed = await service.transformer.take(push)
-        _log_transformed(transformed, service.type_words, started)
-    except Permanent as error:
-        fault = error
-        _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, code=error.code, reason=error.detail)
-    except Exception as error:
-        fault = error
-        _log_unavailable(error, started)
-        is_acknowledged = False
+    transformed, fault = await _transform(service, push, started)
     if spans is not None:
         decision = None if transformed is None else transformed.decision
         is_duplicate = transformed is not None and transformed.duplicate_of is not None
         spans.end(decision, is_duplicate=is_duplicate, error=fault)
+    is_acknowledged = fault is None or isinstance(fault, Permanent)
     if service.services is not None and service.services.hosts is not None:
+        # The bus gives more or fewer messages at once after each answer, and the gate has a place for each.
         service.services.hosts.gate.note_answer(is_acknowledged=is_acknowledged)
     return is_acknowledged
+
+
+async def _transform(
+    service: Service, push: Push, started: float
+) -> tuple[transform.Transformed | None, Exception | None]:
+    """Transform the event and log the outcome. Return the event and the fault, one of which is None.
+
+    After a Permanent, the whole event is a dead letter, which the bus has confirmed. After any other fault, the bus
+    must bring it again.
+    """
+    try:
+        transformed = await service.transformer.take(push)
+        _log_transformed(transformed, service.type_words, started)
+    except Permanent as error:
+        _log("WARNING", "dead lettered", started, "dead_lettered", code=error.code, reason=error.detail)
+        return None, error
+    except Exception as error:
+        _log_unavailable(error, started)
+        return None, error
+    return transformed, None
 
 
 async def _answer_chain(service: Service, head: Request, read_body: ReadBody, started: float) -> Reply:
@@ -98,21 +104,21 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
     from functions.transform.answer_chain import answer_chain
 
     now = service.transformer.clock.now()
-    reply, fields = await answer_chain(service.chains, service.services, head, read_body, now)
-    _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **fields)
+    reply, log_fields = await answer_chain(service.chains, service.services, head, read_body, now)
+    _log("INFO" if reply.status < 400 else "WARNING", "chain", started, status=reply.status, **log_fields)
     return reply
 
 
 def _reject(error: Rejected, started: float) -> Reply:
     """Reject what does not come from the bus: the caller is misconfigured, and nothing was accepted."""
-    _log("ERROR", "rejected", started, outcome=REJECTED, code=error.code, detail=error.detail)
+    _log("ERROR", "rejected", started, "rejected", code=error.code, detail=error.detail)
     return problem(error.status, error.code, error.detail)
 
 
 def _log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the event and sends it again."""
     fault = fault_of(error)
-    _log("ERROR", "unavailable", started, outcome=UNAVAILABLE, code=fault.code, detail=fault.detail)
+    _log("ERROR", "unavailable", started, "unavailable", code=fault.code, detail=fault.detail)
 
 
 def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str, int], started: float) -> None:
@@ -124,30 +130,18 @@ def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str
     if event.recovered:
         names["recovered"] = 1
     if transformed.duplicate_of is not None:
-        reason: dict[str, Json] = {"outcome": DUPLICATE, "reason": "same_signed_bytes", "detail": _DUPLICATE}
-        _log("WARNING", "transformed", started, **reason, **names)
+        _log("WARNING", "transformed", started, "duplicate", reason="same_signed_bytes", detail=_DUPLICATE, **names)
         return
     for failed in decision.failed:
         fields: dict[str, Json] = {"route": failed.route, "code": failed.code, "reason": failed.reason}
-        _log("WARNING", "dead lettered", started, outcome=DEAD_LETTERED, **fields, **names)
+        _log("WARNING", "dead lettered", started, "dead_lettered", **fields, **names)
     for route, waiting in decision.waiting:
         fields = {"route": route, "code": waiting.code, "reason": waiting.detail}
-        _log("WARNING", "waiting", started, outcome=WAITING, **fields, **names)
-    logs.log(
-        "INFO",
-        "transformed",
-        started,
-        function="transform",
-        outcome=decision.outcome,
-        count=sum([len(owed.destinations) for owed in decision.owed]),
-        event_id=event.id,
-        source=source,
-        type=event_type,
-        reason=decision.reason or None,
-        recovered=names.get("recovered"),
-        trace=event.trace_id,
-    )
+        _log("WARNING", "waiting", started, "waiting", **fields, **names)
+    count = sum([len(owed.destinations) for owed in decision.owed])
+    fields = {"count": count, "reason": decision.reason or None, "trace": event.trace_id}
+    _log("INFO", "transformed", started, decision.outcome, **fields, **names)
 
 
-def _log(severity: str, message: str, started: float, **fields: Json) -> None:
-    logs.log(severity, message, started, function="transform", **fields)
+def _log(severity: str, message: str, started: float, outcome: _Outcome | None = None, /, **fields: Json) -> None:
+    logs.log(severity, message, started, function="transform", outcome=outcome, **fields)

@@ -1,4 +1,8 @@
-"""The spans of transform, and those of receive, whose times come with the message. Imported only if telemetry is on."""
+"""The spans of transform, and those of receive, whose times come with the message. Imported only if telemetry is on.
+
+entry begins and ends the span of a message. In between, Transformer notes its event and the steps of its routes, and a
+RecordingBus notes what is published. The journal keeps the spans as they are when its entry is written.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -68,13 +72,15 @@ class TransformSpans:
         push, started_at = processing.push, processing.started_at
         event_type = logs.loggable_type(event.type, self._type_words.get(event.source_name) or 1)
         received = push.attributes.get(spans.RECEIVED)
-        parent = None if received is None else (spans.trace_id_of(event.id), spans.published_id(event))
-        place = spans.place_of(event, started_at, parent)
+        parent = None
         if received is not None:
-            at = min(_sent_at(push) or started_at, started_at)
-            processing.ended += spans.receive_spans(event, event_type, received, at, self._system, self._scheme)
+            parent = (spans.trace_id_of(event.id), spans.published_id(event))
+            # The clock of the bus may be ahead of ours.
+            sent_at = min(_sent_at(push) or started_at, started_at)
+            processing.ended += spans.receive_spans(event, event_type, received, sent_at, self._system, self._scheme)
+        place = spans.place_of(event, started_at, parent)
         attributes = {
-            spans.FAAS_TRIGGER: "pubsub",
+            spans.FAAS_TRIGGER: "pubsub",  # the word of the semantic conventions for any bus
             spans.MESSAGING_SYSTEM: self._system,
             spans.MESSAGING_OPERATION_NAME: "process",
             spans.MESSAGING_OPERATION_TYPE: "process",
@@ -95,7 +101,7 @@ class TransformSpans:
             processing.ended += [_step_span(processing.span, result.decision.route, each) for each in result.records]
 
     def kept(self) -> tuple[JsonObject, ...]:
-        """Return the spans as the journal keeps them, that of the message until now."""
+        """Return the spans as the journal keeps them. That of the message ends now, until `end` sets its end again."""
         processing = _current.get()
         if processing is None or processing.span is None:
             return ()
@@ -103,7 +109,10 @@ class TransformSpans:
         return tuple([spans.kept_document(span) for span in (*processing.ended, processing.span)])
 
     def end(self, decision: Decision | None, *, is_duplicate: bool, error: Exception | None) -> None:
-        """Record the spans of the message. One that holds no event has none. `decision` is None after an error."""
+        """Record the spans of the message. One that holds no event has none.
+
+        `decision` is None after an error. The code of the first route that failed stands for all of them.
+        """
         processing = _current.get()
         if processing is None or processing.span is None:
             return

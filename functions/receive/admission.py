@@ -150,7 +150,7 @@ def verify_head(request: Request, source: Source, secrets: SecretValues, now: fl
     """Return True if the head authenticates the sender, and False if a signature still has to.
 
     Raises Rejected if no scheme in the head accepts the request, and the source has no scheme of signatures. A scheme
-    whose `when` the request does not meet rejects it.
+    whose `when` the request does not meet rejects it, as a wrong password does.
     """
     rejection: Rejected | None = None
     for auth in source.head_schemes:
@@ -193,8 +193,7 @@ def verify_body(
     """Return the scheme that authenticates the request.
 
     `keys` has, by its URL, each key that needed_keys returned. Every scheme whose `when` the request meets is tried.
-    If none accepts it, raises the Rejected of the first one that found credentials, or UnusableSecret at once. A value
-    of a secret that is no key, as after a rotation, does not hide another value that is right.
+    If none accepts it, raises the Rejected of the first one that found credentials, or UnusableSecret at once.
     """
     rejection: Rejected | None = None
     for auth in source.body_schemes:
@@ -207,38 +206,40 @@ def verify_body(
         except Rejected as error:
             rejection = rejection or error
         except UnusableSecret as error:
-            if _matches_one_value(auth, fields, secrets.get(auth.secret, ()), keys, now):
+            if _accepts_one_value(auth, fields, secrets.get(auth.secret, ()), keys, now):
                 return auth
-            # First, because it may raise, whatever another scheme says.
-            shared_secret_rejection = _rejection_of_shared_secret(source, auth, error)
-            rejection = rejection or shared_secret_rejection
+            if not _is_password_too(source, auth):  # the operator must replace it, whatever another scheme says
+                raise UnusableSecret(
+                    f"secret {auth.secret!r}: {error.detail}" if auth.secret else error.detail
+                ) from error
+            rule = f"{error.detail}; it serves another of the source's schemes"
+            rejection = rejection or Rejected("signature_mismatch", rule)
         else:
             return auth
     raise rejection or _no_credentials(source)
 
 
-def _matches_one_value(
+def _accepts_one_value(
     auth: AuthScheme, fields: RequestFields, values: Sequence[str], keys: Mapping[str, bytes], now: float
 ) -> bool:
-    is_match = False
+    """Return whether the scheme accepts the request by one value of its secret alone.
+
+    After a rotation, one of the values may be no key, which must not hide another value that is right.
+    """
+    is_accepted = False
     for value in values:  # all of them, so that the time taken does not reveal which one matches
         with suppress(Rejected, UnusableSecret):
             auth.verify(fields, (value,), keys, now)
-            is_match = True
-    return is_match
+            is_accepted = True
+    return is_accepted
 
 
-def _rejection_of_shared_secret(source: Source, auth: AuthScheme, error: UnusableSecret) -> Rejected:
-    """Return the rejection of a request by a scheme whose secret is no key, but the password of a scheme in the head.
+def _is_password_too(source: Source, auth: AuthScheme) -> bool:
+    """Return whether the scheme's secret is also the password of a scheme in the head.
 
-    The sender tried the wrong scheme, and the operator is not at fault. Raises UnusableSecret for any other secret,
-    which the operator must replace.
+    Then it need not be a key: the sender has tried the wrong scheme, and the operator is not at fault.
     """
-    if not auth.secret:
-        raise error
-    if not any(other.secret == auth.secret for other in source.head_schemes):
-        raise UnusableSecret(f"secret {auth.secret!r}: {error.detail}") from error
-    return Rejected("signature_mismatch", f"{error.detail}; it serves another of the source's schemes")
+    return bool(auth.secret) and any(other.secret == auth.secret for other in source.head_schemes)
 
 
 def _no_credentials(source: Source) -> Rejected:

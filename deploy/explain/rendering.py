@@ -76,7 +76,7 @@ class OfflineDelivery:
         if self.configured.kind != "email":
             return None
         writer = MailWriter(cast("MailSettings", self.configured.settings))
-        return writer.write(self.delivery, self.delivery.event, SENDER, self.delivery.id, person)
+        return writer.write(self.delivery, SENDER, self.delivery.id, person)
 
     def request(self, person: Person | None) -> OutgoingRequest | None:
         """Return the request, with its secrets masked; None if the destination's kind does not speak HTTP.

@@ -40,7 +40,7 @@ async def test_each_example_is_in_one_digest_and_no_digest_is_wider_than_a_phone
             continue
         for kind in read_digest(delivery.event).kinds:
             told[kind.type] += kind.count
-        mail = MailWriter(mail_settings()).write(delivery, delivery.event, SENDER, "k")
+        mail = MailWriter(mail_settings()).write(delivery, SENDER, "k")
         assert mail.html is not None
         assert "href" not in mail.html
         mails.append(mail.html)

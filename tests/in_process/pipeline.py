@@ -90,4 +90,4 @@ class Pipeline:
         destinations = mapping_at(self._slices["notify"]["destinations"])
         destination = mapping_at(destinations[delivery.destination])
         writer = MailWriter(cast("MailSettings", destination["settings"]))
-        return writer.write(delivery, delivery.event, Address("from@example.com"), delivery.id)
+        return writer.write(delivery, Address("from@example.com"), delivery.id)

@@ -50,7 +50,7 @@ class Written(NamedTuple):
 
 
 def body_of(event: Event) -> Written:
-    body = default_mail.default_body(Delivery(EVENT, "tell the list", "list"), event)
+    body = default_mail.default_body(Delivery(event, "tell the list", "list"))
     assert body.text is not None
     assert body.html is not None
     return Written(body.text, body.html, body.attachments)
@@ -268,7 +268,7 @@ TWO_KINDS = digest_of(
 
 
 def mail_of(delivery: Delivery, **settings: Json) -> tuple[str, str, str]:
-    mail = MailWriter(mail_settings(**settings)).write(delivery, delivery.event, SENDER, "k")
+    mail = MailWriter(mail_settings(**settings)).write(delivery, SENDER, "k")
     assert mail.text is not None
     assert mail.html is not None
     return mail.subject, mail.text, mail.html
@@ -298,7 +298,7 @@ def test_times_are_the_recipients_and_the_day_stands_once_unless_there_are_sever
         (None, ["Received 4 Jan 2026, 23:30 to 5 Jan 2026, 12:09 UTC", "    4 Jan 2026, 23:30"]),
     ):
         person = Person("a", "a@b.example", timezone=zone)
-        mail = MailWriter(mail_settings()).write(delivery, delivery.event, SENDER, "k", person)
+        mail = MailWriter(mail_settings()).write(delivery, SENDER, "k", person)
         assert set(lines) <= set((mail.text or "").splitlines())
 
 

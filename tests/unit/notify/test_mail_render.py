@@ -38,7 +38,7 @@ KEY = "0123456789abcdef" * 4
 
 def written(event: Event = EVENT, **values: Json) -> Mail:
     writer = MailWriter(mail_settings(**({"to": "list@example.com"} | values)))
-    return writer.write(Delivery(event, "tell the list", "list"), event, SENDER, KEY)
+    return writer.write(Delivery(event, "tell the list", "list"), SENDER, KEY)
 
 
 def with_data(**data: Json) -> Event:

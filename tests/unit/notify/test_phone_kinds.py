@@ -298,7 +298,7 @@ def test_a_token_of_an_app_is_no_topic() -> None:
 def test_a_mail_goes_to_the_person_and_to_the_fixed_copies() -> None:
     delivery = delivery_of({"a": 1})
     settings = mail_settings(to="actor", cc=["ops@example.com", "anna@example.com"], subject=GREETING, text="x")
-    mail = MailWriter(settings).write(delivery, delivery.event, Address("bot@example.com"), "k", ANNA)
+    mail = MailWriter(settings).write(delivery, Address("bot@example.com"), "k", ANNA)
 
     assert settings["to"] == []
     assert ([each.address for each in mail.to], [each.address for each in mail.cc]) == (

@@ -106,8 +106,9 @@ HtmlPage = NewType("HtmlPage", MailPage)
 """A page whose texts are HTML: `escaped` made it, or none of its texts has a character that is escaped."""
 
 
-def default_body(delivery: Delivery, event: Event) -> MailBody:
-    """Return the text and HTML of a mail about the event, which is the delivery's, whole."""
+def default_body(delivery: Delivery) -> MailBody:
+    """Return the text and HTML of a mail about the delivery's event, which has the whole body."""
+    event = delivery.event
     body = received_body(event)
     rows, has_more_rows = rows_of(event.data)
     first_fields = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])

@@ -12,13 +12,14 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from functions.notify import bounded_texts, destination
 from functions.notify.destinations.email import default_mail, mail, mail_html, transports
 from shared import claim_check, did_you_mean, errors, jsontext
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
-from shared.event import UNFIT, Event, view_of
+from shared.event import UNFIT, view_of
 from shared.templating.template import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ class EmailDestination:
         transport = await self._transports.choose()
         if isinstance(transport, (Disabled, RetryLater)):
             return transport
-        event = delivery.event
-        if event.dataref is not None:
-            event = await claim_check.checked_out(event, self._context.blobs)
-        mail_to_send = self._writer.write(delivery, event, self._sender, attempt.idempotency_key, attempt.person)
+        if delivery.event.dataref is not None:
+            event = await claim_check.checked_out(delivery.event, self._context.blobs)
+            delivery = replace(delivery, event=event)
+        mail_to_send = self._writer.write(delivery, self._sender, attempt.idempotency_key, attempt.person)
         remaining_seconds = attempt.timeout_seconds - (time.monotonic() - started_at)
         if remaining_seconds <= 0:
             rule = f"the attempt's {attempt.timeout_seconds:g} s were over before the mail was sent"
@@ -163,17 +164,15 @@ class MailWriter:
         is_computed = has_templates or bool(self._attached) or not self._subject.is_plain
         self._is_bounded = is_computed or not has_fixed_recipients
 
-    def write(
-        self, delivery: Delivery, event: Event, sender: mail.Address, key: str, person: "Person | None" = None
-    ) -> mail.Mail:
-        """Return the mail for the delivery. `event` is its event with the whole body.
+    def write(self, delivery: Delivery, sender: mail.Address, key: str, person: "Person | None" = None) -> mail.Mail:
+        """Return the mail for the delivery, whose event has the whole body.
 
         `person` is the recipient if the destination's `to` names a person; None if it names addresses.
 
         Raises Permanent: `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
-        view = view_of(event)
+        view = view_of(delivery.event)
         view["route"] = delivery.route
         view["destination"] = delivery.destination
         view["count"] = delivery.merged or 1
@@ -181,18 +180,12 @@ class MailWriter:
             view["person"] = person.view
         with bounded_texts.bounded_templates() if self._is_bounded else _UNBOUNDED:
             recipients = self._fixed_recipients or self._recipients(view, person)
-            digest: tuple[str, mail.MailBody] | None = None
-            if delivery.merged:
-                # Imported here, because few mails are digests.
-                from functions.notify.destinations.email.digest_mail import digest_mail
-
-                digest = digest_mail(delivery, person.timezone if person else None)
             reply_to: mail.Address | None = None
             attached: list[mail.Attachment] = []
-            if digest is not None:
+            if digest := _digest(delivery, person) if delivery.merged else None:
                 subject, body = digest
             else:
-                body = self._own_body(view) if self._text or self._html else default_mail.default_body(delivery, event)
+                body = self._own_body(view) if self._text or self._html else default_mail.default_body(delivery)
                 subject = self._subject.render(view)
                 attached = [file.attachment(view) for file in self._attached]
                 reply_to = self._reply_address(view) if self._reply_to else None
@@ -239,6 +232,14 @@ class MailWriter:
         document = mail_html.without_unsafe_links(self._html.render(view)) if self._html else None
         text = self._text.render(view) if self._text else mail_html.text_of(document or "")
         return mail.MailBody(text or EMPTY, document or (EMPTY if self._html else None))
+
+
+def _digest(delivery: Delivery, person: "Person | None") -> tuple[str, mail.MailBody] | None:
+    """Return the subject and the body of a digest; None if the events were combined into one event of another kind."""
+    # Imported here, because few mails are digests.
+    from functions.notify.destinations.email.digest_mail import digest_mail
+
+    return digest_mail(delivery, person.timezone if person else None)
 
 
 class _Entry:

@@ -11,10 +11,9 @@ from typing import Final, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from functions.notify.bounded_texts import compiled_expression
+from shared import errors, jsontext
 from shared.delivery import Delivery
-from shared.errors import Permanent
 from shared.event import Event, view_of
-from shared.jsontext import Json, JsonObject, texts_json
 
 FIRST: Final = "first"
 LAST: Final = "last"
@@ -120,13 +119,13 @@ class GatherSettings(NamedTuple):
         return _text_at(self.by, event)
 
 
-def read_gather_settings(written: JsonObject, per: str | None = None) -> GatherSettings:
+def read_gather_settings(written: jsontext.JsonObject, per: str | None = None) -> GatherSettings:
     """Return the settings that the compiler wrote. Raises TypeError if they have another form."""
     sections = {"coalesce": Coalesce, "digest": Digest, "quiet_hours": QuietHours}
     fields: dict[str, object] = {}
     for name, value in written.items():
         section = sections.get(name)
-        fields[name] = section(**cast("JsonObject", value)) if section else value
+        fields[name] = section(**cast("jsontext.JsonObject", value)) if section else value
     return GatherSettings(per=per, **fields)  # type: ignore[arg-type]
 
 
@@ -212,8 +211,8 @@ def group_of(settings: GatherSettings, delivery: Delivery, person: str | None = 
 
     It is a hash, because keys and names may be long, and may be personal data.
     """
-    keys: list[Json] = [_text_at(expression, delivery.event) for expression in (settings.by, settings.per)]
-    name = hashlib.sha256(texts_json([delivery.destination, *keys, person or ""])).hexdigest()
+    keys: list[jsontext.Json] = [_text_at(expression, delivery.event) for expression in (settings.by, settings.per)]
+    name = hashlib.sha256(jsontext.texts_json([delivery.destination, *keys, person or ""])).hexdigest()
     return f"{ALERTS if settings.is_alerts else ''}{name}"[:32]
 
 
@@ -223,7 +222,7 @@ def _text_at(expression: str | None, event: Event) -> str | None:
         return None
     try:
         value = compiled_expression(expression).search(view_of(event))
-    except Permanent:
+    except errors.Permanent:
         return None
     if isinstance(value, bool):
         return str(value).lower()

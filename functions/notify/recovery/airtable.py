@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared import fetch, recovered, times
-from shared.jsontext import Json, JsonObject, from_json, list_at, objects_at, to_json, value_at
+from shared import fetch, jsontext, recovered, times
 
 PAGE_SIZE: Final = 50
 """The most that Airtable lists in one answer."""
@@ -26,11 +25,12 @@ def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
 
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     if request.answer_kind == "payloads":
-        yield from _read_payloads(request, from_json(answer.body), window)
+        yield from _read_payloads(request, jsontext.from_json(answer.body), window)
         return
     place = str(request.context["place"])
     urls_and_hooks = [
-        (str(value_at(hook, "notificationUrl")), hook) for hook in objects_at(from_json(answer.body), "webhooks")
+        (str(jsontext.value_at(hook, "notificationUrl")), hook)
+        for hook in jsontext.objects_at(jsontext.from_json(answer.body), "webhooks")
     ]
     for hook in kind.own_hooks(window, place, urls_and_hooks):
         path = f"{place}/{kind.text_at(hook, 'id')}/payloads"
@@ -43,7 +43,7 @@ def _page_request(path: str, end: int) -> kind.ApiRequest:
     return kind.ApiRequest(f"{path}?cursor={begin}&limit={PAGE_SIZE}", "payloads", {"path": path, "begin": begin})
 
 
-def _read_payloads(request: kind.ApiRequest, document: Json, window: kind.Window) -> Iterator[kind.ListItem]:
+def _read_payloads(request: kind.ApiRequest, document: jsontext.Json, window: kind.Window) -> Iterator[kind.ListItem]:
     """Yield the recent payloads of a page, and the requests for the rest of it and for the page before it.
 
     Only the request for the rest of a page that Airtable cut has an `end`.
@@ -51,15 +51,15 @@ def _read_payloads(request: kind.ApiRequest, document: Json, window: kind.Window
     path, begin = str(request.context["path"]), _number_at(request.context, "begin")
     is_rest = "end" in request.context
     end = _number_at(request.context, "end") if is_rest else begin + PAGE_SIZE
-    payloads = list_at(document, "payloads")
+    payloads = jsontext.list_at(document, "payloads")
     next_number = _number_at(document, "cursor")
-    if value_at(document, "mightHaveMore") is True and next_number < end:
+    if jsontext.value_at(document, "mightHaveMore") is True and next_number < end:
         if next_number <= begin:
             raise ValueError("a page without its payloads")
-        rest: JsonObject = {"path": path, "begin": next_number, "end": end}
+        rest: jsontext.JsonObject = {"path": path, "begin": next_number, "end": end}
         yield kind.ApiRequest(f"{path}?cursor={next_number}&limit={end - next_number}", "payloads", rest)
     first_number = next_number - len(payloads)
-    numbered: list[Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
+    numbered: list[jsontext.Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
     is_first_recent = bool(payloads)
     for event in kind.read_each(numbered, lambda each: _missed_event(each, path, window.source)):
         if isinstance(event, kind.MissedEvent) and event.happened_at < window.since:
@@ -70,26 +70,26 @@ def _read_payloads(request: kind.ApiRequest, document: Json, window: kind.Window
         yield _page_request(path, begin)
 
 
-def _missed_event(numbered: Json, path: str, source: str) -> kind.MissedEvent:
-    number, payload = value_at(numbered, 0), value_at(numbered, 1)
+def _missed_event(numbered: jsontext.Json, path: str, source: str) -> kind.MissedEvent:
+    number, payload = jsontext.value_at(numbered, 0), jsontext.value_at(numbered, 1)
     _, _, base_id, _, webhook_id, _ = path.split("/")
     event_id = f"{webhook_id}:{number}"
-    body: JsonObject = {
+    body: jsontext.JsonObject = {
         "id": event_id,
         "type": TYPE,
         "base": {"id": base_id},
         "webhook": {"id": webhook_id},
         "payload": payload,
     }
-    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, to_json(body))
+    webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(body))
     return kind.MissedEvent(
         event_id, TYPE, times.unix_seconds(kind.text_at(payload, "timestamp")), webhook_request=webhook_request
     )
 
 
-def _number_at(document: Json, name: str) -> int:
+def _number_at(document: jsontext.Json, name: str) -> int:
     """Return the number of the field. Raises TypeError."""
-    number = value_at(document, name)
+    number = jsontext.value_at(document, name)
     if not isinstance(number, int):
         raise TypeError(f"no {name}")
     return number

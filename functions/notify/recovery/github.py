@@ -10,8 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.recovery import kind
-from shared import fetch, recovered, times
-from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, value_at
+from shared import fetch, jsontext, recovered, times
 
 HEADERS: Final = {
     "Authorization": "Bearer {token}",
@@ -33,7 +32,7 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
     """
     match request.answer_kind:
         case "hooks":
-            yield from _read_hooks(str(request.context["place"]), from_json(answer.body), window)
+            yield from _read_hooks(str(request.context["place"]), jsontext.from_json(answer.body), window)
         case "deliveries":
             yield from _read_deliveries(request, answer, window)
         case "attempt":
@@ -42,9 +41,9 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
             yield _missed_event(request.context)._replace(webhook_request=_webhook_request(answer.body, window))
 
 
-def _read_hooks(place: str, hooks: Json, window: kind.Window) -> Iterator[kind.ApiRequest]:
+def _read_hooks(place: str, hooks: jsontext.Json, window: kind.Window) -> Iterator[kind.ApiRequest]:
     """Yield the request for the deliveries of each webhook of the source."""
-    urls_and_hooks = [(str(value_at(hook, "config", "url")), hook) for hook in objects_at(hooks)]
+    urls_and_hooks = [(str(jsontext.value_at(hook, "config", "url")), hook) for hook in jsontext.objects_at(hooks)]
     for hook in kind.own_hooks(window, place, urls_and_hooks):
         path = f"{place}/hooks/{int(str(hook['id']))}/deliveries"
         yield kind.ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
@@ -62,15 +61,15 @@ class _Attempt(NamedTuple):
     action: str | None
 
 
-def _read_attempt(listed: Json) -> _Attempt:
+def _read_attempt(listed: jsontext.Json) -> _Attempt:
     """Return an entry of the list. Raises errors of UNKNOWN_FORM."""
-    action = value_at(listed, "action")
+    action = jsontext.value_at(listed, "action")
     return _Attempt(
-        id=int(str(value_at(listed, "id"))),
+        id=int(str(jsontext.value_at(listed, "id"))),
         guid=kind.text_at(listed, "guid"),
-        status=int(str(value_at(listed, "status_code"))),
+        status=int(str(jsontext.value_at(listed, "status_code"))),
         attempted_at=times.unix_seconds(kind.text_at(listed, "delivered_at")),
-        is_redelivery=value_at(listed, "redelivery") is True,
+        is_redelivery=jsontext.value_at(listed, "redelivery") is True,
         event_type=kind.text_at(listed, "event"),
         action=action if isinstance(action, str) else None,
     )
@@ -86,10 +85,12 @@ def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: ki
     repeated  by GUID, the id and the status of the newest failed redelivery; only where GitHub delivers again
     """
     path = str(request.context["path"])
-    settled = [*list_at(request.context, "settled")]
-    repeated = {guid: each for guid, each in mapping_at(request.context, "repeated").items() if isinstance(each, list)}
+    settled = [*jsontext.list_at(request.context, "settled")]
+    repeated = {
+        guid: each for guid, each in jsontext.mapping_at(request.context, "repeated").items() if isinstance(each, list)
+    }
     is_last_page = False
-    for attempt in kind.read_each(list_at(from_json(answer.body)), _read_attempt):
+    for attempt in kind.read_each(jsontext.list_at(jsontext.from_json(answer.body)), _read_attempt):
         if isinstance(attempt, kind.UnreadableEvent):
             yield attempt
             continue
@@ -123,7 +124,7 @@ def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: ki
 
 def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: kind.Window) -> kind.ApiRequest:
     """Return the request that reads the delivery, or the one that makes GitHub attempt it again."""
-    context: JsonObject = {
+    context: jsontext.JsonObject = {
         "guid": missed_event.id,
         "event": missed_event.type,
         "at": missed_event.happened_at,
@@ -134,7 +135,7 @@ def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: k
     return kind.ApiRequest(delivery_path, "delivery", context, is_for_event=True)
 
 
-def _missed_event(context: JsonObject) -> kind.MissedEvent:
+def _missed_event(context: jsontext.JsonObject) -> kind.MissedEvent:
     """Return the event that `_event_request` was made for."""
     happened_at = context["at"]
     assert isinstance(happened_at, int | float)
@@ -145,10 +146,10 @@ def _missed_event(context: JsonObject) -> kind.MissedEvent:
 
 def _webhook_request(body: bytes, window: kind.Window) -> recovered.RecoveredRequest:
     """Return the request that GitHub recorded for a delivery. The numbers in its payload stay as GitHub wrote them."""
-    recorded = mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
+    recorded = jsontext.mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
     if not isinstance(recorded["payload"], dict):
         raise TypeError("no payload")
-    headers = tuple((name.lower(), str(value)) for name, value in mapping_at(recorded, "headers").items())
+    headers = tuple((name.lower(), str(value)) for name, value in jsontext.mapping_at(recorded, "headers").items())
     return recovered.RecoveredRequest(window.source, headers, _compact(recorded["payload"]))
 
 
@@ -156,7 +157,7 @@ class _Number(str):
     """A number as JSON text."""
 
 
-def _compact(value: Json) -> str:
+def _compact(value: jsontext.Json) -> str:
     """Return the value as JSON without white space, and with its numbers as they were read."""
     if isinstance(value, dict):
         members = ",".join([f"{_compact(name)}:{_compact(each)}" for name, each in value.items()])

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from functions.notify.recovery import kind
-from shared import fetch, recovered, times
-from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, objects_at, to_json, value_at
+from shared import fetch, jsontext, recovered, times
 
 EVENTS_PER_PAGE: Final = 20
 """GitLab lists no more of them at once."""
@@ -23,12 +22,12 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
 
     Raises UnknownHook, and errors of UNKNOWN_FORM.
     """
-    document = from_json(answer.body)
+    document = jsontext.from_json(answer.body)
     if request.answer_kind == "events":
-        yield from _read_events(request, list_at(document), window)
+        yield from _read_events(request, jsontext.list_at(document), window)
         return
     place = str(request.context["place"])
-    urls_and_hooks = [(str(value_at(hook, "url")), hook) for hook in objects_at(document)]
+    urls_and_hooks = [(str(jsontext.value_at(hook, "url")), hook) for hook in jsontext.objects_at(document)]
     for hook in kind.own_hooks(window, place, urls_and_hooks):
         yield _page_request(f"{place}/hooks/{int(str(hook['id']))}/events", 1)
 
@@ -38,7 +37,7 @@ def _page_request(path: str, page: int) -> kind.ApiRequest:
     return kind.ApiRequest(f"{path}?{query}", "events", {"path": path, "page": page})
 
 
-def _read_events(request: kind.ApiRequest, events: list[Json], window: kind.Window) -> Iterator[kind.ListItem]:
+def _read_events(request: kind.ApiRequest, events: list[jsontext.Json], window: kind.Window) -> Iterator[kind.ListItem]:
     is_last_page = len(events) < EVENTS_PER_PAGE
     for event, missed_event in zip(
         events, kind.read_each(events, lambda each: _missed_event(each, window)), strict=True
@@ -55,9 +54,11 @@ def _read_events(request: kind.ApiRequest, events: list[Json], window: kind.Wind
         yield _page_request(str(request.context["path"]), int(str(request.context["page"])) + 1)
 
 
-def _missed_event(event: Json, window: kind.Window) -> kind.MissedEvent:
-    headers: JsonObject = {name.lower(): str(value) for name, value in mapping_at(event, "request_headers").items()}
-    data = mapping_at(event)["request_data"]
+def _missed_event(event: jsontext.Json, window: kind.Window) -> kind.MissedEvent:
+    headers: jsontext.JsonObject = {
+        name.lower(): str(value) for name, value in jsontext.mapping_at(event, "request_headers").items()
+    }
+    data = jsontext.mapping_at(event)["request_data"]
     if not isinstance(data, dict) or data == {"oversize": True}:
         raise TypeError("an event without its data")
     sent_headers = tuple((name, str(value)) for name, value in headers.items() if name not in _CREDENTIALS)
@@ -67,14 +68,14 @@ def _missed_event(event: Json, window: kind.Window) -> kind.MissedEvent:
         type=kind.text_at(headers, "x-gitlab-event"),
         happened_at=times.unix_seconds(kind.text_at(event, "created_at")),
         rejected_status=kind.rejected_status(int(status)) if status.isdecimal() else None,
-        webhook_request=recovered.RecoveredRequest(window.source, sent_headers, to_json(data)),
+        webhook_request=recovered.RecoveredRequest(window.source, sent_headers, jsontext.to_json(data)),
     )
 
 
-def _action(event: Json) -> str | None:
+def _action(event: jsontext.Json) -> str | None:
     """Return the action as the catalogue finds it."""
     paths = (("object_attributes", "action"), ("action",), ("event_name",))
-    actions = [value_at(event, "request_data", *path) for path in paths]
+    actions = [jsontext.value_at(event, "request_data", *path) for path in paths]
     return next((each for each in actions if isinstance(each, str)), None)
 
 

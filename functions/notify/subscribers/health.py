@@ -8,9 +8,8 @@ change is written to the endpoint's document. What cannot be written is logged: 
 from typing import Final, NamedTuple
 
 from functions.notify.subscribers.subscribers import DISABLED, Subscribers
-from shared import errors, logs, times
+from shared import errors, logs, retention, times
 from shared.delivery import Delivered, Failed, Outcome, RetryLater
-from shared.retention import DAY_SECONDS
 from shared.subscribers.directory import endpoints_of
 from shared.subscribers.model import DisabledBy, Endpoint
 
@@ -70,7 +69,11 @@ class EndpointHealth:
         if since is not None:
             if now - since < limit:
                 return None
-            days = f"{limit / DAY_SECONDS:g} days" if limit >= DAY_SECONDS else times.duration_text(limit)
+            days = (
+                f"{limit / retention.DAY_SECONDS:g} days"
+                if limit >= retention.DAY_SECONDS
+                else times.duration_text(limit)
+            )
             return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
         has_just_recovered = self._subscribers.recovered.get(self._name, now) is not None
         if attempt_number < FAILS_FROM or has_just_recovered:

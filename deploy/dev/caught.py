@@ -72,6 +72,10 @@ class CaughtFile:
         ids = self._row_ids(delivery_id)
         return sum(self._db.execute(self._row_exists, (id,)).fetchone() is not None for id in ids)
 
+    def _number(self, statement: str, *values: str | int) -> int:
+        number: int = self._db.execute(statement, values).fetchone()[0]
+        return number
+
     def _row_ids(self, id: str) -> list[int]:
         """Return the ids of the rows that have this id, some of which may have been deleted since."""
         for row_id, text in self._db.execute(self._new_rows, (self._last_id,)):
@@ -134,8 +138,7 @@ class Mailbox(CaughtFile):
         return row[0] if row else None
 
     def count(self) -> int:
-        row: tuple[int] = self._db.execute("SELECT count(*) FROM mail").fetchone()
-        return row[0]
+        return self._number("SELECT count(*) FROM mail")
 
     def _insert(self, request: MailRequest) -> None:
         cursor = self._db.execute(
@@ -212,10 +215,6 @@ class SheetStore(CaughtFile):
             "INSERT INTO sheet_row (spreadsheet, sheet, is_header, written_at, cells) VALUES (?, ?, ?, ?, ?)",
             (*sheet, is_header, now, to_json(cells)),
         )
-
-    def _number(self, statement: str, *values: str | int) -> int:
-        number: int = self._db.execute(statement, values).fetchone()[0]
-        return number
 
 
 @dataclass(frozen=True, slots=True)

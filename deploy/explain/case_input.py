@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from deploy.config.sections.cases import CaseAnswer, CaseConfig
 from deploy.explain import offline
@@ -47,14 +48,21 @@ async def input_events(case: CaseConfig, receive: JsonObject, folder: Path) -> t
     body, content_type = _body_and_type(case, folder)
     headers = {"content-type": content_type, **{name.lower(): text for name, text in case.input.headers.items()}}
     request = http.Request("POST", f"/{case.input.source}", "", tuple(headers.items()), body, "127.0.0.1")
-    bus = offline.RecordingBus()
-    receiver = offline.offline_receiver(
-        offline.without_authentication(receive), offline.local_secrets({}, offline.FixedClock(AT)), bus, AT
-    )
     try:
-        await offline.receive_request(receiver, request)
+        return await received_events(request, receive)
     except errors.HookchainError as error:
         raise InputError(f"receive would reject the input: {error.code}: {error.detail}") from error
+
+
+async def received_events(request: http.Request, receive: JsonObject) -> tuple[Event, ...]:
+    """Return the events that receive makes of a request, whose sender it does not authenticate.
+
+    `receive` is its slice. Raises HookchainError for a request that it rejects for another reason.
+    """
+    bus = offline.RecordingBus()
+    secrets = offline.local_secrets({}, offline.FixedClock(AT))
+    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, AT)
+    await offline.receive_request(receiver, request)
     return bus.events
 
 
@@ -104,7 +112,7 @@ class WrittenAnswers:
         for url, answer in self.answers.items():
             if request.url == url or request.url.startswith((f"{url}?", f"{url}&")):
                 return _fetched(answer)
-        host = request.url.split("/")[2]
+        host = urlsplit(request.url).netloc
         raise errors.Permanent("missing_answer", f"the test has no answer of {host} for this URL. Add it to `answers`")
 
 
@@ -122,17 +130,13 @@ def case_services(answers: Mapping[str, CaseAnswer]) -> Services:
         fetch=lambda: WrittenAnswers(answers),
         owners=offline.Owners(),
         blobs=None,
-        cloud=lambda: CloudIdentity(_identity, _identity, _role),
+        cloud=lambda: CloudIdentity(_identity, _identity, lambda: Credentials("an-access-key", "a-secret-access-key")),
         now=lambda: AT,
     )
 
 
 async def _identity(_: str) -> str:
     return "an-identity"
-
-
-def _role() -> Credentials:
-    return Credentials("an-access-key", "a-secret-access-key")
 
 
 def _fetched(answer: CaseAnswer) -> Fetched:

@@ -14,7 +14,7 @@ from typing import Final
 from deploy.config import configuration, model_faults
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault
 from deploy.config.sections.cases import CaseAnswer
-from deploy.explain import case_input, config_tests, offline
+from deploy.explain import case_input, config_tests
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify import registry
 from functions.notify.http_kind import rendered_line, template_view
@@ -155,15 +155,10 @@ async def _sample_events(receive: JsonObject, source: str, provider: str, name: 
     sample = load_sample(provider, name, SAMPLE_VALUES)
     if sample.is_handshake:
         return ()
-    bus = offline.RecordingBus()
-    request = replace(sample.request, path=f"/{source}")
-    secrets = offline.local_secrets({}, offline.FixedClock(case_input.AT))
-    receiver = offline.offline_receiver(offline.without_authentication(receive), secrets, bus, case_input.AT)
     try:
-        await receiver.receive(request, offline.body_reader(request))
+        return await case_input.received_events(replace(sample.request, path=f"/{source}"), receive)
     except errors.HookchainError:  # the source takes another format, for example
         return ()
-    return bus.events
 
 
 async def _deliveries(run: _SampleRun, program: Program) -> list[Delivery]:

@@ -75,7 +75,7 @@ async def receive_request(receiver: Receiver, request: http.Request) -> receive.
     source = receiver.sources.get(admission.source_name(request.path))
     if source is None or source.bus is None:
         head = replace(request, body=b"")  # as from a server: receive reads the body when the head has passed
-        result = await receiver.receive(head, body_reader(request))
+        result = await receiver.receive(head, _body_reader(request))
     else:
         attributes = {name: text for name, text in request.headers if name not in _HTTP_HEADERS}
         message_id = attributes.get(MESSAGE_ID) or sha256(request.body).hexdigest()[:16]
@@ -85,7 +85,7 @@ async def receive_request(receiver: Receiver, request: http.Request) -> receive.
     return result
 
 
-def body_reader(request: http.Request) -> http.ReadBody:
+def _body_reader(request: http.Request) -> http.ReadBody:
     """Return a function that reads the request's body. It raises Rejected if the body is too large."""
 
     async def read(max_bytes: int) -> bytes:

@@ -222,18 +222,17 @@ def _steps(steps: tuple[StepTrace, ...]) -> Iterator[str]:
 
 def _notify_stages(
     routes: list[RouteTrace], notify: JsonObject, environ: Mapping[str, str], situation: Situation
-) -> Iterator[Stage]:
-    deliveries = [
-        Delivery(event, route.route, destination)
+) -> list[Stage]:
+    """Return the stage of notify; none if the routes owe no delivery."""
+    previews = [
+        preview_delivery(Delivery(event, route.route, destination), notify, environ, situation)
         for route in routes
         for event in route.produced
         for destination in route.destinations
     ]
-    if deliveries:
-        previews = [preview_delivery(delivery, notify, environ, situation) for delivery in deliveries]
-        yield Stage(
-            NOTIFY, tuple(each.check for each in previews), tuple(line for each in previews for line in each.lines)
-        )
+    checks = tuple(each.check for each in previews)
+    lines = tuple(line for each in previews for line in each.lines)
+    return [Stage(NOTIFY, checks, lines)] if previews else []
 
 
 def unlisted_decisions(

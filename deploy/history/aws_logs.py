@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import StackTarget, log_group
@@ -30,13 +30,10 @@ Each also matches some other lines: `parse_log_event` then decides which severit
 class CloudWatchLog:
     """The log of a stack: one log group a function, which CloudWatch Logs reads oldest first."""
 
+    fault: ClassVar = AwsFault
     api: AwsApi
     target: StackTarget
     query: LogQuery
-
-    @property
-    def fault(self) -> type[Exception]:
-        return AwsFault
 
     def newest(self, since: float, limit: int) -> list[Record]:
         end = time.time() + AHEAD_SECONDS
@@ -89,9 +86,10 @@ class CloudWatchLog:
 
 
 def filter_patterns(query: LogQuery) -> Sequence[str]:
-    """Return the patterns that together match the wanted records, and some others; an empty one matches all.
+    """Return the patterns that together match the wanted records, and some others.
 
-    Without a severity, or with one below WARNING, it is one empty pattern, unless an event is looked for.
+    If an event is looked for, it is one pattern with its id. Without a severity, or with one below WARNING, it is one
+    empty pattern, which matches all.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
     """
@@ -104,7 +102,8 @@ def filter_patterns(query: LogQuery) -> Sequence[str]:
     if query.is_of_source:
         return (f'{{ ({own}) && $.source = "*" }}',)
     failed = '($.type = "platform.report" && $.record.status != "success")'
-    return f"{{ {own} || {failed} }}", " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
+    platform_texts = " ".join(f'?"{text}"' for text in _PLATFORM_TEXTS)
+    return (f"{{ {own} || {failed} }}", platform_texts)
 
 
 _ROUTINE: Final = re.compile(r"(START|END|INIT_START|EXTENSION|XRAY) ")

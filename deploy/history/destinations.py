@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Final, Literal
 
+from deploy.history import documents
 from deploy.history.state import ConfiguredDestinations, kind_of
 from deploy.history.stored_messages import delivery_in
 from functions.notify.recipients import people, recipient
@@ -72,13 +73,7 @@ class DigestView:
     updated_at: float
 
     def document(self) -> JsonObject:
-        return {
-            "event_id": self.event_id,
-            "count": self.count,
-            "state": self.state,
-            "made_at": times.rfc3339(self.made_at),
-            "updated_at": times.rfc3339(self.updated_at),
-        }
+        return documents.fields(self, ("event_id", "count", "state", "made_at", "updated_at"))
 
 
 @dataclass(frozen=True, slots=True)

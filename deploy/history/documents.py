@@ -13,7 +13,6 @@ from shared.jsontext import Json, JsonObject
 from shared.subscribers.directory import TENANTS, Directory
 from shared.subscribers.model import Endpoint, Tenant
 
-_TIMES: Final = frozenset({"at", "received_at", "routed_at", "started_at", "created_at", "updated_at", "retry_at"})
 _SUMMARY: Final = ("id", "source", "type", "subject", "actor", "received_at", "routed_at", "expected", "status")
 _REQUEST: Final = ("seq", "at", "method", "status", "code", "source", "event_id", "detail", "bytes", "duration_ms")
 _ATTEMPT: Final = ("delivery_id", "route", "destination", "attempt_number", "started_at")
@@ -21,14 +20,18 @@ _LETTER: Final = ("seq", "id", "code", "reason", "at", "topic", "event_id", "rou
 _COUNTS: Final = ("accepted", "rejected", "delivered", "not_delivered", "p50_ms", "p95_ms")
 
 
-def _fields(row: object, names: Sequence[str]) -> JsonObject:
-    """Return these fields of a row, with its times as RFC 3339."""
-    values = {name: getattr(row, name) for name in names}
-    return {name: times.time_text(value) if name in _TIMES else value for name, value in values.items()}
+def fields(row: object, names: Sequence[str]) -> JsonObject:
+    """Return these fields of a row. Those whose names end with `at` are times, which become RFC 3339."""
+    document: JsonObject = {}
+    for name in names:
+        value = getattr(row, name)
+        is_time = name == "at" or name.endswith("_at")
+        document[name] = times.time_text(value) if is_time else value
+    return document
 
 
 def summary_document(event: journal_view.EventSummary) -> JsonObject:
-    return _fields(event, _SUMMARY)
+    return fields(event, _SUMMARY)
 
 
 def record_document(
@@ -52,17 +55,17 @@ def record_document(
 
 
 def request_document(request: journal_view.RequestRow) -> JsonObject:
-    return _fields(request, _REQUEST)
+    return fields(request, _REQUEST)
 
 
 def delivery_document(row: ledger.LedgerRow) -> JsonObject:
     return {
         "id": row.key,
-        **_fields(row, ("event_id", "route", "destination", "state", "generation", "attempt_number", "unknown_count")),
+        **fields(row, ("event_id", "route", "destination", "state", "generation", "attempt_number", "unknown_count")),
         "group": row.group or None,
         "merged": row.merged,
         "retry_at": times.time_text(row.planned_at),
-        **_fields(row, ("reason", "answer", "created_at", "updated_at")),
+        **fields(row, ("reason", "answer", "created_at", "updated_at")),
     }
 
 
@@ -73,7 +76,7 @@ def waiting_route_document(row: ledger.LedgerRow, attempts: Sequence[journal.Att
         "route": row.route,
         "state": route_state(row),
         "tries": tries_of(row, attempts),
-        **_fields(row, ("retry_at", "reason", "created_at", "updated_at")),
+        **fields(row, ("retry_at", "reason", "created_at", "updated_at")),
     }
 
 
@@ -91,15 +94,15 @@ def tries_of(row: ledger.LedgerRow, attempts: Sequence[journal.AttemptEntry]) ->
 
 def attempt_document(attempt: journal.AttemptEntry) -> JsonObject:
     return {
-        **_fields(attempt, _ATTEMPT),
+        **fields(attempt, _ATTEMPT),
         "duration_ms": round((attempt.ended_at - attempt.started_at) * 1000, 1),
-        **_fields(attempt, ("outcome", "reason", "answer")),
+        **fields(attempt, ("outcome", "reason", "answer")),
     }
 
 
 def dead_letter_document(letter: journal_view.DeadLetterRow, whole: bool = False) -> JsonObject:
     document: JsonObject = {
-        **_fields(letter, _LETTER),
+        **fields(letter, _LETTER),
         "merged": stored_messages.merged_count(letter.message),
         "replayable": replay.is_replayable(letter),
     }

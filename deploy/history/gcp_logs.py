@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from deploy.cloud_access import gcp, gcp_names
 from deploy.history.logs import PAGE, LogQuery, Record, make_record
@@ -33,13 +33,10 @@ def log_filter(target: gcp_names.Target, query: LogQuery, since: float) -> str:
 class GoogleLog:
     """The log of a deployment. Besides `fault`, each method raises GcloudMissing, which does not pass."""
 
+    fault: ClassVar = gcp.GcloudFault
     gcloud: gcp.Runner
     target: gcp_names.Target
     query: LogQuery
-
-    @property
-    def fault(self) -> type[Exception]:
-        return gcp.GcloudFault
 
     def newest(self, since: float, limit: int) -> list[Record]:
         return self._read(since, "desc", limit)

@@ -139,8 +139,9 @@ def _too_large() -> web.Response:
     return web.Response(status=413, body=TOO_LARGE, content_type="application/json")
 
 
-async def serve(options: argparse.Namespace, environ: Mapping[str, str], stopped: asyncio.Event) -> None:
-    """Serve until `stopped` is set. Raises CommandError, SliceFault and OSError."""
+async def serve(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    """Serve until a signal arrives. Raises CommandError, SliceFault and OSError."""
+    stopped = local_server.stopped_by_signal()
     name = str(options.function)
     place = stack.place_at(environ["AWS_ENDPOINT_URL"])
     secrets = {each: environ[variable_name(each)] for each in options.secrets if variable_name(each) in environ}
@@ -325,15 +326,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--timeout", type=int, required=True, help="the seconds that one invocation may take")
     parser.add_argument("--secrets", nargs="*", default=[], help="the function's secrets, whose values are variables")
     try:
-        asyncio.run(_run(parser.parse_args(arguments)))
+        asyncio.run(serve(parser.parse_args(arguments), os.environ))
     except (CommandError, settings.SliceFault, OSError) as fault:
         sys.stderr.write(f"{fault}\n")
         return 1
     return 0
-
-
-async def _run(options: argparse.Namespace) -> None:
-    await serve(options, os.environ, local_server.stopped_by_signal())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ from deploy.dev.aws import environments, ses, stack
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid
 from deploy.dev.sheets import EmulatedSheets
 from deploy.terminal.command_line import CommandError
-from shared import jsontext, logs, settings
+from shared import logs, settings
 from shared.cloud.aws.tables import TABLES, create_request
 
 FOLDER: Final = "aws"
@@ -136,11 +136,10 @@ async def _wait_until_healthy(process: asyncio.subprocess.Process, port: int) ->
     raise CommandError("ministack does not start")
 
 
-async def serve(port: int, state: Path, stopped: asyncio.Event, table_requests: Sequence[jsontext.JsonObject]) -> None:
-    """Serve until `stopped` is set. `table_requests` are those to CreateTable.
-
-    Raises CommandError, TopologyFault and OSError.
-    """
+async def serve(port: int, state: Path) -> None:
+    """Serve until a signal arrives. Raises CommandError, TopologyFault and OSError."""
+    stopped = local_server.stopped_by_signal()
+    table_requests = [create_request(table, stack.PREFIX) for table in TABLES]
     tools = environments.find_tools()
     with (
         contextlib.closing(caught.Mailbox(state, LOCK_POLL_SECONDS)) as mailbox,
@@ -171,20 +170,11 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_run(options))
+        asyncio.run(serve(options.port, options.state))
     except (CommandError, stack.TopologyFault, OSError) as fault:
         sys.stderr.write(f"local_aws: {fault}\n")
         return 1
     return 0
-
-
-async def _run(options: argparse.Namespace) -> None:
-    await serve(
-        options.port,
-        options.state,
-        local_server.stopped_by_signal(),
-        [create_request(table, stack.PREFIX) for table in TABLES],
-    )
 
 
 if __name__ == "__main__":

@@ -185,11 +185,9 @@ def _address(address: Address) -> Json:
 async def find_sheets(backend: api.DevBackend) -> list[Sheet]:
     """Return the sheets that the configuration names and that are caught, then those that only have rows."""
     notify = await asyncio.to_thread(backend.read_slice, "notify")
-    return list(
-        dict.fromkeys(
-            [*(Sheet(*each) for each in caught_sheets(notify)), *await backend.in_thread(backend.caught.sheets.sheets)]
-        )
-    )
+    configured = (Sheet(*each) for each in caught_sheets(notify))
+    with_rows = await backend.in_thread(backend.caught.sheets.sheets)
+    return list(dict.fromkeys([*configured, *with_rows]))
 
 
 async def list_sheets(request: web.Request) -> web.Response:

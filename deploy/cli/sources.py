@@ -18,15 +18,7 @@ from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
-from deploy.requests import samples, snippet, sources as requests_sources
-from deploy.requests.command_lines import (
-    accepted_example,
-    can_send,
-    example_line,
-    program,
-    publishing_line,
-    relative_path,
-)
+from deploy.requests import command_lines, samples, snippet, sources as requests_sources
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
@@ -84,7 +76,7 @@ def _print_shell_hints(examples: Sequence[str], env_file: Path, environ: Mapping
     """Print how a shell gets the variables with secrets that the examples read. Only lines of curl read any."""
     if not any(line.startswith("curl") and "$" in line for line in examples):
         return
-    file = relative_path(env_file)
+    file = command_lines.relative_path(env_file)
     read = shlex.quote(file if "/" in file else f"./{file}")  # `.` alone would look for it on PATH
     print(f"\nTo set $NAME in your shell, read .env:  . {read}")
     for variable, text in environ.items():
@@ -122,7 +114,8 @@ def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Scr
         rows += _rows("settings" if number == 0 else "or", auth)
     rows.append(("events", event_types_text(entry)))
     if entry.listed:
-        rows.append(("", f"`{program()} providers {entry.listed}` lists the event types of {entry.provider}"))
+        listing = f"{command_lines.program()} providers {entry.listed}"
+        rows.append(("", f"`{listing}` lists the event types of {entry.provider}"))
     rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
         rows.append(("try it", example))
@@ -147,35 +140,38 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
 
 
 def _example(configuration: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
-    """Return a command that sends an event to the source.
+    """Return a command that sends an event to the source: the first of these that can.
 
-    It publishes to the bus of a source that has one, makes a link, or sends the provider's sample; else it is a line of
-    curl with an example event. These are on this machine only, except curl. It is empty if no command can send: in a
-    cloud, to a bus, and to a source without a scheme or without POST. If no example can be made, it is a sentence that
-    says why. `is_aws`: `make dev PLATFORM=aws` is running.
+    1. a message to the bus of a source that has one, on this machine
+    2. a link, on this machine
+    3. the provider's sample, on this machine
+    4. a line of curl or `hookchain send` with an example event
+
+    It is empty if none of them can. If no example can be made, it is a sentence that says why. `is_aws`:
+    `make dev PLATFORM=aws` is running.
     """
     source = requests_sources.compiled_sources(configuration.slices["receive"])[name]
-    schemes = requests_sources.auth_entries(source)
+    is_local = platform.traits.is_local
     if isinstance(bus := source.get("bus"), dict):
         if is_aws:
             return _queue_line(configuration, name, base)
-        return publishing_line(requests_sources.dev_topic(source), bus, base) if platform.traits.is_local else ""
-    if schemes and schemes[0]["scheme"] == "link" and platform.traits.is_local:
-        return shlex.join([program(), "link", name, "event=example"])
-    if not schemes or "POST" not in jsontext.list_at(source, "methods"):
+        return command_lines.publishing_line(requests_sources.dev_topic(source), bus, base) if is_local else ""
+    schemes = requests_sources.auth_entries(source)
+    if not schemes:
         return ""
-    provider = requests_sources.provider_key(configuration, name)
-    transform = configuration.slices["transform"]
-    if provider and platform.traits.is_local and samples.sample_names(provider):
-        routes = requests_sources.routes_from(transform, name)
-        return _trigger_line(name, provider, requests_sources.route_types(routes))
-    if not can_send(schemes[0]):
+    if is_local and schemes[0]["scheme"] == "link":
+        return shlex.join([command_lines.program(), "link", name, "event=example"])
+    if "POST" not in jsontext.list_at(source, "methods"):
+        return ""
+    if is_local and (line := _trigger_line(configuration, name)):
+        return line
+    if not command_lines.can_send(schemes[0]):
         return ""
     try:
-        event = accepted_example(configuration.slices, name)
+        event = command_lines.accepted_example(configuration.slices, name)
     except CommandError as error:
         return str(error)
-    return example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
+    return command_lines.example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
 
 
 def _queue_line(configuration: Configured, name: str, base: str) -> str:
@@ -187,10 +183,15 @@ def _queue_line(configuration: Configured, name: str, base: str) -> str:
     return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)
 
 
-def _trigger_line(name: str, provider: str, types: Sequence[str]) -> str:
-    """Return the line for the first sample that a route matches, else for the provider's first sample."""
-    matching = [each for each in samples.sample_names(provider) if requests_sources.may_match(types, each)]
-    return shlex.join([program(), "trigger", provider, *matching[:1], "--source", name])
+def _trigger_line(configuration: Configured, name: str) -> str:
+    """Return the line for the first sample that a route matches, else for the provider's first; empty without one."""
+    provider = requests_sources.provider_key(configuration, name)
+    sample_names = samples.sample_names(provider) if provider else ()
+    if not sample_names:
+        return ""
+    types = requests_sources.route_types(requests_sources.routes_from(configuration.slices["transform"], name))
+    matching = [each for each in sample_names if requests_sources.may_match(types, each)]
+    return shlex.join([command_lines.program(), "trigger", provider, *matching[:1], "--source", name])
 
 
 def _providers(configuration: Configured) -> dict[str, requests_sources.Provider]:
@@ -204,6 +205,7 @@ def _providers(configuration: Configured) -> dict[str, requests_sources.Provider
         if key in catalogue:
             setup = catalogue[key].setup or ""
             if key in KINDS:
-                setup += f" Or let `{program()} hooks apply {name}` register it: deploy/docs/hooks.md"
+                apply = f"{command_lines.program()} hooks apply {name}"
+                setup += f" Or let `{apply}` register it: deploy/docs/hooks.md"
             found[name] = requests_sources.Provider(key, catalogue[key].name, setup, event_types)
     return found

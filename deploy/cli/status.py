@@ -15,22 +15,8 @@ from deploy.config.configured import Configured, add_configuration, configured, 
 from deploy.history import destinations, local, source_access, source_health, status as history_status
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.terminal import output
 from deploy.terminal.command_line import CommandError
-from deploy.terminal.output import (
-    BOLD,
-    GREEN,
-    RED,
-    YELLOW,
-    Column,
-    Screen,
-    clock,
-    count_of,
-    duration_text,
-    print_json,
-    printable,
-    stdout_screen,
-    table,
-)
 from shared import errors, jsontext
 from shared.cloud import platform as cloud_platform
 
@@ -41,42 +27,49 @@ LATE_SECONDS: Final = 300.0
 _SERVES: Final = "serving"
 """The state of a version that has no trouble."""
 _VERSION_COLUMNS: Final = (
-    Column("RUNS"),
-    Column("VERSION"),  # never cut: the URL of a page ends with its token
-    Column("SINCE"),
-    Column("STATE", 10, colour=lambda text: GREEN if text == _SERVES else RED, is_whole_in_pipe=True),
+    output.Column("RUNS"),
+    output.Column("VERSION"),  # never cut: the URL of a page ends with its token
+    output.Column("SINCE"),
+    output.Column(
+        "STATE", 10, colour=lambda text: output.GREEN if text == _SERVES else output.RED, is_whole_in_pipe=True
+    ),
 )
-_SOURCE_COLUMNS: Final[tuple[Column, ...]] = (
-    Column("SOURCE", 8),
-    Column("LAST EVENT", 11),
-    Column("AGO"),
-    Column("LAST DAY"),
+_SOURCE_COLUMNS: Final[tuple[output.Column, ...]] = (
+    output.Column("SOURCE", 8),
+    output.Column("LAST EVENT", 11),
+    output.Column("AGO"),
+    output.Column("LAST DAY"),
 )
-_HEALTH_COLOURS: Final = {"healthy": GREEN, "quiet": YELLOW, "failing": RED, "unregistered": RED}
+_HEALTH_COLOURS: Final = {
+    "healthy": output.GREEN,
+    "quiet": output.YELLOW,
+    "failing": output.RED,
+    "unregistered": output.RED,
+}
 """By `Health.word`. Other words have no colour."""
 _HEALTH_COLUMNS: Final = (
-    Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),
-    Column("REGISTERED"),
-    Column("SECRET"),
-    Column("USUALLY"),
+    output.Column("HEALTH", colour=lambda text: _HEALTH_COLOURS.get(text, "")),
+    output.Column("REGISTERED"),
+    output.Column("SECRET"),
+    output.Column("USUALLY"),
 )
-_SILENCE_COLUMN: Final = Column("SILENCE", colour=lambda text: RED if text.startswith("quiet") else "")
+_SILENCE_COLUMN: Final = output.Column("SILENCE", colour=lambda text: output.RED if text.startswith("quiet") else "")
 _BACKLOG_COLUMNS: Final = (
-    Column("SUBSCRIPTION", 12),
-    Column("WAITING"),
-    Column("OLDEST", colour=lambda text: YELLOW if text.endswith("!") else ""),
+    output.Column("SUBSCRIPTION", 12),
+    output.Column("WAITING"),
+    output.Column("OLDEST", colour=lambda text: output.YELLOW if text.endswith("!") else ""),
 )
-_STATE_COLOURS: Final = {"delivering": GREEN, "paused": YELLOW, "disabled": RED}
+_STATE_COLOURS: Final = {"delivering": output.GREEN, "paused": output.YELLOW, "disabled": output.RED}
 """The colours by the first word of a destination's state."""
 _DESTINATION_COLUMNS: Final = (
-    Column("DESTINATION", 12),
-    Column("STATE", colour=lambda text: _STATE_COLOURS.get(text.partition(" ")[0], "")),
-    Column("WAITING"),
-    Column("OLDEST"),
-    Column("NEXT TRY"),
-    Column("HELD"),
-    Column("LAST HOUR"),
-    Column("RATE", 9),
+    output.Column("DESTINATION", 12),
+    output.Column("STATE", colour=lambda text: _STATE_COLOURS.get(text.partition(" ")[0], "")),
+    output.Column("WAITING"),
+    output.Column("OLDEST"),
+    output.Column("NEXT TRY"),
+    output.Column("HELD"),
+    output.Column("LAST HOUR"),
+    output.Column("RATE", 9),
 )
 
 
@@ -97,9 +90,9 @@ def _run(options: argparse.Namespace) -> int:
     where = same_platform(options)
     status = _read_status(open_platform(options, configuration.environ), configuration, now, where)
     if options.json:
-        print_json(status.document())
+        output.print_json(status.document())
     else:
-        print("\n".join(StatusText(stdout_screen(), now, where).lines(status)))
+        print("\n".join(StatusText(output.stdout_screen(), now, where).lines(status)))
     return DONE
 
 
@@ -168,7 +161,7 @@ class StatusText:
     where  the options that make another command act on the same platform
     """
 
-    screen: Screen
+    screen: output.Screen
     now: float
     where: str = ""
 
@@ -193,10 +186,10 @@ class StatusText:
                 yield self._retrying(retrying)
         yield from map(self._waiting_route, status.waiting_routes)
         for note in status.notes:
-            yield self.screen.coloured(f"unknown: {printable(note)}", YELLOW)
+            yield self.screen.coloured(f"unknown: {output.printable(note)}", output.YELLOW)
 
-    def _table(self, columns: tuple[Column, ...], rows: Iterable[tuple[str, ...]]) -> str:
-        return table(columns, list(rows), self.screen)
+    def _table(self, columns: tuple[output.Column, ...], rows: Iterable[tuple[str, ...]]) -> str:
+        return output.table(columns, list(rows), self.screen)
 
     def _sources_table(self, sources: Sequence[history_status.SourceActivity]) -> str:
         """Return the table, with the columns for health and silence only if a source has something in them."""
@@ -229,25 +222,27 @@ class StatusText:
             return registration.word
         if registration.expires_at <= self.now:
             return f"{registration.word}, expired"
-        return f"{registration.word}, for {duration_text(registration.expires_at - self.now)}"
+        return f"{registration.word}, for {output.duration_text(registration.expires_at - self.now)}"
 
     def _advice(self, sources: Sequence[history_status.SourceActivity]) -> Iterator[str]:
         """Yield the reason of each health that an operator should know, with the command."""
         for each in sources:
             health = source_health.judge(each.facts, self.now, self.where) if each.facts else None
             if health and health.command:  # every health but `healthy` has one
-                line = f"{health.word}: {each.source}: {printable(health.reason)}"
+                line = f"{health.word}: {each.source}: {output.printable(health.reason)}"
                 yield self.screen.coloured(line, _HEALTH_COLOURS.get(health.word, "")) + f"  ({health.command})"
 
     def _destination_row(self, each: destinations.DestinationView) -> tuple[str, ...]:
-        state = each.state if each.paused_until is None else f"{each.state} until {clock(each.paused_until)}"
+        state = each.state if each.paused_until is None else f"{each.state} until {output.clock(each.paused_until)}"
         gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
         waiting = _least_count(each.waiting, each.is_more) + gathered
         # If there are more deliveries than were read, one of these may be older or due earlier.
         over, within = ("over ", "within") if each.is_more else ("", "in")
-        oldest = "" if each.oldest_at is None else f"{over}{duration_text(self.now - each.oldest_at)}"
+        oldest = "" if each.oldest_at is None else f"{over}{output.duration_text(self.now - each.oldest_at)}"
         next_try = (
-            "" if each.next_try_at is None else f"{within} {duration_text(max(0.0, each.next_try_at - self.now))}"
+            ""
+            if each.next_try_at is None
+            else f"{within} {output.duration_text(max(0.0, each.next_try_at - self.now))}"
         )
         last_hour = f"{each.delivered_last_hour:,}"
         if each.delivered_last_hour_of is not None:
@@ -260,7 +255,10 @@ class StatusText:
             return "dead letters: unknown"
         if count == 0:
             return "dead letters: none"
-        return self.screen.coloured(f"dead letters: {count:,}", RED) + f"  (hookchain dead-letters list{self.where})"
+        return (
+            self.screen.coloured(f"dead letters: {count:,}", output.RED)
+            + f"  (hookchain dead-letters list{self.where})"
+        )
 
     def _stopped(self, held: jsontext.JsonObject) -> str:
         """Return the line about a destination that takes no deliveries, from `held_document`.
@@ -268,53 +266,61 @@ class StatusText:
         Without a `reason`, it is only paused, and `resume` lets its deliveries continue. Otherwise, `act` names the
         command.
         """
-        name = printable(str(held.get("destination")))
+        name = output.printable(str(held.get("destination")))
         if held.get("reason") is None:
-            reason = f": {printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
-            paused = self.screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", YELLOW)
+            reason = f": {output.printable(str(held.get('pause_reason')))}" if held.get("pause_reason") else ""
+            paused = self.screen.coloured(f"paused: {name}, until {held.get('paused_until')}{reason}", output.YELLOW)
             return f"{paused}  (hookchain resume {name}{self.where})"
-        line = f"held: {name}, {held.get('count')} waiting: {printable(str(held.get('reason')))}"
-        return self.screen.coloured(line, BOLD) + f"  (hookchain {held.get('act')} {name}{self.where})"
+        line = f"held: {name}, {held.get('count')} waiting: {output.printable(str(held.get('reason')))}"
+        return self.screen.coloured(line, output.BOLD) + f"  (hookchain {held.get('act')} {name}{self.where})"
 
     def _groups(self, destination: destinations.DestinationView) -> Iterator[str]:
         """Yield a line for each group that waits, the first to be closed first."""
-        name = printable(destination.name)
+        name = output.printable(destination.name)
         for group in destination.groups[:MAX_GROUPS]:
             about = [f"for {group.person}"] if group.person else []
             about += [f"key {group.key!r}"] if group.key is not None else []
-            waits = [f"the oldest since {duration_text(self.now - group.oldest_at)}", group.reason]
-            line = f"until {clock(group.until)}: {', '.join([count_of(group.count, 'event'), *about, *waits])}"
-            yield f"gathered: {name}, {printable(line)}"
+            waits = [f"the oldest since {output.duration_text(self.now - group.oldest_at)}", group.reason]
+            facts = ", ".join([output.count_of(group.count, "event"), *about, *waits])
+            line = f"until {output.clock(group.until)}: {facts}"
+            yield f"gathered: {name}, {output.printable(line)}"
         if (more := len(destination.groups) - MAX_GROUPS) > 0:
-            yield f"gathered: {name}, {count_of(more, 'more group')}"
+            yield f"gathered: {name}, {output.count_of(more, 'more group')}"
         if destination.digests and destination.groups:
             last = destination.digests[0]
-            made = f"of {count_of(last.count, 'event')} at {clock(last.made_at)}: {last.state}"
+            made = f"of {output.count_of(last.count, 'event')} at {output.clock(last.made_at)}: {last.state}"
             yield f"last digest: {name}, {made}  (hookchain events show {last.event_id})"
 
     def _retrying(self, each: history_status.Retrying) -> str:
         """Return the line about deliveries that are retried, or that all wait in groups as their options require."""
         count = _least_count(each.count, each.is_more)
         if each.grouped == each.count:
-            return f"gathered: {printable(each.destination)}, {count} waiting: {printable(each.reason)}"
+            return f"gathered: {output.printable(each.destination)}, {count} waiting: {output.printable(each.reason)}"
         parts = [(each.unknown, "with an unknown result"), (each.grouped, "gathered")]
         listed = ", ".join(f"{number:,} {what}" for number, what in parts if number)
         notes = f" ({listed})" if listed else ""
-        to = f", to {count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
-        line = f"retry scheduled: {printable(each.destination)}, {count} waiting{notes}{to}: {printable(each.reason)}"
-        return self.screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{self.where})"
+        to = f", to {output.count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
+        waiting = f"{output.printable(each.destination)}, {count} waiting{notes}{to}"
+        line = f"retry scheduled: {waiting}: {output.printable(each.reason)}"
+        return (
+            self.screen.coloured(line, output.YELLOW)
+            + f"  (hookchain events list --status retry_scheduled{self.where})"
+        )
 
     def _waiting_route(self, each: history_status.WaitingRoutes) -> str:
         count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
-        next_run = "" if each.next_at is None else f", the next run at {clock(each.next_at)}"
-        line = f"waiting: route {printable(each.route)!r}, {count}{next_run}: {printable(each.reason)}"
-        return self.screen.coloured(line, YELLOW) + f"  (hookchain events list --status retry_scheduled{self.where})"
+        next_run = "" if each.next_at is None else f", the next run at {output.clock(each.next_at)}"
+        line = f"waiting: route {output.printable(each.route)!r}, {count}{next_run}: {output.printable(each.reason)}"
+        return (
+            self.screen.coloured(line, output.YELLOW)
+            + f"  (hookchain events list --status retry_scheduled{self.where})"
+        )
 
     def _source_row(self, each: history_status.SourceActivity) -> tuple[str, ...]:
         if each.last_at is None:
             return each.source, "none yet", "", "0"
         count = _least_count(each.day_count, each.is_more)
-        return each.source, clock(each.last_at), duration_text(self.now - each.last_at), count
+        return each.source, output.clock(each.last_at), output.duration_text(self.now - each.last_at), count
 
 
 def _least_count(number: int, is_more: bool) -> str:
@@ -323,13 +329,13 @@ def _least_count(number: int, is_more: bool) -> str:
 
 
 def _version_row(each: history_status.Version) -> tuple[str, ...]:
-    return each.name, each.version, "" if each.since is None else clock(each.since), each.trouble or _SERVES
+    return each.name, each.version, "" if each.since is None else output.clock(each.since), each.trouble or _SERVES
 
 
 def _silence_cell(each: history_status.SourceActivity) -> str:
     if each.quiet_since is not None:
-        return f"quiet since {clock(each.quiet_since)}"
-    return "" if each.silence_seconds is None else f"alert after {duration_text(each.silence_seconds)}"
+        return f"quiet since {output.clock(each.quiet_since)}"
+    return "" if each.silence_seconds is None else f"alert after {output.duration_text(each.silence_seconds)}"
 
 
 def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
@@ -339,4 +345,4 @@ def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
     if not each.oldest_seconds:
         return each.subscription, count, ""
     mark = " !" if each.oldest_seconds > LATE_SECONDS else ""
-    return each.subscription, count, f"{duration_text(each.oldest_seconds)}{mark}"
+    return each.subscription, count, f"{output.duration_text(each.oldest_seconds)}{mark}"

@@ -1,6 +1,6 @@
 """The operator's file, from its text to one slice of JSON for each function.
 
-    config_file     hookchain.yaml as it is written, with the line of each value; yaml_syntax: advice about its syntax
+    config_file     hookchain.yaml as it is written, with the line of each value, and its faults of syntax
     configuration   the model of the whole file; sections/ has the model, the checks and the compiling of each section
     model_faults    what is wrong, in an operator's words
     compiler        all faults, or the slices: read this first

@@ -73,7 +73,7 @@ def _app(pubsub: broker.PubSub) -> web.Application:
 async def _serve_app(
     app: web.Application, pubsub: broker.PubSub, port: int, stopped: asyncio.Event, is_paused: bool, message: str
 ) -> None:
-    """Raises CommandError."""
+    """Serve until `stopped` is set, then stop the bus. `message` is logged once it is up. Raises CommandError."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(pubsub.stop)
         try:
@@ -81,9 +81,8 @@ async def _serve_app(
         except OSError as error:
             rule = f"port {port} on {HOST} cannot be used: {error}"
             if error.errno == errno.EADDRINUSE:
-                rule = (
-                    f"port {port} on {HOST} is taken by another program. Stop it, or choose another port with --port."
-                )
+                advice = "is taken by another program. Stop it, or choose another port with --port."
+                rule = f"port {port} on {HOST} {advice}"
             raise CommandError(rule) from error
         pubsub.plan.is_paused = is_paused
         pending_count = pubsub.start()

@@ -32,7 +32,7 @@ EMULATED: Final = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST", "STORAGE_E
 
 
 @dataclass(frozen=True, slots=True)
-class CloudPlace:
+class GcpPorts:
     """The ports of one deployment, or of the emulators that `settings` name. Each call makes a port of its own."""
 
     target: Target
@@ -49,9 +49,8 @@ class CloudPlace:
         return storage.BucketBlobs(endpoint, bucket(self.target), self._authorization())
 
     def make_records(self) -> kept_by_key.DocumentRecords:
-        return kept_by_key.DocumentRecords(
-            documents.FirestoreDocuments(self._firestore("records_unavailable"), "records")
-        )
+        store = self._firestore("records_unavailable")
+        return kept_by_key.DocumentRecords(documents.FirestoreDocuments(store, "records"))
 
     def make_documents(self) -> documents.FirestoreDocuments:
         return documents.FirestoreDocuments(self._firestore("documents_unavailable"))
@@ -73,16 +72,17 @@ class CloudPlace:
             self._authorization(),
         )
 
-    def _firestore(self, code: errors.TemporaryCode, name: str = "") -> firestore.Firestore:
+    def _firestore(self, code: errors.TemporaryCode, database_name: str = "") -> firestore.Firestore:
+        """Return a database, by default the deployment's. `code` is that of the Temporary that its calls raise."""
         endpoint = platform.endpoint(self.settings.firestore_host, platform.FIRESTORE_ENDPOINT)
-        name = name or database(self.target)
+        name = database_name or database(self.target)
         return firestore.Firestore(endpoint, self.target.project, name, self._authorization(), code, MAX_ANSWER_BYTES)
 
     def _authorization(self) -> tokens.Authorization:
         return tokens.no_authorization if self.settings.is_local else operator_authorization(os.environ)
 
 
-def cloud_place(target: Target, environ: Mapping[str, str]) -> CloudPlace:
+def deployment_ports(target: Target, environ: Mapping[str, str]) -> GcpPorts:
     """Return the deployment's ports, or the emulators'.
 
     Raises StateFault where only some services are emulated: a command would read one and change the other.
@@ -91,7 +91,7 @@ def cloud_place(target: Target, environ: Mapping[str, str]) -> CloudPlace:
     if emulated and len(emulated) < len(EMULATED):
         missing = " and ".join(name for name in EMULATED if name not in emulated)
         raise state.StateFault(f"{' and '.join(emulated)}: set without {missing}. Set all of them or none.")
-    return CloudPlace(target, read_settings(environ))
+    return GcpPorts(target, read_settings(environ))
 
 
 def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:
@@ -111,4 +111,4 @@ async def _gcloud_token() -> tokens.Token:
 
 def open_gcp_state(target: Target, environ: Mapping[str, str]) -> AbstractContextManager[state.State]:
     """Open the state of the deployment. Raises StateFault."""
-    return state.open_cloud_state(cloud_place(target, environ), environ, BEYOND_REACH)
+    return state.open_cloud_state(deployment_ports(target, environ), environ, BEYOND_REACH)

@@ -77,8 +77,7 @@ def _payload(entry: JsonObject) -> JsonObject:
         fields: JsonObject = {ours: request[theirs] for theirs, ours in _REQUEST_FIELDS.items() if theirs in request}
         return {"message": "request, as the platform saw it", **fields}
     proto = entry.get("protoPayload")
-    return {"message": _status_message(proto) if isinstance(proto, dict) else json.dumps(entry)[:500]}
-
-
-def _status_message(proto: JsonObject) -> str:
-    return str(value_at(proto, "status", "message") or proto.get("methodName") or "a change to the service")
+    if isinstance(proto, dict):
+        message = value_at(proto, "status", "message") or proto.get("methodName") or "a change to the service"
+        return {"message": str(message)}
+    return {"message": json.dumps(entry)[:500]}

@@ -78,20 +78,22 @@ class JournalReader:
         row = self._connection.execute(select, (event_id,)).fetchone()
         if row is None:
             return None
-        body = self._connection.execute(
-            "SELECT document, routes, passes FROM bodies WHERE event_seq = ?", (row[0],)
-        ).fetchone()
-        document: jsontext.Json = json.loads(body[0]) if body and body[0] else None
+        select = "SELECT document, routes, passes FROM bodies WHERE event_seq = ?"
+        # Transform writes the body. Its document is empty after the retention.
+        body = self._connection.execute(select, (row[0],)).fetchone()
+        document_text, routes_text, passes = body or ("", "[]", 0)
+        document: jsontext.Json = json.loads(document_text) if document_text else None
+        routes: jsontext.Json = json.loads(routes_text)
         return journal_view.EventRecord(
             summary=journal_view.EventSummary(*row),
             document=document if isinstance(document, dict) else None,
-            routes=journal.decisions_from(json.loads(body[1])) if body else (),
-            passes=body[2] if body else 0,
+            routes=journal.decisions_from(routes),
+            passes=passes,
             requests=self._requests("WHERE event_id = :id ORDER BY seq", id=event_id),
             attempts=self.attempts(event_id),
             dead_letters=self.letters_of_event(event_id),
-            other_routes=journal.other_routes_from(json.loads(body[1])) if body else 0,
-            spans=journal.spans_from(json.loads(body[1])) if body else (),
+            other_routes=journal.other_routes_from(routes),
+            spans=journal.spans_from(routes),
         )
 
     def attempts(self, event_id: str) -> tuple[journal.AttemptEntry, ...]:

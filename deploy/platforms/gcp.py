@@ -11,7 +11,7 @@ from deploy.cloud_access.gcp_names import Target, TargetFault, account_email, fi
 from deploy.doctor import buses, checks, google, machine, places, senders, shared_files
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
-from deploy.history.gcp import cloud_place, open_gcp_state
+from deploy.history.gcp import deployment_ports, open_gcp_state
 from deploy.history.gcp_logs import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
@@ -86,7 +86,7 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
         return open_gcp_state(self.deployment.target, self.environ)
 
     def tap(self) -> TapPorts:
-        return cloud_place(self.deployment.target, self.environ)
+        return deployment_ports(self.deployment.target, self.environ)
 
     def secrets(self) -> SecretBackend:
         return SecretManagerBackend(self.deployment.target, self.deployment.gcloud, self.deployment.api)

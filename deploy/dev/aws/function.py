@@ -19,7 +19,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -215,13 +215,11 @@ async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[s
     """
     await probe.wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
-        try:
+        with suppress(stack.TopologyFault, OSError):
             await stack.put_secrets(place, secrets)
             await stack.ensure_source_queues(place, queues)
-        except (stack.TopologyFault, OSError):
-            await asyncio.sleep(POLL_SECONDS)
-        else:
             return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:

@@ -235,8 +235,7 @@ async def show_tenant(request: web.Request) -> web.Response:
     found = await documents.read_endpoints(request.app[api.BACKEND].documents, tenant) if is_id else None
     if found is None:
         raise api.not_found("There is no such tenant.")
-    endpoints: list[Json] = [*found]
-    return json_answer({"endpoints": endpoints})
+    return json_answer({"endpoints": [*found]})
 
 
 RECORDS_ROUTES: Final = [

@@ -30,7 +30,7 @@ from deploy.cloud_access.gcp import (
 from deploy.cloud_access.gcp_names import Target, TargetFault, checked_target, find_target
 from deploy.gcp.costs import COSTS, rows
 from deploy.gcp.resource import Command, Resource
-from deploy.history.gcp import EMULATED, cloud_place, operator_authorization
+from deploy.history.gcp import EMULATED, deployment_ports, operator_authorization
 from deploy.history.state import StateFault
 from deploy.topology.estimate import MONTH_SECONDS, PricesFault, Traffic, read_prices
 from shared.jsontext import JsonObject
@@ -154,7 +154,7 @@ def test_a_project_that_is_none_is_reported_before_anything_is_asked(
 def test_a_cloud_that_is_emulated_in_part_is_rejected(missing: str) -> None:
     environ = {name: "127.0.0.1:1" for name in EMULATED if name != missing}
     with pytest.raises(StateFault, match=f"{missing}. Set all of them or none"):
-        cloud_place(TARGET, environ)
+        deployment_ports(TARGET, environ)
 
 
 def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,8 +166,8 @@ def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_cloud_is_emulated_whole_or_not_at_all() -> None:
-    assert cloud_place(TARGET, {}).settings.is_local is False
-    assert cloud_place(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True
+    assert deployment_ports(TARGET, {}).settings.is_local is False
+    assert deployment_ports(TARGET, dict.fromkeys(EMULATED, "127.0.0.1:1")).settings.is_local is True
 
 
 # Retries of reads

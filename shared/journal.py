@@ -64,10 +64,10 @@ class EventEntry:
     """An event as receive made it, with the decisions of transform.
 
     routes      the listed decisions
-    others      the number of routes whose decisions are not listed
+    others      the number of routes that are not listed
     document    the event's JSON; empty if the caller does not have it
     is_partial  only the listed routes ran: the stored decisions of all others stay as they are
-    unlisted    the number of deliveries to expect of the routes that are not listed
+    unlisted    the number of deliveries to expect of those other routes
     spans       the spans of receive and transform, as documents of shared/telemetry/spans.py; none without telemetry
     """
 
@@ -87,6 +87,7 @@ class EventEntry:
 
     @property
     def broken(self) -> int:
+        """Return the number of listed routes whose chain failed."""
         return sum([route.code is not None for route in self.routes])
 
 
@@ -124,7 +125,7 @@ JournalEntry: TypeAlias = EventEntry | AttemptEntry | DeadLetter
 
 
 class Journal(Protocol):
-    """Stores entries. The ledger records attempts too: a journal whose readers read them there stores none."""
+    """Stores entries. The ledger records attempts too. A journal whose readers read them in the ledger stores none."""
 
     async def record(self, entries: Sequence[JournalEntry]) -> None:
         """Store the entries. Raises Temporary (`journal_unavailable`): each of them may have been stored or not."""
@@ -138,7 +139,9 @@ class Journal(Protocol):
 
 def route_documents(routes: Sequence[RouteDecision], others: int = 0, spans: Sequence[JsonObject] = ()) -> list[Json]:
     """Return the decisions as the journals store them and the page shows them, and then the number of all other routes
-    and the event's spans, if there are any.
+    and the event's spans, if there are any:
+
+        [{"route": "all", "matched": true, …}, {"route": "eu", …}, {"others": 7, "spans": […]}]
 
     Of more than MAX_LISTED_ROUTES, first those that failed are listed, then those that wait, then those that took the
     event.
@@ -209,10 +212,14 @@ def updated_entry(entry: EventEntry, documents: Json, expected: int) -> EventEnt
     `documents` are the stored decisions, as route_documents wrote them, and `expected` is the stored number.
     """
     stored, new = decisions_from(documents), {decision.route: decision for decision in entry.routes}
-    unlisted = max(0, expected - sum([each.expected for each in stored]))
-    routes = [new.pop(each.route, each) for each in stored]
-    others = max(0, other_routes_from(documents) - len(new))
-    spans = (*spans_from(documents), *entry.spans)
+    stored_routes = {each.route for each in stored}
+    replaced = [new.get(each.route, each) for each in stored]
+    added = [each for route, each in new.items() if route not in stored_routes]  # they were among the others so far
     return replace(
-        entry, routes=(*routes, *new.values()), others=others, is_partial=False, unlisted=unlisted, spans=spans
+        entry,
+        routes=(*replaced, *added),
+        others=max(0, other_routes_from(documents) - len(added)),
+        is_partial=False,
+        unlisted=max(0, expected - sum([each.expected for each in stored])),
+        spans=(*spans_from(documents), *entry.spans),
     )

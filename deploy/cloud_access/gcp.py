@@ -25,6 +25,9 @@ from shared.jsontext import Json, JsonObject, list_at, objects_at, to_json
 
 TIMED_OUT: Final = 124
 """The exit code that the program `timeout` uses."""
+PROPAGATION_WAITS_SECONDS: Final = (5.0, 10.0, 20.0, 30.0, 30.0)
+"""The waits between the runs of a command that needs an earlier change to be known everywhere at Google: a new account
+or role, an API that was just enabled."""
 
 
 class GcloudMissing(CommandError):
@@ -100,7 +103,10 @@ def shown(arguments: Sequence[str], project: str | None) -> str:
 
 
 def read_json(runner: Runner, arguments: Sequence[str], project: str | None) -> Json:
-    """Return the command's output with --format=json. Raises GcloudFault and GcloudMissing."""
+    """Return the command's output with --format=json. An error shows the command line with the project.
+
+    Raises GcloudFault and GcloudMissing.
+    """
     arguments = [*arguments, "--format=json"]
     answer = runner.run(arguments, timeout_seconds=60)
     if answer.code:
@@ -131,8 +137,6 @@ TOKEN_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 20_000_000
 RETRY_WAITS_SECONDS: Final = (0.5, 2.0)
 """The waits before a request is repeated that was answered with a transient error."""
-PROPAGATION_WAITS_SECONDS: Final = (5.0, 10.0, 20.0, 30.0, 30.0)
-"""The waits until a change is known everywhere at Google: a new account or role, an API that was just enabled."""
 _TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own variables, for private endpoints
 
@@ -186,7 +190,8 @@ def _request_token(gcloud: Runner) -> str | NotSignedIn | GcloudMissing:
 
 
 class GoogleApi:
-    """Reads of a project's APIs. Each is repeated after a transient error, and after no answer it is not.
+    """Reads of a project's APIs. A read is repeated after a transient error. One without an answer is not: it has
+    already taken CALL_SECONDS.
 
     `environ` may name other endpoints, as gcloud's own variables do.
     """
@@ -218,9 +223,10 @@ class GoogleApi:
         try:
             return self._repeated(method, url, headers, body)
         except ApiError as fault:
-            # Some APIs need a project for their quota, and are not enabled in gcloud's own: then it is this one.
-            if fault.status != 403 or fault.reason not in {"SERVICE_DISABLED", "USER_PROJECT_DENIED"}:
+            needs_project = fault.status == 403 and fault.reason in {"SERVICE_DISABLED", "USER_PROJECT_DENIED"}
+            if not needs_project:
                 raise
+        # Some APIs need a project for their quota, and are not enabled in gcloud's own: then it is this one.
         return self._repeated(method, url, {**headers, "X-Goog-User-Project": self.project}, body)
 
     def _repeated(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> JsonObject:
@@ -235,7 +241,10 @@ class GoogleApi:
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> JsonObject:
-    """Return the answer of any JSON API to one call. Raises ApiError."""
+    """Return the answer of any JSON API to one call: an object, a list as `items`, and no fields for what is not JSON.
+
+    Raises ApiError.
+    """
     document, _ = exchange(method, url, headers, body)
     return document
 
@@ -243,7 +252,7 @@ def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = 
 def exchange(
     method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, seconds: float = CALL_SECONDS
 ) -> tuple[JsonObject, Mapping[str, str]]:
-    """Return the answer and its headers, with names in lower case. Raises ApiError."""
+    """Return the answer, as `ask` does, and its headers, with names in lower case. Raises ApiError."""
     request = urllib.request.Request(url, body, dict(headers), method=method)  # noqa: S310 ours and Google's URLs
     host = urlsplit(url).hostname
     try:
@@ -259,7 +268,6 @@ def exchange(
 
 
 def _object(text: bytes) -> JsonObject:
-    """Return the JSON object; a list as `items`, and no fields for what is not JSON."""
     try:
         document: Json = json.loads(text or b"{}")
     except ValueError:

@@ -28,8 +28,14 @@ Form: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A planned setting. `planned` is None for a value that must not be set. `live` is a JMESPath expression over the
-    platform's description. `form` says how both values are written. The platform cannot change a `fixed` setting."""
+    """A planned setting.
+
+    planned  None for a value that must not be set, and an empty text for one that is empty or not set
+    live     a JMESPath expression over the platform's description
+    form     how both values are written, and which live value is as planned: the same one; with `inside`, `document`
+             and `part` also a longer text, an object with more fields, and a list with more items
+    fixed    the platform cannot change it
+    """
 
     resource: str
     name: str
@@ -158,10 +164,13 @@ def _mounts(value: Json) -> Json:
 
 
 def _document(value: Json) -> Json:
-    """Return the value without zeros and empty fields, which APIs based on protocol buffers leave out."""
+    """Return the value without zeros and empty texts and lists, which APIs based on protocol buffers leave out.
+
+    An empty object stays: it says that the field is set.
+    """
     if isinstance(value, dict):
         documents = {name: _document(each) for name, each in value.items()}
-        return {name: each for name, each in documents.items() if each not in (None, "", 0, False, "0s") and each != []}
+        return {name: each for name, each in documents.items() if each not in (None, "", 0, False, "0s", [])}
     return [_document(each) for each in value] if isinstance(value, list) else value
 
 
@@ -217,7 +226,7 @@ class Live:
 FLAGS: Final = TypeAdapter(dict[str, dict[str, Live | str]]).validate_python(
     load_data(Path(__file__).with_name("drift.yaml"))
 )
-"""What drift.yaml has of each flag, by the kind of resource."""
+"""By the kind of a resource and by flag: where its live value is; a text if it is not compared, which says why."""
 NOT_SET: Final[Mapping[str, tuple[str, ...]]] = {topics.SUBSCRIPTION: ("dead-letter-topic", "max-delivery-attempts")}
 """Flags whose absence is compared too: an update removes the setting."""
 ALWAYS: Final[Mapping[str, Mapping[str, tuple[Json, Live]]]] = {
@@ -265,8 +274,11 @@ def planned_flags(resource: Resource) -> dict[str, str]:
 
 
 def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
-    """Return the content of the resource's file that keeps what is not ours. gcloud replaces a whole alert policy, with
-    the operator's notification channels and switch, and all rules of a bucket."""
+    """Return the content of the file of an alert or of a shared bucket, with what others have set there.
+
+    gcloud replaces a whole alert policy, with the operator's notification channels and switch, and all rules of a
+    bucket.
+    """
     content = _content(resource)
     if resource.kind == monitoring.ALERT:
         theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}
@@ -286,9 +298,8 @@ def _settings(resource: Resource) -> Iterator[Setting]:
         live = known.get(flag, "")
         if isinstance(live, Live):
             planned: Json = list_at(_content(resource), "rule") if flag == "lifecycle-file" else value
-            yield Setting(
-                resource.key, flag, planned, live.path, "part" if resource.is_shared else live.form, live.fixed
-            )
+            form = "part" if resource.is_shared else live.form  # others have rules of their own there
+            yield Setting(resource.key, flag, planned, live.path, form, live.fixed)
     for flag in NOT_SET.get(resource.kind, ()):
         if flag not in flags and isinstance(live := known[flag], Live):
             yield Setting(resource.key, flag, None, live.path, live.form)

@@ -39,13 +39,13 @@ class Function:
 
     is_optional      only some configurations have a slice for it, and without one it is not deployed
     is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
-    url              what a public function's URL is for
+    url              a sentence for people: what a public function's URL is for
     alias            the name by which other functions of the operator may call it; empty: none may
     publishes        the topics that it may publish to
     sends_back       the topics of an earlier function that it may publish to too, if routes may wait or a source has
-                     `recover`: at an update, they make no function come before another
+                     `recover`. They do not decide which function is updated first
     stores           the stores that it reads and writes
-    asking_stores    further stores that it reads and writes where steps of routes ask other systems
+    asking_stores    further stores that it reads and writes in a configuration whose steps ask other systems
     reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
     mounts_secrets   its secrets are files where the platform can mount them, so that it needs no client to read them

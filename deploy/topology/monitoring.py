@@ -1,4 +1,7 @@
-"""The metrics that a deployment takes from the log lines of a function, and the charts that show them."""
+"""The monitoring of a deployment: metrics of its functions' log lines, the charts that show them, and alarms.
+
+The counts of a window are what commands read of a platform's metrics.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from shared.jsontext import mappings_at
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 
 Statistic = Literal["sum", "p99", "maximum"]
-"""Of the values of a minute."""
+"""The one value that a chart shows of those of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,11 @@ RECOVERED: Final = LogMetric(
     by=("source",),
     value="recovered",
 )
-"""For a configuration in which a source has `recover`."""
+"""Not among LOG_METRICS: only for a configuration in which a source has `recover`."""
 REJECTED: Final = LogMetric(
     "rejected", "Requests that receive rejected, by code", "receive", by=("code",), outcomes=("rejected",)
 )
-"""For a configuration with `telemetry`: receive sends no metrics itself."""
+"""Not among LOG_METRICS: only for a configuration with `telemetry`, because receive sends no metrics itself."""
 LOG_METRICS: Final = (DELIVERIES, ATTEMPTS, BREAKERS, OLDEST, DUE)
 CHARTS: Final = (
     Chart("Deliveries a minute, by destination and outcome", DELIVERIES, DELIVERIES.outcomes),
@@ -98,7 +101,10 @@ CHARTS: Final = (
 
 
 class MetricWindow(NamedTuple):
-    """The buckets for which metrics are read. The last one contains `now`. `destinations` are the configured ones."""
+    """The periods for which metrics are read: `buckets` of them, of `bucket_seconds` each. The last one contains `now`.
+
+    `destinations` are the configured ones.
+    """
 
     now: float
     bucket_seconds: int
@@ -120,13 +126,22 @@ class MetricCount(NamedTuple):
 
 
 Measure = Literal["dead_letters", "oldest_message", "oldest_brought", "errors", "sweeps"]
-"""Dead letters in the window; the age of the oldest message of a topic in seconds, and of those that a bus brings to a
-source; failed calls of a function in the window; sweeps that succeeded in the window."""
+"""The measure of an alarm:
+
+dead_letters    the number of dead letters in its window
+oldest_message  the age in seconds of the oldest message of a topic
+oldest_brought  the same of the messages that a bus brings to a source
+errors          the number of failed calls of a function in its window
+sweeps          the number of sweeps that succeeded in its window
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm, as alarms.yaml describes it."""
+    """An alarm. `why`, `condition` and `advice` are texts for people.
+
+    It goes off while the measure is above `bound`, or with `is_least` below it, for `holds_seconds`.
+    """
 
     name: str
     why: str

@@ -284,7 +284,7 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
     if TELEMETRY not in slice_:
         return None
     # Imported here, because few deployments export.
-    from shared.telemetry import exporter as otlp, metrics, posts
+    from shared.telemetry import exporter as otlp, metrics
 
     section = mapping_at(slice_, TELEMETRY)
     resources = _telemetry_resources(settings, function, mapping_at(section, "resource"))
@@ -293,7 +293,7 @@ def exporter(settings: Settings, function: str, slice_: JsonObject, secrets: por
         return otlp.Exporter(post, otlp.Spans(resources))
     secret = section.get("headers_secret")
     try:
-        otlp_post = posts.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
+        otlp_post = otlp.OtlpPost(str(section["otlp"]), secrets, secret if isinstance(secret, str) else None)
     except Exception as error:  # what is wrong with the collector must not stop a function
         logs.log("WARNING", "telemetry not sent", detail=f"its URL cannot be used: {type(error).__name__}")
         return None
@@ -331,7 +331,7 @@ def _cloud_post(settings: Settings, cloud: str, timeout_seconds: float) -> "Post
         from shared.cloud.gcp.otlp import ENDPOINT, GooglePost
 
         return GooglePost(ENDPOINT, settings.project, _authorization(settings, None), timeout_seconds)
-    from shared.telemetry.posts import NoPost
+    from shared.telemetry.exporter import NoPost
 
     return NoPost()
 

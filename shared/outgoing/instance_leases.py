@@ -6,6 +6,9 @@ has the receiver's lease. A lease takes one write, and is valid for all attempts
 When the receiver answers, or fails at once, the process opens the receiver for all other processes. If the answer took
 long, it opens it only for some of them. That takes one more write.
 
+A receiver's bucket in the store says all of this. Its places are the leases. One slot that is reserved ahead makes the
+bucket `queued`, which means here: open for all, and no lease is needed.
+
 A healthy receiver that takes a second for an answer holds instances, too, if a sender sends more than it can handle.
 While messages wait in the bus because of one group, only a part of the instances works for this group, and only on
 batches with several of its messages. The other instances put its messages back, so that they are free for everybody
@@ -140,10 +143,11 @@ class InstanceLeases:
     async def enter_flood(
         self, lane: str, group: str, timeout_seconds: float, return_count: int
     ) -> Admitted | ComeBack:
-        """Return when the work comes back if its group floods the bus and this process does not work for the group now.
-        Return ADMITTED if the work may begin.
+        """Return ADMITTED if the work may begin, or else when it comes back.
 
-        Raises Temporary.
+        It comes back if its group floods the bus and its receiver takes long. It may begin all the same if it is part
+        of a full batch of the group, or has come back often, and this process has the lease for floods, which all
+        groups share. Raises Temporary.
         """
         now = self._clock.now()
         flooding = self._flooding.setdefault(group, _Flooding())
@@ -167,11 +171,7 @@ class InstanceLeases:
         return ComeBack(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
 
     async def leave(self, lane: str) -> None:
-        """Open the receiver for other processes until the lease of this one ends, if the receiver answers now.
-
-        To open it for all of them, a slot at the end of the lease is reserved in its bucket. Until then, the bucket
-        counts as queued, and `_has_lease` is true without a lease.
-        """
+        """Open the receiver for other processes until the lease of this one ends, if the receiver answers now."""
         lease = self._leases.get(lane)
         if lease is None or not self._gate.is_answering(lane):
             return
@@ -181,7 +181,7 @@ class InstanceLeases:
             return
         left_seconds = lease.until - now
         with contextlib.suppress(errors.Temporary):  # the lease ends by itself
-            if self._gate.usual_seconds(lane) < LONG_SECONDS:
+            if self._gate.usual_seconds(lane) < LONG_SECONDS:  # open it for all: the bucket is queued until then
                 await self._grants().reserve(_bucket(lane), 1, left_seconds, now, ahead=0.0)
             else:
                 await self._grants().lease(_bucket(lane), self._holder, 1, MOST_INSTANCES, now, left_seconds)
@@ -204,7 +204,8 @@ class InstanceLeases:
             lease.until = now + seconds
         elif not answer.is_queued:
             lease.ask_at = now + ASK_AGAIN_SECONDS
-        return answer.places > 0 or answer.is_queued
+        is_open_for_all = answer.is_queued
+        return answer.places > 0 or is_open_for_all
 
 
 def _bucket(lane: str) -> str:

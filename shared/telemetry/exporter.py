@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
 
-from shared import errors, logs
+from shared import errors, logs, ports
 from shared.fetch import retry_after_seconds
 from shared.jsontext import JsonObject
-from shared.outgoing.http_client import Answer, NotSent
+from shared.outgoing.http_client import Answer, HttpClient, NotSent
 from shared.telemetry.metrics import METRICS, Metrics
 from shared.telemetry.spans import Span, spans_json
 
@@ -31,6 +32,7 @@ FLUSH_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 60.0
 """The longest wait after flushes that failed."""
 SEND_SECONDS: Final = 5.0
+MAX_ANSWER_BYTES: Final = 65_536
 MAX_SPANS: Final = 512
 """The most spans that wait. If there are more, the oldest are dropped."""
 _PASSING: Final = frozenset({408, 429, 502, 503, 504})
@@ -260,3 +262,68 @@ class Exporter:
         if fault and not export.fault and all(each.fault != fault for each in self._exports):
             logs.log("WARNING", "telemetry not sent", detail=fault)
         export.fault = fault
+
+
+# The ways to a collector; those to a cloud's own endpoint are in shared/cloud/gcp/otlp.py and shared/cloud/aws/otlp.py
+
+
+class NoPost:
+    """Drops what is posted."""
+
+    async def connect(self) -> None: ...
+
+    async def __call__(self, path: str, body: bytes) -> Answer:  # noqa: ARG002 the interface
+        return Answer(200, b"")
+
+
+class OtlpPost:
+    """Posts to a collector, below the URL `base`. The secret has the headers of each request."""
+
+    def __init__(self, base: str, secrets: ports.Secrets, headers_secret: str | None) -> None:
+        self._client = HttpClient(base, MAX_ANSWER_BYTES, may_cut=True)
+        self._path = urlsplit(base).path.rstrip("/")
+        self._secrets = secrets
+        self._headers_secret = headers_secret
+
+    async def connect(self) -> None:
+        await self._client.connect(SEND_SECONDS)
+
+    async def __call__(self, path: str, body: bytes) -> Answer:
+        own_headers = {} if self._headers_secret is None else await self._read_secret(self._headers_secret)
+        headers = {"user-agent": "hookchain", **own_headers, "content-type": "application/json"}
+        return await self._client.call("POST", f"{self._path}{path}", headers, body, SEND_SECONDS, may_repeat=True)
+
+    async def _read_secret(self, name: str) -> dict[str, str]:
+        """Return the headers in the secret. Raises Temporary, also if a request cannot have them, or if the secret has
+        another form."""
+        # Imported here, because it takes 3 ms of a function's start.
+        from shared.outgoing.allowed_requests import verify_headers
+
+        text = (await self._secrets.values(name))[0]
+        try:
+            headers = read_headers(text)
+            verify_headers([*headers.items()])
+        except errors.Permanent as error:
+            raise errors.Temporary("secret_unusable", f"the secret {name!r}: {error.detail}") from error
+        return headers
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def read_headers(text: str) -> dict[str, str]:
+    """Return the headers in `name=value,name=value`, in which values may be percent-encoded.
+
+    Names are returned in lower case, so that no header is sent twice. Raises Permanent (`invalid_header`) if a part has
+    no name or no `=`. The message has no part of the text, which may be a credential alone.
+
+    https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
+    """
+    headers: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, found, value = part.partition("=")
+        if not found or not name.strip():
+            rule = "must have the form `name=value,name=value`, such as `authorization=Bearer%20abc`"
+            raise errors.Permanent("invalid_header", rule)
+        headers[name.strip().lower()] = unquote(value.strip())
+    return headers

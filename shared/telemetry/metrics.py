@@ -99,7 +99,7 @@ class Metrics:
         deployment_resource = {
             name: value for name, value in self._resource.items() if name != spans.SERVICE_INSTANCE_ID
         }
-        found = (
+        groups = (
             (self._resource, self._taken, self._taken_since),
             (deployment_resource, self._taken_levels, self._began_at),
         )
@@ -109,12 +109,13 @@ class Metrics:
                 "scopeMetrics": [{"scope": {"name": "hookchain"}, "metrics": _metrics(values, since, now)}],
                 "schemaUrl": spans.SCHEMA_URL,
             }
-            for resource, values, since in found
+            for resource, values, since in groups
             if values
         ]
         return texts_json({"resourceMetrics": listed})
 
     def put_back(self) -> None:
+        """Put back what the last `take` took, which was not sent. Later counts are added, and later levels stay."""
         self._counts.update(self._taken)
         self._levels = {**self._taken_levels, **self._levels}
         self._since = self._taken_since

@@ -70,8 +70,8 @@ def open_database(
     """Open the file in WAL mode, and create it if it is missing. One thread at a time may use the connection.
 
     `schema` is SQL that is run each time: it creates what is missing. `upgrade` is run in one transaction if the file
-    has an earlier version than VERSIONS, which a new file has too. A lock of another process is waited for up to
-    `busy_seconds`. Raises sqlite3.Error, NewerFile among them, and OSError.
+    has an earlier version than VERSIONS. A new file has version 0, so `upgrade` runs on its empty tables too. A lock of
+    another process is waited for up to `busy_seconds`. Raises sqlite3.Error, NewerFile among them, and OSError.
     """
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
@@ -197,6 +197,9 @@ def _primary_code(error: Exception) -> int:
     return code & 0xFF  # the upper bits of an extended code tell more
 
 
+# The reads and writes of a process
+
+
 class _Write(NamedTuple):
     """A write that waits for its commit, and the future of its answer."""
 
@@ -235,7 +238,8 @@ class Transactions:
         """Return a future of the operation's answer, which comes once the operation is committed.
 
         `is_synced`: the commit is synced to the disk first. A write with `max_wait_seconds` waits up to that long for a
-        write without it, and shares its commit. If the future is cancelled before the commit, nothing is written.
+        write without it, and shares its commit. The first such write sets the time for those that come while it waits.
+        If the future is cancelled before the commit, nothing is written.
         Raises Temporary (`queue_full`) if too many writes wait. The future raises Temporary if the commit fails, and
         whatever an operation of the same transaction raises.
         """
@@ -260,6 +264,7 @@ class Transactions:
             raise self._temporary(error, "read") from error
 
     def close(self) -> None:
+        """Close the file. No write may be waiting: its future would never end."""
         if self._connection:
             self._connection.close()
             self._connection = None
@@ -282,7 +287,8 @@ class Transactions:
     def _commit(self) -> None:
         """Run the waiting writes in one transaction, or wait for another process that has the file locked."""
         loop = asyncio.get_running_loop()
-        batch = [write for write in self._waiting[:MAX_BATCH] if not write.answer.done()]  # a cancelled one is done
+        oldest = self._waiting[:MAX_BATCH]
+        batch = [write for write in oldest if not write.answer.done()]  # a cancelled one is done
         try:
             answers = self._run(batch)
         except (sqlite3.Error, OSError, Temporary) as error:
@@ -297,7 +303,7 @@ class Transactions:
         else:
             for write, answer in zip(batch, answers, strict=True):
                 write.answer.set_result(answer)
-        del self._waiting[:MAX_BATCH]
+        del self._waiting[: len(oldest)]
         self._is_scheduled = False
         if self._waiting:
             self._schedule()

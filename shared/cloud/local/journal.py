@@ -63,7 +63,7 @@ ON CONFLICT (id) DO UPDATE SET code = excluded.code, reason = excluded.reason, a
 """
 
 _UPDATE_STATUS: Final = Path(__file__).with_name("journal_status.sql").read_text(encoding="utf-8")
-# How an upgrade replaces earlier words: by each statement, today's word by the earlier one.
+# How an upgrade replaces earlier words: for each statement, pairs of an earlier word and today's.
 _EARLIER_WORDS: Final = {
     "UPDATE events SET status = ? WHERE status = ?": STATUSES,
     "UPDATE attempts SET outcome = ? WHERE outcome = ?": OUTCOMES,
@@ -92,7 +92,8 @@ class LocalJournal:
         """Write the entries in one transaction, and return once it is committed. Raises Temporary."""
         if not entries:
             return
-        # A dead letter is stored nowhere else. For all other entries, the ledger or the bus has what matters.
+        # A dead letter is stored nowhere else, so it must survive a power cut too. For all other entries, the ledger or
+        # the bus has what matters.
         is_synced = any(isinstance(entry, DeadLetter) for entry in entries)
         await self._file.write(lambda connection: write_entries(connection, entries), is_synced=is_synced)
 
@@ -166,7 +167,7 @@ def _write_delivered_statuses(connection: sqlite3.Connection, attempts: Sequence
 
     In the usual case, an event is `delivering`, expects one delivery, and has one of these attempts, which delivered
     it. It has no other attempt then, and no dead letter that counts. If all events are of this case, one statement
-    writes them. Otherwise it is asked of each whether it is delivered now.
+    writes them. Otherwise each is looked up: one that is not `delivered` with one expected delivery must be computed.
     """
     attempt_counts = Counter(attempt.event_id for attempt in attempts)
     delivered_alone: list[str] = []
@@ -228,7 +229,10 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection, _: int) -> None:
-    """Make `bodies` name its events by number, and replace earlier words. It keeps all rows and their `seq`."""
+    """Upgrade a file of version 0, which is the only earlier one. A new, empty file is of this version too.
+
+    Make `bodies` name its events by number, and replace earlier words. It keeps all rows and their `seq`.
+    """
     select = "SELECT 1 FROM pragma_table_info('bodies') WHERE name = 'event_id'"
     if connection.execute(select).fetchone() is not None:
         connection.execute("ALTER TABLE bodies RENAME TO earlier_bodies")

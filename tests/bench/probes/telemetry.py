@@ -19,8 +19,7 @@ import uvloop
 from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.telemetry import metrics, spans
-from shared.telemetry.exporter import TRACES, Exporter, Spans
-from shared.telemetry.posts import OtlpPost
+from shared.telemetry.exporter import TRACES, Exporter, OtlpPost, Spans
 
 BATCH: Final = 256
 FLUSHES: Final = 100

@@ -16,8 +16,7 @@ from shared.event import Event
 from shared.jsontext import JsonObject
 from shared.outgoing.http_client import Answer, NotSent
 from shared.telemetry import exporter, spans
-from shared.telemetry.exporter import Exporter, Spans
-from shared.telemetry.posts import OtlpPost, read_headers
+from shared.telemetry.exporter import Exporter, OtlpPost, Spans, read_headers
 from shared.telemetry.spans import Place, Span
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets

@@ -16,8 +16,7 @@ OWN_WAYS_OUT: Final = {
     "shared/outgoing/guarded_fetch.py": "the guard",
     # To hosts that the platform or the operator's environment names, and no event can change.
     "shared/outgoing/http_client.py": "the client of the platform's APIs",
-    "shared/telemetry/posts.py": "the operator's collector",
-    "shared/telemetry/exporter.py": "the answers of a collector",
+    "shared/telemetry/exporter.py": "the operator's collector",
     "functions/notify/destination.py": "the type of an answer",
     "functions/notify/destinations/apprise/apprise.py": "plugins, whose requests come back to the guard",
     "functions/notify/destinations/apprise/guarded_session.py": "what hands them to the guard",

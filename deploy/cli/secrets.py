@@ -195,8 +195,8 @@ class ListedSecret:
         elif need.is_signing_key:
             read = backend.how_to_read(need.name)
             texts.append(f"the receiver of {need.uses_text} needs it. To read it: {read}")
-        if stored and stored.shadow:
-            texts.append(f"it is also in .env; {stored.shadow} takes precedence")
+        if stored and stored.is_in_dotenv_too:
+            texts.append(f"it is also in .env; {stored.where} takes precedence")
         return [f"{need.name}: {text}" for text in texts]
 
     def _missing_text(self) -> str:

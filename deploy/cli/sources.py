@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import textwrap
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.running_dev import DEFAULT_BASE, ports_from, read_aws_environ
+from deploy.config.running_dev import DEFAULT_BASE, HOST, ports_from, read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kinds import KINDS
@@ -24,6 +25,7 @@ from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, std
 from deploy.topology.buses import bus_sources
 from shared import jsontext, secrets
 from shared.did_you_mean import did_you_mean
+from shared.settings import LOCAL_PROJECT
 
 _WIDTH: Final = 100
 """The characters of a line of a provider's instruction."""
@@ -155,7 +157,7 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
     if isinstance(bus := source.get("bus"), dict):
         if is_aws:
             return _queue_line(configuration, name, base)
-        return command_lines.publishing_line(requests_sources.dev_topic(source), bus, base) if is_local else ""
+        return _publishing_line(requests_sources.dev_topic(source), bus, base) if is_local else ""
     schemes = requests_sources.auth_entries(source)
     if not schemes:
         return ""
@@ -172,6 +174,24 @@ def _example(configuration: Configured, name: str, base: str, platform: Platform
     except CommandError as error:
         return str(error)
     return command_lines.example_line(f"{base}/{name}", schemes[0], event, platform.secret_command())
+
+
+def _publishing_line(topic: str, bus: jsontext.JsonObject, receive_url: str) -> str:
+    """Return the command that publishes a message to a topic of the emulated Pub/Sub beside this receive."""
+    data: jsontext.JsonObject = {"detail-type": "example", "id": "1"} if bus["kind"] == "eventbridge" else {"a": 1}
+    attributes: jsontext.JsonObject = {"ce-type": "example"} if bus["kind"] in ("pubsub", "sqs") else {}
+    if bus["kind"] == "bucket":
+        data = {"size": "12"}
+        attributes = {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": bus["bucket"],
+            "objectId": f"{bus.get('prefix', '')}a.txt",
+        }
+    encoded = b64encode(jsontext.to_json(data).encode()).decode()
+    message: jsontext.JsonObject = {"data": encoded, "attributes": attributes}
+    apis = ports_from(urlsplit(receive_url).port or DEFAULT_BASE).apis
+    url = f"http://{HOST}:{apis}/v1/projects/{LOCAL_PROJECT}/topics/{topic}:publish"
+    return shlex.join(["curl", "--json", jsontext.to_json({"messages": [message]}), url])
 
 
 def _queue_line(configuration: Configured, name: str, base: str) -> str:

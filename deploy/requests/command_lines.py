@@ -6,22 +6,20 @@ A deployment ends with such lines for each source.
 import json
 import shlex
 import sys
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from deploy.config.running_dev import DEFAULT_BASE, HOST, Ports, ports_from
+from deploy.config.running_dev import Ports
 from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, source_url
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import JsonObject, list_at, to_json, value_at
+from shared.jsontext import Json, JsonObject, list_at, value_at
 from shared.secrets import split_values, variable_name
-from shared.settings import LOCAL_PROJECT
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
 """The auth schemes that need no signature, so that curl alone can send."""
@@ -32,23 +30,6 @@ _RECOGNIZED: Final[Mapping[str, tuple[str, ...]]] = {"json": ("{", "["), "xml": 
 SecretWord: TypeAlias = Callable[[str, bool], str]
 """A function that returns a shell word: the text, followed by the secret. The second argument is True if the word is a
 URL, in which the secret has to be escaped."""
-
-
-def publishing_line(topic: str, bus: JsonObject, receive_url: str) -> str:
-    """Return the command that publishes a message to a topic of the emulated Pub/Sub beside this receive."""
-    data: JsonObject = {"detail-type": "example", "id": "1"} if bus["kind"] == "eventbridge" else {"a": 1}
-    attributes: JsonObject = {"ce-type": "example"} if bus["kind"] in ("pubsub", "sqs") else {}
-    if bus["kind"] == "bucket":
-        data = {"size": "12"}
-        attributes = {
-            "eventType": "OBJECT_FINALIZE",
-            "bucketId": bus["bucket"],
-            "objectId": f"{bus.get('prefix', '')}a.txt",
-        }
-    message: JsonObject = {"data": b64encode(to_json(data).encode()).decode(), "attributes": attributes}
-    apis = ports_from(urlsplit(receive_url).port or DEFAULT_BASE).apis
-    url = f"http://{HOST}:{apis}/v1/projects/{LOCAL_PROJECT}/topics/{topic}:publish"
-    return shlex.join(["curl", "--json", to_json({"messages": [message]}), url])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +144,9 @@ def first_event_line_without_secret(
     line = _first_event(slices, ports, sample)
     if line is None:
         return None
-    return line.send() if line.entry.get("secret") else line.curl(lambda text, _: shlex.quote(text))
+    if line.entry.get("secret"):
+        return line.send()
+    return line.curl(lambda text, _: shlex.quote(text))  # nothing to hide
 
 
 def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> CommandLine | None:
@@ -176,7 +159,9 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     posted = {name: source for name, source in sources.items() if accepts_post(source)}
     found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
     fault: CommandError | None = None
-    for name, entry in sorted(found, key=lambda each: each[1].get("scheme") not in CURL_SCHEMES):
+    by_curl = [(name, entry) for name, entry in found if entry.get("scheme") in CURL_SCHEMES]
+    others = [(name, entry) for name, entry in found if entry.get("scheme") not in CURL_SCHEMES]
+    for name, entry in (*by_curl, *others):
         try:
             return _event_for(slices, name, entry, ports, sample)
         except CommandError as error:
@@ -193,9 +178,12 @@ def _event_for(
     source = compiled_sources(slices["receive"])[name]
     url = source_url(name, ports)
     transform = slices["transform"]
-    declared = events.declared_example(transform, name, slices.get("subscribe", {}).get("event_types"))
-    event_type = declared[0] if declared else events.routed_type(transform, name)
-    data = declared[1] if declared else events.fitting_data(slices, name, event_type)
+    event_types = slices.get("subscribe", {}).get("event_types")
+    example: tuple[str, Json] | None = events.declared_example(transform, name, event_types)
+    if example is None:
+        routed_type = events.routed_type(transform, name)
+        example = (routed_type, events.fitting_data(slices, name, routed_type))
+    event_type, data = example
     event = events.make_event_without_id(source, event_type, data)
     if sample:
         format = sample.suffix.removeprefix(".")
@@ -252,41 +240,44 @@ def relative_path(path: Path) -> str:
 def closing_lines(
     slices: Mapping[str, JsonObject],
     url: str,
-    random: Sequence[str],
-    read: Callable[[str], str],
+    random_secrets: Sequence[str],
+    read_command: Callable[[str], str],
     where: str,
-    portal: str = "",
+    subscribe_url: str = "",
 ) -> Iterator[str]:
     """Yield the lines that a deployment ends with: how to send, and how to read the secrets that were generated.
 
-    url      receive's URL
-    random   the names of the secrets that have a random value
-    read     returns the command that prints the secret of a name
-    where    the options that find the deployment in commands
-    portal   subscribe's URL; empty without subscribers
+    url             receive's URL
+    random_secrets  the names of the secrets that have a random value
+    read_command    returns the command that prints the secret of a name
+    where           the options that find the deployment in commands
+    subscribe_url   empty without subscribers
     """
-    for name in random:
+    for name in random_secrets:
         yield f"Secret {name} has a random value. To read it:"
-        yield f"  {read(name)}"
+        yield f"  {read_command(name)}"
     yield "Senders post to:"
-    is_signed = False
+    all_have_lines = True
     for name, source in compiled_sources(slices["receive"]).items():
         yield f"  {url}/{name}"
-        if line := _curl(slices, f"{url}/{name}", name, source, read):
+        line = _curl(slices, f"{url}/{name}", name, source, read_command)
+        if line:
             yield f"    {line}"
-        is_signed = is_signed or not line
-    if is_signed:
+        all_have_lines = all_have_lines and bool(line)
+    if not all_have_lines:
         yield "The settings for each sender:"
         yield f"  .venv/bin/hookchain sources {where}"
-    if portal:
-        portal_url = value_at(slices["subscribe"], "subscribers", "public_url") or portal
+    if subscribe_url:
+        portal_url = value_at(slices["subscribe"], "subscribers", "public_url") or subscribe_url
         yield f"Your users manage their endpoints at {portal_url}/portal. To link to it for a tenant:"
         yield f"  .venv/bin/hookchain portal-link TENANT {where}"
     yield "Send a test event and follow its delivery:"
     yield f"  .venv/bin/hookchain smoke {where}"
 
 
-def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read: Callable[[str], str]) -> str:
+def _curl(
+    slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read_command: Callable[[str], str]
+) -> str:
     """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
     a signature, does not accept POST, or accepts no example."""
     if "POST" not in list_at(source, "methods"):
@@ -296,4 +287,4 @@ def _curl(slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObj
     except CommandError:
         return ""
     entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
-    return next(filter(None, (example_line(url, entry, event, read) for entry in entries)), "")
+    return next(filter(None, (example_line(url, entry, event, read_command) for entry in entries)), "")

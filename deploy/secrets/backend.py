@@ -24,7 +24,7 @@ class StoredSecret:
     where    the place where it was found, for people
     set_at   the time at which it was stored, in Unix seconds; None if that is not known
     trouble  the reason why it cannot be read; empty if it can
-    shadow   another place that overrides this one; empty if none does
+    is_in_dotenv_too  .env has the secret too, and this place overrides it
     overridden  the values of .env that this place overrides; None if it is .env or a cloud
     written_at  the time at which the file of a mounted secret was written, in Unix seconds; None for all others
     """
@@ -33,7 +33,7 @@ class StoredSecret:
     where: str
     set_at: float | None = None
     trouble: str = ""
-    shadow: str = ""
+    is_in_dotenv_too: bool = False
     overridden: tuple[str, ...] | None = None
     written_at: float | None = None
 
@@ -84,14 +84,12 @@ class DotenvBackend:
         secret_by_name: dict[str, StoredSecret] = {}
         for name in names:
             entry = entries.get(variable_name(name))
-            nearer = self._nearer(name)
-            if entry:
-                lines = text.split("\n")[entry.lines.start : entry.lines.stop]
-                shadow = nearer.where if nearer else ""
-                secret_by_name[name] = StoredSecret(entry.value, str(self._path), _set_at(lines[-1]), shadow=shadow)
-            if nearer:
+            if nearer := self._nearer(name):
                 overridden = split_values(entry.value) if entry else ()
-                secret_by_name[name] = replace(nearer, shadow=nearer.where if entry else "", overridden=overridden)
+                secret_by_name[name] = replace(nearer, is_in_dotenv_too=entry is not None, overridden=overridden)
+            elif entry:
+                last_line = text.split("\n")[entry.lines.stop - 1]
+                secret_by_name[name] = StoredSecret(entry.value, str(self._path), _set_at(last_line))
         return secret_by_name
 
     def write(self, name: str, text: str, forget: bool) -> list[str]:  # noqa: ARG002 nothing old stays in the file
@@ -102,13 +100,13 @@ class DotenvBackend:
         variable = variable_name(name)
         nearer = self._nearer(name)
         entries = {entry.name: entry.value for entry in _entries(self._text(), self._path)}
-        own = split_values(entries.get(variable, ""))
-        if nearer and not {*own} <= {*nearer.values, *split_values(text)}:
+        in_file = split_values(entries.get(variable, ""))
+        if nearer and {*in_file} - {*nearer.values, *split_values(text)}:
             # Whoever wrote the text has read only the nearer values, and could not decide whether these may go.
             rule = f"{variable} in {self._path} has other values, and {nearer.where} overrides them"
             raise BackendError(f"{rule}; nothing was written. Remove one of the two")
         line = f"{variable}={quoted(text)} # set {self._today.isoformat()}"
-        _replace(self._path, replaced(self._text(), variable, line, str(self._path)))
+        _write_atomically(self._path, with_definition(self._text(), variable, line, str(self._path)))
         reader = "a running `hookchain dev` reads it within a few seconds, and `hookchain serve` at SIGHUP"
         lines = [f"written to {self._path} as {variable}; {reader}"]
         if nearer:
@@ -139,12 +137,12 @@ class DotenvBackend:
 
 
 def local_secrets(env_file: Path, environ: Mapping[str, str]) -> DotenvBackend:
-    """Return the secrets of this machine."""
+    """Return the secrets of this machine. `environ` has the variables of .env too, which the shell's override."""
     mounted = read_settings(environ).secrets_folder
     return DotenvBackend(env_file, os.environ, mounted, datetime.datetime.now(datetime.UTC).date())
 
 
-def replaced(text: str, variable: str, line: str, file: str) -> str:
+def with_definition(text: str, variable: str, line: str, file: str) -> str:
     """Return the file with `line` in place of the variable's last definition, else at its end, and without the others.
 
     Raises BackendError.
@@ -158,7 +156,10 @@ def replaced(text: str, variable: str, line: str, file: str) -> str:
 
 
 def _written_at(mounted: Path) -> float | None:
-    """Return when the file of a mounted secret was written or put there, in Unix seconds."""
+    """Return when the file of a mounted secret was written or put there, in Unix seconds.
+
+    The file is `mounted` itself, or `value` in it if it is a folder.
+    """
     for path in (mounted / "value", mounted):
         with suppress(OSError):
             return path.stat().st_ctime  # the time of the last change that a copy or `mv` cannot set
@@ -186,7 +187,7 @@ def _set_at(line: str) -> float | None:
         return None
 
 
-def _replace(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     """Replace the file atomically, never readable by others. A symbolic link stays a link."""
     real = path.resolve()
     try:

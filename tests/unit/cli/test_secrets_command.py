@@ -124,15 +124,15 @@ def test_a_value_that_one_variant_of_the_provider_can_use_is_accepted(
 
 def test_two_secrets_that_are_set_at_once_are_both_stored(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = DotenvBackend(env_file, {}, env_file.parent, datetime.date(2026, 12, 1))
-    replace_file = backend._replace
+    replace_file = backend._write_atomically
     with ThreadPoolExecutor(1) as pool:
 
         def replace_late(path: Path, text: str) -> None:
-            monkeypatch.setattr(backend, "_replace", replace_file)
+            monkeypatch.setattr(backend, "_write_atomically", replace_file)
             wait([pool.submit(store.write, "second", STRONG, False)], timeout=0.2)
             replace_file(path, text)
 
-        monkeypatch.setattr(backend, "_replace", replace_late)
+        monkeypatch.setattr(backend, "_write_atomically", replace_late)
         store.write("first", STRONG, False)
     assert read_dotenv(env_file) == {"FIRST": STRONG, "SECOND": STRONG}
 

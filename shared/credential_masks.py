@@ -1,5 +1,10 @@
 """Mask credentials in texts that are stored: some receivers repeat a request in their responses, and some proxies
-repeat a password in headers of their own."""
+repeat a password in headers of their own.
+
+A credential is first masked in each spelling that an encoder gives all of it, such as its base64 or its percent
+encoding. Then the escapes of URLs, JSON and HTML are undone in a copy, which shows where a credential stands of which
+only some characters are escaped.
+"""
 
 import html
 import json
@@ -13,7 +18,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 MASK: Final = "***"
 MIN_MASKED_CHARACTERS: Final = 8
-"""A shorter text may be part of the response by chance, by which it is judged."""
+"""A shorter text may stand in a response by chance, and a delivery is judged by what its response says."""
 MIN_PART_CHARACTERS: Final = 16
 """The same for a segment or parameter of a secret URL, which may be a word such as `webhooks`."""
 
@@ -35,7 +40,7 @@ def without_credentials(body: bytes, credentials: Sequence[str]) -> bytes:
 
 
 def masked(text: str, credentials: Sequence[str]) -> str:
-    """Return the text, which judges nothing any more, without the credentials, however short they are."""
+    """Return the text without the credentials, however short they are. Nothing is judged by this text any more."""
     content = text.encode("utf-8", "replace")
     without = without_credentials(content, credentials)
     if without is not content:

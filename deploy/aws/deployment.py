@@ -69,23 +69,21 @@ def require_changeable(stack: JsonObject, target: aws_names.StackTarget, api: aw
         advice = _IN_PROGRESS
     if advice is None:
         return
-    lines = [f"stack {target.stack} in {target.region} is {status}: {advice}"]
+    todo = advice.format(stack=target.stack, region=target.region)
+    lines = [f"stack {target.stack} in {target.region} is {status}: {todo}"]
     if status != "UPDATE_ROLLBACK_FAILED" and (reasons := list(failures(api, target))):
         lines += ["The first failures of its last change:", *(f"  {reason}" for reason in reasons)]
-    raise CommandError("\n".join(lines).format(stack=target.stack, region=target.region))
+    raise CommandError("\n".join(lines))
 
 
 def failures(api: aws.AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
-    """Yield the first failures of the stack's last change, oldest first; none if they cannot be read.
-
-    Braces are doubled, because the text goes through `str.format`.
-    """
+    """Yield the first failures of the stack's last change, oldest first; none if they cannot be read."""
     try:
         found = api.call("cloudformation", "describe_stack_events", StackName=target.stack)
     except aws.AwsFault:
         return
     reasons = [
-        f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}".replace("{", "{{").replace("}", "}}")
+        f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}"
         for event in objects_at(found, "StackEvents")
         if str(event.get("ResourceStatus")).endswith("_FAILED") and event.get("ResourceStatusReason")
     ]

@@ -1,4 +1,4 @@
-"""The parts of a deployment to AWS: the functions' bundles, and the template beside them."""
+"""The parts of a deployment to AWS: the functions' bundles, and the template beside them, within AWS's limits."""
 
 import os
 import re
@@ -61,8 +61,10 @@ REQUEST_BYTES: Final = 6 * MIB
 class Prepared:
     """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
 
-    `code` are the digests of the bundles. `defaults` are the values of the template's parameters, by name.
-    `warnings` are about what the configuration allows and AWS does not do as meant.
+    code      the digest of each function's bundle, by function
+    template  its text, which `write_template` writes
+    defaults  the values of the template's parameters, by name
+    warnings  what the configuration allows and AWS does not do as meant
     """
 
     slices: Mapping[str, JsonObject]
@@ -155,7 +157,8 @@ def _large_body_warnings(receive: JsonObject) -> Iterator[str]:
 
 
 def measured(text: str, topology: Topology) -> Iterator[Measured]:
-    """Yield what AWS limits in a topology's template. The rules for a prefix and a source bound the names."""
+    """Yield what AWS limits in a topology's template. Names need no check: the rules for a prefix and for a source
+    keep them short enough."""
     entries = {name: mapping_at(each) for name, each in mapping_at(read_template(text), "Resources").items()}
     yield Measured("the template", "bytes", len(text.encode()), TEMPLATE_BYTES, CLOUDFORMATION, FEWER)
     yield Measured("the stack", "resources", sum(map(_resources, entries.values())), RESOURCES, CLOUDFORMATION, FEWER)

@@ -102,7 +102,7 @@ class Rights(NamedTuple):
 
 
 def rights_of(topology: Topology, needed: NeededFunction) -> Rights:
-    """Return the rights of the function's role: the managed policies that SAM would attach reach every queue and every
+    """Return the rights of the function's role. The managed policies that SAM would attach reach every queue and every
     log."""
     own, configured = list(_own_rights(topology, needed)), list(_configured_rights(needed))
     statements: list[Json] = [right.statement() for right in (*own, *configured)]

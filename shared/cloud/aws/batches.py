@@ -96,11 +96,11 @@ async def take_batch(function: str, batch: Batch, take: Take, queues: MessageQue
     the process, the others need not come again. The order of such messages is random, so that each one is first at
     times.
     """
-    groups = [batch.records] if len(batch.records) == 1 else _groups(batch.records)
+    groups = _groups(batch.records)
     done: set[Record] = set()
-    for left, group in zip(range(len(groups) - 1, -1, -1), groups, strict=True):
+    for group in groups:
         just_done = await _take_together(function, group, take, deadline)
-        if left and just_done:
+        if just_done and group is not groups[-1]:  # Lambda deletes those of the last group after the answer
             await queues.delete(batch.queue_arn, [record.receipt_handle for record in just_done])
         done |= just_done
     again = [record for record in batch.records if record not in done]

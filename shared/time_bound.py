@@ -32,11 +32,17 @@ long routes takes longer. If shorter, other events wait longer beside it."""
 
 
 class OutOfTime(BaseException):
-    """The time is used up. It is not an Exception, so that no template engine or operator's own step catches it."""
+    """The time is used up. It is not an Exception, so that no template engine or operator's own step catches it.
+
+    Who uses `bounded` catches it.
+    """
 
 
 class bounded:  # noqa: N801 a context manager, written as one for its speed
-    """A context manager that interrupts the code inside with OutOfTime. It does not nest."""
+    """A context manager that interrupts the code inside with OutOfTime, and adds its time to the task's Computing.
+
+    It does not nest.
+    """
 
     __slots__ = ("_began_at", "_is_set", "_seconds")
 
@@ -152,6 +158,9 @@ class Deadlines:
     asyncio.timeout, which has a timer for each task, took 7 of the 100 µs of a request to receive, and 9 of transform's
     210. If a deadline passes while the event loop does not turn, the loop first reads what came meanwhile, so that a
     task whose answer is there is not cancelled.
+
+    _deadlines  by task; a task that is removed during its wait was cancelled by `_watch`
+    _was_late   the last alarm came late, and the loop was left to read first
     """
 
     def __init__(self) -> None:

@@ -105,11 +105,11 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
         "transform": PUBLISH_SECONDS + (1 + traffic.signed_share) * DATABASE_SECONDS,
         "notify": 2 * DATABASE_SECONDS + traffic.answer_seconds,
     }
-    cpu = usage["cpu_seconds"] / len(waits)
+    cpu = usage["cpu_seconds"] / len(waits)  # it was measured of all three together
     total = 0.0
     for needed in topology.functions:
         memory = memory_mib(needed)
-        streams: list[tuple[float, float]] = []
+        streams: list[tuple[float, float]] = []  # calls, and the seconds of one
         if needed.name in waits:  # how often your users open the portal is not known
             seconds = cpu * max(1.0, MIB_OF_ONE_CPU / memory) + waits[needed.name]
             streams.append((traffic.events, seconds))
@@ -118,8 +118,8 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
         streams += [(estimate.MONTH_MINUTES, DATABASE_SECONDS) for _ in needed.function.schedules]
         # The share of calls that come after an idle time in which Lambda has stopped the last environment.
         starts = math.exp(-IDLE_SECONDS * sum(calls for calls, _ in streams) / estimate.MONTH_SECONDS)
-        seconds = sum(calls * (billed(each) + starts * START_SECONDS) for calls, each in streams)
-        total += seconds * memory / 1024
+        total_seconds = sum(calls * (billed(seconds) + starts * START_SECONDS) for calls, seconds in streams)
+        total += total_seconds * memory / 1024
     return total
 
 

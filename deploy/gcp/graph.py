@@ -102,24 +102,25 @@ def in_order(resources: Sequence[Resource]) -> tuple[Resource, ...]:
 
 
 def _services(deployment: Deployment, topology: Topology, before: Sequence[Resource]) -> list[Resource]:
-    """Return the services. Those of `before`, permissions and subscriptions, that one needs must exist before it."""
-    made = [
-        service(
-            deployment.target,
-            needed,
-            deployment.bundles[needed.name],
-            variables={**_push_variables(deployment, needed), **needed.variables},
-            needs=_before(deployment, needed, before),
+    """Return the services. `before` are the permissions and subscriptions, some of which each service needs.
+
+    A function is updated after those that get its messages. At the first deployment, messages wait until the functions
+    exist. Later the old transform would process them: it has no route for a new source, and the old notify has no entry
+    for a new destination.
+    """
+    target, functions = deployment.target, [each.function for each in topology.functions]
+    return [
+        replace(
+            service(
+                target,
+                needed,
+                deployment.bundles[needed.name],
+                variables={**_push_variables(deployment, needed), **needed.variables},
+                needs=_before(deployment, needed, before),
+            ),
+            update_needs=tuple(service_key(target, each.name) for each in consumers(needed.function, functions)),
         )
         for needed in topology.functions
-    ]
-    # At the first deployment, messages wait until the functions exist. Later the old transform would process them: it
-    # has no route for a new source, and the old notify has no entry for a new destination.
-    functions = [each.function for each in topology.functions]
-    after = [consumers(each, functions) for each in functions]
-    return [
-        replace(each, update_needs=tuple(service_key(deployment.target, later.name) for later in following))
-        for each, following in zip(made, after, strict=True)
     ]
 
 
@@ -137,7 +138,7 @@ def _push_variables(deployment: Deployment, needed: NeededFunction) -> Mapping[s
 
 
 def _before(deployment: Deployment, needed: NeededFunction, others: Sequence[Resource]) -> tuple[str, ...]:
-    """Return what must exist before a function: its permissions, its data, and the subscriptions to its messages."""
+    """Return what must exist before a function: its permissions, its data, and all subscriptions."""
     target = deployment.target
     members = (account_member(target, needed.name), account_member(target, "build"))
     grants = [each for each in others if each.grant and each.grant.member in members]

@@ -140,7 +140,10 @@ def permissions(
 
 
 def _needs(grant: Grant, target: gcp_names.Target, accounts_of: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the keys of the resource and of the account. `accounts_of` are our accounts by member."""
+    """Return the keys of the resource and of the account. Pub/Sub's own account comes with the API.
+
+    `accounts_of` are our accounts by member.
+    """
     own = accounts_of.get(grant.member)
     account = account_key(target, own) if own else key_of(API, "pubsub.googleapis.com")
     return (account,) if grant.on == PROJECT else (key_of(grant.on, grant.name), account)
@@ -200,8 +203,8 @@ def _roles_on(place: Place, target: gcp_names.Target) -> Iterator[tuple[str, str
     """Yield the roles with their conditions; none for a place that is not Google's, or of another project."""
     if isinstance(place, TablePlace):
         if place.project == target.project:
-            dataset = f'resource.name == "projects/{place.project}/datasets/{place.dataset}"'
-            table = f'{dataset[:-1]}/tables/{place.table}"'
+            path = f"projects/{place.project}/datasets/{place.dataset}"
+            dataset, table = f'resource.name == "{path}"', f'resource.name == "{path}/tables/{place.table}"'
             yield TABLE_WRITER, f"{table} || {dataset}" if place.creates else table
             if not place.creates:
                 yield DATASET_VIEWER, dataset

@@ -42,8 +42,8 @@ _EARLIER_TABLES: Final = ("buckets", "owners", "records")
 class LocalDocuments:
     """The documents of one store, in one file. Each method raises Temporary with the store's code (UNAVAILABLE).
 
-    A document whose time is over stays until a later write deletes it: each write first deletes FORGOTTEN_AT_ONCE of
-    these. A version is a random text.
+    A document whose time is over stays, and is read, until a later write deletes it: each write first deletes
+    FORGOTTEN_AT_ONCE of these. A version is a random text. Documents of a page are after `after` and before `until`.
     """
 
     def __init__(self, path: Path, store: DocumentStore = "documents", now: Callable[[], float] = time.time) -> None:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from functions.receive import admission, facts, receive
 from functions.receive.source import Source, source_of
-from shared import logs, outcomes
-from shared.errors import HookchainError, ProblemCode, Rejected, fault_of, place_of
+from shared import errors, logs, outcomes
 from shared.event import NO_TYPE, Event
 from shared.http import ReadBody, Reply, Request
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
     from shared.push import Push
 
-DIAGNOSED: Final[frozenset[ProblemCode]] = frozenset(
+DIAGNOSED: Final[frozenset[errors.ProblemCode]] = frozenset(
     {
         *("unknown_source", "signature_mismatch", "timestamp_out_of_range", "password_mismatch"),
         *("method_not_allowed", "address_not_allowed"),
@@ -37,9 +36,6 @@ _USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "p
 _LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
 """The beginning of an object, or of a list of objects, lists or texts."""
 
-_ACCEPTED: Final[outcomes.RequestOutcome] = "accepted"
-_ANSWERED: Final[outcomes.RequestOutcome] = "answered"
-_DEAD_LETTERED: Final[outcomes.EventOutcome] = "dead_lettered"
 _ACKNOWLEDGED: Final = Reply(204, headers=())
 
 
@@ -55,7 +51,7 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
             _log_dead_letter(outcome, started)
             return _ACKNOWLEDGED
         reply = outcome.reply if isinstance(outcome, receive.Answered) else receive.accepted_reply(outcome, head)
-    except HookchainError as error:
+    except errors.HookchainError as error:
         source = _readable_source(receiver, head)
         # Logging a request takes as long as accepting one. If each request of a flood were logged, no time would be
         # left for other sources.
@@ -65,7 +61,7 @@ async def answer(receiver: receive.Receiver, head: Request, read_body: ReadBody)
         reply = receive.rejection_reply(error, source)
         return source.form.adapt_rejection(head, reply) if source and source.form else reply
     except Exception as error:  # a fault in this program: the sender keeps the event and sends it again
-        fault = fault_of(error)
+        fault = errors.fault_of(error)
         _log_failure(_readable_source(receiver, head), head, fault, started)
         return receive.rejection_reply(fault)
     _log_outcome(outcome, head, reply, started)
@@ -95,7 +91,7 @@ async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, 
         source = source_of(receiver.sources, queue_arn, prefix)
         outcome = await messages.take(receiver, source, push)
     except Exception as error:
-        _log_failure(source, head, fault_of(error), started)
+        _log_failure(source, head, errors.fault_of(error), started)
         return False
     if isinstance(outcome, receive.DeadLettered):
         _log_dead_letter(outcome, started)
@@ -105,7 +101,7 @@ async def take_message(receiver: receive.Receiver, queue_arn: str, prefix: str, 
 
 
 async def _diagnosis(
-    receiver: receive.Receiver, source: Source | None, request: Request, error: HookchainError
+    receiver: receive.Receiver, source: Source | None, request: Request, error: errors.HookchainError
 ) -> str | None:
     """Return a sentence with the likely cause, for the log only; None if none is known."""
     if error.code not in DIAGNOSED:
@@ -125,7 +121,7 @@ async def _diagnosis(
         else:
             cause = await diagnose(request, source, receiver.sources, receiver.secrets, receiver.clock.now())
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
-        cause = f"the diagnosis failed: {place_of(fault)}"
+        cause = f"the diagnosis failed: {errors.place_of(fault)}"
     return f"Why: {cause}" if cause else None
 
 
@@ -133,25 +129,16 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
     """Log a request that was accepted or answered. The line of a batch has its first event and the number of events."""
     source = outcome.source
     if isinstance(outcome, receive.Answered):
-        logs.log(
-            "INFO",
-            _ANSWERED,
-            started,
-            function="receive",
-            method=head.method,
-            status=reply.status,
-            source=source.name,
-            outcome=_ANSWERED,
-            reason=outcome.reason,
-        )
+        fields: JsonObject = {"method": head.method, "status": reply.status, "source": source.name}
+        _log("INFO", "answered", started, "answered", **fields, reason=outcome.reason)
         return
     event = outcome.events[0] if outcome.events else None
     type_words = _type_words(source, head, event) if event and " " in event.type else 1  # most types are one word
-    logs.log(
+    _log(
         "INFO",
-        _ACCEPTED,
+        "accepted",
         started,
-        function="receive",
+        "accepted",
         method=head.method,
         status=reply.status,
         source=source.name,
@@ -159,7 +146,6 @@ def _log_outcome(outcome: receive.Accepted | receive.Answered, head: Request, re
         type=logs.loggable_type(event.type, type_words) if event else None,
         event_id=event.id if event else None,
         trace=event.trace_id if event else None,
-        outcome=_ACCEPTED,
         recovered=sum([each.recovered for each in outcome.events]) or None,
         detail=settings_hint(source, outcome.events),
     )
@@ -191,16 +177,8 @@ def packed_hint(field: str) -> str:
 
 
 def _log_dead_letter(outcome: receive.DeadLettered, started: float) -> None:
-    logs.log(
-        "WARNING",
-        "dead lettered",
-        started,
-        function="receive",
-        source=outcome.source.name,
-        outcome=_DEAD_LETTERED,
-        code=outcome.error.code,
-        detail=outcome.error.detail,
-    )
+    fields: JsonObject = {"source": outcome.source.name, "code": outcome.error.code, "detail": outcome.error.detail}
+    _log("WARNING", "dead lettered", started, "dead_lettered", **fields)
 
 
 def _type_words(source: Source, head: Request, event: Event) -> int:
@@ -216,27 +194,38 @@ def _type_words(source: Source, head: Request, event: Event) -> int:
 
 
 def _log_failure(
-    source: Source | None, head: Request, error: HookchainError, started: float, diagnosis: str | None = None
+    source: Source | None, head: Request, error: errors.HookchainError, started: float, diagnosis: str | None = None
 ) -> None:
     """Log a rejection, or a failure of ours (503).
 
     The line names only a configured source, as any other path may have a token in it.
     """
-    word: outcomes.RequestOutcome = "rejected" if isinstance(error, Rejected) else "unavailable"
-    logs.log(
-        "WARNING" if isinstance(error, Rejected) else "ERROR",
+    is_rejected = isinstance(error, errors.Rejected)
+    word: outcomes.RequestOutcome = "rejected" if is_rejected else "unavailable"
+    _log(
+        "WARNING" if is_rejected else "ERROR",
         word,
         started,
-        function="receive",
-        outcome=word,
+        word,
         method=head.method,
-        status=error.status if isinstance(error, Rejected) else 503,
+        status=error.status if isinstance(error, errors.Rejected) else 503,
         source=source.name if source else None,
         code=error.code,
         detail=f"{error.detail}. {diagnosis}" if diagnosis else error.detail,
         bytes=_content_length(head),
         headers=_header_names(head) if head.headers else None,
     )
+
+
+def _log(
+    severity: str,
+    message: str,
+    started: float,
+    outcome: outcomes.RequestOutcome | outcomes.EventOutcome,
+    /,
+    **fields: Json,
+) -> None:
+    logs.log(severity, message, started, function="receive", outcome=outcome, **fields)
 
 
 def _content_length(head: Request) -> int | None:

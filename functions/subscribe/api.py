@@ -15,9 +15,8 @@ from pydantic import BaseModel, ValidationError
 from functions.subscribe import access, pages, problems
 from functions.subscribe.route import Call, Route
 from functions.subscribe.service import Service
-from shared import jsontext, limits, logs, outcomes
+from shared import errors, jsontext, limits, logs, outcomes
 from shared.config.values import fault_text
-from shared.errors import Rejected, fault_of
 from shared.formats import json_body
 from shared.formats.parse import media_type
 from shared.http import MAX_HEADER_BYTES, Headers, ReadBody, Reply, Request
@@ -71,7 +70,7 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     entry = LogEntry("INFO", "answered")
     try:
         if sum([len(name) + len(value) for name, value in head.headers]) > MAX_HEADER_BYTES:
-            raise Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
+            raise errors.Rejected("headers_too_large", f"the headers have more than {MAX_HEADER_BYTES} bytes")
         reply = await pages.answer_page(service, head)
         if reply is None:
             matched = _router().find(head.path)
@@ -86,13 +85,13 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
     except problems.ApiProblem as error:
         reply = problems.problem_reply(error.status, error.code, error.detail, error.errors, _headers_of(error))
         entry = LogEntry("WARNING", "rejected", error.code, _loggable(error))
-    except Rejected as error:
+    except errors.Rejected as error:
         allowed: Headers = (("allow", error.allowed),) if isinstance(error, problems.MethodRejected) else ()
         headers = (*allowed, ("connection", "close"))
         reply = problems.problem_reply(error.status, error.code, error.detail, headers=headers)
         entry = LogEntry("WARNING", "rejected", error.code, error.detail)
     except Exception as error:
-        fault = fault_of(error)
+        fault = errors.fault_of(error)
         retry_after = ("retry-after", str(RETRY_AFTER_SECONDS))
         reply = problems.problem_reply(503, "unavailable", _AGAIN, headers=(retry_after,))
         entry = LogEntry("ERROR", "unavailable", fault.code, fault.detail)
@@ -210,9 +209,11 @@ async def _receive_body(route: Route, request: Request, read: ReadBody) -> None:
         return
     request.body = await read(route.max_body_bytes)
     if request.body and not _is_json(request.header("content-type") or ""):
-        raise Rejected("unsupported_content_type", "the body must be JSON, with `Content-Type: application/json`")
+        raise errors.Rejected(
+            "unsupported_content_type", "the body must be JSON, with `Content-Type: application/json`"
+        )
     if request.header("content-encoding") not in (None, "", "identity"):
-        raise Rejected("unsupported_encoding", "the body must not be compressed")
+        raise errors.Rejected("unsupported_encoding", "the body must not be compressed")
 
 
 def read_input(route: Route, request: Request) -> BaseModel:

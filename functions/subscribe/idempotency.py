@@ -134,24 +134,6 @@ async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:
     version = await _write(call, id_, new, store_ports.NO_VERSION)
     if version is not None:
         return new, version
-    return await _repeat(call, id_, new)
-
-
-def _new_record(call: route.Call) -> Record:
-    """Return the record of a request that begins now."""
-    content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
-    return Record(
-        fingerprint=hashlib.sha256(content).hexdigest(),
-        tenant=call.params.get("tenant", ""),
-        tenant_since=call.tenant_document.created_at if call.tenant_document else 0.0,
-        seed=call.service.random_bytes(_SEED_BYTES).hex(),
-        at=call.now,
-        until=call.now + KEEP_SECONDS,
-    )
-
-
-async def _repeat(call: route.Call, id_: str, new: Record) -> tuple[Record, str]:
-    """Return the record that the key already has if it is done; otherwise put the new one in its place."""
     document = await call.service.documents.get(directory.IDEMPOTENCY, id_)
     if document is None:  # it was deleted in between
         return await _claim(call, id_, new, store_ports.NO_VERSION)
@@ -165,6 +147,19 @@ async def _repeat(call: route.Call, id_: str, new: Record) -> tuple[Record, str]
     if earlier.is_running(call.now):
         raise _in_progress(_wait_seconds(earlier, call.now))
     return await _claim(call, id_, new.model_copy(update={"seed": earlier.seed}), document.version)
+
+
+def _new_record(call: route.Call) -> Record:
+    """Return the record of a request that begins now."""
+    content = f"{call.request.method} {call.request.path}\n".encode() + call.request.body
+    return Record(
+        fingerprint=hashlib.sha256(content).hexdigest(),
+        tenant=call.params.get("tenant", ""),
+        tenant_since=call.tenant_document.created_at if call.tenant_document else 0.0,
+        seed=call.service.random_bytes(_SEED_BYTES).hex(),
+        at=call.now,
+        until=call.now + KEEP_SECONDS,
+    )
 
 
 async def _claim(call: route.Call, id_: str, new: Record, expected: str) -> tuple[Record, str]:

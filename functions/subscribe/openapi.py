@@ -27,6 +27,15 @@ _ON_ALL: Final = (401, 403, 405, 413, 503)
 """The statuses that any route may answer."""
 _ON_BODIES: Final = (400, 408, 413, 415, 422)
 """Those that a route with a body may answer."""
+_TAGS: Final[Mapping[str, str]] = {
+    "endpoints": "endpoints",
+    "deliveries": "deliveries",
+    "messages": "messages",
+    "portal-tokens": "portal",
+    "portal-sessions": "portal",
+    "portal-info": "portal",
+}
+"""The tags of operations by a part of their path. Any other operation has the first part after `v1` as its tag."""
 TITLE_OF_SUCCESS: Final[Mapping[int, str]] = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"}
 
 DESCRIPTION: Final = """\
@@ -135,16 +144,9 @@ def _operation(route: Route) -> JsonObject:
 
 
 def _tag(route: Route) -> str:
+    """Return the name of the group of operations that the route belongs to."""
     parts = [part for part in route.path.split("/") if part and not part.startswith("{")]
-    known = [
-        part for part in parts if part in {"endpoints", "deliveries", "messages", "portal-tokens", "portal-sessions"}
-    ]
-    return (
-        (known[0] if known else parts[1])
-        .replace("portal-tokens", "portal")
-        .replace("portal-sessions", "portal")
-        .replace("portal-info", "portal")
-    )
+    return next((_TAGS[part] for part in parts if part in _TAGS), parts[1])
 
 
 def _access_text(route: Route) -> str:

@@ -13,9 +13,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from functions.transform import output, step
 from functions.transform.step import NamedStep, StepResult
-from shared import own_modules, time_bound
+from shared import errors, own_modules, time_bound
 from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
-from shared.errors import HookchainError, Permanent, PermanentCode, Temporary
 from shared.event import Event
 from shared.jsontext import Json, to_json
 
@@ -31,10 +30,10 @@ own step that hangs reaches this one."""
 MAX_REASON_CHARACTERS: Final = 500
 
 
-class ChainFault(Permanent):
+class ChainFault(errors.Permanent):
     """A step that failed for one event. `previous_steps` are the labels of the steps that the event took before it."""
 
-    def __init__(self, code: PermanentCode, detail: str, previous_steps: tuple[str, ...]) -> None:
+    def __init__(self, code: errors.PermanentCode, detail: str, previous_steps: tuple[str, ...]) -> None:
         super().__init__(code, detail)
         self.previous_steps = previous_steps
 
@@ -48,7 +47,7 @@ class StepRecord:
 
     step: NamedStep
     before: Event
-    result: StepResult | HookchainError
+    result: StepResult | errors.HookchainError
     started_at: float = 0.0
     ended_at: float = 0.0
 
@@ -223,7 +222,7 @@ class _Run:
         started_at = 0.0 if self.records is None else time.time()
         try:
             if len(steps_taken) >= step.MAX_STEPS:
-                raise Permanent("invalid_chain", f"an event takes at most {step.MAX_STEPS} steps of one route")
+                raise errors.Permanent("invalid_chain", f"an event takes at most {step.MAX_STEPS} steps of one route")
             if named.is_own:
                 result = await self._apply_to_copy(named, event)
             else:
@@ -234,7 +233,7 @@ class _Run:
             if named.asks and self._is_ended_by(error):  # only where it waits can the run be ended from outside
                 raise
             # An operator's own step can raise anything, even SystemExit. It costs this route's event and nothing else.
-            fault = error if isinstance(error, Temporary | Permanent) else step_fault(error)
+            fault = error if isinstance(error, errors.Temporary | errors.Permanent) else step_fault(error)
             if self.records is not None:
                 self.records.append(StepRecord(named, event, fault, started_at, time.time()))
             raise self._route_fault(fault, named, steps_taken, event) from error
@@ -268,11 +267,11 @@ class _Run:
             async with asyncio.timeout(ASK_SECONDS):
                 return await asking_step.ask(event, context, self.services)
         except TimeoutError:
-            raise Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
+            raise errors.Temporary("step_timeout", f"it did not answer within {ASK_SECONDS:g} s") from None
 
     def _route_fault(
-        self, fault: Temporary | Permanent, named: NamedStep, steps_taken: Steps, event: Event
-    ) -> Temporary | ChainFault:
+        self, fault: errors.Temporary | errors.Permanent, named: NamedStep, steps_taken: Steps, event: Event
+    ) -> errors.Temporary | ChainFault:
         """Return the step's fault with a detail that names the route and the step.
 
         If a field is missing, the detail also names the most similar field, and the steps that may have removed it.
@@ -283,11 +282,11 @@ class _Run:
             likely = likely_path(rule.removesuffix(IS_NOT_THERE), {"data": event.data})
             rule += f"; did you mean {likely!r}?" if likely else ""
         detail = _with_removals(f"route {self.chain.route!r}: {named.label}: {rule}", steps_taken)
-        if isinstance(fault, Permanent):
+        if isinstance(fault, errors.Permanent):
             return ChainFault(fault.code, detail, tuple(each.label for each in steps_taken))
         if named.asks_others and fault.code in step.UNAVAILABLE_CODES:
             return _system_unavailable(fault, detail, named)
-        return Temporary(fault.code, detail)
+        return errors.Temporary(fault.code, detail)
 
 
 def _with_removals(reason: str, previous_steps: Steps) -> str:
@@ -297,7 +296,7 @@ def _with_removals(reason: str, previous_steps: Steps) -> str:
     return f"{reason}{hint}"[:MAX_REASON_CHARACTERS]
 
 
-def _system_unavailable(fault: Temporary, detail: str, named: NamedStep) -> step.SystemUnavailable:
+def _system_unavailable(fault: errors.Temporary, detail: str, named: NamedStep) -> step.SystemUnavailable:
     """Return the fault that lets the route wait for the system that the step asks, as the step's `retry` says."""
     # An operator's own step may mean another thing by `retry`.
     retry_seconds = None if named.is_own else getattr(named.step, "retry", None)
@@ -305,11 +304,13 @@ def _system_unavailable(fault: Temporary, detail: str, named: NamedStep) -> step
     return step.SystemUnavailable(fault.code, detail, retry_seconds, until)
 
 
-def step_fault(error: BaseException) -> Permanent:
+def step_fault(error: BaseException) -> errors.Permanent:
     """Return the Permanent for any other exception of a step. An operator's own step can raise anything."""
     if isinstance(error, time_bound.OutOfTime):
-        return Permanent("time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s")
-    return Permanent("step_failed", own_modules.place_in_own_module(error))
+        return errors.Permanent(
+            "time_limit_exceeded", f"it computed for more than {time_bound.MAX_COMPUTING_SECONDS:g} s"
+        )
+    return errors.Permanent("step_failed", own_modules.place_in_own_module(error))
 
 
 def _copy_event(event: Event) -> Event:

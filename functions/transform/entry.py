@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from functions.transform import chain, step, transform
-from shared import logs, outcomes
-from shared.errors import Permanent, Rejected, fault_of
+from shared import errors, logs, outcomes
 from shared.http import ReadBody, Reply, Request, problem
 from shared.jsontext import Json
 from shared.push import MAX_PUSH_BYTES, Push, VerifyPush, parse_push, refuse_pages
@@ -46,13 +45,13 @@ async def answer(service: Service, head: Request, read_body: ReadBody) -> Reply:
         if head.path.startswith(chain.CHAINS_PATH):
             return await _answer_chain(service, head, read_body, started)
         if head.method != "POST":
-            raise Rejected("method_not_allowed", "a push is a POST")
+            raise errors.Rejected("method_not_allowed", "a push is a POST")
         await service.verify_push(head)
         push = parse_push(await read_body(MAX_PUSH_BYTES))
-    except Rejected as error:
+    except errors.Rejected as error:
         return _reject(error, started)
-    except Permanent as error:
-        return _reject(Rejected("malformed_body", error.detail), started)
+    except errors.Permanent as error:
+        return _reject(errors.Rejected("malformed_body", error.detail), started)
     except Exception as error:
         _log_unavailable(error, started)
         return AGAIN
@@ -72,7 +71,7 @@ async def take_event(service: Service, push: Push, started: float) -> bool:
         decision = None if transformed is None else transformed.decision
         is_duplicate = transformed is not None and transformed.duplicate_of is not None
         spans.end(decision, is_duplicate=is_duplicate, error=fault)
-    is_acknowledged = fault is None or isinstance(fault, Permanent)
+    is_acknowledged = fault is None or isinstance(fault, errors.Permanent)
     if service.services is not None and service.services.hosts is not None:
         # The bus gives more or fewer messages at once after each answer, and the gate has a place for each.
         service.services.hosts.gate.note_answer(is_acknowledged=is_acknowledged)
@@ -90,7 +89,7 @@ async def _transform(
     try:
         transformed = await service.transformer.take(push)
         _log_transformed(transformed, service.type_words, started)
-    except Permanent as error:
+    except errors.Permanent as error:
         _log("WARNING", "dead lettered", started, "dead_lettered", code=error.code, reason=error.detail)
         return None, error
     except Exception as error:
@@ -109,7 +108,7 @@ async def _answer_chain(service: Service, head: Request, read_body: ReadBody, st
     return reply
 
 
-def _reject(error: Rejected, started: float) -> Reply:
+def _reject(error: errors.Rejected, started: float) -> Reply:
     """Reject what does not come from the bus: the caller is misconfigured, and nothing was accepted."""
     _log("ERROR", "rejected", started, "rejected", code=error.code, detail=error.detail)
     return problem(error.status, error.code, error.detail)
@@ -117,7 +116,7 @@ def _reject(error: Rejected, started: float) -> Reply:
 
 def _log_unavailable(error: Exception, started: float) -> None:
     """Log what failed: a part of ours, or this code. The bus keeps the event and sends it again."""
-    fault = fault_of(error)
+    fault = errors.fault_of(error)
     _log("ERROR", "unavailable", started, "unavailable", code=fault.code, detail=fault.detail)
 
 

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 from functions.transform.chain import ChainResult, StepRecord
 from functions.transform.routes import Match, Route, Routes, match, with_else_routes
 from functions.transform.step import Services, SystemUnavailable
-from shared import outcomes, time_bound
-from shared.errors import Permanent, PermanentCode, Temporary
+from shared import errors, outcomes, time_bound
 from shared.event import MAX_HOPS, Event
 from shared.journal import RouteDecision
 
@@ -35,7 +34,7 @@ class FailedRoute:
     """A route whose chain failed for the event. `previous_steps` are the labels of the steps before the failure."""
 
     route: str
-    code: PermanentCode
+    code: errors.PermanentCode
     reason: str
     previous_steps: tuple[str, ...] = ()
 
@@ -54,7 +53,7 @@ class RouteResult(NamedTuple):
     decision: RouteDecision
     owed: tuple[OwedEvent, ...] = ()
     failed: FailedRoute | None = None
-    redelivery_error: Temporary | None = None
+    redelivery_error: errors.Temporary | None = None
     unavailable: SystemUnavailable | None = None
     records: tuple[StepRecord, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -78,7 +77,7 @@ class Decision(NamedTuple):
     routes: tuple[RouteDecision, ...]
     owed: tuple[OwedEvent, ...] = ()
     failed: tuple[FailedRoute, ...] = ()
-    redelivery_error: Temporary | None = None
+    redelivery_error: errors.Temporary | None = None
     reason: str = ""
     others: int = 0
     waiting: tuple[tuple[str, SystemUnavailable], ...] = ()
@@ -128,7 +127,7 @@ async def decide(
     results = await run_routes(event, routes.considered(event), services, options, publish)
     owed: list[OwedEvent] = []
     failed: list[FailedRoute] = []
-    redelivery_error: Temporary | None = None
+    redelivery_error: errors.Temporary | None = None
     waiting: list[tuple[str, SystemUnavailable]] = []
     for each in results:
         owed += each.owed
@@ -166,7 +165,9 @@ async def run_routes(
     once, so that no route asks, and afterwards once every route has ended.
     """
     if event.hops > MAX_HOPS:
-        raise Permanent("too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop")
+        raise errors.Permanent(
+            "too_many_hops", f"the event has passed {event.hops} hops; more than {MAX_HOPS} is a loop"
+        )
     computing = time_bound.measure_computing()
     own_matches: list[Match] = []
     for route in routes:
@@ -240,7 +241,7 @@ async def _run_route(
         reason = f"{route_match.reason}; waiting: {error.detail.removeprefix(f'route {route.name!r}: ')}"
         decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations, is_waiting=True)
         return RouteResult(decision, unavailable=error, records=tuple(records or ()))
-    except Temporary as error:
+    except errors.Temporary as error:
         reason = f"{route_match.reason}; to come again: {error.detail}"
         decision = RouteDecision(route.name, matched=True, reason=reason, destinations=destinations)
         return RouteResult(decision, redelivery_error=error, records=tuple(records or ()))
@@ -262,28 +263,26 @@ async def _run_route(
 
 
 def _explain_result(route: Route, route_match: Match, result: ChainResult) -> tuple[FailedRoute | None, str]:
-    """Return the failed route, if it failed, and the reason for the journal."""
-    reasons = [route_match.reason]
-    failed = None
+    """Return the failed route, None if it did not fail or has `on_error: drop`, and the reason for the journal."""
     prefix = f"route {route.name!r}: "
-    reasons += _counted("noted at", result.notes)
-    reasons += _counted("went on from", [fault.removeprefix(prefix) for fault in result.skipped_faults])
-    reasons += _counted("filtered at", result.journal_stops)
+    reasons = [
+        route_match.reason,
+        *_counted("noted at", result.notes),
+        *_counted("went on from", [fault.removeprefix(prefix) for fault in result.skipped_faults]),
+        *_counted("filtered at", result.journal_stops),
+    ]
+    failed = None
     if result.faults:
-        reason, failed = _failure(route, result)
-        reasons.append(reason)
+        first, *others = result.faults
+        detail = first.detail
+        if others:
+            detail += f" (and so for {len(others)} more of the events it made)"
+        reasons.append(f"failed at {detail.removeprefix(prefix)}")
+        if route.chain.on_error == "drop":
+            reasons.append("dropped, as `on_error` says")
+        else:
+            failed = FailedRoute(route.name, first.code, detail, first.previous_steps)
     return failed, "; ".join(reasons)
-
-
-def _failure(route: Route, result: ChainResult) -> tuple[str, FailedRoute | None]:
-    """Return the reason for the journal, and the failed route, None with `on_error: drop`."""
-    first = result.faults[0]
-    others = len(result.faults) - 1
-    detail = f"{first.detail} (and so for {others} more of the events it made)" if others else first.detail
-    reason = f"failed at {detail.removeprefix(f'route {route.name!r}: ')}"
-    if route.chain.on_error == "drop":
-        return f"{reason}; dropped, as `on_error` says", None
-    return reason, FailedRoute(route.name, first.code, detail, first.previous_steps)
 
 
 def _counted(label: str, reasons: Sequence[str]) -> list[str]:

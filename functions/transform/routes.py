@@ -11,8 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.transform.chain import Chain
-from shared import jsontext, time_bound
-from shared.errors import Permanent
+from shared import errors, jsontext, time_bound
 from shared.event import NO_TYPE, Event, view_of
 from shared.journal import MAX_LISTED_ROUTES
 
@@ -230,7 +229,7 @@ def _match_where(where: "Expression", event: Event) -> Match:
             value = where.search(view)
     except time_bound.OutOfTime:
         reason = f"{_UNCOMPUTED}: it computes for more than {time_bound.MAX_COMPUTING_SECONDS:g} s"
-    except Permanent as error:
+    except errors.Permanent as error:
         reason = f"{_UNCOMPUTED}: {error.detail}{false_hint(where, view)}"
     else:
         if is_true(value):

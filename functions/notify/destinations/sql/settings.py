@@ -123,9 +123,9 @@ class Settings(KindSettings):
             raise ValueError("key: must name each column once")
         if self.newer_by is not None and (not self.key or self.newer_by in self.key):
             raise ValueError("newer_by: must be a column besides those of `key`, which it needs")
-        if not self.key and self.delivery_id in self.columns:
-            raise ValueError(f"column {self.delivery_id!r} is for the delivery's id: name another one in `delivery_id`")
         names = [name.lower() for name in self.columns]
+        if not self.key and self.delivery_id.lower() in names:
+            raise ValueError(f"column {self.delivery_id!r} is for the delivery's id: name another one in `delivery_id`")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"columns: {min(twice)!r} is there twice; MySQL and SQLite do not tell cases apart")
         return self

@@ -338,7 +338,7 @@ def test_a_new_secret_is_the_cause_of_a_rejection(tmp_path: Path, capsys: pytest
 
 
 def test_a_caught_mail_to_whoever_the_event_names_has_a_sender(settle: SetUp, tmp_path: Path) -> None:
-    text = CONFIG.replace("[ann@example.com]", "['{{ data.email }}'], allow_recipients: ['*@example.com']")
+    text = CONFIG.replace("[ann@example.com]", "['{{ data.email }}'], allow_recipients: [example.com]")
     (tmp_path / OWN_CONFIG).write_text(text, encoding="utf-8")
     for environ, is_set in (({}, True), ({"EMAIL_FROM": "own@example.com"}, False)):
         assert (CAUGHT_FROM in to_json(settle(environ).configuration.slices["notify"])) == is_set

@@ -16,6 +16,7 @@ from functions.notify.destinations.email.mail import (
     AddressFault,
     Attachment,
     Mail,
+    allowed_recipient,
     is_allowed,
     parse_address,
     without_duplicates,
@@ -386,6 +387,8 @@ def test_no_text_gives_an_address_that_could_end_a_line_or_name_a_second_one(tex
         (["ADA@Example.Com"], True),
         (["example.com"], True),
         (["@EXAMPLE.com"], True),
+        ([" example.com "], True),
+        (["Ada <ada@example.com>"], True),
         (["bob@example.com"], False),
         (["ample.com"], False),
         (["sub.example.com"], False),
@@ -393,11 +396,31 @@ def test_no_text_gives_an_address_that_could_end_a_line_or_name_a_second_one(tex
     ],
 )
 def test_an_allow_list_holds_addresses_and_whole_domains(allowed: list[str], is_in: bool) -> None:
-    assert is_allowed(Address("Ada@example.com"), allowed) is is_in
-    assert not is_allowed(Address("ada@strasse.example"), ["straße.example"])
+    assert is_allowed(Address("Ada@example.com"), list(map(allowed_recipient, allowed))) is is_in
+
+
+@pytest.mark.parametrize("allowed", ["bücher.test", "@Bücher.test", "ok@bücher.test", "xn--bcher-kva.test"])
+@pytest.mark.parametrize("email", ["ok@bücher.test", "OK@xn--bcher-kva.test"])
+def test_an_allow_list_may_write_a_domain_in_its_own_letters_or_in_ascii(allowed: str, email: str) -> None:
+    mail = written(with_data(email=email), to="{{ data.email }}", allow_recipients=allowed)
+
+    assert [address.address.lower() for address in mail.to] == ["ok@xn--bcher-kva.test"]
+
+
+@pytest.mark.parametrize("domain", ["straße.example", "ΣΊΣΥΦΟς.example".lower(), "a\u200db.example"])
+def test_a_domain_that_would_become_another_domain_is_rejected(domain: str) -> None:
+    with pytest.raises(AddressFault, match="xn--"):
+        parse_address(f"ada@{domain}")
 
 
 def test_an_address_named_twice_counts_once() -> None:
     a, b, c = Address("a@x.y", "A"), Address("B@x.y"), Address("c@x.y")
 
     assert without_duplicates([a, b, Address("A@X.Y"), c], beside=[Address("b@x.y")]) == (a, c)
+
+
+def test_mailboxes_with_similar_letters_each_get_their_mail() -> None:
+    addresses = [f"{name}@example.com" for name in ("straße", "strasse", "ﬁona", "fiona")]
+
+    assert [address.address for address in written(to=[*addresses]).to] == addresses
+    assert written(to=addresses[0], cc=addresses[1]).cc == (Address(addresses[1]),)

@@ -19,6 +19,8 @@ _NAMED: Final = re.compile(r'(?:"(?P<quoted>[^"\\]*)"\s*|(?P<plain>[^<>"@,;]*))<
 """No white space before or after it, nor beside `plain`: for each pair of these, a long text would take ever longer."""
 _LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\]\\]{1,64}')
 _DOMAIN: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*")
+_AMBIGUOUS: Final = re.compile("[ßẞς\u200c\u200d]")
+"""Characters of a domain that Python's codec (IDNA 2003) replaces or drops, and today's registries keep (IDNA 2008)."""
 
 
 class AddressFault(ValueError):
@@ -66,6 +68,8 @@ def _bare(text: str) -> str:
 
 
 def _ascii_domain(domain: str) -> str:
+    if _AMBIGUOUS.search(domain):  # the codec would make `strasse.example` of `straße.example`, another domain
+        raise AddressFault("has a domain with a letter such as ß: write the domain in ASCII, as `xn--…`")
     try:
         ascii_domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
     except UnicodeError as error:
@@ -75,20 +79,46 @@ def _ascii_domain(domain: str) -> str:
     return ascii_domain
 
 
+def allowed_recipient(text: str) -> str:
+    """Return an entry of `allow_recipients` in the form of parsed addresses: the address, or the domain without its @.
+
+    Raises AddressFault.
+    """
+    entry = text.strip().removeprefix("@")
+    if "*" in entry:
+        raise AddressFault("must be an address or a domain without `*`, such as example.com; write each subdomain too")
+    if "@" in entry:
+        return parse_address(entry).address.lower()
+    try:
+        return _ascii_domain(entry).lower()
+    except AddressFault as error:
+        raise AddressFault(f"must be an address or a domain such as example.com; it {error}") from None
+
+
 def is_allowed(address: Address, allowed: Iterable[str]) -> bool:
-    """Return whether `allowed` has the address or its domain (`example.com` or `@example.com`), in any case."""
-    own = {address.address.lower(), address.domain.lower()}
-    # Not casefold, by which `straße.example` would allow `strasse.example`, another domain.
+    """Return whether `allowed` has the address or its domain, in any case. Its entries are of `allowed_recipient`.
+
+    A slice that an earlier version wrote has them as in the configuration, so their case and their @ do not matter.
+    """
+    own = {_comparable(address), address.domain.lower()}
     return any(entry.lower().removeprefix("@") in own for entry in allowed)
+
+
+def _comparable(address: Address) -> str:
+    """Return the address as addresses are compared: in small letters.
+
+    Not by casefold, by which `straße@` would be `strasse@`, another mailbox.
+    """
+    return address.address.lower()
 
 
 def without_duplicates(addresses: Iterable[Address], beside: Iterable[Address] = ()) -> tuple[Address, ...]:
     """Return each address once, without those of `beside`: SendGrid rejects a mail that names an address twice."""
-    seen = {address.address.casefold() for address in beside}
+    seen = set(map(_comparable, beside))
     unique: list[Address] = []
     for address in addresses:
-        if address.address.casefold() not in seen:
-            seen.add(address.address.casefold())
+        if _comparable(address) not in seen:
+            seen.add(_comparable(address))
             unique.append(address)
     return tuple(unique)
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, field_serializer, model_validator
 
-from functions.notify.destinations.email.mail import AddressFault, parse_address
+from functions.notify.destinations.email.mail import AddressFault, allowed_recipient, parse_address
 from functions.notify.kind_settings import KindSettings, LineTemplate, TextTemplate, checked_by
 from functions.notify.recipients import to_person
 from shared.config.rules import listed
@@ -56,6 +56,7 @@ def _is_address(entry: object) -> bool:
 
 
 Entries = Annotated[list[Annotated[str, AfterValidator(_entry)]], BeforeValidator(listed)]
+Allowed = Annotated[str, AfterValidator(allowed_recipient)]
 EntriesOfTo = Annotated[Entries, Field(min_length=1, max_length=MAX_SEPARATE)]
 
 # `{person: NAME}`, or a text or a list. By the tags, pydantic reports the faults of the form that was written, and not
@@ -117,7 +118,7 @@ class Settings(KindSettings):
     via: Literal["auto", "sendgrid", "smtp", "ses"] = "auto"
     separate: bool | None = None
     attach: Annotated[list[AttachmentSettings], Field(max_length=MAX_ATTACHMENTS)] = Field(default_factory=list)
-    allow_recipients: Annotated[list[str], BeforeValidator(listed)] = Field(default_factory=list)
+    allow_recipients: Annotated[list[Allowed], BeforeValidator(listed)] = Field(default_factory=list)
 
     @property
     def is_separate(self) -> bool:

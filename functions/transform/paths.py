@@ -155,13 +155,14 @@ def verify_data_path(text: str) -> str:
 
 def _verify_single(text: str) -> str:
     if parse_path(text).names_several:
-        raise ValueError(f"{text!r} names several places; a result goes to one")
+        raise ValueError(f"{text!r} names several places; name one")
     return text
 
 
 AnyPath = Annotated[str, verified_by(verify_path)]
 DataPath = Annotated[str, verified_by(verify_data_path)]
 SinglePath = Annotated[str, verified_by(_verify_single)]
+SingleDataPath = Annotated[str, verified_by(verify_data_path), verified_by(_verify_single)]
 
 
 class Missing:

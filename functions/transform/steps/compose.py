@@ -115,8 +115,8 @@ class Merge(Settings, Step):
         before={"id": 7, "labels": {"a": 1}, "card": {"name": "Ada", "labels": {"b": 2}}},
         after={"id": 7, "labels": {"a": 1, "b": 2}, "card": {"name": "Ada", "labels": {"b": 2}}, "name": "Ada"},
     )
-    from_: Annotated[list[paths.DataPath], LISTED, limits(min_length=1)]
-    into: paths.DataPath = "data"
+    from_: Annotated[list[paths.SingleDataPath], LISTED, limits(min_length=1)]
+    into: paths.SingleDataPath = "data"
 
     def prepare(self) -> None:
         self._from = [paths.parse_path(text) for text in self.from_]
@@ -149,7 +149,7 @@ class Split(Settings, Step):
 
     A value that is not a list is one item. If there is nothing at the path, the event ends here.
 
-    path  the list
+    path  the list. A list in each item of a list takes two steps: `split: data.orders`, then `split: data.lines`
     into  where each item goes, beside the rest of the data (default: the item becomes the data)
     """
 
@@ -165,8 +165,8 @@ class Split(Settings, Step):
 
     short_form: ClassVar[str] = "path"
 
-    path: paths.DataPath
-    into: paths.DataPath | None = None
+    path: paths.SingleDataPath
+    into: paths.SingleDataPath | None = None
 
     def prepare(self) -> None:
         self._path = paths.parse_path(self.path)

@@ -30,12 +30,17 @@ _PUNCTUATION: Final = (
     r"\uff01-\uff0f\uff1a-\uff20\uff3b-\uff3d\uff5b-\uff65"
 )
 # RFC 5321, section 4.1.2: a dot-string of the characters of RFC 5322's `atext`, which are all but these, or a quoted
-# string. A search begins only where such a run of characters begins, so that its time grows with the text alone.
+# string.
 _UNQUOTED: Final = rf'[^\s\x00-\x1f\x7f"(),:;<>@\[\\\]{_PUNCTUATION}]'
-_LOCAL_PART: Final = rf'(?<!{_UNQUOTED}){_UNQUOTED}++|"(?:[^"\\]|\\.){{1,64}}+"'
+_LOCAL_PART: Final = rf'(?:{_UNQUOTED}++|"(?:[^"\\]|\\.){{1,64}}+")'
 _LABEL: Final = rf"[^\s\x00-,./:-@\[-^`{{-\x7f{_PUNCTUATION}]{{1,63}}"
-_DOMAIN: Final = rf"{_LABEL}(?:[.\u3002\uff0e\uff61]{_LABEL}){{1,8}}|\[(?:IPv6:)?[0-9A-Fa-f:.]{{2,45}}\]"
-_EMAIL: Final = re.compile(rf"(?:{_LOCAL_PART})@(?P<domain>{_DOMAIN})")
+_DOMAIN: Final = rf"(?>{_LABEL}(?:[.\u3002\uff0e\uff61]{_LABEL}){{1,8}}|\[(?:IPv6:)?[0-9A-Fa-f:.]{{2,45}}\])"
+# What another `@` follows is no domain: of `a@b.example.c@d.example`, all before the last `@` is masked.
+_ADDRESS: Final = rf"{_LOCAL_PART}@(?:{_DOMAIN}@)*(?P<domain>{_DOMAIN})"
+# A search begins only where such a run of characters begins, so that its time grows with the text alone. A local part
+# may also begin where the domain of another address ends: `?from=a@b.example&to=c@d.example`.
+_NEXT_ADDRESS: Final = re.compile(rf'(?:(?<!{_UNQUOTED})|(?=")){_ADDRESS}')
+_ADDRESS_HERE: Final = re.compile(_ADDRESS)
 # Pages and word processors put non-breaking and narrow spaces, hyphens and dashes between the groups of a card number.
 # A full stop counts only between groups of four to six digits, as cards have them, because amounts (1.234.567) and
 # times (1772366400.000247) have full stops too.
@@ -197,7 +202,13 @@ def mask_emails(text: str, mask: str) -> str:
     """Return the text with each mail address masked, except for its domain."""
     if "@" not in text:  # faster than the search, and so for most texts
         return text
-    return _EMAIL.sub(lambda address: f"{mask}@{address['domain']}", text)
+    pieces: list[str] = []
+    end_of_last = 0
+    while address := _ADDRESS_HERE.match(text, end_of_last) or _NEXT_ADDRESS.search(text, end_of_last):
+        pieces += [text[end_of_last : address.start()], f"{mask}@{address['domain']}"]
+        end_of_last = address.end()
+    pieces.append(text[end_of_last:])
+    return "".join(pieces)
 
 
 def mask_everywhere(value: Json, mask_text: Callable[[str], str]) -> Json:

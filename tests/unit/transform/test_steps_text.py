@@ -331,6 +331,8 @@ def test_a_body_of_digits_is_looked_through_in_the_time_of_a_chain_and_little_me
         ('{"to":"ada@example.com","cc":["bob@example.com"]}', '{"to":"***@example.com","cc":["***@example.com"]}'),
         ("mailto:ada@example.com; Ada <ada@example.com>, (ada@example.com)", None),
         ("to=ada@example.com", "***@example.com"),
+        ("?from=ada@example.com&to=bob@example.org/x", "***@example.com***@example.org/x"),
+        ("ada@example.com.bob@example.org-eve@example.net", "***@example.net"),
         ("root@localhost react@latest a@b@ @example.com", "root@localhost react@latest a@b@ @example.com"),
     ],
 )

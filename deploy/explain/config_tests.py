@@ -2,9 +2,11 @@
 
 import asyncio
 import copy
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 from deploy.config import compiler, configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
@@ -22,7 +24,7 @@ from functions.transform.step import Example, Step
 from shared import errors, times
 from shared.delivery import Delivery
 from shared.event import Event
-from shared.jsontext import Json, JsonObject, to_json
+from shared.jsontext import Json, JsonObject, to_json, values_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,17 @@ async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDeli
 def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return lines for missing, unexpected and different deliveries; none if all are as expected.
 
-    Each expected delivery in turn is compared with the most similar of those that are left, so an earlier one may take
-    the best match of a later one.
+    Each expected delivery is compared with the most similar of those that are left. Those that fewer deliveries fit
+    choose first, so that a delivery of which little is expected does not take what another one needs.
     """
+
+    def fits(delivery: CaseDelivery) -> int:
+        to_it = [each for each in actual if each.delivery.destination == delivery.to]
+        return sum(not _delivery_mismatches(delivery, each) for each in to_it)
+
     unexpected = list(actual)
     lines: list[str] = []
-    for delivery in expected:
+    for delivery in sorted(expected, key=lambda each: fits(each) or len(actual) + 1):
         candidates = [each for each in unexpected if each.delivery.destination == delivery.to]
         closest = min(candidates, key=lambda each: len(_delivery_mismatches(delivery, each)), default=None)
         if closest is None:
@@ -188,8 +195,10 @@ def _mail_mismatches(expected: CaseMail, actual: ActualDelivery) -> list[str]:
     for label, texts, actual_texts in (("to", expected.to, addresses), ("attachments", expected.attachments, names)):
         if texts is not None and sorted(texts) != sorted(actual_texts):
             lines.append(f"mail's {label}: expected {_listed(texts)}; found {_listed(actual_texts)}")
-    text = "\n".join(part for part in (mail.subject, mail.text, mail.html) if part)
-    return [*lines, *_content_mismatches("mail", expected, text)]
+    texts = [mail.subject, mail.text or "", mail.html or "", html.unescape(mail.html or "")]
+    for attachment in mail.attachments:
+        texts += [attachment.filename, attachment.content.decode("utf-8", "replace")]
+    return [*lines, *_content_mismatches("mail", expected, texts)]
 
 
 def _request_mismatches(expected: CaseRequest, actual: ActualDelivery) -> list[str]:
@@ -208,7 +217,23 @@ def _request_mismatches(expected: CaseRequest, actual: ActualDelivery) -> list[s
     if "body" in expected.model_fields_set:
         lacking = list(missing(expected.body, body_value(request, expected.body), "body"))
         lines += ["request's body (- expected, + found):", *_indented(lacking)] if lacking else []
-    return [*lines, *_content_mismatches("request", expected, request.body.decode("utf-8", "replace"))]
+    return [*lines, *_content_mismatches("request", expected, _texts_of(request))]
+
+
+def _texts_of(request: http_kind.OutgoingRequest) -> list[str]:
+    """Return all texts that leave in the request, as they are sent and as their receiver reads them."""
+    sent = request.body.decode("utf-8", "replace")
+    texts = [
+        request.url,
+        unquote_plus(request.url),
+        *(value for _, value in request.headers),
+        sent,
+        html.unescape(sent),
+    ]
+    read = body_value(request, {})
+    for path, value in values_in(read):
+        texts += [str(part) for part in (*path[-1:], value) if isinstance(part, str)]
+    return texts
 
 
 def _row_mismatches(expected: Mapping[str, Json], actual: ActualDelivery) -> list[str]:
@@ -225,9 +250,12 @@ def _differing(compared: Iterable[tuple[str, Json, Json]]) -> list[str]:
     return [f"{name}: expected {value!r}, found {actual!r}" for name, value, actual in compared if value != actual]
 
 
-def _content_mismatches(label: str, expected: CaseMail | CaseRequest, text: str) -> list[str]:
-    lines = [f"the {label} does not hold {part!r}" for part in expected.holds if part not in text]
-    return lines + [f"the {label} holds {part!r}" for part in expected.lacks if part in text]
+def _content_mismatches(label: str, expected: CaseMail | CaseRequest, texts: Sequence[str]) -> list[str]:
+    def is_held(part: str) -> bool:
+        return any(part in text for text in texts)
+
+    lines = [f"the {label} does not hold {part!r}" for part in expected.holds if not is_held(part)]
+    return lines + [f"the {label} holds {part!r}" for part in expected.lacks if is_held(part)]
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class CaseAnswer(Model):
 
 
 class CaseMail(Model):
-    """The expected mail of a delivery. `holds` and `lacks` apply to its subject, text and HTML together.
+    """The expected mail of a delivery. `holds` and `lacks` apply to its subject, text, HTML and attachments.
 
     `attachments`: the names of all its attached files, in any order.
     """
@@ -59,7 +59,8 @@ class CaseRequest(Model):
     """The expected request of a delivery to a destination that speaks HTTP. `<secret NAME>` stands for a secret.
 
     `headers` are some of its headers. `body` is a text, or JSON or the fields of a form of which the request may have
-    more. `holds` and `lacks` apply to the body as it is sent.
+    more. `holds` and `lacks` apply to the URL, the values of the headers and the body, as they are sent and as the
+    receiver reads them: `lacks: ada@example.com` fails if a form has `ada%40example.com`.
     """
 
     method: str | None = None

@@ -1,5 +1,6 @@
 """The tests of a configuration: what they expect, and what routes send to subscribers beside its schema."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,68 @@ def test_a_request_is_expected_as_its_destination_gets_it_with_its_secrets_maske
 )
 def test_what_a_request_lacks_is_reported(tmp_path: Path, written: str, changed: str, message: str) -> None:
     assert message in failures(tmp_path, REQUESTS.replace(written, changed))
+
+
+@pytest.mark.parametrize(
+    ("destination", "lacks"),
+    [
+        ('webhook: {url: "https://x.example/in", secret: s, format: form}', "ada@example.com"),
+        ('webhook: {url: "https://x.example/in", secret: s, format: xml}', "Smith & Sons"),
+        ('webhook: {url: "https://x.example/in", secret: s}', 'says "hi"'),
+        ('webhook: {url: "https://x.example/{{ data.mail }}", secret: s, format: text, body: x}', "ada@example.com"),
+        (
+            'webhook: {url: "https://x.example", secret: s, headers: {x-m: "{{ data.mail }}"}, format: text, body: x}',
+            "ada@",
+        ),
+    ],
+)
+def test_what_leaves_in_any_form_is_not_lacking(tmp_path: Path, destination: str, lacks: str) -> None:
+    text = f"""\
+sources: {{shop: {{auth: none}}}}
+routes: [{{name: all, to: crm}}]
+destinations: {{crm: {{{destination}}}}}
+tests:
+  - name: one
+    input: {{source: shop, body: {{mail: ada@example.com, name: Smith & Sons, note: "she says \\"hi\\"\\n"}}}}
+    expect: [{{to: crm, request: {{lacks: {json.dumps(lacks)}}}}}]
+"""
+    assert f"the request holds {lacks!r}" in failures(tmp_path, text)
+
+
+def test_a_mails_attachment_and_its_name_are_part_of_what_it_holds(tmp_path: Path) -> None:
+    text = """\
+sources: {shop: {auth: none}}
+routes: [{name: all, to: team}]
+destinations:
+  team:
+    email:
+      {to: [t@example.com], from: f@example.com, subject: s, text: t,
+       attach: [{filename: "{{ data.name }}.txt", content: data.note}]}
+tests:
+  - name: one
+    input: {source: shop, body: {name: Ada, note: hunter2}}
+    expect: [{to: team, mail: {lacks: [Ada, hunter2]}}]
+"""
+    found = failures(tmp_path, text)
+    assert "the mail holds 'Ada'" in found
+    assert "the mail holds 'hunter2'" in found
+
+
+def test_the_order_of_expected_deliveries_does_not_matter(tmp_path: Path) -> None:
+    text = """\
+sources: {shop: {auth: none}}
+routes:
+  - {name: one, to: crm, steps: [{set: {data.route: one}}]}
+  - {name: two, to: crm, steps: [{set: {data.route: two}}]}
+destinations: {crm: {webhook: {url: "https://crm.example.com/in", secret: s}}}
+tests:
+  - name: both
+    input: {source: shop, body: {}}
+    expect: EXPECTED
+"""
+    for expected in ("[{to: crm}, {to: crm, data: {route: one}}]", "[{to: crm, data: {route: two}}, {to: crm}]"):
+        assert not failures(tmp_path, text.replace("EXPECTED", expected))
+    assert failures(tmp_path, text.replace("EXPECTED", "[{to: crm}, {to: crm, data: {route: three}}]"))
 
 
 def test_a_request_that_cannot_be_made_is_expected_by_its_code(tmp_path: Path) -> None:

@@ -57,14 +57,19 @@ def _batch_path(text: str) -> str:
 
 BatchPath = Annotated[str, AfterValidator(_batch_path)]
 
-Origin = Annotated[
-    str,
-    StringConstraints(to_lower=True),
-    fitting(
-        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?",
-        "an origin such as https://www.example.com, without a path or a trailing slash",
-    ),
-]
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+
+
+def _origin(text: str) -> str:
+    """Return the origin as browsers send it: without the port that the scheme implies."""
+    if not text.isascii():
+        raise ValueError("must be in ASCII as browsers send it: write the host's domain as `xn--…`")
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin such as https://www.example.com, without a path or a trailing slash")
+    return text.removesuffix(":443" if text.startswith("https:") else ":80")
+
+
+Origin = Annotated[str, StringConstraints(to_lower=True), AfterValidator(_origin)]
 PageUrl = Annotated[
     str,
     fitting(r"https?://[^\s\x00-\x20\x7f-\uffff\\]+", "the URL of a page, such as https://www.example.com/thanks"),

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import features
@@ -18,6 +18,7 @@ from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, misleading_values, parse_config
 from deploy.config.sections import kinds
 from deploy.config.sections.bus_source import resource_name
+from deploy.config.sections.texts import Origin
 from deploy.config.warnings import configuration_warnings
 from deploy.doctor.buses import buses_on_aws, buses_on_google
 from deploy.gcp.deployment import prepare_deployment
@@ -51,6 +52,7 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
         ("auth: none, respond: {headers: {X-A: '{{ id }}'}}", "only `body` is a template"),
         ("auth: none, respond: {body: 'x {{ headers.a }}'}", "respond.body: {{ headers.a }} is not part of an event"),
         ("auth: none, form: {origins: 'https://a.example/'}", "form.origins: must be an origin"),
+        ("auth: none, form: {origins: 'https://bücher.example'}", "form.origins: must be in ASCII"),
         ("auth: {scheme: link, secret: key}", "needs `methods: [GET]`"),
         ("providr: github, secret: k", "providr: there is no such key; did you mean 'provider'?"),
         ("provider: our_own_shop, secret: k", "`hookchain providers` lists them; any other sender needs `auth`"),
@@ -69,6 +71,19 @@ def faults(source: str, folder: Path = Path(), before: str = "") -> str:
 )
 def test_a_fault_says_where_and_what(source: str, message: str) -> None:
     assert message in faults(source)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://A.example:443", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("https://a.example:80", "https://a.example:80"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_send_it(written: str, sent: str) -> None:
+    assert TypeAdapter(Origin).validate_python(written) == sent
 
 
 def test_a_secret_in_place_of_its_name_is_not_repeated() -> None:

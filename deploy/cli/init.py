@@ -16,6 +16,7 @@ from deploy.config.sections.provider_event_types import known_event_types
 from deploy.history.local import running_ports
 from deploy.requests.command_lines import program
 from deploy.terminal.command_line import CommandError, UsageError, summary_lines
+from functions.notify.destinations.email.mail import AddressFault, parse_address
 from shared.did_you_mean import did_you_mean
 
 RECIPES: Final = ROOT / "deploy" / "recipes"
@@ -149,11 +150,15 @@ def _value(given: str | None, option: str, question: str, is_asking: bool, check
 
 def _address(option: str, text: str) -> str:
     """Return the text. Raises UsageError if it is not one mail address."""
-    if not _ADDRESS.fullmatch(text):
+    try:
+        is_address = _ADDRESS.fullmatch(text) is not None or ("<" not in text and "." in parse_address(text).domain)
+    except AddressFault:
+        is_address = False
+    if not is_address:
         raise UsageError(f"{option}: must be one mail address; got {text!r}")
     return text
 
 
 def _quoted(address: str) -> str:
-    """Return the address as YAML, quoted if a character has a meaning there. _ADDRESS allows no quotation mark."""
+    """Return the address as YAML, quoted if a character has a meaning there. It has no quotation mark or backslash."""
     return address if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.@+_-]*", address) else '"' + address + '"'

@@ -380,6 +380,12 @@ def test_every_recipe_with_mail_compiles_with_the_given_addresses(init: Command,
     assert "@example.com" not in notify
 
 
+def test_an_address_may_have_a_domain_in_its_own_letters(init: Command, out: Path) -> None:
+    init("--recipe", "push-to-one-line", "--to", "ok@bücher.test")
+    assert "bücher.test" in to_json(compile_file(out, {})["notify"])
+    assert 'to: ["ok@bücher.test"]' in out.read_text(encoding="utf-8")
+
+
 def test_a_running_make_dev_is_not_to_be_started(
     init: Command, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

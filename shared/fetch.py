@@ -1,7 +1,7 @@
 """The port of requests to other systems. See shared/ports.py."""
 
 from datetime import UTC
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from shared.errors import Permanent
@@ -57,6 +57,10 @@ def _is_whole_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""The statuses whose `Location` is another address for the request. A 304 names none, for example."""
+
+
 def redirect_target(url: str, location: str | None) -> str:
     """Describe where a redirect of the URL leads, with none of its path: that may hold a part of an event or a secret.
 
@@ -73,7 +77,7 @@ def redirect_target(url: str, location: str | None) -> str:
     if here.path != there.path and here.path.rstrip("/") == there.path.rstrip("/"):
         slash = " with a slash at its end" if there.path.endswith("/") else " without the slash at its end"
     if here.path != there.path and not slash:
-        return f"another path of {origin}"
+        return f"another path of {origin}" if here.hostname == there.hostname else f"another host, {origin}"
     if same_host and here.scheme == there.scheme:
         return f"the same URL{slash}" if slash else ""
     return f"the same path{slash} at {origin}"

@@ -295,7 +295,7 @@ def outcome_by_status(
         return Disabled(f"{service} answered 410: this address is gone for good", excerpt)
     may_ask_to_wait = status in _RETRY_AFTER_STATUSES or status >= 500
     after = response.retry_after_seconds if may_ask_to_wait else None
-    if 300 <= status < 400:
+    if status in fetch.REDIRECTS:
         advice = "set `url` to the address that it names"
         if response.redirect_to:
             advice = f"it leads to {response.redirect_to}, so correct `url`"

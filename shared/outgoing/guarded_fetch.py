@@ -325,4 +325,6 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return f"gave no whole answer: {error.args[0]}; if port {port} speaks TLS, write https://"
         case ConnectionError() if error.errno is None and error.args:
             return f"gave no whole answer: {error.args[0]}"
+        case ConnectionResetError() | BrokenPipeError():
+            return f"closed the connection at port {port} before its answer was complete"
     return f"could not be reached: {type(error).__name__}"

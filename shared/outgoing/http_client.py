@@ -118,9 +118,9 @@ class _AnswerReader:
         self.has_begun = True
         try:
             self._parser.feed_data(content)
-        except httptools.HttpParserError as error:
+        except httptools.HttpParserError:
             is_tls = self._head_bytes == 0 and bytes(content[:2]) == _TLS_ALERT
-            self._fail(TlsAnswer() if is_tls else ConnectionError(f"the answer is not HTTP: {type(error).__name__}"))
+            self._fail(TlsAnswer() if is_tls else ConnectionError("the answer is not valid HTTP"))
         except httptools.HttpParserUpgrade:
             self._fail(ConnectionError("the answer switches to another protocol"))
         # The parser keeps a header until its end, and an answer may never come to one.

@@ -248,7 +248,7 @@ def _unavailability(answer: fetch.Fetched, question: Question) -> str:
 
 
 def _redirect_hint(answer: fetch.Fetched, question: Question) -> str:
-    if not 300 <= answer.status < 400:
+    if answer.status not in fetch.REDIRECTS:
         return ""
     target = fetch.redirect_target(question.url, answer.header("location"))
     advice = f"it leads to {target}, so correct `url`" if target else "set `url` to the address that it names"

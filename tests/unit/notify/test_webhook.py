@@ -180,10 +180,11 @@ def test_a_status_comes_with_what_the_operator_can_do(status: int, act: str) -> 
         ),
         (
             "https://sso.example.com/login",
-            "another path of https://sso.example.com",
+            "another host, https://sso.example.com",
             "301 https://sso.example.com/login",
         ),
-        ("https://u:p@sso.example.com/login", "another path of https://sso.example.com", "301"),
+        ("https://u:p@sso.example.com/login", "another host, https://sso.example.com", "301"),
+        ("/elsewhere", "another path of https://crm.example.com", "301 /elsewhere"),
     ],
 )
 async def test_a_redirect_says_where_it_leads(location: str, place: str, answer: str) -> None:
@@ -191,6 +192,12 @@ async def test_a_redirect_says_where_it_leads(location: str, place: str, answer:
     assert isinstance(outcome, RetryLater)
     assert f"it leads to {place}, so correct `url`" in outcome.reason
     assert outcome.answer == answer
+
+
+async def test_an_answer_that_names_no_other_address_is_called_no_redirect() -> None:
+    outcome = await connected(Fetched(304, (), b"")).attempt(example_delivery(DATA), ATTEMPT)
+    assert isinstance(outcome, RetryLater)
+    assert outcome.reason.endswith("answered 304")
 
 
 async def test_an_answer_that_denies_its_success_is_pointed_out() -> None:

@@ -166,8 +166,9 @@ async def test_an_answer_that_drips_is_given_up_on() -> None:
     [
         (b"", "gave no whole answer: the connection was lost before the answer was complete; if port PORT speaks TLS"),
         (b"\x15\x03\x03\x00\x02\x02\x46", "speaks TLS at port PORT: write https://"),
-        (b"SSH-2.0-OpenSSH_9\r\n", "gave no whole answer: the answer is not HTTP: HttpParser"),
-        (b"HTTP/1.1 200 OK\r\n\x15\x03\r\n\r\n", "gave no whole answer: the answer is not HTTP"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "gave no whole answer: the answer is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", "the answer is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\x15\x03\r\n\r\n", "gave no whole answer: the answer is not valid HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "gave no whole answer: the connection was lost"),
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "gave no whole answer"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"y" * 70_000 + b"\r\n\r\n", "gave no whole answer"),
@@ -190,6 +191,19 @@ def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     client = ssl.create_default_context(cadata=issued.certificate)
     client.verify_flags &= ~ssl.VERIFY_X509_STRICT  # it is its own authority
     return server, client
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_server_with_only_old_versions_of_tls_is_not_called_unreachable(
+    certificate: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    server, client = certificate
+    server.minimum_version, server.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    async with serving(OK, server) as served:
+        request = Outgoing("GET", f"https://good.example:{served.port}/", allow_private=True)
+        detail = await trouble(guarded(Names(["127.0.0.1"]), client), request)
+    assert "could not be reached" not in detail
 
 
 async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:

@@ -38,14 +38,14 @@ class SecretManagerBackend:
         secret = self._target.name_of(name)
         self._reject_others(secret)
         add = ["secrets", "versions", "add", secret, "--data-file=-"]
-        answer = self._write(add, text)
+        answer = self._run_with_value(add, text)
         if answer.code and any(phrase in answer.stderr for phrase in _DISABLED):
-            self._done(["services", "enable", API])
-            answer = self._write(add, text)
+            self._run(["services", "enable", API])
+            answer = self._run_with_value(add, text)
         if answer.code and "NOT_FOUND" in answer.stderr:
             return self._create(secret, text)
-        self._require(add, answer)
-        return [f"added as the newest version of {secret}", *self._retire(secret, forget)]
+        self._raise_if_failed(add, answer)
+        return [f"added as the newest version of {secret}", *self._retire_older_versions(secret, forget)]
 
     def how_to_read(self, name: str) -> str:
         secret = f"--secret={self._target.name_of(name)}"
@@ -57,17 +57,17 @@ class SecretManagerBackend:
         where = f"secret {self._target.name_of(name)}"
         try:
             version = self._api.get("secretmanager", f"{secret}/versions/latest")
-            if version.get("state") != "ENABLED":
-                return StoredSecret(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
-            set_at = times.unix_seconds(str(version.get("createTime")))
-            try:
-                payload = self._api.get("secretmanager", f"{secret}/versions/latest:access").get("payload")
-            except ApiError as fault:
-                return StoredSecret(None, where, set_at, trouble=f"exists, but you may not read it: {fault}")
         except ApiError as fault:
             if fault.status == 404 or fault.reason == "SERVICE_DISABLED":  # without the API there is no secret
                 return None
             raise BackendError(f"Secret Manager, {name!r}: {fault}") from fault
+        if version.get("state") != "ENABLED":
+            return StoredSecret(None, where, trouble=f"its newest version is {str(version.get('state')).lower()}")
+        set_at = times.unix_seconds(str(version.get("createTime")))
+        try:
+            payload = self._api.get("secretmanager", f"{secret}/versions/latest:access").get("payload")
+        except ApiError as fault:
+            return StoredSecret(None, where, set_at, trouble=f"exists, but you may not read it: {fault}")
         return StoredSecret(_text_of(payload), where, set_at)
 
     def _reject_others(self, secret: str) -> None:
@@ -83,33 +83,40 @@ class SecretManagerBackend:
     def _create(self, secret: str, text: str) -> list[str]:
         labels = f"--labels={BUNDLE_LABEL}={self._target.bundle}"
         create = ["secrets", "create", secret, labels, "--data-file=-", *replication(self._target)]
-        self._require(create, self._write(create, text))
+        self._raise_if_failed(create, self._run_with_value(create, text))
         return [f"created: secret {secret}; the next deployment lets the functions read it"]
 
-    def _retire(self, secret: str, forget: bool) -> Iterator[str]:
-        """Disable or destroy the older versions: the newest one contains every value that is still valid."""
-        found = json.loads(self._done(["secrets", "versions", "list", secret, "--format=json"]).stdout or "[]")
+    def _retire_older_versions(self, secret: str, forget: bool) -> list[str]:
+        """Disable the older versions, or destroy them with `forget`, and return what was done.
+
+        None of them is needed: the newest one contains every value that is still valid.
+        """
+        found = json.loads(self._run(["secrets", "versions", "list", secret, "--format=json"]).stdout or "[]")
         old = list(_older_versions(found, {"ENABLED", "DISABLED"} if forget else {"ENABLED"}))
         verb = "destroy" if forget else "disable"
         for version in old:
-            self._done(["secrets", "versions", verb, version, f"--secret={secret}"])
-        if old and forget:
-            yield f"destroyed: version {', '.join(old)}"
-        elif old:
-            back = shown(["secrets", "versions", "enable", old[0], f"--secret={secret}"], self._target.project)
-            yield f"disabled: version {', '.join(old)} (to enable it again: {back})"
+            self._run(["secrets", "versions", verb, version, f"--secret={secret}"])
+        if not old:
+            return []
+        if forget:
+            return [f"destroyed: version {', '.join(old)}"]
+        back = shown(["secrets", "versions", "enable", old[0], f"--secret={secret}"], self._target.project)
+        return [f"disabled: version {', '.join(old)} (to enable it again: {back})"]
 
-    def _write(self, arguments: Sequence[str], text: str) -> Answer:
+    def _run_with_value(self, arguments: Sequence[str], text: str) -> Answer:
+        """Run gcloud with the secret's value on standard input. The caller looks at the exit code."""
         return self._gcloud.run(arguments, stdin=text.encode(), timeout_seconds=WRITE_SECONDS)
 
-    def _done(self, arguments: Sequence[str]) -> Answer:
-        return self._require(arguments, self._gcloud.run(arguments, timeout_seconds=WRITE_SECONDS))
+    def _run(self, arguments: Sequence[str]) -> Answer:
+        """Run gcloud. Raises BackendError if it fails."""
+        answer = self._gcloud.run(arguments, timeout_seconds=WRITE_SECONDS)
+        self._raise_if_failed(arguments, answer)
+        return answer
 
-    def _require(self, arguments: Sequence[str], answer: Answer) -> Answer:
+    def _raise_if_failed(self, arguments: Sequence[str], answer: Answer) -> None:
         if answer.code:
             line = shown(arguments, self._target.project)
             raise BackendError(f"{answer.stderr.strip() or 'gcloud failed'}\nthe command was: {line}")
-        return answer
 
 
 def _older_versions(listed: jsontext.Json, states: set[str]) -> Iterator[str]:

@@ -43,17 +43,24 @@ class Pending(NamedTuple):
 
 
 def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | None, store_ports.Kept | None]:
-    """Return the alert that is to be published, and the record's new text, if it is to change."""
+    """Return the alert to publish, and the record to store; None for either if there is nothing to publish or store.
+
+    An alert that is decided and perhaps not published goes first: nothing else is decided before `mark_published`.
+    """
     record = read_record(text)
-    if (pending := _pending(record)) is not None:
-        return pending, None
-    changed = _with_change(_with_watch(record, now), settings, now)
-    return _pending(changed), None if changed == record else _record_text(changed, now)
+    undelivered = _pending(record)
+    if undelivered is not None:
+        return undelivered, None
+    watched = _with_watch(record, now)
+    decided = _with_decision(watched, settings, now)
+    return _pending(decided), None if decided == record else _record_text(decided, now)
 
 
 def mark_published(text: str | None, pending: Pending, now: float) -> tuple[None, store_ports.Kept | None]:
-    """Return the record's new text once that is published. The first value is the answer to the caller of a change of a
-    record, who needs none."""
+    """Return the record to store now that the alert is published; None if another worker has stored it.
+
+    The first value is always None: a function that changes a record returns an answer for its caller, too.
+    """
     record = read_record(text)
     if _pending(record) != pending:
         return None, None
@@ -81,6 +88,7 @@ def silence_alert(source: str, pending: Pending, settings: Silence, where: str) 
 
 
 def _with_watch(record: JsonObject, now: float) -> JsonObject:
+    """Return the record in which this watch is noted. After a break in watching, the silence is counted from now."""
     noted = time_in(record, WATCHED_AT)
     if noted is None or now - noted > UNWATCHED_SECONDS or time_in(record, WATCHED_FROM) is None:
         kept = {name: value for name, value in record.items() if name != QUIET}
@@ -88,7 +96,8 @@ def _with_watch(record: JsonObject, now: float) -> JsonObject:
     return {**record, WATCHED_AT: now} if now - noted > NOTED_SECONDS else record
 
 
-def _with_change(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+def _with_decision(record: JsonObject, settings: Silence, now: float) -> JsonObject:
+    """Return the record with a pending alert, if a source that was quiet is back, or if one has gone quiet."""
     seen_at = time_in(record, seen_record.SEEN_AT)
     quiet = record.get(QUIET)
     if isinstance(quiet, dict):

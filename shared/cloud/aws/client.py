@@ -44,10 +44,11 @@ class AwsPlace(NamedTuple):
 
 
 class AwsClient:
-    """A service of AWS.
+    """One service in one region.
 
-    protocol  the JSON protocol's version (`1.0`, `1.1`), for services that have actions
-    host      what stands before `.<region>.amazonaws.com`, where that is not the name that requests are signed for
+    service   the name for which requests are signed
+    protocol  the version of the JSON protocol (`1.0`, `1.1`), for services that have actions
+    host      the first part of the host name, if it is not `service`: `<host>.<region>.amazonaws.com`
     """
 
     def __init__(
@@ -69,13 +70,19 @@ class AwsClient:
         self._now = now
 
     async def action(self, target: str, body: bytes, timeout_seconds: float, *, may_repeat: bool = False) -> Answer:
-        """Call an action, `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does."""
+        """Call an action, such as `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does.
+
+        `may_repeat`: the action has the same effect if it is called twice.
+        """
         headers = self._action_headers(target, body)
         return await self._client.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
 
     def _action_headers(self, target: str, body: bytes) -> dict[str, str]:
-        """Return the same as signed_headers in half the time, but only for the requests of actions, which are all of
-        one kind."""
+        """Return the headers, signed as `signed_headers` signs them, in half its time.
+
+        That is possible because all requests of actions have the same method, path and headers, so that nothing has to
+        be sorted or encoded.
+        """
         credentials, moment = self._credentials(), timestamp(int(self._now()))
         headers = {"Content-Type": self._content_type, "X-Amz-Target": target, "X-Amz-Date": moment}
         names, token_line = "content-type;host;x-amz-date;x-amz-target", ""
@@ -114,15 +121,22 @@ class AwsClient:
 
 
 def error_name(answer: Answer) -> str:
-    """Return the error that AWS names in a JSON answer, as `ConditionalCheckFailedException`; empty if none."""
-    named: Json = answer.headers.get("x-amzn-errortype", "")
-    if not named:
+    """Return the name of the error in a JSON answer, such as `ThrottlingException`; empty if it names none.
+
+    AWS writes it alone, after a namespace (`com.amazonaws.sqs#ThrottlingException`), or before a URL
+    (`ThrottlingException:http://…`).
+    """
+    written: Json = answer.headers.get("x-amzn-errortype", "")
+    if not written:
         try:
             document = from_json(answer.body)
         except (ValueError, RecursionError):
             return ""
-        named = value_at(document, "__type")
-    return named.partition(":")[0].rpartition("#")[2] if isinstance(named, str) else ""
+        written = value_at(document, "__type")
+    if not isinstance(written, str):
+        return ""
+    without_url = written.partition(":")[0]
+    return without_url.rpartition("#")[2]
 
 
 def is_temporary_answer(answer: Answer) -> bool:

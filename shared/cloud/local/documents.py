@@ -1,7 +1,7 @@
 """The Documents port on SQLite: a file for each store.
 
-A confirmed write survives a power cut. In `grants.db` and `owners.db`, a power cut may lose the last changes: a cap
-starts again, or a repeated event is let through once.
+A confirmed write survives a power cut, except in the stores of UNSYNCED. There, a power cut may lose the last changes:
+a cap starts again, or a repeated event is let through once.
 """
 
 import sqlite3
@@ -21,7 +21,8 @@ FILE_NAME: Final = "documents.db"
 FORGOTTEN_AT_ONCE: Final = 100
 """The most documents whose time is over that one write deletes, so that no write waits long."""
 UNSYNCED: Final[frozenset[DocumentStore]] = frozenset({"grants", "owners"})
-"""The stores whose writes are not synced to the disk: each event may cost such a write, and a sync takes far longer."""
+"""The stores whose writes are not synced to the disk, in `grants.db` and `owners.db`: each event may cost such a write,
+and a sync takes far longer."""
 
 # A table with its own row ids: a text may be large, and a table without them would have it in every page of the key.
 _SCHEMA: Final = """
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (partition, id));
 CREATE INDEX IF NOT EXISTS documents_expiring ON documents (expires_at) WHERE expires_at IS NOT NULL;
 """
-# What version 1 of these files holds in tables of its own is copied. Nobody needs its grants.
+# Version 1 of these files has tables of its own. Their rows are copied, except grants, which nobody needs.
 _EARLIER_ROWS: Final[Mapping[str, str]] = {
     "records": "SELECT '', name, text, lower(hex(randomblob(8))), until FROM records",
     "owners": "SELECT '', key, json_object('event_id', event_id, 'since', since), lower(hex(randomblob(8))), until"
@@ -88,7 +89,8 @@ class LocalDocuments:
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
             found = _find(connection, partition, id)
-            if found is not None and expected not in (None, found.version):
+            is_other_version = found is not None and expected not in (None, found.version)
+            if is_other_version:  # a document that is gone counts as deleted, whatever was expected
                 return False
             connection.execute("DELETE FROM documents WHERE partition = ? AND id = ?", (partition, id))
             return True
@@ -125,6 +127,7 @@ def _open(store: DocumentStore, path: Path) -> sqlite3.Connection:
 
 
 def _upgrade(store: DocumentStore, connection: sqlite3.Connection, _: int) -> None:
+    """Copy the rows of version 1 into the table of documents, and drop its tables."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
     if store in _EARLIER_ROWS and store in tables:
         connection.execute(f"INSERT INTO documents {_EARLIER_ROWS[store]}")

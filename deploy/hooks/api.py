@@ -11,7 +11,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 from shared import credential_masks, errors, times
-from shared.fetch import Fetch, Fetched, Outgoing
+from shared.fetch import REDIRECTS, Fetch, Fetched, Outgoing
 from shared.jsontext import Json, base64_text, from_json, mapping_at, objects_at, texts_json, value_at, values_in
 
 PAGE_SIZE: Final = 100
@@ -236,7 +236,7 @@ class HookApi:
             return f". Run the command again in {after} s" if after and after.isdecimal() else ". Try again later"
         if status in (401, 403, 404):
             return f". The token {self.token_name} needs {self.kind.rights}"
-        if 300 <= status < 400:
+        if status in REDIRECTS:
             return f". The place was moved or renamed: correct sources.{self.name}.hook"
         return ""
 

@@ -29,6 +29,7 @@ _STATUSES: Final[Mapping[int, str]] = {
     415: "the format is not accepted",
     429: "too many requests; send it again later",
 }
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _UNKNOWN: Final = "it may or may not have arrived"
 _MAX_CHARACTERS: Final = 255
 
@@ -93,7 +94,7 @@ def _rejection_message(status: int, code: str | None, title: str | None) -> str:
     shown = f"({status} {code})" if code else f"({status})"
     if status >= 500:
         return f"not confirmed: {_UNKNOWN}; send it again later {shown}"
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         return f"rejected: the receiver redirects to another URL; send to that one {shown}"
     reason = (
         _REJECTIONS.get(code or "")

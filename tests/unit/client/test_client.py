@@ -113,6 +113,7 @@ def test_extra_fields_stand_at_the_top_of_the_body_in_every_format() -> None:
         (418, b'{"code":"\\u001b[31mred"}', "rejected: the receiver gives no reason (418 [31mred)"),
         (503, b'{"code":"busy"}', "not confirmed: it may or may not have arrived; send it again later (503 busy)"),
         (301, b"", "rejected: the receiver redirects to another URL; send to that one (301)"),
+        (304, b"", "rejected: the receiver gives no reason (304)"),
     ],
 )
 def test_a_rejection_says_why_with_its_code(status: int, document: bytes, message: str) -> None:
@@ -204,6 +205,7 @@ def self_signed(folder: Path) -> Path:
 @pytest.mark.parametrize(
     "url",
     [
+        "https://straße.example/shop",
         "ftp://example.com/",
         "http://",
         "http://user:word@example.com/",

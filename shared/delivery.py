@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from shared import errors, ports
 from shared.event import Event, from_cloudevent
-from shared.jsontext import Json, JsonObject, texts_json, to_json
+from shared.jsontext import Json, JsonObject, texts_json
 from shared.subscribers.names import SEPARATOR
 
 DELIVERY_TYPE: Final = "hookchain.delivery"
@@ -93,18 +93,17 @@ def delivery_messages(
     messages = []
     for destination in destinations:
         key = delivery_id(event_id, route, destination, after)
-        head: JsonObject = {
+        document: JsonObject = {
             "specversion": "1.0",
             "id": key,
             "time": time,
             "source": source,
             "type": DELIVERY_TYPE,
             "datacontenttype": "application/json",
+            "data": {"route": route, "destination": destination, **written_options},
         }
-        data: JsonObject = {"route": route, "destination": destination, **written_options}
-        head_without_brace = texts_json(head)[:-1]
-        data_without_brace = to_json(data).encode()[:-1]
-        content = b'%b,"data":%b,"event":%b}}' % (head_without_brace, data_without_brace, event)
+        without_braces = texts_json(document)[:-2]  # of `data` and of the document
+        content = b'%b,"event":%b}}' % (without_braces, event)
         own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
         messages.append(ports.BusMessage(content, {**own, **attributes}))
     return messages

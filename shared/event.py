@@ -14,8 +14,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from types import NoneType
-from typing import Final, cast
+from typing import Final
 
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, kind_of, mapping_at, texts_json, to_json
@@ -57,10 +56,15 @@ _OPTIONAL_TEXTS: Final = (
     "signedas",
     "action",
 )
-_ALL_TEXTS: Final = (*_REQUIRED_TEXTS, *_OPTIONAL_TEXTS)
-_TEXT_OR_NONE: Final = frozenset((str, NoneType))
 RECOVERED: Final = "recovered"
 """An attribute, and what the ledger stores in place of the hash of a recovered event's payload."""
+_ATTRIBUTE_TYPES: Final[Mapping[str, type]] = {
+    **dict.fromkeys((*_REQUIRED_TEXTS, *_OPTIONAL_TEXTS), str),
+    "hops": int,
+    RECOVERED: bool,
+    "item": int,
+}
+_KINDS: Final[Mapping[type, str]] = {str: "text", int: "an integer", bool: "a boolean"}
 
 # How members begin in an event's JSON, in which `without_raw` and `data_text` search for them.
 _DATA_MEMBER: Final = b',"data":'
@@ -290,50 +294,27 @@ def without_request(event: Event, kept_parts: Mapping[str, str]) -> Event:
 
 
 def from_cloudevent(document: Json) -> Event:
-    """Return the event of a document that to_cloudevent made. Raises Permanent (`malformed_event`) for any other."""
+    """Return the event of a document that to_cloudevent made. Raises Permanent (`malformed_event`) for any other.
+
+    Members that this version does not know are ignored. A text that is null counts as missing.
+    """
     if not isinstance(document, dict):
         raise Permanent("malformed_event", f"a CloudEvent is a JSON object; found {kind_of(document)}")
-    # `map` and a set are quicker than a loop, and transform and notify verify every event.
-    if not _TEXT_OR_NONE.issuperset(map(type, map(document.get, _ALL_TEXTS))):
-        name = next(name for name in _ALL_TEXTS if type(document.get(name)) not in _TEXT_OR_NONE)
-        raise Permanent("malformed_event", f"the CloudEvent's {name!r} is text; found {kind_of(document[name])}")
-    if not all(map(document.get, _REQUIRED_TEXTS)):
-        missing = next(name for name in _REQUIRED_TEXTS if not document.get(name))
-        raise Permanent("malformed_event", f"the CloudEvent has no {missing!r}")
-    # The members in _ALL_TEXTS are texts, as was just verified.
-    texts = cast("dict[str, str]", document)
-    return Event(
-        id=texts["id"],
-        source=texts["source"],
-        type=texts["type"],
-        receivedat=texts["receivedat"],
-        payloadhash=texts["payloadhash"],
-        data=document.get("data"),
-        subject=texts.get("subject"),
-        actor=texts.get("actor"),
-        time=texts.get("time"),
-        traceparent=texts.get("traceparent"),
-        deliveryid=texts.get("deliveryid"),
-        hops=_integer(document, "hops"),
-        dataref=texts.get("dataref"),
-        rawbody=texts.get("rawbody"),
-        rawbase64=texts.get("rawbase64"),
-        rawtype=texts.get("rawtype"),
-        rawheaders=texts.get("rawheaders"),
-        datatype=texts.get("datatype"),
-        signedas=texts.get("signedas"),
-        action=texts.get("action"),
-        recovered=document.get(RECOVERED) is True,
-        item=_integer(document, "item"),
-    )
-
-
-def _integer(document: JsonObject, name: str) -> int:
-    """Return the member, or 0 if the document does not have it. Raises Permanent (`malformed_event`)."""
-    number = document.get(name, 0)
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise Permanent("malformed_event", f"the CloudEvent's {name!r} is an integer; found {kind_of(number)}")
-    return number
+    attributes: JsonObject = {}
+    for name, value in document.items():
+        attribute_type = _ATTRIBUTE_TYPES.get(name)
+        if attribute_type is None:
+            continue
+        if type(value) is attribute_type:  # not isinstance, because a boolean is an integer
+            attributes[name] = value
+        elif value is not None or attribute_type is not str:
+            rule = f"the CloudEvent's {name!r} is {_KINDS[attribute_type]}; found {kind_of(value)}"
+            raise Permanent("malformed_event", rule)
+    for name in _REQUIRED_TEXTS:
+        if not attributes.get(name):
+            raise Permanent("malformed_event", f"the CloudEvent has no {name!r}")
+    # The loop has verified the type of each. It takes half the time of a constructor call that names all of them.
+    return Event(data=document.get("data"), **attributes)  # type: ignore[arg-type]
 
 
 def view_of(event: Event) -> JsonObject:

@@ -104,9 +104,18 @@ class BoundedCoroutine(Generic[Answer]):
 
 @dataclass(slots=True)
 class Computing:
-    """The time that computations took together."""
+    """The time that the bounded computations of a task took together, in `seconds`, since the task rested."""
 
     seconds: float = 0.0
+
+    def is_long(self) -> bool:
+        """Return whether they took so long that other tasks must go on."""
+        return self.seconds >= LATE_SECONDS
+
+    async def rest(self) -> None:
+        """Let other tasks go on for REST_SECONDS."""
+        await asyncio.sleep(REST_SECONDS)
+        self.seconds = 0.0
 
 
 _COMPUTING: Final[ContextVar[Computing | None]] = ContextVar("computing", default=None)
@@ -117,13 +126,6 @@ def measure_computing() -> Computing:
     computing = Computing()
     _COMPUTING.set(computing)
     return computing
-
-
-async def rest_after(computing: Computing) -> None:
-    """Let other tasks go on, if the measured computations took too long together since the last rest."""
-    if computing.seconds >= LATE_SECONDS:
-        await asyncio.sleep(REST_SECONDS)
-        computing.seconds = 0.0
 
 
 @cache

@@ -137,9 +137,16 @@ def _log_transformed(transformed: transform.Transformed, type_words: Mapping[str
     for route, waiting in decision.waiting:
         fields = {"route": route, "code": waiting.code, "reason": waiting.detail}
         _log("WARNING", "waiting", started, "waiting", **fields, **names)
-    count = sum([len(owed.destinations) for owed in decision.owed])
-    fields = {"count": count, "reason": decision.reason or None, "trace": event.trace_id}
-    _log("INFO", "transformed", started, decision.outcome, **fields, **names)
+    _log(
+        "INFO",
+        "transformed",
+        started,
+        decision.outcome,
+        count=sum([len(owed.destinations) for owed in decision.owed]),
+        reason=decision.reason or None,
+        trace=event.trace_id,
+        **names,
+    )
 
 
 def _log(severity: str, message: str, started: float, outcome: _Outcome | None = None, /, **fields: Json) -> None:

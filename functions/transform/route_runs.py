@@ -171,14 +171,16 @@ async def run_routes(
     computing = time_bound.measure_computing()
     own_matches: list[Match] = []
     for route in routes:
-        await time_bound.rest_after(computing)
+        if computing.is_long():
+            await computing.rest()
         own_matches.append(match(route, event))
     matches = with_else_routes(routes, own_matches)
 
     results: list[RouteResult] = []
     asking: list[int] = []  # the positions of the routes that ask
     for position, route in enumerate(routes):
-        await time_bound.rest_after(computing)
+        if computing.is_long():
+            await computing.rest()
         route_match = matches[position]
         if not route_match.matched:
             reasons = (route_match.logged,) if route_match.logged else ()
@@ -200,7 +202,8 @@ async def run_routes(
 
     async def run_and_publish(position: int) -> None:
         async with starts:
-            await time_bound.rest_after(computing)
+            if computing.is_long():
+                await computing.rest()
         result = await _run_route(routes[position], event, matches[position], services, options)
         results[position] = result
         if publish is not None:

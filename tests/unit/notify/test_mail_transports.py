@@ -149,13 +149,14 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
     chance, limit, under_way = random.Random(7), SendLimit(3), [0]
 
     async def send() -> None:
-        async with limit.place(0.04):
-            under_way[0] += 1
-            try:
-                assert under_way[0] <= 3
-                await asyncio.sleep(chance.random() / 100)
-            finally:
-                under_way[0] -= 1
+        await limit.enter(0.04)
+        under_way[0] += 1
+        try:
+            assert under_way[0] <= 3
+            await asyncio.sleep(chance.random() / 100)
+        finally:
+            under_way[0] -= 1
+            limit.release()
 
     mails = [asyncio.create_task(send()) for _ in range(200)]
     for each in chance.sample(mails, 50):
@@ -163,9 +164,10 @@ async def test_no_more_mails_are_sent_than_there_are_places() -> None:
         each.cancel()
     results = await asyncio.gather(*mails, return_exceptions=True)
     assert {type(each) for each in results} == {type(None), Temporary, asyncio.CancelledError}
-    async with limit.place(0.02), limit.place(0.02), limit.place(0.02):
-        with pytest.raises(Temporary):
-            await limit.place(0.02).__aenter__()
+    for _ in range(3):
+        await limit.enter(0.02)
+    with pytest.raises(Temporary):
+        await limit.enter(0.02)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ Addresses are parsed strictly, and a subject is made one line, because values fr
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -207,22 +206,18 @@ class SendLimit(asyncio.Semaphore):
         super().__init__(limit)
         self._limit = limit
 
-    @asynccontextmanager
-    async def place(self, timeout_seconds: float) -> AsyncIterator[None]:
-        """Hold a place for a mail that may take so long. Raises Temporary (`mail_queue_full`) before the mail is begun.
+    async def enter(self, timeout_seconds: float) -> None:
+        """Take a place for a mail that may take so long; `release` frees it.
 
-        It waits for half of this time at most. A mail that began later would have too little time left.
+        Raises Temporary (`mail_queue_full`) if none is free within half of this time: a mail that began later would
+        have too little time left.
         """
         if not self.locked():  # almost always; the timer of a wait takes 5 µs
             await self.acquire()
-        else:
-            try:
-                async with asyncio.timeout(timeout_seconds / 2):
-                    await self.acquire()
-            except TimeoutError as error:
-                rule = f"{self._limit} mails are being sent, and none is done"
-                raise errors.Temporary("mail_queue_full", rule) from error
+            return
         try:
-            yield
-        finally:
-            self.release()
+            async with asyncio.timeout(timeout_seconds / 2):
+                await self.acquire()
+        except TimeoutError as error:
+            rule = f"{self._limit} mails are being sent, and none is done"
+            raise errors.Temporary("mail_queue_full", rule) from error

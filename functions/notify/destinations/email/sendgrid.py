@@ -61,14 +61,16 @@ class SendGridTransport:
         """Send the mail, and return the outcome. Raises Temporary if too many mails are waiting."""
         body = jsontext.texts_json(request_body(mail))
         began = time.monotonic()
+        await self._limit.enter(timeout_seconds)
         try:
-            async with self._limit.place(timeout_seconds):
-                seconds_left = timeout_seconds - (time.monotonic() - began)
-                answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
+            seconds_left = timeout_seconds - (time.monotonic() - began)
+            answer = await self._http.call("POST", self._path, self.headers, body, seconds_left)
         except http_client.NotSent as error:
             return RetryLater(f"SendGrid cannot be reached: {error}")
         except OSError as error:
             return Unknown(f"SendGrid did not answer: {type(error).__name__}")
+        finally:
+            self._limit.release()
         return outcome_of(answer, sender=mail.sender.address, destination=self._destination, now=self._clock.now())
 
     def close(self) -> None:

@@ -48,10 +48,13 @@ class SesTransport:
     async def send(self, mail: Mail, attempt: Attempt, timeout_seconds: float) -> Outcome:
         """Send the mail, or its separate mails that were not sent before. Raises Temporary only if nothing was sent."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        async with self._limit.place(timeout_seconds):
+        await self._limit.enter(timeout_seconds)
+        try:
             if mail.separate:
                 return await self._send_each(mail, attempt, deadline)
             return await self._send_one(mail, attempt.now, deadline)
+        finally:
+            self._limit.release()
 
     async def _send_each(self, mail: Mail, attempt: Attempt, deadline: float) -> Outcome:
         """Send one mail after another, which keeps to SES's rate, until SES takes no more for now.

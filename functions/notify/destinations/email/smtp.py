@@ -50,11 +50,13 @@ class SmtpTransport:
         # Imported here, because it imports aiosmtplib, which takes 50 ms.
         from functions.notify.destinations.email.smtp_session import send_letters
 
+        await self._limit.enter(timeout_seconds)
         try:
-            async with self._limit.place(timeout_seconds):
-                results = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
+            results = await send_letters(self._server, login, self._tls, letters, attempt.now, deadline)
         except CannotSend as fault:
             return self._held(fault.message) if fault.held else delivery.RetryLater(fault.message)
+        finally:
+            self._limit.release()
         everyone = [*settled.values(), *results]
         # If all are settled, or none is, a retry needs no record.
         if {result.fate in SETTLED for result in results} == {True, False}:

@@ -15,7 +15,7 @@ from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared.jsontext import JsonObject
 
 SEE_RIGHTS: Final = "see deploy/docs/rights.md"
-SEE_BUSES: Final = 'see functions/receive/README.md, "Messages of a bus"'
+SEE_BUSES: Final = "see functions/receive/docs/bus.md"
 
 
 def bus_checks(subject: Subject, check: Callable[[Mapping[str, JsonObject]], Finding | None]) -> list[Check]:

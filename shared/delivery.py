@@ -102,7 +102,8 @@ def delivery_messages(
             "datacontenttype": "application/json",
             "data": {"route": route, "destination": destination, **written_options},
         }
-        without_braces = texts_json(document)[:-2]  # of `data` and of the document
+        # Only `waiting` has floats, which are read as the same numbers however they are written.
+        without_braces = texts_json(document)[:-2]  # those of `data` and of the document
         content = b'%b,"event":%b}}' % (without_braces, event)
         own = {"ce-id": key, "ce-type": DELIVERY_TYPE, "ce-source": source}
         messages.append(ports.BusMessage(content, {**own, **attributes}))

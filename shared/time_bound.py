@@ -34,7 +34,7 @@ long routes takes longer. If shorter, other events wait longer beside it."""
 class OutOfTime(BaseException):
     """The time is used up. It is not an Exception, so that no template engine or operator's own step catches it.
 
-    Who uses `bounded` catches it.
+    Whoever uses `bounded` catches it.
     """
 
 

@@ -319,7 +319,7 @@ class HttpSender:
         is_shown = "@" not in location and not any("://" in each for each in credentials)
         address = credential_masks.masked(location.partition("?")[0], credentials) if is_shown else ""
         headers = (("location", address), *[pair for pair in fetched.headers if pair[0] != "location"])
-        redirect_to = fetch.redirect_target(url, location)
+        redirect_to = fetch.redirect_target(url, location) if fetched.status in fetch.REDIRECTS else ""
         return http_kind.Response(fetched.status, headers, body, self._now(), fetched.is_cut, redirect_to)
 
     async def _authenticated(

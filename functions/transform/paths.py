@@ -153,16 +153,17 @@ def verify_data_path(text: str) -> str:
     return text
 
 
-def _verify_single(text: str) -> str:
+def verify_single(text: str) -> str:
+    """Return the text. Raises ValueError if the path names several places."""
     if parse_path(text).names_several:
-        raise ValueError(f"{text!r} names several places; name one")
+        raise ValueError(f"{text!r} names several places; only one place can be read or written here")
     return text
 
 
 AnyPath = Annotated[str, verified_by(verify_path)]
 DataPath = Annotated[str, verified_by(verify_data_path)]
-SinglePath = Annotated[str, verified_by(_verify_single)]
-SingleDataPath = Annotated[str, verified_by(verify_data_path), verified_by(_verify_single)]
+SinglePath = Annotated[str, verified_by(verify_single)]
+SingleDataPath = Annotated[str, verified_by(verify_data_path), verified_by(verify_single)]
 
 
 class Missing:

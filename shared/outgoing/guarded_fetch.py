@@ -326,5 +326,5 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
         case ConnectionError() if error.errno is None and error.args:
             return f"gave no whole answer: {error.args[0]}"
         case ConnectionResetError() | BrokenPipeError():
-            return f"closed the connection at port {port} before its answer was complete"
+            return f"closed the connection at port {port} without a whole answer"
     return f"could not be reached: {type(error).__name__}"

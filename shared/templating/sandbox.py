@@ -202,6 +202,6 @@ def environment_of(autoescape: bool, finalize: Callable[[object], object]) -> Sa
     # says. Templates here are not asynchronous, so they have the function behind it.
     environment.filters["slice"] = sync_do_slice
     environment.filters |= {name: _hidden(environment.filters[name]) for name in _LAZY_FILTERS}
-    environment.filters = costs.bounded_filters(environment.filters)  # at last, so that it bounds those above too
+    environment.filters = costs.bounded_filters(environment.filters)  # last, so that it bounds those above too
     environment.tests = {name: environment.tests[name] for name in costs.TESTS}
     return environment

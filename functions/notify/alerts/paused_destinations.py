@@ -23,7 +23,7 @@ FORGOTTEN_SECONDS: Final = 3_600.0
 KEPT_SECONDS: Final = 400 * 86_400.0
 """How long the store keeps the record after its last change."""
 MAX_PENDING: Final = 100
-"""The number of alerts that are pending at a time; the others follow with the next sweep."""
+"""While so many alerts are pending, no further destination is looked at; the others follow with the next sweep."""
 MAX_REASON_CHARACTERS: Final = 400
 
 

@@ -48,9 +48,9 @@ def decide(text: str | None, settings: Silence, now: float) -> tuple[Pending | N
     An alert that is decided and perhaps not published goes first: nothing else is decided before `mark_published`.
     """
     record = read_record(text)
-    undelivered = _pending(record)
-    if undelivered is not None:
-        return undelivered, None
+    unpublished = _pending(record)
+    if unpublished is not None:
+        return unpublished, None
     watched = _with_watch(record, now)
     decided = _with_decision(watched, settings, now)
     return _pending(decided), None if decided == record else _record_text(decided, now)

@@ -153,7 +153,10 @@ def _notification(settings: Settings, text: str, view: JsonObject, digest: tuple
 
 
 def _data(delivery: Delivery, settings: Settings, view: JsonObject, notification: Json) -> dict[str, str]:
-    """Return the texts for the app, and the link, whose room is what the notification leaves. Raises Permanent."""
+    """Return the texts for the app, and the link. Raises Permanent.
+
+    The notification and the texts leave the room for the link.
+    """
     data = {name: http_kind.rendered(f"data.{name}", text, view) for name, text in settings.data.items()}
     limit = MAX_TOPIC_BYTES if settings.topic or settings.condition else MAX_BYTES
     room = limit - RESERVED_BYTES - len(http_kind.json_body([notification, {**data}]))

@@ -115,7 +115,7 @@ class ProviderFault(Exception):
         self.is_of_place = is_of_place
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class ProviderApi:
     """The API of a source's provider, read with the source's token."""
 

@@ -27,7 +27,7 @@ from shared.signatures.locations import Location, RequestFields
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The largest body of a request whose cause is looked for."""
 MAX_OTHERS: Final = 8
-"""The number of the first sources whose secrets are tried, apart from the source's own."""
+"""Apart from the source's own secrets, only those of so many sources are tried: the first in the configuration."""
 MAX_NAME: Final = 63
 """The most characters of a source's name. A longer path is not compared, as the cost grows with the square of its
 length."""
@@ -84,7 +84,7 @@ async def diagnose(
 async def _values_of_others(
     name: str, sources: Mapping[str, Source], secrets: ports.Secrets
 ) -> dict[str, Sequence[str]]:
-    """Return the values of the secrets of other sources, by source, of the first MAX_OTHERS sources.
+    """Return the values of the secrets of other sources, by source. Only the first MAX_OTHERS sources are looked at.
 
     A secret that cannot be read is left out.
     """

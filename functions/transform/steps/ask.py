@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, NamedTuple
 
 from functions.transform import step
-from functions.transform.paths import SingleDataPath, find_value, parse_path, put
+from functions.transform.paths import DataPath, find_value, parse_path, put
 from functions.transform.steps.compose import merge
 from shared import errors, fetch
 from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
@@ -311,7 +311,7 @@ class Call(AskingSettings, step.AskingStep):
     asks_others: ClassVar[bool] = True
 
     url: DeclaredUrl
-    into: SingleDataPath = "data"
+    into: DataPath = "data"
 
     def prepare(self) -> None:
         super().prepare()
@@ -357,7 +357,7 @@ class Fetch(AskingSettings, step.AskingStep):
     asks_others: ClassVar[bool] = True
 
     url: DeclaredUrl
-    into: SingleDataPath
+    into: DataPath
     cached: Annotated[Seconds, limits(ge=1, le=86_400)] | None = None
 
     def prepare(self) -> None:

@@ -1,12 +1,12 @@
 """Composition: compute data, fill templates, merge objects, split an event."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from functions.transform import output, paths
 from functions.transform.step import Example, Many, Noted, Settings, Step, StepContext, Stop
 from functions.transform.steps.shape import without
 from shared import errors, expressions
-from shared.config.rules import LISTED, limits
+from shared.config.rules import LISTED, limits, verified_by
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, kind_of
 from shared.writers.writing import is_field_name
@@ -144,12 +144,23 @@ def merge(base: JsonObject, over: JsonObject) -> JsonObject:
     return merged
 
 
+_EVERY_ITEM: Final = "[*]"
+
+
+def _verify_list_path(text: str) -> str:
+    """Return the path of one list in `data`, which may end in `[*]`. Raises ValueError for any other."""
+    paths.verify_data_path(text)
+    paths.verify_single(text.removesuffix(_EVERY_ITEM))
+    return text
+
+
 class Split(Settings, Step):
     """A path, or `{path, into}`: each item of the list continues as an event of its own, `<id>-1`, `<id>-2` …
 
     A value that is not a list is one item. If there is nothing at the path, the event ends here.
 
-    path  the list. A list in each item of a list takes two steps: `split: data.orders`, then `split: data.lines`
+    path  the list, also as `data.items[*]`. A list in each item of a list takes two steps: `split: data.orders`, then
+          `split: data.lines`
     into  where each item goes, beside the rest of the data (default: the item becomes the data)
     """
 
@@ -165,11 +176,11 @@ class Split(Settings, Step):
 
     short_form: ClassVar[str] = "path"
 
-    path: paths.SingleDataPath
-    into: paths.SingleDataPath | None = None
+    path: Annotated[str, verified_by(_verify_list_path)]
+    into: paths.DataPath | None = None
 
     def prepare(self) -> None:
-        self._path = paths.parse_path(self.path)
+        self._path = paths.parse_path(self.path.removesuffix(_EVERY_ITEM))
         self._into = None if self.into is None else paths.parse_path(self.into)
         self._missing = paths.MissingPaths()
 

@@ -76,8 +76,8 @@ class Redact(Settings, Step):
 
     paths      one path, or a list. Each value is masked as a whole; null and missing values stay as they are
     cards      mask the numbers of payment cards in texts, numbers and the names of fields (default: false). One has 13
-               to 19 digits with a right check digit, perhaps in groups with spaces, hyphens or full stops between
-               them. A number that goes on in another line stays
+               to 19 digits with a right check digit, perhaps in groups with spaces or hyphens between them, or with
+               full stops between groups of 4 to 6 digits. A number that goes on in another line stays
     emails     mask mail addresses, except for the domain, in texts and the names of fields (default: false).
                All that RFC 5321 allows before the `@` is masked: `to=ada@example.com` becomes `***@example.com`. An
                address without a dot in its domain, such as `root@localhost`, stays
@@ -185,7 +185,7 @@ def mask_value(value: Json, mask: str, keep_last: int) -> str:
 
 
 def mask_cards(text: str, mask: str, keep_last: int) -> str:
-    """Return the text with each card's number masked. Spaces and dashes in it do not count for `keep_last`."""
+    """Return the text with each card's number masked. Only its digits count for `keep_last`."""
     if not may_hold_card(text):
         return text
     pieces: list[str] = []

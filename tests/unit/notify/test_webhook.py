@@ -194,10 +194,12 @@ async def test_a_redirect_says_where_it_leads(location: str, place: str, answer:
     assert outcome.answer == answer
 
 
-async def test_an_answer_that_names_no_other_address_is_called_no_redirect() -> None:
-    outcome = await connected(Fetched(304, (), b"")).attempt(example_delivery(DATA), ATTEMPT)
+async def test_a_304_is_no_redirect_even_with_an_address() -> None:
+    fetched = Fetched(304, (("location", "https://other.example/x"),), b"")
+    outcome = await connected(fetched).attempt(example_delivery(DATA), ATTEMPT)
     assert isinstance(outcome, RetryLater)
     assert outcome.reason.endswith("answered 304")
+    assert outcome.answer == "304"
 
 
 async def test_an_answer_that_denies_its_success_is_pointed_out() -> None:

@@ -327,7 +327,8 @@ def test_a_template_that_would_run_for_days_is_ended(monkeypatch: pytest.MonkeyP
     ("data", "parts"), [({"items": [1, 2]}, [1, 2]), ({"items": {"a": 1}}, [{"a": 1}]), ({"items": []}, []), ("x", [])]
 )
 def test_split_makes_an_event_of_each_item_and_of_a_thing_that_is_no_list(data: Json, parts: list[Json]) -> None:
-    assert [event.data for event in run({"split": "data.items"}, data).events] == parts
+    for path in ("data.items", "data.items[*]"):
+        assert [event.data for event in run({"split": path}, data).events] == parts
 
 
 def test_split_says_whether_there_is_no_list_or_an_empty_one() -> None:

@@ -207,7 +207,7 @@ class SendLimit(asyncio.Semaphore):
         self._limit = limit
 
     async def enter(self, timeout_seconds: float) -> None:
-        """Take a place for a mail that may take so long; `release` frees it.
+        """Take a place for a mail that may take `timeout_seconds`. `release` frees the place.
 
         Raises Temporary (`mail_queue_full`) if none is free within half of this time: a mail that began later would
         have too little time left.

@@ -57,7 +57,7 @@ _PLAIN_TEXT: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 async def send_letters(
     server: SmtpServer, login: Login | None, tls: ssl.SSLContext, letters: Sequence[Letter], now: float, deadline: float
 ) -> list[RecipientResult]:
-    """Send the letters in their order, and return the fate of every recipient.
+    """Send the letters in their order, and return the result for every recipient.
 
     `now` is the date of the mails, in Unix seconds. `deadline` is a time of the event loop's clock.
 
@@ -167,7 +167,7 @@ async def _greet(smtp: aiosmtplib.SMTP) -> None:
 
 
 async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: float) -> list[RecipientResult]:
-    """Send one letter; return the fate of each recipient. Raises CannotSend."""
+    """Send one letter; return the result for each recipient. Raises CannotSend."""
     if not smtp.is_connected:
         return _same_fate(letter.recipients, "later", "the connection broke")
     if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:
@@ -190,7 +190,7 @@ async def _send(smtp: aiosmtplib.SMTP, letter: Letter, now: float, deadline: flo
 async def _send_envelope(
     smtp: aiosmtplib.SMTP, letter: Letter, needs_utf8: bool
 ) -> tuple[list[RecipientResult], list[Address]]:
-    """Send the sender's and the recipients' addresses. Return the fates of the recipients that the server does not
+    """Send the sender's and the recipients' addresses. Return the results of the recipients that the server does not
     accept, and the addresses of those that it accepts, who have no fate yet.
 
     Raises CannotSend if it rejects the sender permanently, and _SESSION_ERRORS, of which CannotSend is none.
@@ -226,7 +226,7 @@ async def _send_envelope(
 async def _send_content(
     smtp: aiosmtplib.SMTP, mail: Mail, accepted: Sequence[Address], now: float, deadline: float
 ) -> list[RecipientResult]:
-    """Send the content of the mail, and return the fate of the recipients that the server has accepted."""
+    """Send the content of the mail, and return the results of the recipients that the server has accepted."""
     is_end_sent = False
     reply_task: asyncio.Task[aiosmtplib.SMTPResponse] | None = None
     try:

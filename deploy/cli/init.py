@@ -151,7 +151,8 @@ def _value(given: str | None, option: str, question: str, is_asking: bool, check
 def _address(option: str, text: str) -> str:
     """Return the text. Raises UsageError if it is not one mail address."""
     try:
-        is_address = _ADDRESS.fullmatch(text) is not None or ("<" not in text and "." in parse_address(text).domain)
+        is_bare = "<" not in text and text == text.strip()
+        is_address = _ADDRESS.fullmatch(text) is not None or (is_bare and "." in parse_address(text).domain)
     except AddressFault:
         is_address = False
     if not is_address:

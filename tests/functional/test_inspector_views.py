@@ -388,9 +388,9 @@ async def look_around(page: Page, url: str) -> None:
     assert await page.run("document.documentElement.scrollWidth") == await page.run("innerWidth")
     await page.press("?")
     await page.until_shown("Documentation", "dialog")
-    assert await page.run("fetch('/docs/deploy/codes.md').then((answer) => answer.text())") == Path(
-        "deploy/codes.md"
-    ).read_text(encoding="utf-8")
+    documentation = "functions/notify/docs/own-kind.md"
+    shown = await page.run(f"fetch('/docs/{documentation}').then((answer) => answer.text())")
+    assert shown == Path(documentation).read_text(encoding="utf-8")
     await page.press("Escape")
 
 

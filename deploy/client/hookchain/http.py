@@ -84,8 +84,9 @@ def parse_url(url: str) -> Target:
         raise ValueError("URL: must begin with http:// or https:// and a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("URL: must not contain a user or a password. Give them as authentication.")
-    if any(letter in parts.hostname for letter in "ßς"):  # the codec would make another name: strasse of straße
-        raise ValueError("URL: must have a host with ß or ς in its ASCII form, xn--…")
+    # The codec replaces or drops these, and so makes another name: strasse of straße.
+    if any(letter in parts.hostname for letter in "ßς\u200c\u200d"):
+        raise ValueError("URL: must have a host with ß, ς or a joiner in its ASCII form, xn--…")
     try:
         host = parts.hostname.encode("idna").decode()
     except UnicodeError as error:

@@ -53,7 +53,7 @@ _HOP_BY_HOP_HEADERS: Final = frozenset(
 
 
 def with_short_wait(receive_request: bytes) -> bytes:
-    """Return the request with a wait of 1 s, if it has a wait. A long poll would delay ministack's end for 20 s."""
+    """Return the request with a wait of 1 s, if it has one. A long poll would delay ministack's end by up to 20 s."""
     return _WAIT.sub(rb"\g<1>1", receive_request)
 
 
@@ -74,10 +74,8 @@ class Proxy:
             async with self._session.request(
                 request.method, url, headers=headers, data=body, allow_redirects=False
             ) as answer:
-                kept = [
-                    (name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP_HEADERS
-                ]
-                return web.Response(status=answer.status, body=await answer.read(), headers=CIMultiDict(kept))
+                kept = CIMultiDict(_end_to_end(answer.headers))
+                return web.Response(status=answer.status, body=await answer.read(), headers=kept)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise web.HTTPServiceUnavailable(text=f"ministack does not answer: {type(error).__name__}\n") from error
 

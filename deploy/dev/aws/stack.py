@@ -112,7 +112,7 @@ async def _ensure_table(dynamo: AwsClient, table_request: JsonObject) -> None:
     """Create the table, or add the indexes that a table of an earlier version lacks."""
     thing = f"table {table_request['TableName']}"
     answer = await dynamo.action(f"{DYNAMO}.CreateTable", to_json(table_request).encode(), CALL_SECONDS)
-    if error_name(answer) != "ResourceInUseException":  # there is no such table yet
+    if error_name(answer) != "ResourceInUseException":  # it was created, or cannot be
         _require(answer, thing)
         return
     request = to_json({"TableName": table_request["TableName"]}).encode()
@@ -180,7 +180,7 @@ def queue_of(source: buses.BusSource) -> SourceQueue:
 async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -> None:
     """Create what is missing. Raises TopologyFault and OSError."""
     sqs = AwsClient(place, "sqs")
-    redrive = {  # notify takes them from there
+    redrive = {  # to the queue from which notify takes what SQS gave up on
         "deadLetterTargetArn": queue_arn(f"{ports.EVENTS}{ports.UNDELIVERED}"),
         "maxReceiveCount": topology.MOST_TRIES,
     }

@@ -41,13 +41,13 @@ from shared.jsontext import JsonObject
 from shared.secrets import split_values
 from shared.settings import DEFAULT_STATE, read_settings
 
+# How often each document is read again while a page is open. A tick is that of the list of events and of the overview.
 TICK_SECONDS: Final = 0.5
 PLOT_SECONDS: Final = 2.0
 AWS_TICK_SECONDS: Final = 1.0
 AWS_PLOT_SECONDS: Final = 5.0
 SINK_SECONDS: Final = 1.0
 HINT_SECONDS: Final = 5.0
-"""How often each document is read again while a page is open; the ticks: how often a page gets the list of events."""
 DEFAULT_APIS: Final = "127.0.0.1:8085"
 
 

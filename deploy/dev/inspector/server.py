@@ -64,7 +64,7 @@ def base_app(
     app[map_api.KEPT] = map_api.KeptMap()
     app.router.add_get("/", _index)
     app.router.add_get(page_access.READY_PATH, _no_icon)
-    app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z]+\.md}", _documentation)
+    app.router.add_get(r"/docs/{path:(?:[a-z]+/)*[A-Za-z-]+\.md}", _documentation)
     app.router.add_get(r"/page/{name:[a-z_]+\.[a-z]+}", _file)
     app.router.add_get("/api/live", live_updates.live)
     app.router.add_get("/api/sources", sources_api.list_sources)

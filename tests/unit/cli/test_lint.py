@@ -450,6 +450,7 @@ def test_a_configuration_with_the_short_suffix_is_not_overruled_by_a_new_one(
         ([], "--recipe is missing, and there is no terminal"),
         (["--recipe", "push-to-one-line"], "--to is missing"),
         (["--recipe", "push-to-one-line", "--to", "a], x: [b"], "--to: must be one mail address"),
+        (["--recipe", "push-to-one-line", "--to", " ada@bücher.example"], "--to: must be one mail address"),
     ],
 )
 def test_a_missing_or_wrong_answer_writes_nothing(init: Command, arguments: list[str], fault: str, out: Path) -> None:

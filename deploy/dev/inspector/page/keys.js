@@ -4,7 +4,7 @@ import { h } from "/page/dom.js";
 
 const HELP = [["j, ↓", "next in the list or on the map"], ["k, ↑", "previous in the list or on the map"], ["Enter", "open the entry"], ["Esc", "close the entry; leave the search"], ["/", "search events, or the map"], ["1 – 9", "sections, in the order of their tabs"], ["?", "this list"]];
 
-const PAGES = [["README.md", "Overview"], ["functions/receive/README.md", "Sources"], ["functions/transform/README.md", "Steps"], ["functions/notify/README.md", "Destinations"], ["functions/subscribe/README.md", "Subscribers"], ["deploy/codes.md", "Outcomes and codes"], ["deploy/README.md", "Deployment and settings"]];
+const PAGES = [["README.md", "Overview"], ["functions/receive/README.md", "Sources"], ["functions/transform/README.md", "Steps"], ["functions/notify/README.md", "Destinations"], ["functions/subscribe/README.md", "Subscribers"], ["deploy/codes.md", "Outcomes and codes"], ["deploy/README.md", "Deployment and settings"], ["deploy/docs/page.md", "This page"], ["deploy/docs/hooks.md", "Hooks at the provider"], ["deploy/docs/retention.md", "Retention and forgetting"], ["deploy/docs/local.md", "Emulation and state"]];
 
 export function showHelp() {
   const dialog = h("dialog", { class: "help", "aria-label": "Help", onclose: () => dialog.remove() },

@@ -105,7 +105,7 @@ def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic)
         "transform": PUBLISH_SECONDS + (1 + traffic.signed_share) * DATABASE_SECONDS,
         "notify": 2 * DATABASE_SECONDS + traffic.answer_seconds,
     }
-    cpu = usage["cpu_seconds"] / len(waits)  # it was measured of all three together
+    cpu = usage["cpu_seconds"] / len(waits)  # it was measured for all three together
     total = 0.0
     for needed in topology.functions:
         memory = memory_mib(needed)

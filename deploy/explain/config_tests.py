@@ -142,17 +142,15 @@ async def _actual_delivery(delivery: Delivery, notify: JsonObject) -> ActualDeli
 def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> list[str]:
     """Return lines for missing, unexpected and different deliveries; none if all are as expected.
 
-    Each expected delivery is compared with the most similar of those that are left. Those that fewer deliveries fit
-    choose first, so that a delivery of which little is expected does not take what another one needs.
+    As many expected deliveries as possible are matched with one that fits. Each of the others is compared with the most
+    similar one that is left.
     """
-
-    def fits(delivery: CaseDelivery) -> int:
-        to_it = [each for each in actual if each.delivery.destination == delivery.to]
-        return sum(not _delivery_mismatches(delivery, each) for each in to_it)
-
-    unexpected = list(actual)
+    matched = _matched(expected, actual)
+    unexpected = [each for number, each in enumerate(actual) if number not in matched.values()]
     lines: list[str] = []
-    for delivery in sorted(expected, key=lambda each: fits(each) or len(actual) + 1):
+    for number, delivery in enumerate(expected):
+        if number in matched:
+            continue
         candidates = [each for each in unexpected if each.delivery.destination == delivery.to]
         closest = min(candidates, key=lambda each: len(_delivery_mismatches(delivery, each)), default=None)
         if closest is None:
@@ -160,11 +158,37 @@ def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery
             lines.append(f"nothing goes to {delivery.to!r}{route}")
             continue
         unexpected.remove(closest)
-        if differing := _delivery_mismatches(delivery, closest):
-            lines += [f"to {delivery.to!r}:", *_indented(differing)]
+        lines += [f"to {delivery.to!r}:", *_indented(_delivery_mismatches(delivery, closest))]
     for each in unexpected:
         lines.append(f"not expected: to {each.delivery.destination!r} by route {each.delivery.route!r}")
     return lines
+
+
+def _matched(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> dict[int, int]:
+    """Return the number of a fitting actual delivery for as many of the expected ones as possible, by their numbers."""
+    fitting = [
+        [
+            number
+            for number, each in enumerate(actual)
+            if each.delivery.destination == delivery.to and not _delivery_mismatches(delivery, each)
+        ]
+        for delivery in expected
+    ]
+    owners: dict[int, int] = {}  # the expected delivery that has each actual one
+
+    def find_place(number: int, tried: set[int]) -> bool:
+        """Give the expected delivery an actual one, and the one that had it another, if that is possible."""
+        for candidate in fitting[number]:
+            if candidate not in tried:
+                tried.add(candidate)
+                if candidate not in owners or find_place(owners[candidate], tried):
+                    owners[candidate] = number
+                    return True
+        return False
+
+    for number in range(len(expected)):
+        find_place(number, set())
+    return {owner: candidate for candidate, owner in owners.items()}
 
 
 def _delivery_mismatches(expected: CaseDelivery, actual: ActualDelivery) -> list[str]:

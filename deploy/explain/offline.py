@@ -1,7 +1,8 @@
 """Receive and the steps on this machine without a platform: the ports that they need, in memory.
 
 Events are published to a list. A caller chooses whether receive authenticates (`without_authentication`) and whether
-secrets are read (`NO_SECRETS`). Only `local_services` sends requests to other systems.
+secrets are read (`NO_SECRETS`). Only `local_services` sends requests to other systems. `fault_text` words the fault of
+a step.
 """
 
 import json

@@ -13,8 +13,7 @@ from deploy.explain.deliveries import Situation, preview_delivery
 from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import Owners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
-from deploy.history.destinations import waits_text
-from deploy.terminal.output import count_of
+from deploy.terminal.output import count_of, waits_text
 from functions.transform import chain, comparisons, program, route_runs
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
@@ -238,7 +237,7 @@ def _notify_stages(
 def unlisted_decisions(
     document: JsonObject, listed: Collection[journal.RouteDecision], transform: JsonObject
 ) -> tuple[journal.RouteDecision, ...]:
-    """Return the decisions of the routes that the journal only counts, so that they are not in `listed`.
+    """Return the decisions of the routes that the journal only counts, and which are therefore not in `listed`.
 
     The routes for the event's source come first. `document` is the event with its data. `transform` is the slice of
     the current configuration.

@@ -7,12 +7,13 @@ the rows do not have comes from the configuration: the kind, the caps, the sched
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from itertools import islice
 from typing import Final, Literal
 
 from deploy.history import documents
 from deploy.history.state import ConfiguredDestinations, kind_of
 from deploy.history.stored_messages import delivery_in
+from deploy.terminal.output import waits_text
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import Configured, read_destinations as compiled_destinations
 from shared import errors, ledger_rules, times
@@ -326,9 +327,3 @@ def schedule_text(destination: Json) -> str:
         return "1 attempt"
     seconds = [wait for wait in waits if isinstance(wait, int | float)]
     return f"{len(waits) + 1} attempts, after waits of {waits_text(seconds)}"
-
-
-def waits_text(waits: Sequence[float]) -> str:
-    """Return the waits, each in seconds, in words; equal ones in a row are counted."""
-    grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
-    return ", ".join(f"{count} × {text}" if count > 1 else text for text, count in grouped)

@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from deploy.terminal.command_line import summary_lines
@@ -45,6 +46,12 @@ def duration_text(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def waits_text(waits: Sequence[float]) -> str:
+    """Return the waits, each in seconds, in words; equal ones in a row are counted."""
+    grouped = [(times.duration_text(wait), len([*same])) for wait, same in groupby(waits)]
+    return ", ".join(f"{count} × {text}" if count > 1 else text for text, count in grouped)
 
 
 @dataclass(frozen=True, slots=True)

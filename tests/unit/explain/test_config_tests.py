@@ -1,6 +1,7 @@
 """The tests of a configuration: what they expect, and what routes send to subscribers beside its schema."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,23 @@ tests:
     for expected in ("[{to: crm}, {to: crm, data: {route: one}}]", "[{to: crm, data: {route: two}}, {to: crm}]"):
         assert not failures(tmp_path, text.replace("EXPECTED", expected))
     assert failures(tmp_path, text.replace("EXPECTED", "[{to: crm}, {to: crm, data: {route: three}}]"))
+
+
+def test_expected_deliveries_that_fit_several_take_none_that_another_one_needs(tmp_path: Path) -> None:
+    """The first fits deliveries 1 and 2, and both others fit 1 and 3."""
+    text = """\
+sources: {shop: {auth: none}}
+routes:
+  - {name: one, to: crm, steps: [{set: {data: {}, type: t, subject: s}}]}
+  - {name: two, to: crm, steps: [{set: {data: {}, type: t, subject: other}}]}
+  - {name: three, to: crm, steps: [{set: {data: {}, type: u, subject: s}}]}
+destinations: {crm: {webhook: {url: "https://crm.example.com/in", secret: s}}}
+tests:
+  - {name: three, input: {source: shop, body: {}}, expect: [EXPECTED]}
+"""
+    partial = ["{to: crm, type: t}", "{to: crm, subject: s}", "{to: crm, subject: s, data: {}}"]
+    for expected in permutations(partial):
+        assert not failures(tmp_path, text.replace("EXPECTED", ", ".join(expected)))
 
 
 def test_a_request_that_cannot_be_made_is_expected_by_its_code(tmp_path: Path) -> None:

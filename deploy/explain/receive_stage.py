@@ -18,7 +18,7 @@ from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis import diagnose, signatures
 from functions.receive.diagnosis.cases import Case, as_signed, holds
-from functions.receive.entry import packed_field, packed_hint, settings_hint
+from functions.receive.settings_hints import packed_field, packed_hint, settings_hint
 from functions.receive.source import Source, read_sources, sender_address
 from shared import http, times
 from shared.did_you_mean import did_you_mean

@@ -1,11 +1,7 @@
 """The likely cause of a rejection, for the operator's log and never for the sender.
 
-Each of these explains another rejection:
-
-    diagnose         the request is not authenticated. `rejection_cause` does the same for one scheme and known secrets
-    handshake_cause  the method is not allowed, which may be that of a handshake
-    address_cause    the address is not in the source's `allow` list
-    path_cause       no source has the path
+`diagnose` looks for the cause by the code of the rejection. `rejection_cause` does it for one auth scheme and known
+secrets, and `handshake_cause` for a request that may be a handshake.
 
 A cause can have rules, configured names and names of headers in it. It never has a secret, a header's value or a part
 of the body.
@@ -58,11 +54,32 @@ They are the `when` of the catalogue's handshakes. Receive itself has those of i
 
 
 async def diagnose(
+    code: errors.ProblemCode,
+    request: http.Request,
+    source: Source | None,
+    sources: Mapping[str, Source],
+    secrets: ports.Secrets,
+    now: float,
+) -> str | None:
+    """Return the likely cause of a rejection with this code; None if none is known.
+
+    `source` has rejected the request; None if no source has its path. `sources` are all sources.
+    """
+    if source is None or code == "unknown_source":
+        return _path_cause(request.path, sources)
+    if code == "method_not_allowed":
+        return handshake_cause(request, source)
+    if code == "address_not_allowed":
+        return _address_cause(request, source)
+    return await _authentication_cause(request, source, sources, secrets, now)
+
+
+async def _authentication_cause(
     request: http.Request, source: Source, sources: Mapping[str, Source], secrets: ports.Secrets, now: float
 ) -> str | None:
     """Return the cause for the first scheme that the request carries credentials for; None if none is known.
 
-    `source` has rejected the request, whose body is complete.
+    The source has rejected the request, whose body is complete.
     """
     if not source.auth or len(request.body) > MAX_BODY_BYTES:
         return None
@@ -163,7 +180,7 @@ def handshake_cause(request: http.Request, source: Source) -> str | None:
     return None
 
 
-def address_cause(request: http.Request, source: Source) -> str | None:
+def _address_cause(request: http.Request, source: Source) -> str | None:
     """Return the cause if a proxy's address may have been compared with the `allow` list; else None."""
     if request.header("x-forwarded-for") is None:
         return None
@@ -189,7 +206,7 @@ def _is_attempted(request: http.Request, auth: AuthScheme) -> bool:
     return is_attempted(RequestFields(request), auth)
 
 
-def path_cause(path: str, sources: Mapping[str, Source]) -> str | None:
+def _path_cause(path: str, sources: Mapping[str, Source]) -> str | None:
     """Return the cause with the path that the sender probably means; None if no source has a similar one.
 
     The text has names of configured sources only. The path that was requested may have a token or anything else in it.

@@ -1,7 +1,7 @@
 """The default mail: what happened, when and by whom, every field, and the body as received.
 
-`default_body` finds the parts of the mail, a MailPage, and has them written as text and as HTML. The event is a
-sender's: each value is escaped in HTML.
+`default_body` makes a MailPage of the event, and writes it as text and as HTML. The values of the page are a sender's,
+so they are escaped in the HTML.
 
 The frame of the HTML is templates/page.html, which the digest's mail has, too. The rows of a page are written here
 without templates: with Jinja2, notify took 617 µs of CPU for an event and its mail, and takes 410 µs.
@@ -9,10 +9,12 @@ without templates: with Jinja2, notify took 617 µs of CPU for an event and its 
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, date
 from functools import cache, lru_cache
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple, NewType
 
@@ -28,14 +30,14 @@ from shared.event import Event
 MAX_INLINE_BYTES: Final = 10 * 1024
 """A longer body is attached."""
 MAX_GROWTH: Final = 4
-"""How many times longer than its compact form indented JSON may be, beside MAX_INLINE_BYTES."""
+"""See `indented`."""
 MAX_ROWS: Final = 100
 """The rows of the table of fields."""
 MAX_VALUE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 120
-MAX_JOINED: Final = 10
+MAX_JOINED_VALUES: Final = 10
 MAX_JOINED_CHARACTERS: Final = 80
-"""A list of so many values, each of so many characters, is one row."""
+"""A list of at most so many values, each of at most so many characters, is one row."""
 MAX_PREVIEW_ROWS: Final = 6
 MAX_PREVIEW_CHARACTERS: Final = 200
 """What a mail program shows beside the subject: the first rows."""
@@ -45,29 +47,20 @@ NAMELESS: Final = "value"
 
 MAX_KEY_CHARACTERS: Final = 80
 _PLAIN_KEY: Final = re.compile(rf"[^\s.\[\]\"]{{1,{MAX_KEY_CHARACTERS}}}")
-_PLAIN_TEXT: Final = bytes({0x0A, *range(0x20, 0x7F)} - set(b"&<>"))
-"""Visible ASCII without `&`, `<` and `>`: nothing in text of these has to be escaped or replaced. To escape each value,
-a mail takes 1.9 times as long."""
 _WEB_LINK: Final = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x20\x7f-\x9f]{1,2000}", re.IGNORECASE)
-# strftime takes 4.7 µs instead of 1.3.
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS: Final = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-# By the end of the media type. The name and the type of an attachment are never the sender's words.
-_ATTACHED_AS: Final = (
-    ("json", "body.json", "application/json"),
-    ("xml", "body.xml", "application/xml"),
-    ("yaml", "body.yaml", "application/yaml"),
-    ("csv", "body.csv", "text/csv"),
-    ("plist", "body.plist", "application/x-plist"),
-    ("x-www-form-urlencoded", "body.txt", "text/plain"),
-    ("plain", "body.txt", "text/plain"),
-    ("html", "body.html.txt", "text/plain"),
-)
-MAX_RULE: Final = 72
-"""The length of the line under the title in the text: no longer than a line of a mail."""
+_ATTACHED_AS: Final = {
+    "json": ("body.json", "application/json"),
+    "xml": ("body.xml", "application/xml"),
+    "yaml": ("body.yaml", "application/yaml"),
+    "csv": ("body.csv", "text/csv"),
+    "plist": ("body.plist", "application/x-plist"),
+    "x-www-form-urlencoded": ("body.txt", "text/plain"),
+    "plain": ("body.txt", "text/plain"),
+    "html": ("body.html.txt", "text/plain"),
+}
+"""The name and the type of the attachment, by the end of the body's media type. They are never the sender's words."""
+MAX_UNDERLINE: Final = 72
+"""The most characters of the line under the title in the text: the length of a line of a mail."""
 MORE_ROWS: Final = "There are more fields; the body has them all."
 
 
@@ -103,42 +96,45 @@ class MailPage(NamedTuple):
 
 
 HtmlPage = NewType("HtmlPage", MailPage)
-"""A page whose texts are HTML: `escaped` made it, or none of its texts has a character that is escaped."""
+"""A page whose texts are HTML: those of `escaped`, or texts that are the same as HTML."""
 
 
 def default_body(delivery: Delivery) -> MailBody:
     """Return the text and HTML of a mail about the delivery's event, which has the whole body."""
-    event = delivery.event
-    body = received_body(event)
-    rows, has_more_rows = rows_of(event.data)
-    first_fields = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])
-    preview = " ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS]
-    facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
-    known_facts = [(name, value) for name, value in facts if value]
-    page = MailPage(
-        title=title_of(event),
-        preview=preview,
-        facts=known_facts,
-        rows=rows,
-        has_more_rows=has_more_rows,
-        body=body,
-        event_id=event.id,
-    )
+    page = page_of(delivery.event)
     text_origin, html_origin = _origin(delivery.route, delivery.destination)
     text = text_of_page(page)
-    special_characters = text.encode("utf-8", "surrogatepass").translate(None, _PLAIN_TEXT)
-    if not special_characters:
-        # Nothing has to be escaped: all that the HTML shows is in the text, and the preview is made of the rows.
+    visible_text = visible(text)
+    # The text has all that the HTML shows. If it is the same as HTML, so is each value. Most pages are like this: to
+    # escape each of their values would double the time that a mail takes.
+    is_same_as_html = as_html(visible_text) == text
+    if is_same_as_html:
         html = html_of_page(HtmlPage(page), html_origin)
     else:
-        text = visible(text)
         html = visible(html_of_page(escaped(page), html_origin))
-    return MailBody(text + text_origin, html, (body.attachment,) if body.attachment else ())
+    attachment = page.body.attachment
+    return MailBody(visible_text + text_origin, html, (attachment,) if attachment else ())
+
+
+def page_of(event: Event) -> MailPage:
+    """Return the parts of the mail as the event has them: nothing is escaped or made visible yet."""
+    rows, has_more_rows = rows_of(event.data)
+    first_fields = " · ".join([f"{row.name}: {row.value}" for row in rows[:MAX_PREVIEW_ROWS]])
+    facts = [("When", _when(event)), ("Who", event.actor), ("About", event.subject), ("Source", event.source_name)]
+    return MailPage(
+        title=title_of(event),
+        preview=" ".join(first_fields.split())[:MAX_PREVIEW_CHARACTERS],
+        facts=[(name, value) for name, value in facts if value],
+        rows=rows,
+        has_more_rows=has_more_rows,
+        body=received_body(event),
+        event_id=event.id,
+    )
 
 
 @lru_cache(maxsize=256)
 def _origin(route: str, destination: str) -> tuple[str, str]:
-    """Return how the event came, as text and as HTML."""
+    """Return by which route the event came, as text and as HTML. Both follow the event's id at the end of the mail."""
     origin = visible(f", by the route “{route}” to “{destination}”.")
     return origin, as_html(origin).encode("ascii", "xmlcharrefreplace").decode()
 
@@ -151,8 +147,12 @@ def _when(event: Event) -> str:
     except (ValueError, OverflowError, OSError):
         return text
     received = "" if event.time else " (received)"
-    day = f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year}"
-    return f"{day}, {at.time().isoformat('seconds')} UTC{received}"
+    return f"{_day(at.date())}, {at.time().isoformat('seconds')} UTC{received}"
+
+
+@lru_cache(maxsize=64)  # most events are of one day, and to format it takes 4 µs
+def _day(day: date) -> str:
+    return f"{day:%A}, {day.day} {day:%B} {day.year}"
 
 
 def received_body(event: Event) -> ReceivedBody:
@@ -169,14 +169,14 @@ def received_body(event: Event) -> ReceivedBody:
     content = _decoded(event.rawbase64 or "") if text is None else text.encode("utf-8", "replace")
     note = f"{media_type or 'no content type'}, {len(content):,} bytes"
     if text is not None and len(content) <= MAX_INLINE_BYTES:
-        return ReceivedBody(title, note, text, None)
+        return ReceivedBody(title, note, text, attachment=None)
     attachment = _attachment(media_type, content, is_text=text is not None)
-    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", None, attachment)
+    return ReceivedBody(title, f"{note}, attached as {attachment.filename}", text=None, attachment=attachment)
 
 
 def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
     """Return the body as a file. Its name and type are chosen by the end of the sender's media type."""
-    for ending, filename, attached_type in _ATTACHED_AS:
+    for ending, (filename, attached_type) in _ATTACHED_AS.items():
         if media_type.endswith(ending):
             return Attachment(filename, attached_type, content)
     if is_text:
@@ -185,10 +185,10 @@ def _attachment(media_type: str, content: bytes, is_text: bool) -> Attachment:
 
 
 def indented(data: jsontext.Json) -> str:
-    """Return the data as JSON, or a text as it is.
+    """Return the data as indented JSON, or a text as it is.
 
-    JSON is indented if its compact form has at most MAX_INLINE_BYTES, and if it does not grow by more than MAX_GROWTH
-    times by that, as deeply nested lists do.
+    JSON of more than MAX_INLINE_BYTES characters stays compact. So does JSON that would have more than MAX_INLINE_BYTES
+    and MAX_GROWTH times its compact length together, because deeply nested lists consist of indentation only.
     """
     if isinstance(data, str):
         return data
@@ -217,9 +217,34 @@ def rows_of(data: jsontext.Json) -> tuple[list[Row], bool]:
     """
     if not isinstance(data, dict | list):
         return [], False
-    rows: list[Row] = []
-    _add_rows(rows, "", data)
+    rows = list(islice(_rows("", data), MAX_ROWS + 1))
     return rows[:MAX_ROWS], len(rows) > MAX_ROWS
+
+
+def _rows(name: str, value: jsontext.Json) -> Iterator[Row]:
+    """Yield a row for each value in a value. `name` is the path of that value; empty for all of the data."""
+    name_start = name[: MAX_NAME_CHARACTERS + 1]  # the name of a deeply nested field could have megabytes
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _rows(_field_name(name_start, key), item)
+    elif isinstance(value, list) and value:
+        joined = _joined(value)
+        if joined is not None:
+            yield _row(name or NAMELESS, joined)
+            return
+        for number, item in enumerate(value):
+            yield from _rows(f"{name_start}[{number}]", item)
+    else:
+        yield _row(name or NAMELESS, _text(value))
+
+
+def _field_name(parent: str, key: str) -> str:
+    """Return the name of a field, such as `user.mail` or `user["e mail"]`."""
+    # Most keys are identifiers, which takes a fifth of the time to find out.
+    is_plain = (key.isidentifier() and len(key) <= MAX_KEY_CHARACTERS) or _PLAIN_KEY.fullmatch(key)
+    if not is_plain:
+        return f"{parent}[{jsontext.to_json(key)}]"
+    return f"{parent}.{key}" if parent else key
 
 
 def _row(name: str, value: str) -> Row:
@@ -229,37 +254,12 @@ def _row(name: str, value: str) -> Row:
         cut = f"… {MAX_VALUE_CHARACTERS} of {len(value):,} characters"
         return Row(shown_name, value[:MAX_VALUE_CHARACTERS], cut)
     is_link = "://" in value and _WEB_LINK.fullmatch(visible(value)) is not None
-    return Row(shown_name, value, "", is_link)
-
-
-def _add_rows(rows: list[Row], name: str, value: jsontext.Json) -> None:
-    """Add a row for each value, one after another, until there are more than MAX_ROWS."""
-    if isinstance(value, dict) and value:
-        name = name[: MAX_NAME_CHARACTERS + 1]  # the name of a deeply nested field could have megabytes
-        parent = f"{name}." if name else ""
-        for key, item in value.items():
-            # Most keys are identifiers, which takes a fifth of the time to find out.
-            is_plain = (key.isidentifier() and len(key) <= MAX_KEY_CHARACTERS) or _PLAIN_KEY.fullmatch(key)
-            _add_rows(rows, parent + key if is_plain else f"{name}[{jsontext.to_json(key)}]", item)
-            if len(rows) > MAX_ROWS:
-                return
-    elif isinstance(value, list) and value:
-        joined = _joined(value)
-        if joined is not None:
-            rows.append(_row(name or NAMELESS, joined))
-            return
-        name = name[: MAX_NAME_CHARACTERS + 1]
-        for number, item in enumerate(value):
-            _add_rows(rows, f"{name}[{number}]", item)
-            if len(rows) > MAX_ROWS:
-                return
-    else:
-        rows.append(_row(name or NAMELESS, _text(value)))
+    return Row(shown_name, value, is_link=is_link)
 
 
 def _joined(items: list[jsontext.Json]) -> str | None:
     """Return a short list of plain values on one line, else None."""
-    if len(items) > MAX_JOINED or any(isinstance(item, dict | list) for item in items):
+    if len(items) > MAX_JOINED_VALUES or any(isinstance(item, dict | list) for item in items):
         return None
     texts = [_text(item) for item in items]
     is_short = all(len(text) <= MAX_JOINED_CHARACTERS and "\n" not in text for text in texts)
@@ -278,9 +278,9 @@ def _text(value: jsontext.Json) -> str:
 
 
 def text_of_page(page: MailPage) -> str:
-    """Return the text up to the route that the event came by."""
+    """Return the text of the mail, up to the event's id."""
     name_width = max([len(name) for name, _ in page.facts])
-    lines = [page.title, "=" * min(len(page.title), MAX_RULE), ""]
+    lines = [page.title, "=" * min(len(page.title), MAX_UNDERLINE), ""]
     lines += [f"{name.ljust(name_width)}  {value}" for name, value in page.facts]
     if page.rows:
         lines.append("")
@@ -298,23 +298,21 @@ def text_of_page(page: MailPage) -> str:
 
 # The HTML of a page
 
-# Attributes have single quotes and the page is ASCII, because JSON for a mail service takes six times longer otherwise.
+# The attributes of the elements. They have single quotes, and our own text is ASCII: where characters must be escaped,
+# to write the JSON for a mail service takes six times longer.
 _TABLE: Final = "cellpadding='0' cellspacing='0' border='0'"
 _TABLE_STYLE: Final = "border-top:2px solid #dfe3e8;border-collapse:collapse;font-size:14px;line-height:20px;"
 _BREAKS: Final = "word-break:break-word;"
-_FACT_START: Final = (
-    "<tr>\n<td class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'>"
+_FACT_NAME: Final = "class='soft' valign='top' style='padding:2px 18px 2px 0;color:#667080;white-space:nowrap;'"
+_FACT_VALUE: Final = f"class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAKS}'"
+_ROW_NAME: Final = (
+    "class='soft line' scope='row' align='left' valign='top' width='34%' style='padding:8px 14px 8px 0;"
+    f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAKS}'"
 )
-_FACT_MIDDLE: Final = f"</td>\n<td class='value' valign='top' dir='auto' style='padding:2px 0;color:#12161c;{_BREAKS}'>"
-_ROW_START: Final = (
-    "<tr>\n<th class='soft line' scope='row' align='left' valign='top' width='34%' style='padding:8px 14px 8px 0;"
-    f"border-bottom:1px solid #eceff2;color:#667080;font-weight:400;{_BREAKS}'>"
+_ROW_VALUE: Final = (
+    "class='value line' valign='top' dir='auto' style='padding:8px 0;border-bottom:1px solid #eceff2;"
+    f"color:#12161c;white-space:pre-wrap;{_BREAKS}'"
 )
-_ROW_MIDDLE: Final = (
-    "</th>\n<td class='value line' valign='top' dir='auto' style='padding:8px 0;border-bottom:1px solid #eceff2;"
-    f"color:#12161c;white-space:pre-wrap;{_BREAKS}'>"
-)
-_ROW_END: Final = "</td>\n</tr>\n"
 _MORE: Final = "class='soft' style='margin:8px 0 0;font-size:13px;line-height:18px;color:#667080;'"
 _NOTE: Final = "class='soft' style='margin:0 0 8px;font-size:13px;line-height:18px;color:#667080;'"
 _STRONG: Final = "class='strong' style='color:#12161c;font-weight:600;'"
@@ -345,7 +343,7 @@ def as_html(text: str) -> str:
 
 def html_of_page(page: HtmlPage, origin: str) -> str:
     """Return the HTML of a page. `origin` is HTML, too."""
-    facts = "".join([f"{_FACT_START}{name}{_FACT_MIDDLE}{value}{_ROW_END}" for name, value in page.facts])
+    facts = "".join([_fact_html(name, value) for name, value in page.facts])
     table = ""
     if page.rows:
         rows = "".join([_row_html(row) for row in page.rows])
@@ -372,6 +370,10 @@ def html_of_page(page: HtmlPage, origin: str) -> str:
     return f"{head}{frame.before_content}{content}{frame.before_origin}Event {page.event_id}{origin}{frame.end}"
 
 
+def _fact_html(name: str, value: str) -> str:
+    return f"<tr>\n<td {_FACT_NAME}>{name}</td>\n<td {_FACT_VALUE}>{value}</td>\n</tr>\n"
+
+
 def _row_html(row: Row) -> str:
     """Return a row of the table. A line of its name may break after each full stop."""
     value = row.value
@@ -379,11 +381,12 @@ def _row_html(row: Row) -> str:
         value = f"<a class='link' href='{value}' style='color:#1d5fd1;'>{value}</a>"
     if row.cut:
         value += f"<span class='soft' style='color:#667080;'> {row.cut}</span>"
-    return f"{_ROW_START}{row.name.replace('.', '.<wbr>')}{_ROW_MIDDLE}{value}{_ROW_END}"
+    name = row.name.replace(".", ".<wbr>")
+    return f"<tr>\n<th {_ROW_NAME}>{name}</th>\n<td {_ROW_VALUE}>{value}</td>\n</tr>\n"
 
 
 class _Frame(NamedTuple):
-    """The pieces of templates/page.html between its values. The title is there twice: also as a heading."""
+    """The pieces of templates/page.html before, between and after its values. The title is also the heading."""
 
     before_title: str
     before_preview: str
@@ -395,9 +398,10 @@ class _Frame(NamedTuple):
 
 @cache
 def _frame() -> _Frame:
-    mark = "\0"  # the template itself does not have this character
+    """Return the pieces of the template, which is rendered once: each time takes 7 µs."""
+    mark = "\0"  # stands for each value; the template itself does not have this character
     page = templates().get_template("page.html").render(title=mark, preview=mark, content=mark, origin=mark)
-    return _Frame(*page.split(mark))
+    return _Frame._make(page.split(mark))
 
 
 @cache

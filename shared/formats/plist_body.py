@@ -90,6 +90,8 @@ class _PlistBuilder:
     def text(self, text: str) -> None:
         self._pieces.append(text)
 
+    def cdata_edge(self) -> None: ...
+
     def end(self, name: str) -> None:
         """Close an element, and add its value to the element around it."""
         if name == "plist":

@@ -1,8 +1,11 @@
 """XML by the usual convention: `{"root": {"@attribute": "…", "child": "text", "many": ["…", "…"], "#text": "…"}}`.
 
 An element without content is null, an element that has only text is a string, and several elements of one name are a
-list. White space at both ends of a text is removed, and white space between elements is no text. Names keep their
-prefixes as written.
+list. Names keep their prefixes as written.
+
+White space between elements is no text, and white space at both ends of a text is removed: most documents are indented.
+It stays in a CDATA section, and in an element without elements for which `xml:space="preserve"` holds
+(https://www.w3.org/TR/xml/#sec-white-space).
 
 A DOCTYPE is rejected, because the dangers of expat (entities, external files) come from it. Namespace prefixes
 (https://www.w3.org/TR/xml-names/) are verified by own code: expat's own check writes the whole name of a namespace in
@@ -11,6 +14,7 @@ place of each prefix, so a document of 640 KB with one long name takes it 45 s.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol
 from xml.parsers import expat
@@ -22,6 +26,8 @@ from shared.jsontext import Json, JsonObject
 from shared.limits import Limits, gather, put
 
 SPACE: Final = " \t\r\n"
+_CDATA_EDGE: Final = "\x00"
+"""The mark in a text where a CDATA section begins or ends: no white space is removed beyond it. XML has no NUL."""
 PROLOG: Final = r"(?:\s++|<!--(?s:.)*?-->|<\?(?s:.)*?\?>)*+"
 """The white space, comments and processing instructions that may stand before a DOCTYPE or the root element."""
 
@@ -82,6 +88,21 @@ class Target(Protocol):
     def text(self, text: str, /) -> None:
         """Receive a piece of the current element's text. One text may come in several pieces."""
 
+    def cdata_edge(self) -> None:
+        """Note that a CDATA section begins or ends here."""
+
+
+@dataclass(slots=True)
+class _OpenElement:
+    """An element whose end has not come yet: its attributes and elements so far, and the pieces of its text.
+
+    `keeps_space`: `xml:space="preserve"` holds for it.
+    """
+
+    members: JsonObject
+    keeps_space: bool
+    pieces: list[str] = field(default_factory=list)
+
 
 class _TreeBuilder:
     """A target that builds the document as JSON."""
@@ -89,22 +110,32 @@ class _TreeBuilder:
     def __init__(self, limits: Limits) -> None:
         self.document: JsonObject = {}
         self._limits = limits
-        # For each open element, its attributes and children so far, and the pieces of its text. First, the document.
-        self._open: list[tuple[JsonObject, list[str]]] = [(self.document, [])]
+        # The document, and each open element in it.
+        self._open = [_OpenElement(self.document, keeps_space=False)]
 
     def start(self, _: str, attributes: Mapping[str, str]) -> None:
         members: JsonObject = {}
         for attribute, value in attributes.items():
             put(members, "@" + attribute, value, self._limits)
-        self._open.append((members, []))
+        keeps_space = self._open[-1].keeps_space
+        if "xml:space" in attributes:
+            keeps_space = attributes["xml:space"] == "preserve"
+        self._open.append(_OpenElement(members, keeps_space))
 
     def text(self, text: str) -> None:
-        _, pieces = self._open[-1]
-        pieces.append(text)
+        self._open[-1].pieces.append(text)
+
+    def cdata_edge(self) -> None:
+        self._open[-1].pieces.append(_CDATA_EDGE)
 
     def end(self, name: str) -> None:
-        members, pieces = self._open.pop()
-        text = "".join(pieces).strip(SPACE)
+        element = self._open.pop()
+        members = element.members
+        text = "".join(element.pieces)
+        has_elements = any(not key.startswith("@") for key in members)
+        if has_elements or not element.keeps_space:
+            text = text.strip(SPACE)
+        text = text.replace(_CDATA_EDGE, "")
         value: Json
         if members:
             if text:
@@ -112,8 +143,7 @@ class _TreeBuilder:
             value = members
         else:
             value = text or None
-        parent_members, _ = self._open[-1]
-        gather(parent_members, name, value, self._limits)
+        gather(self._open[-1].members, name, value, self._limits)
 
 
 def read_xml(text: str, target: Target, limits: Limits) -> None:
@@ -154,6 +184,7 @@ class _BoundedParser:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = target.text
+        parser.StartCdataSectionHandler = parser.EndCdataSectionHandler = target.cdata_edge
         parser.ProcessingInstructionHandler = self._instruction
         parser.XmlDeclHandler = _verify_version
         parser.StartDoctypeDeclHandler = _reject_doctype

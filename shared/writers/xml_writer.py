@@ -30,6 +30,8 @@ _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uff
 # A reader replaces line ends in a text, and all white space in an attribute, unless they are escaped.
 _TEXT_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _IN_TEXT: Final = re.compile("[&<>\r]")
+_SPACE: Final = " \t\r\n"
+_EMPTY_CDATA: Final = "<![CDATA[]]>"
 _ATTRIBUTE_ESCAPES: Final = {**_TEXT_ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"}
 _IN_ATTRIBUTE: Final = re.compile('[&<>\r"\n\t]')
 
@@ -135,8 +137,14 @@ def _write_content(
 
 
 def _escaped(value: Json, location: Location) -> str:
+    """Return the value as the text of an element. Raises FormatFault.
+
+    Readers such as ours remove white space at the ends of a text, except in a CDATA section. So a text that begins or
+    ends with white space is written between two empty sections.
+    """
     text = _text(value, location)
-    return _IN_TEXT.sub(lambda character: _TEXT_ESCAPES[character[0]], text) if _IN_TEXT.search(text) else text
+    escaped = _IN_TEXT.sub(lambda character: _TEXT_ESCAPES[character[0]], text) if _IN_TEXT.search(text) else text
+    return escaped if text == text.strip(_SPACE) else f"{_EMPTY_CDATA}{escaped}{_EMPTY_CDATA}"
 
 
 def _text(value: Json, location: Location) -> str:

@@ -69,6 +69,12 @@ parsed = partial(format_outcomes.parsed, content_type=XML)
         ),
         ("<a xmlns:p='u'><p:ب/></a>", {"a": {"@xmlns:p": "u", "p:ب": None}}),
         ('<a>\u00a0<b c="\u00e9"/></a>', {"a": {"b": {"@c": "é"}, "#text": "\u00a0"}}),
+        ("<a>\n  x \n</a>", {"a": "x"}),
+        ("<a>\n <![CDATA[ x ]]> \n</a>", {"a": " x "}),
+        (
+            '<a xml:space="preserve">\n<b> x </b><c> </c><d xml:space="default"> y </d></a>',
+            {"a": {"@xml:space": "preserve", "b": " x ", "c": " ", "d": {"@xml:space": "default", "#text": "y"}}},
+        ),
     ],
 )
 def test_elements_attributes_and_text_have_their_usual_places(body: str, value: Json) -> None:

@@ -166,7 +166,9 @@ def as_text(value: Json) -> dict[str, Json]:
     return {"from": "text"} if isinstance(value, str) else {}
 
 
+xml_texts = st.text(" \t\r\n<&>]x", min_size=1, max_size=6)
 LOSSLESS: dict[str, st.SearchStrategy[Json]] = {
+    "xml": st.builds(lambda a, b, c: {"r": {"@a": a, "b": [b, c], "#text": c}}, xml_texts, xml_texts, xml_texts),
     "yaml": json_values,
     "ndjson": st.lists(json_values),
     "plist": values_of(st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | texts),

@@ -83,7 +83,10 @@ def _missed_event(numbered: jsontext.Json, path: str, source: str) -> kind.Misse
     }
     webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(body))
     return kind.MissedEvent(
-        event_id, TYPE, times.unix_seconds(kind.text_at(payload, "timestamp")), webhook_request=webhook_request
+        provider_id=event_id,
+        type=TYPE,
+        happened_at=times.unix_seconds(kind.text_at(payload, "timestamp")),
+        webhook_request=webhook_request,
     )
 
 

@@ -109,10 +109,11 @@ def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: ki
         if is_wanted and attempt.attempted_at <= window.until and not is_delivered and guid not in settled:
             redelivery_id, newest_status = repeated.get(guid, ("", status))
             missed_event = kind.MissedEvent(
-                id=f"{guid} {redelivery_id}".rstrip(),  # after a redelivery that failed, it is an event of its own
+                provider_id=guid,
                 type=attempt.event_type,
                 happened_at=attempt.attempted_at,
                 rejected_status=kind.rejected_status(int(str(newest_status))),
+                failed_redelivery_id=str(redelivery_id),
             )
             delivery_path = f"{path}/{attempt.id}"
             yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
@@ -136,12 +137,18 @@ def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: k
 
 
 def _missed_event(context: jsontext.JsonObject) -> kind.MissedEvent:
-    """Return the event that `_event_request` was made for."""
+    """Return the event that `_event_request` was made for. Its id there consists of both ids."""
     happened_at = context["at"]
     assert isinstance(happened_at, int | float)
     status = context["status"]
-    newest_status = status if isinstance(status, int) else None
-    return kind.MissedEvent(str(context["guid"]), str(context["event"]), happened_at, newest_status)
+    guid, _, failed_redelivery_id = str(context["guid"]).partition(" ")
+    return kind.MissedEvent(
+        provider_id=guid,
+        type=str(context["event"]),
+        happened_at=happened_at,
+        rejected_status=status if isinstance(status, int) else None,
+        failed_redelivery_id=failed_redelivery_id,
+    )
 
 
 def _webhook_request(body: bytes, window: kind.Window) -> recovered.RecoveredRequest:

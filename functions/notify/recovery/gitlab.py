@@ -64,7 +64,7 @@ def _missed_event(event: jsontext.Json, window: kind.Window) -> kind.MissedEvent
     sent_headers = tuple((name, str(value)) for name, value in headers.items() if name not in _CREDENTIALS)
     status = kind.text_at(event, "response_status")
     return kind.MissedEvent(
-        id=kind.text_at(headers, "idempotency-key"),
+        provider_id=kind.text_at(headers, "idempotency-key"),
         type=kind.text_at(headers, "x-gitlab-event"),
         happened_at=times.unix_seconds(kind.text_at(event, "created_at")),
         rejected_status=kind.rejected_status(int(status)) if status.isdecimal() else None,

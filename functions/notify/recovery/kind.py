@@ -1,6 +1,12 @@
 """A kind of recovery: how a provider's API lists the events that it could not deliver. Pure.
 
-A new kind is a module with one RecoveryKind and its two functions, and its entry in functions/notify/recovery/kinds.py.
+A RecoveryKind is two functions, and facts about the API. listing.py sends the requests:
+
+    first_requests(window)                the ApiRequests with which the listing of a Window begins
+    read_answer(request, answer, window)  what an answer to an ApiRequest has: each MissedEvent, an UnreadableEvent for
+                                          each event in an unknown form, and the ApiRequests that follow
+
+A new kind is a module with these two functions and its RecoveryKind, and an entry in kinds.py.
 """
 
 import fnmatch
@@ -25,6 +31,7 @@ UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, Recursion
 class Window(NamedTuple):
     """A time in which a source's events were missed, and which of these events are wanted.
 
+    source        the name of the source
     since, until  Unix seconds
     places        where the source's webhooks are, as paths of the API
     public_url    the URL of the source; empty where it is not known
@@ -51,43 +58,6 @@ class Window(NamedTuple):
         if self.public_url:
             return is_same_url(url, self.public_url)
         return url.rstrip("/").rpartition("/")[2] == self.source
-
-
-def is_same_url(url: str, other: str) -> bool:
-    """Return whether the URLs differ at most in the case of the host, a default port, and a slash at the end."""
-    return _normal_url(url) == _normal_url(other)
-
-
-def _normal_url(url: str) -> str:
-    """Return the form that is the same for URLs that `is_same_url`; the text itself if it is no HTTP or HTTPS URL."""
-    parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
-    if parts is None:
-        return url
-    scheme = parts[1].lower()
-    user, at_sign, host = parts[2].rpartition("@")
-    host = host.lower().removesuffix(":443" if scheme == "https" else ":80")
-    return f"{scheme}://{user}{at_sign}{host}{parts[3].removesuffix('/')}"
-
-
-class UnknownHook(Exception):
-    """The provider has no webhook of the source, or several. The text says what the operator must do."""
-
-
-def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
-    """Return those webhooks of a place that are the source's. Raises UnknownHook."""
-    found = [(url, hook) for url, hook in urls_and_hooks if window.is_url_of_source(url)]
-    if not found and len(urls_and_hooks) >= HOOKS_PER_PAGE:
-        raise UnknownHook(f"the first {HOOKS_PER_PAGE} webhooks of {place} are others. Delete those that nobody uses")
-    if not found:
-        has_url = (
-            f"has the URL {window.public_url}" if window.public_url else f"has a URL that ends with /{window.source}"
-        )
-        raise UnknownHook(f"no webhook of {place} {has_url}. Correct `recover` or `public_url`")
-    if len({_normal_url(url) for url, _ in found}) > 1:
-        # The events of another deployment's webhook would become dead letters, because it has another secret.
-        rule = f"{len(found)} webhooks of {place} have URLs that end with /{window.source}. Set `public_url`"
-        raise UnknownHook(rule)
-    return [hook for _, hook in found]
 
 
 class ApiRequest(NamedTuple):
@@ -123,37 +93,32 @@ class ApiRequest(NamedTuple):
         return cls(str(path), str(answer_kind), mapping_at(context), is_for_event is True, body)
 
 
-def hook_requests(window: Window) -> Iterator[ApiRequest]:
-    """Yield the request for the webhooks of each place, as GitHub and GitLab list them."""
-    for place in window.places:
-        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
-
-
 class MissedEvent(NamedTuple):
     """An event that the provider could not deliver.
 
-    id                the provider's own id, the same for all attempts. After a redelivery that failed, a space and the
-                      redelivery's id follow it
-    happened_at       Unix seconds
-    rejected_status   the status with which receive rejected the event; None if receive did not reject it
-    webhook_request   the request for receive; None if it is not read yet, or if the provider delivers the event again
-    api_request       reads the webhook request, or asks the provider to deliver the event again; None if not needed
-    is_redelivered    the provider was asked to deliver the event again
+    provider_id           the provider's own id, the same for all attempts
+    happened_at           Unix seconds
+    rejected_status       the status with which receive rejected the event; None if receive did not reject it
+    webhook_request       the request for receive; None if it is not read yet, or if the provider delivers the event
+                          again
+    api_request           reads the webhook request, or asks the provider to deliver the event again; None if not needed
+    failed_redelivery_id  the id of the provider's newest redelivery, which failed too; empty if it made none
+    is_redelivered        the provider was asked to deliver the event again
     """
 
-    id: str
+    provider_id: str
     type: str
     happened_at: float
     rejected_status: int | None = None
     webhook_request: recovered.RecoveredRequest | None = None
     api_request: ApiRequest | None = None
+    failed_redelivery_id: str = ""
     is_redelivered: bool = False
 
     @property
-    def redelivered_id(self) -> str | None:
-        """The provider's own id of an event whose redelivery failed; None if the event was not delivered again."""
-        provider_id, _, redelivery_id = self.id.partition(" ")
-        return provider_id if redelivery_id else None
+    def id(self) -> str:
+        """The id in the records of runs. An event whose redelivery failed has another one, so it is handled again."""
+        return f"{self.provider_id} {self.failed_redelivery_id}" if self.failed_redelivery_id else self.provider_id
 
 
 class UnreadableEvent(NamedTuple):
@@ -168,6 +133,7 @@ class RecoveryKind:
     """The recovery at one provider.
 
     api             the base URL of the API
+    headers         the headers of each request; `{token}` in a value stands for the token
     rights          the least rights that the token needs to list events
     write_rights    the least rights that it needs to have events delivered again; empty where the provider cannot do so
     authentication  how receive authenticates a recovered event: see functions/receive/messages.py
@@ -175,11 +141,10 @@ class RecoveryKind:
     first_requests  returns the requests with which a listing begins
     read_answer     returns the events of an answer, newest first, and the requests that follow from it. Raises
                     UnknownHook. Raises the errors in UNKNOWN_FORM for an answer in an unknown form
-    lists_all       the provider also lists events that have arrived or are on their way
-    headers         `{token}` in a value stands for the token
-    is_only_way     the provider sends no events, so that none of them was missed: each is in this list only
     places_key      the setting of `recover` that says where the webhooks are, in the forms of the provider's hook kind
                     (deploy/hooks/kinds.py); empty if none does
+    lists_all       the provider also lists events that have arrived or are on their way
+    is_only_way     the provider sends no events, so that none of them was missed: each is in this list only
     """
 
     title: str
@@ -189,16 +154,64 @@ class RecoveryKind:
     kept_seconds: float
     first_requests: Callable[[Window], Iterable[ApiRequest]]
     read_answer: Callable[[ApiRequest, fetch.Fetched, Window], Iterable[ListItem]]
-    lists_all: bool = False
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
-    is_only_way: bool = False
-    places_key: str = ""
     write_rights: str = ""
+    places_key: str = ""
+    lists_all: bool = False
+    is_only_way: bool = False
 
     @property
     def lists_unsettled(self) -> bool:
         """Return whether a young event of the list may still be on its way to the source."""
         return self.lists_all and not self.is_only_way
+
+
+# What the modules of several kinds use
+
+
+def hook_requests(window: Window) -> Iterator[ApiRequest]:
+    """Yield the request for the webhooks of each place, as GitHub and GitLab list them."""
+    for place in window.places:
+        yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
+
+
+class UnknownHook(Exception):
+    """The provider has no webhook of the source, or several. The text says what the operator must do."""
+
+
+def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
+    """Return the webhooks of a place that have the source's URL.
+
+    Raises UnknownHook if there is none, or if their URLs differ. Without a public URL, a webhook of another deployment
+    can match, too. Its events would become dead letters here, because it has another secret.
+    """
+    own_urls_and_hooks = [(url, hook) for url, hook in urls_and_hooks if window.is_url_of_source(url)]
+    if not own_urls_and_hooks:
+        if len(urls_and_hooks) >= HOOKS_PER_PAGE:
+            rule = f"the first {HOOKS_PER_PAGE} webhooks of {place} are others. Delete those that nobody uses"
+            raise UnknownHook(rule)
+        missing = f"the URL {window.public_url}" if window.public_url else f"a URL that ends with /{window.source}"
+        raise UnknownHook(f"no webhook of {place} has {missing}. Correct `recover` or `public_url`")
+    if len({_normal_url(url) for url, _ in own_urls_and_hooks}) > 1:
+        found = f"{len(own_urls_and_hooks)} webhooks of {place}"
+        raise UnknownHook(f"{found} have URLs that end with /{window.source}. Set `public_url`")
+    return [hook for _, hook in own_urls_and_hooks]
+
+
+def is_same_url(url: str, other: str) -> bool:
+    """Return whether the URLs differ at most in the case of the host, a default port, and a slash at the end."""
+    return _normal_url(url) == _normal_url(other)
+
+
+def _normal_url(url: str) -> str:
+    """Return the form that is the same for URLs that `is_same_url`; the text itself if it is no HTTP or HTTPS URL."""
+    parts = re.fullmatch(r"(?is)(https?)://([^/?#]*)(.*)", url)
+    if parts is None:
+        return url
+    scheme = parts[1].lower()
+    user, at_sign, host = parts[2].rpartition("@")
+    host = host.lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{user}{at_sign}{host}{parts[3].removesuffix('/')}"
 
 
 def rejected_status(status: int) -> int | None:

@@ -292,7 +292,7 @@ class Listing:
 
     def is_repeat(self, event: MissedEvent) -> bool:
         """Return whether the provider was asked before to deliver the event again."""
-        return event.redelivered_id in self.handled
+        return bool(event.failed_redelivery_id) and event.provider_id in self.handled
 
     def _set_aside(self, request: ApiRequest, fault: ProviderFault) -> None:
         """Let the other requests go on, unless the provider wants a pause or too many failed in a row.

@@ -40,7 +40,7 @@ def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:
     created_at = times.unix_seconds(kind.text_at(event, "created_at"))
     webhook_request = recovered.RecoveredRequest(source, _WEBHOOK_HEADERS, jsontext.to_json(event))
     return kind.MissedEvent(
-        id=kind.text_at(event, "event_id"),
+        provider_id=kind.text_at(event, "event_id"),
         type=kind.text_at(event, "type"),
         happened_at=created_at,
         webhook_request=webhook_request,

@@ -21,7 +21,7 @@ from deploy.requests.sources import compiled_sources
 from deploy.secrets.local_secrets import generated_causes, secret_doubts
 from deploy.secrets.needs import token_names
 from deploy.terminal.output import print_json, stdout_screen
-from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
+from functions.receive.diagnosis.diagnose import SECRET_CODES, leaves_secret_open
 from shared import errors, http, jsontext, secrets
 from shared.cloud.local.documents import FILE_NAME as DOCUMENTS_FILE, KnownOwners
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE

@@ -13,7 +13,7 @@ from typing import Final
 from deploy.dev.supervisor.processes import TLS_RECEIVE
 from deploy.history import local_log, local_requests
 from deploy.terminal import log_view, output
-from functions.receive.diagnosis.passwords import SECRET_CODES, leaves_secret_open
+from functions.receive.diagnosis.diagnose import SECRET_CODES, leaves_secret_open
 from shared import jsontext
 from shared.cloud.local import database, journal
 

@@ -29,6 +29,15 @@ MAX_NAME: Final = 63
 length."""
 SECRETS_SECONDS: Final = 0.2
 """The time for reading the secrets. The sender waits for its reply until the cause is logged."""
+SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
+"""The codes of rejections that a wrong secret may cause."""
+_OPEN_CAUSES: Final = (
+    signatures.DIFFERENT_SECRET,
+    signatures.TOO_LARGE,
+    passwords.IS_PART_OF_SECRET,
+    passwords.HAS_MORE_THAN_SECRET,
+)
+"""Parts of the causes that leave open which side has the wrong secret."""
 PROVIDER_HANDSHAKES: Final[Mapping[str, tuple[Location, str]]] = {
     "asana": (Location("header", ("x-hook-secret",)), ""),
     "aws_sns": (Location("data", ("Type",)), "SubscriptionConfirmation"),
@@ -220,3 +229,12 @@ def _path_cause(path: str, sources: Mapping[str, Source]) -> str | None:
         return None
     near = did_you_mean.nearest(sent_name, sources)
     return f"the path of the source with the nearest name is /{near}" if near else None
+
+
+def leaves_secret_open(cause: str) -> bool:
+    """Return whether a cause leaves open which side has the wrong secret. Then the value in `.env` may be the wrong
+    one.
+
+    The cause is recognised by its words, because the local supervisor has only the text, from a log line.
+    """
+    return any(part in cause for part in _OPEN_CAUSES)

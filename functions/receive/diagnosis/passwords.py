@@ -2,12 +2,12 @@
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, unquote_plus
 
-from functions.receive.diagnosis import signatures, tokens
+from functions.receive.diagnosis import signatures
 from functions.receive.diagnosis.cases import Case, first_cause, holds
 from functions.receive.diagnosis.guesses import QUOTES, UNEXPANDED, spelled_otherwise
 from shared.http import Request
@@ -20,40 +20,26 @@ PASSWORDS: Final = frozenset({"basic", "header", "bearer", "path", "query", "tok
 LEAST_RECOGNISED: Final = 8
 """The fewest characters that are recognised as a part of a secret. Fewer may be equal by chance, and would help someone
 who guesses."""
-_UNEXPANDED: Final = re.compile(
-    r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>"
-)
+_VARIABLE: Final = re.compile(r"\$[A-Za-z_]\w*|\$\{[^{}]+\}|\$\([^()]+\)|%[A-Za-z_]\w*%|\{\{[^{}]*\}\}|<[A-Za-z _-]+>")
 """The name of a variable, as shells and templates write it, for which a sender should have sent the value."""
 _NO_VALUES: Final = frozenset({"undefined", "null", "none", "nil", "nan", "false", "[object object]"})
 
 IS_PART_OF_SECRET: Final = "is a part of this source's secret"  # noqa: S105 a sentence
 HAS_MORE_THAN_SECRET: Final = "has this source's secret in it, and more before or after it"  # noqa: S105 a sentence
-SECRET_CODES: Final = frozenset({"signature_mismatch", "password_mismatch"})
-"""The codes of rejections that a wrong secret may cause."""
-_OPEN_CAUSES: Final = (signatures.DIFFERENT_SECRET, signatures.TOO_LARGE, IS_PART_OF_SECRET, HAS_MORE_THAN_SECRET)
-
-
-def leaves_secret_open(cause: str) -> bool:
-    """Return whether a cause leaves open which side has the wrong secret. Then the value in `.env` may be the wrong
-    one."""
-    return any(text in cause for text in _OPEN_CAUSES)
 
 
 def wrong_password(case: Case) -> str:
-    """Return the likely cause of a rejected password or token.
-
-    The causes that can be shown come first. Some of the later ones hold only because no earlier one does.
-    """
+    """Return the likely cause of a rejected password or token. A cause that names the fault precedes a vaguer one."""
     return (
         _wrong_user(case)
         or first_cause(spelled_otherwise(case))
-        or _incomplete_token(case)
+        or _incomplete_token(case)  # before the next, which compares tokens without their prefix
         or _changed_value(case)
         or _misplaced_credentials(case)
-        or _basic_fault(case)
+        or _basic_fault(case)  # before the next, which would only name the Authorization header
         or _other_place(case)
         or _nothing_sent(case)
-        or _wrong_word(case)
+        or _wrong_word(case)  # the Authorization header is there, as something was sent
         or f"the value {expected_place(case)} is not this source's secret: {signatures.DIFFERENT_SECRET}."
         " Set this source's secret at the sender"
     )
@@ -93,9 +79,50 @@ def _changed_value(case: Case) -> str | None:
 def _misplaced_credentials(case: Case) -> str | None:
     """Return a cause if what belongs into the Authorization header is right, but elsewhere; else None."""
     if isinstance(case.auth, schemes.BasicScheme):
-        return tokens.misplaced(case, "authorization", "Basic ", "credentials")
+        return misplaced(case, "authorization", "Basic ", "credentials")
     if isinstance(case.auth, schemes.BearerScheme):
-        return tokens.misplaced(case, "authorization", "Bearer ", "token")
+        return misplaced(case, "authorization", "Bearer ", "token")
+    return None
+
+
+def misplaced(case: Case, header: str, prefix: str, what: Literal["token", "credentials"]) -> str | None:
+    """Return a cause if the right token or credentials follow another word, or are in another header; else None.
+
+    The source expects them in `header`, after `prefix`, which is a word and a space, or empty.
+    """
+    header_name, shown_header, word = header.lower(), f"`{header.title()}`", prefix.strip()
+    is_or_are, it_or_them = ("are", "them") if what == "credentials" else ("is", "it")
+    for name, value in case.request.headers:
+        right_part = _right_part(case, value, header_name, prefix)
+        if right_part is None:
+            continue
+        if name != header_name:
+            place = f"`{header.title()}: {word}`" if word else shown_header
+            found = f"the right {what} {is_or_are} in {signatures.header_text(name)}"
+            return f"{found}; this source expects {it_or_them} in {place}"
+        right = f"the {what} {is_or_are} right, but"
+        has_prefix = value.lower().startswith(prefix.lower())
+        if has_prefix and value[len(prefix) :].strip() == right_part:
+            is_repeated = [each for each, _ in case.request.headers].count(header_name) > 1
+            return f"{right} {shown_header} was sent more than once" if is_repeated else None
+        if not word:
+            return f"{right} {shown_header} must have nothing before {it_or_them}"
+        if value.lower().startswith(f"{word.lower()}:"):
+            return f"{right} a colon follows the word `{word}` in {shown_header}: only a space must stand there"
+        if value.strip() == right_part:
+            return f"{right} the word `{word}` is missing before {it_or_them} in {shown_header}"
+        return f"{right} the word before {it_or_them} in {shown_header} must be `{word}`"
+    return None
+
+
+def _right_part(case: Case, value: str, header: str, prefix: str) -> str | None:
+    """Return the part of a header's value that is right in this header, after the prefix; None if no part is."""
+    other_headers = [each for each in case.request.headers if each[0] != header]
+    parts = (value.strip(), value.partition(" ")[2].strip(), value.partition(":")[2].strip())
+    for part in filter(None, dict.fromkeys(parts)):
+        request = replace(case.request, headers=(*other_headers, (header, f"{prefix}{part}")))
+        if holds(replace(case, request=request)):
+            return part
     return None
 
 
@@ -158,30 +185,14 @@ def _received(case: Case) -> str | None:
     return None
 
 
-def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
-    """Return how the text that was sent differs from a secret; None if no secret can be recognised in it.
+def _unquoted(text: str) -> str:
+    """Return the text without spaces and quotation marks around it."""
+    return text.strip(f" {QUOTES}")
 
-    `name` is the name of the secret.
-    """
-    for difference, change in _CHANGED_SECRETS:
-        if matches_any(change(received), secrets):
-            return difference
-    if matches_any([received.lower()], [text.lower() for text in secrets]):
-        return "differs from this source's secret in upper and lower case only"
-    if received in {name, variable_name(name)}:
-        return "is the name of this source's secret, and not its value"
-    if received.lower() in _NO_VALUES:
-        return "is a program's word for a missing value: the sender reads its secret from where none is set"
-    if _UNEXPANDED.fullmatch(received.strip(f" {QUOTES}")):
-        return f"is the name of a variable, and not its value: {UNEXPANDED}"
-    bare = received.strip(f" {QUOTES}")
-    for secret in secrets:
-        if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
-            return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
-        if len(secret) >= LEAST_RECOGNISED and secret in received:
-            act = "The sender must send the secret alone; if its value is right, the one that is stored here was cut"
-            return f"{HAS_MORE_THAN_SECRET}. {act}"
-    return None
+
+def _after_word(text: str) -> str:
+    """Return what follows the first word; empty if there is one word."""
+    return text.partition(" ")[2].strip()
 
 
 def _decoded_base64(text: str) -> list[str]:
@@ -200,27 +211,48 @@ def _decoded_hex(text: str) -> list[str]:
         return []
 
 
-_CHANGED_SECRETS: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
-    ("is right, except for white space around it", lambda text: [text.strip()]),
-    (
-        "has quotation marks around this source's secret. Send it without them",
-        lambda text: [text.strip(f" {QUOTES}")],
-    ),
-    ("has angle brackets around this source's secret. Send it without them", lambda text: [text.strip(" <>")]),
-    (
-        "has another word before this source's secret. Send the secret alone",
-        lambda text: [text.partition(" ")[2].strip()],
-    ),
-    ("is base64 of this source's secret. Send the secret as it is", _decoded_base64),
-    ("is this source's secret in hex. Send the secret as it is", _decoded_hex),
-    ("is this source's secret, percent-encoded. Send it as it is", lambda text: [unquote(text), unquote_plus(text)]),
-    (
-        "has several lines: of a rotated secret, send the newest value alone, the first line",
-        lambda text: text.splitlines() if "\n" in text else [],
-    ),
-)
-"""For each way in which a sender may have changed the secret: the end of the sentence `the value …`, and a function
-that returns what the secret may be."""
+def _lines(text: str) -> list[str]:
+    return text.splitlines() if "\n" in text else []
+
+
+_CHANGED_SECRETS: Final[Mapping[str, Callable[[str], list[str]]]] = {
+    "is right, except for white space around it": lambda text: [text.strip()],
+    "has quotation marks around this source's secret. Send it without them": lambda text: [_unquoted(text)],
+    "has angle brackets around this source's secret. Send it without them": lambda text: [text.strip(" <>")],
+    "has another word before this source's secret. Send the secret alone": lambda text: [_after_word(text)],
+    "is base64 of this source's secret. Send the secret as it is": _decoded_base64,
+    "is this source's secret in hex. Send the secret as it is": _decoded_hex,
+    "is this source's secret, percent-encoded. Send it as it is": lambda text: [unquote(text), unquote_plus(text)],
+    "has several lines: of a rotated secret, send the newest value alone, the first line": _lines,
+}
+"""The ways in which a sender may have changed the secret: by the end of the sentence `the value …`, a function that
+returns what the secret may be. The first one that fits is used."""
+
+
+def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
+    """Return how the text that was sent differs from a secret; None if no secret can be recognised in it.
+
+    `name` is the name of the secret.
+    """
+    for difference, possible_secrets in _CHANGED_SECRETS.items():
+        if matches_any(possible_secrets(received), secrets):
+            return difference
+    if matches_any([received.lower()], [text.lower() for text in secrets]):
+        return "differs from this source's secret in upper and lower case only"
+    if received in {name, variable_name(name)}:
+        return "is the name of this source's secret, and not its value"
+    if received.lower() in _NO_VALUES:
+        return "is a program's word for a missing value: the sender reads its secret from where none is set"
+    bare = _unquoted(received)
+    if _VARIABLE.fullmatch(bare):
+        return f"is the name of a variable, and not its value: {UNEXPANDED}"
+    for secret in secrets:
+        if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
+            return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
+        if len(secret) >= LEAST_RECOGNISED and secret in received:
+            act = "The sender must send the secret alone; if its value is right, the one that is stored here was cut"
+            return f"{HAS_MORE_THAN_SECRET}. {act}"
+    return None
 
 
 def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
@@ -231,14 +263,14 @@ def _found_at(request: Request, secrets: Sequence[str]) -> str | None:
     if matches_any([schemes.bearer_token(authorization) or ""], secrets):
         return "`Authorization: Bearer`"
     for name, value in request.headers:
-        if matches_any([value, value.strip(), value.partition(" ")[2].strip()], secrets):
+        if matches_any([value, value.strip(), _after_word(value)], secrets):
             return signatures.header_text(name)
         if name == "authorization" and matches_any([value], [f":{text}" for text in secrets]):
             return "the Authorization header, not encoded"
-    for name, value in locations.RequestFields(request).query.items():
+    fields = locations.RequestFields(request)
+    for name, value in fields.query.items():
         if matches_any([value], secrets):
             return f"the query parameter {name}" if is_loggable_name(name) else "the query"
-    fields = locations.RequestFields(request)
     data = fields.data if isinstance(fields.data, dict) else fields.form
     if matches_any([value for value in data.values() if isinstance(value, str)], secrets):
         return "the body"

@@ -45,9 +45,13 @@ class SecretsManagerBackend:
                 raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
             self._require_own(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
-            return [f"stored as the current version of {secret}", *self._retire(secret, forget)]
         except aws.AwsFault as fault:
             raise BackendError(str(fault)) from fault
+        stored = f"stored as the current version of {secret}"
+        try:
+            return [stored, *self._retire(secret, forget)]
+        except aws.AwsFault as fault:
+            raise BackendError(f"{stored}, but the previous version was not released: {fault}") from fault
 
     def reject_others(self, names: Sequence[str]) -> None:
         """Raise BackendError if one of these secrets belongs to another stack."""

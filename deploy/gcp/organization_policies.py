@@ -5,7 +5,7 @@ run.managed.requireInvokerIam forbids. https://cloud.google.com/run/docs/authent
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.cloud_access import gcp, gcp_names
@@ -41,8 +41,12 @@ def _policies_in_force(target: gcp_names.Target, api: gcp.GoogleApi) -> Finding 
     return policies_finding(target, dict(zip(CONSTRAINTS, found, strict=True)))
 
 
-def policies_finding(target: gcp_names.Target, rules: dict[str, Sequence[JsonObject]]) -> Finding:
-    """Return the finding. `rules` are those in force of each constraint; none without a policy."""
+def policies_finding(target: gcp_names.Target, rules: Mapping[str, Sequence[JsonObject]]) -> Finding:
+    """Return the finding. `rules` are those in force of each constraint; none without a policy.
+
+    A rule with a condition is left out: it is for tagged resources, unlike ours.
+    """
+    rules = {name: [rule for rule in each if "condition" not in rule] for name, each in rules.items()}
     ask = "ask whoever has roles/orgpolicy.policyAdmin to exempt the project"
     if _is_enforced(rules[PUBLIC]):
         return problem(f"{PUBLIC} forbids public functions, so senders could not reach receive", f"{ask} from it")
@@ -73,8 +77,7 @@ def _rules(target: gcp_names.Target, api: gcp.GoogleApi, constraint: str) -> Seq
 
 
 def _is_enforced(rules: Sequence[JsonObject]) -> bool:
-    """Return whether a rule enforces the constraint here. One with a condition is for tagged resources, unlike ours."""
-    return any(rule.get("enforce") is True and "condition" not in rule for rule in rules)
+    return any(rule.get("enforce") is True for rule in rules)
 
 
 def _forbids(rules: Sequence[JsonObject], value: str) -> bool | None:

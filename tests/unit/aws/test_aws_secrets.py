@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from deploy.aws.secrets_manager_backend import SecretsManagerBackend
+from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.secrets.backend import BackendError
 from shared.cloud import platform
-from shared.jsontext import objects_at
+from shared.jsontext import Json, JsonObject, objects_at
 from tests.aws.operator import Stack
 from tests.fakes.command import Command
 from tests.stand_ins.hook_providers import TOKEN, Stripe
@@ -67,6 +68,25 @@ def test_a_secret_that_cannot_be_read_is_not_taken_for_missing(stack: Stack) -> 
     assert f"restore-secret --secret-id {name}" in trouble
     with pytest.raises(BackendError, match="restore-secret"):
         backend.write("shop-password", STRONG, forget=False)
+
+
+def test_a_value_that_is_stored_is_named_if_the_previous_version_is_not_released(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = stack.api()
+    backend = SecretsManagerBackend(stack.target, api)
+    backend.write("shop-password", STRONG, forget=False)
+    call = AwsApi.call
+
+    def failing(self: AwsApi, service: str, operation: str, **arguments: Json) -> JsonObject:
+        if operation == "update_secret_version_stage":
+            raise AwsFault("AccessDenied", "not allowed")
+        return call(self, service, operation, **arguments)
+
+    monkeypatch.setattr(AwsApi, "call", failing)
+    with pytest.raises(BackendError, match="but the previous version was not released"):
+        backend.write("shop-password", OTHER, forget=True)
+    assert stored(stack, "shop-password") == OTHER
 
 
 CONFIG = """

@@ -227,6 +227,7 @@ def policy(constraint: str, *rules: JsonObject) -> Finding:
         ("iam.disableServiceAccountCreation", {"enforce": True}, "problem"),
         ("run.allowedIngress", {"values": {"allowedValues": ["internal"]}}, "problem"),
         ("run.allowedIngress", {"denyAll": True}, "problem"),
+        ("run.allowedIngress", {"denyAll": True, "condition": {"expression": "resource.x"}}, "ok"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["in:us-locations"]}}, "unknown"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["in:europe-west1-locations"]}}, "ok"),
         ("gcp.resourceLocations", {"values": {"allowedValues": ["us-east1"]}}, "problem"),

@@ -25,7 +25,7 @@ from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_c
 from deploy.cli.registrar import Registrar, former_places, hook_names, stored_source
 from deploy.config.configured import add_configuration, configured
 from deploy.hooks.api import Gone
-from deploy.hooks.comparison import Difference, Remembered
+from deploy.hooks.comparison import Difference, RememberedHook
 from deploy.hooks.kind import HookKind, Wanted, is_glob
 from deploy.hooks.registration import Registration
 from deploy.hooks.row import Row, read_rows
@@ -173,14 +173,14 @@ async def _print_plan(registrar: Registrar, registration: Registration) -> list[
     print(f"{session.source}  {session.wanted.url}")
     settings = mappings_at(registrar.configuration.document, "sources")[session.source]
     reason = _reason_for_all_types(registrar, session.source, has_own_type=bool(settings.get("type")))
-    if reason and session.kind.selects_events and session.wanted.events is None:
+    if reason and session.kind.api_selects_events and session.wanted.events is None:
         print(f"  all event types, because {reason}")
     if value_at(settings, "hook", "renew") is True:
         token_name = session.api.token_name
         print(f"  the function notify renews it with the token {token_name}, which is deployed: {session.kind.rights}")
     for each in differences:
         _print_difference(registrar, registration, each)
-    if session.kind.selects_events and any(each.action in ("create", "change") for each in differences):
+    if session.kind.api_selects_events and any(each.action in ("create", "change") for each in differences):
         print(f"  event types: {_event_types_text(session.kind.all_events, session.wanted.events)}")
     return differences
 
@@ -309,7 +309,7 @@ def _print_overwritten(kind: HookKind, difference: Difference) -> None:
     if not difference.consent_url or not hook:
         return
     settings = [f"URL {hook.url}"]
-    if kind.selects_events:  # else the change leaves them as they are
+    if kind.api_selects_events:  # else the change leaves them as they are
         settings.append(f"event types: {_event_types_text('all', hook.events)}")
     if hook.inactive:
         settings.append(hook.inactive)
@@ -379,7 +379,7 @@ async def _forget(registrar: Registrar, options: argparse.Namespace, registratio
     return DONE if len(gone) == len(faults) else NOT_DONE
 
 
-def _urls_text(remembered: Remembered) -> str:
+def _urls_text(remembered: RememberedHook) -> str:
     """Return the URLs that the hook may have: a change whose answer is lost may have given it another one."""
     return " or ".join(dict.fromkeys(remembered.urls))
 

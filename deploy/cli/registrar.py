@@ -174,7 +174,7 @@ class Registrar:
 
     def _verify_own_secret(self, source: wanted_hooks.HookedSource) -> None:
         """Raise CommandError if the provider makes the secret, and something else has the same one."""
-        if source.kind.secret is None:  # the provider makes none
+        if not source.kind.makes_secret:
             return
         all_needs = needs(self.configuration.slices, self.configuration.environ)
         uses = [use for need in all_needs if need.name == source.secret for use in need.uses]

@@ -13,7 +13,7 @@ from deploy.history import local, local_requests, logs
 from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
 from deploy.hooks import kind, placed_hook
 from deploy.hooks.api import HookApi
-from deploy.hooks.comparison import Difference, Remembered, compare, fingerprint
+from deploy.hooks.comparison import Difference, RememberedHook, compare, fingerprint
 from deploy.hooks.row import Row
 from deploy.requests import send_options, wanted_hooks
 from deploy.requests.sources import compiled_sources
@@ -125,13 +125,14 @@ class _Providers:
 
     async def registration(self, source: wanted_hooks.HookedSource) -> Registration:
         """Return what the provider of a source says, or why it could not be asked. Its places are asked together."""
-        remembered: Mapping[str, Remembered] = {}
+        remembered: Mapping[str, RememberedHook] = {}
         answers: Sequence[HookState | str] = ()
         tunnel_url = ""
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 remembered = await self._remembered(source.name)
-                url, is_tunnel = await self._url(source, remembered)
+                remembered_url = next(filter(None, (each.registered_url for each in remembered.values())), "")
+                url, is_tunnel = await self._url(source, remembered_url)
                 wanted = wanted_hooks.wanted_hook(self.configuration.slices["transform"], source, url)
                 token = await asyncio.to_thread(self.access.token, source.hook.token)
                 api = source.api(self.fetch, token, {*self._values(source)})
@@ -146,12 +147,11 @@ class _Providers:
         remembered_expiry = min(expiries, default=None) if reason else None
         return Registration(hooks, reason, tunnel_url, remembered_expiry)
 
-    async def _url(self, source: wanted_hooks.HookedSource, remembered: Mapping[str, Remembered]) -> tuple[str, bool]:
+    async def _url(self, source: wanted_hooks.HookedSource, remembered_url: str) -> tuple[str, bool]:
         """Return the URL that the provider calls, and whether it is that of a tunnel, which the commands need as --url.
 
         Raises the errors in FAULTS.
         """
-        remembered_url = next((each.registered_url for each in remembered.values() if each.registered_url), "")
         default = "" if self.access.is_dev else wanted_hooks.default_url(self.configuration.document, source.name)
         public_url = source.config.public_url or default
         url = public_url or await self._own_url(source.name) or remembered_url
@@ -169,13 +169,13 @@ class _Providers:
         source: wanted_hooks.HookedSource,
         wanted: kind.Wanted,
         api: HookApi,
-        remembered: Mapping[str, Remembered],
+        remembered: Mapping[str, RememberedHook],
         at: str,
     ) -> HookState | str:
         """Return the hook at one place, or the reason why the provider could not be asked about it."""
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                hooks = await api.hooks(at, placed_hook.own_urls(wanted, remembered.values()))
+                hooks = await api.hooks(at, placed_hook.our_urls(wanted, remembered.values()))
         except FAULTS as fault:  # a timeout is an OSError
             return _reason(source, fault)
         fingerprints = [fingerprint(source.name, value) for value in self._values(source)]
@@ -191,7 +191,7 @@ class _Providers:
         )
         return hook_state(wanted, difference, self.now)
 
-    async def _remembered(self, name: str) -> Mapping[str, Remembered]:
+    async def _remembered(self, name: str) -> Mapping[str, RememberedHook]:
         """Return the hooks that were registered for a source, by place."""
         async with self.access.documents() as documents:
             if documents is None:

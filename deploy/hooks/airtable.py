@@ -9,7 +9,7 @@ DATA_TYPE: Final = "tableData"
 """Changes of records, but none of fields and tables."""
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body. A hook that is replaced hands its specification on; no change can set another one."""
     if operation == "create":
         kept = wanted.existing.kept if wanted.existing else {}
@@ -18,7 +18,7 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"enable": wanted.is_enabled} if operation == "change" else None
 
 
-def hook(each: jsontext.JsonObject) -> Hook:
+def read_hook(each: jsontext.JsonObject) -> Hook:
     """Return the hook. The answer to `create`, which has the secret, does not repeat the URL."""
     is_created = "macSecretBase64" in each
     is_active = is_created or (each["isHookEnabled"] is True and each["areNotificationsEnabled"] is True)
@@ -37,7 +37,7 @@ def hook(each: jsontext.JsonObject) -> Hook:
 
 KIND: Final = HookKind(
     title="Airtable",
-    api="https://api.airtable.com/v0",
+    api_url="https://api.airtable.com/v0",
     rights="a personal access token with the scope webhook:manage",
     places=(PlaceForm(r"(?P<base>app\w{14})", "/bases/{base}/webhooks", "appAbCdEfGhIjKlMn"),),
     operations={
@@ -47,12 +47,12 @@ KIND: Final = HookKind(
         "extend": "POST {at}/{id}/refresh",
         "delete": "DELETE {at}/{id}",
     },
-    body=body,
-    hook=hook,
-    listed=("webhooks",),
-    event=lambda _: None,
-    secret=lambda answer: str(jsontext.value_at(answer, "macSecretBase64") or ""),
+    make_body=make_body,
+    read_hook=read_hook,
+    list_path=("webhooks",),
+    name_event=lambda _: None,
+    read_secret=lambda answer: str(jsontext.value_at(answer, "macSecretBase64") or ""),
     is_fixed=True,
     can_disable=True,
-    expiry="expirationTime",
+    expiry_field="expirationTime",
 )

@@ -62,17 +62,17 @@ class HookApi:
     hidden: set[str] = field(default_factory=set)
     now: Callable[[], float] = time.time
 
-    async def hooks(self, at: str, own_urls: Sequence[str] = ()) -> list[Hook]:
-        """Return all hooks at the place, each once, with our URLs in our own form. Raises CommandError, and Gone."""
+    async def hooks(self, at: str, our_urls: Sequence[str] = ()) -> list[Hook]:
+        """Return all hooks at the place, each once, with our URLs in our form. Raises CommandError, and Gone."""
         hook_by_id = {each.id: each for each in await self._all_hooks(at)}
-        return [each._replace(url=self.own_form(each.url, own_urls)) for each in hook_by_id.values()]
+        return [each._replace(url=self.our_form(each.url, our_urls)) for each in hook_by_id.values()]
 
-    def own_form(self, url: str, own_urls: Sequence[str]) -> str:
-        """Return the one of `own_urls` that is the same URL, else `url`.
+    def our_form(self, url: str, our_urls: Sequence[str]) -> str:
+        """Return the one of `our_urls` that is the same URL, else `url`.
 
         A provider may show our URL with another case or a slash at the end.
         """
-        return next((own for own in own_urls if self.kind.is_same_url(own, url)), url)
+        return next((ours for ours in our_urls if self.kind.is_same_url(ours, url)), url)
 
     async def _all_hooks(self, at: str) -> list[Hook]:
         """Return the hooks of all pages. An id may come twice, if a hook was created between two pages."""
@@ -82,12 +82,12 @@ class HookApi:
             answer = await self._send("list", at, Wanted(self.name, ""), query)
             if self.kind.has_more(answer):
                 break  # a list that is not complete cannot be compared
-            listed = value_at(answer, *self.kind.listed)
-            if listed is None and self.kind.omits_empty:
+            listed = value_at(answer, *self.kind.list_path)
+            if listed is None and self.kind.omits_empty_list:
                 return hooks
             entries = [listed] if self.kind.is_single else listed
             hooks += self._read("list", entries)
-            if not self.kind.selects_events:
+            if not self.kind.api_selects_events:
                 return await self._with_selected_events(at, hooks)
             if not self.kind.is_paged or len(objects_at(entries)) < PAGE_SIZE:
                 return hooks
@@ -96,7 +96,7 @@ class HookApi:
     async def _with_selected_events(self, at: str, hooks: list[Hook]) -> list[Hook]:
         answer = await self._send("events", at, Wanted(self.name, ""))
         try:
-            selected = self.kind.selected_events(answer)
+            selected = self.kind.read_selected_events(answer)
         except _FORM_ERRORS as error:
             raise self._unknown_form("events") from error
         return [each._replace(events=selected) for each in hooks]
@@ -107,10 +107,10 @@ class HookApi:
         Raises LostAnswer and CommandError.
         """
         answer = await self._send("create", at, wanted)
-        secret = self.kind.secret(answer) if self.kind.secret else ""
+        secret = self.kind.read_secret(answer) if self.kind.read_secret else ""
         self.hidden.add(secret)
-        listed = self._read("create", [value_at(answer, *self.kind.created)])
-        if len(listed) != 1 or not listed[0].id or (self.kind.secret and not secret):
+        listed = self._read("create", [value_at(answer, *self.kind.created_path)])
+        if len(listed) != 1 or not listed[0].id or (self.kind.makes_secret and not secret):
             raise LostAnswer(f"{self.kind.title} answered without the hook's id or secret")
         return listed[0]._replace(url=listed[0].url or wanted.url), secret
 
@@ -122,7 +122,7 @@ class HookApi:
         """Extend a hook that expires, and return its new expiry in Unix seconds. Raises LostAnswer and CommandError."""
         answer = await self._send("extend", at, Wanted(self.name, hook.url, existing=hook))
         try:
-            expires_at = times.unix_seconds(str(value_at(answer, self.kind.expiry)))
+            expires_at = times.unix_seconds(str(value_at(answer, self.kind.expiry_field)))
         except ValueError as error:
             raise LostAnswer(f"{self.kind.title} answered without the new expiry") from error
         if expires_at <= (hook.expires_at or 0.0):
@@ -138,11 +138,11 @@ class HookApi:
         try:
             if not isinstance(entries, list) or len(objects_at(entries)) < len(entries):
                 raise TypeError("no list of hooks")
-            hooks = [hook for each in objects_at(entries) if (hook := self.kind.hook(each))]
+            hooks = [hook for each in objects_at(entries) if (hook := self.kind.read_hook(each))]
         except _FORM_ERRORS as error:
             raise self._unknown_form(operation) from error
-        if self.kind.slot_id:
-            hooks = [each._replace(id=self.kind.slot_id(self.token)) for each in hooks]
+        if self.kind.single_id:
+            hooks = [each._replace(id=self.kind.single_id(self.token)) for each in hooks]
         return [each._replace(inactive=self._masked(each.inactive), note=self._masked(each.note)) for each in hooks]
 
     async def _send(self, operation: Operation, at: str, wanted: Wanted, query: str = "") -> Json:
@@ -169,17 +169,17 @@ class HookApi:
         quoted_token = quote(token, safe=":")  # Telegram's tokens have a colon and are part of the path
         method_and_path = self.kind.operations[operation].format(at=place_path, id=hook_id, token=quoted_token)
         method, _, path = method_and_path.partition(" ")
-        body = None if method in ("GET", "DELETE") else self.kind.body(operation, wanted)
-        url = (self.url or self.kind.api).rstrip("/") + path + query
+        body = None if method in ("GET", "DELETE") else self.kind.make_body(operation, wanted)
+        url = (self.url or self.kind.api_url).rstrip("/") + path + query
         headers = self._headers(token, body)
         return Outgoing(method, url, headers, self._content(body), allow_private=self.allow_private)
 
     def _token_at(self, at: str) -> str:
         """Return the token for requests about the place. Raises CommandError."""
-        if self.kind.signed_token is None:
+        if self.kind.sign_token is None:
             return self.token
         try:
-            token = self.kind.signed_token(at, self.token, self.now())
+            token = self.kind.sign_token(at, self.token, self.now())
         except ValueError as error:
             raise CommandError(f"{self.name}: the token {self.token_name} {error}") from error
         self.hidden.add(token)
@@ -189,14 +189,14 @@ class HookApi:
         basic = base64_text(token.encode())
         headers = [(name, text.format(token=token, basic=basic)) for name, text in self.kind.headers.items()]
         if body is not None:
-            content_type = "application/x-www-form-urlencoded" if self.kind.is_form else "application/json"
+            content_type = "application/x-www-form-urlencoded" if self.kind.sends_forms else "application/json"
             headers.append(("Content-Type", content_type))
         return tuple(headers)
 
     def _content(self, body: Body | None) -> bytes:
         if body is None:
             return b""
-        return urlencode(body, doseq=True).encode() if self.kind.is_form else texts_json(dict(body))
+        return urlencode(body, doseq=True).encode() if self.kind.sends_forms else texts_json(dict(body))
 
     def _answer(self, operation: Operation, where: str, response: Fetched) -> Json:
         """Return the JSON of the answer. Raises LostAnswer and CommandError."""
@@ -207,7 +207,7 @@ class HookApi:
             document = None
             if is_success and operation != "delete":
                 raise self._lost(operation, f"{where}: the answer is not JSON") from error
-        message = self.kind.fault(document) if is_success else _message(document)
+        message = self.kind.read_fault(document) if is_success else _message(document)
         if is_success and not message:
             return document
         answered = f"{where} answered {response.status} to `{operation}`"

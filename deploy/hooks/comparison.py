@@ -1,4 +1,8 @@
-"""The comparison of a provider's hooks with the configuration and with the remembered hook: a pure function."""
+"""The comparison of the hooks that a provider lists with the configuration and with the remembered hook.
+
+`compare` returns the change that a place needs. A hook is ours if Hookchain made it, or if it has a URL that we want or
+that a request of ours may have given to it: `our_hooks`. All functions are pure.
+"""
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
@@ -14,13 +18,27 @@ IS_UNKNOWN: Final = "it is not known whether it has the stored secret"
 CREATION_SECONDS: Final = 60.0
 """How much the provider's time of a creation may differ from ours: a request takes seconds, and clocks differ."""
 Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
+_UNFINISHED: Final = {
+    "creating": "known whether the hook was created",
+    "created": "stored which secret the new hook has",
+    "stored": "certain that every instance has the new secret",
+    "enabled": "known whether the replaced hook is deleted",
+}
+"""By the stage of a creation: the step that was not reached."""
+
+
+class ReplacedHook(NamedTuple):
+    """A hook that a new one replaces. It is deleted last."""
+
+    id: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    """A hook that Hookchain made or adopted, as its document stores it.
+class RememberedHook:
+    """The hook of a place as its row stores it: Hookchain made it, or adopted one that somebody else had made.
 
-    Of a hook that is registered, all commands read these fields. An adopted hook has no `secret` at first:
+    All commands read these fields. An adopted hook has no `secret` at first:
     id          empty if there is only a creation that was begun
     url         the hook's URL after our last change
     secret      the fingerprint of its secret; empty if the secret is unknown, as while a new one is being sent
@@ -35,8 +53,7 @@ class Remembered:
     stage       empty if no creation was begun. `creating`: the answer may be lost. `created`: the secret is not stored
                 yet. `stored`: instances may not have read the secret yet. `enabled`: the new hook has become this one,
                 and the replaced hook still exists
-    known       the ids that the place had before the creation. At the stage `enabled`, the id and the URL of the
-                replaced hook
+    known       the ids that the place had before the creation. At the stage `enabled`, the fields of `replaced`
     new_id      the id of the hook that is being created, which becomes `id` at the end
     new_secret  the fingerprint of its secret
     stored_at   Unix seconds: when its creation was sent, or when the secret that its provider made was stored; 0 if
@@ -56,10 +73,14 @@ class Remembered:
     stored_at: float = 0.0
 
     @property
+    def replaced(self) -> ReplacedHook:
+        """Return the replaced hook that may still exist; with an empty id if there is none."""
+        return ReplacedHook(*self.known) if self.stage == "enabled" else ReplacedHook()
+
+    @property
     def urls(self) -> list[str]:
         """Return the URLs that our requests may have set, and the one of a replaced hook that may still exist."""
-        replaced_urls = self.known[1:] if self.stage == "enabled" else ()
-        return [url for url in (self.url, self.new_url, *replaced_urls) if url]
+        return [url for url in (self.url, self.new_url, self.replaced.url) if url]
 
     @property
     def registered_url(self) -> str:
@@ -71,9 +92,23 @@ class Remembered:
         """Return whether the hook, or a replaced one that may still exist, signs with a secret that is not known."""
         return not self.secret or self.stage == "enabled"
 
-    def may_sign_with(self, value: str) -> bool:
+    def may_sign_with(self, value_fingerprint: str) -> bool:
         """Return whether the hook may sign with the value that has this fingerprint."""
-        return self.is_secret_unknown or value in (self.secret, self.new_secret)
+        return self.is_secret_unknown or value_fingerprint in (self.secret, self.new_secret)
+
+    def is_same(self, kind: HookKind, hook: Hook) -> bool:
+        """Return whether this is the hook that the provider lists at the same place."""
+        return kind.is_single or hook.id == self.id
+
+
+class OurHook(NamedTuple):
+    """A hook at the provider that Hookchain made, or that has one of our URLs.
+
+    is_made  Hookchain certainly made it; otherwise a person may have
+    """
+
+    hook: Hook
+    is_made: bool
 
 
 class Difference(NamedTuple):
@@ -123,7 +158,7 @@ def compare(
     wanted: Wanted,
     hooks: Sequence[Hook],
     *,
-    remembered: Remembered | None,
+    remembered: RememberedHook | None,
     fingerprints: Sequence[str],
     now: float,
     extend_seconds: float = RENEW_SECONDS,
@@ -133,48 +168,50 @@ def compare(
     `hooks` are all that the provider lists there. `remembered` is None if the row has none. `fingerprints` are those of
     the secret's stored values, newest first. A hook that expires within `extend_seconds` of `now` (Unix seconds) has to
     be extended.
+
+    The order: a hook that no change could correct, an interrupted creation, a hook that is not listed, a listed one.
     """
     steps = _steps(kind, wanted, hooks)
-    if not kind.selects_events and not steps:
+    if not kind.api_selects_events and not steps:
         # A person has selected all event types that are needed. Further ones do no harm, so they are no difference.
         hooks = [each._replace(events=wanted.events) for each in hooks]
     hook = _find(kind, wanted, hooks, remembered)
     notes = _notes(wanted, hooks, hook)
-    if hook and hook.limit:  # no change could correct it, so nothing else is compared
+    if hook and hook.limit:
         advice = f"Delete it at {kind.title}, then run the command again"
         return Difference(at, "none", fault=f"{wanted.source}: the hook {hook.id} {hook.limit}. {advice}")
     is_expired = remembered is not None and 0.0 < remembered.expires_at < now
-    missing = missing_hook(kind, remembered, hooks) if remembered and not is_expired else ""
-    missing_url = remembered.url if remembered and missing else ""
-    if remembered and remembered.stage:  # a creation that was interrupted must be finished before anything else
-        new, is_ours = lost_creation(hooks, remembered, wanted)
-        if new and not is_ours:
-            return _uncertain_creation(kind, at, remembered, new)
-        reasons = (_interruption(remembered), *filter(None, [missing]))
-        return Difference(at, "finish", reasons, new or hook, missing_url)
+    gone = gone_reason(kind, remembered, hooks) if remembered and not is_expired else ""
+    gone_url = remembered.url if remembered and gone else ""
+    if remembered and remembered.stage:  # an interrupted creation must be finished before anything else
+        lost = lost_creation(hooks, remembered, wanted)
+        if lost and not lost.is_made:
+            return _uncertain_creation(kind, at, remembered, lost.hook)
+        reasons = (_interruption(remembered), gone) if gone else (_interruption(remembered),)
+        return Difference(at, "finish", reasons, lost.hook if lost else hook, gone_url)
     if hook is None:
-        reason = "the hook has expired" if is_expired else missing or "there is no hook"
-        return Difference(at, "create", (reason,), consent_url=missing_url, steps=steps, notes=notes)
+        reason = "the hook has expired" if is_expired else gone or "there is no hook"
+        return Difference(at, "create", (reason,), consent_url=gone_url, steps=steps, notes=notes)
     if hook.step:
         steps = (*steps, hook.step)
     unchanged = Difference(at, "none", hook=hook, steps=steps, notes=notes)
-    difference = _compare_listed(kind, wanted, hook, remembered, missing, fingerprints, unchanged)
+    difference = _compare_listed(kind, wanted, hook, remembered, gone, fingerprints, unchanged)
     if difference.action == "none" and hook.expires_at and hook.expires_at < now + extend_seconds:
         expiry = f"it expires at {rfc3339(hook.expires_at)}"
         return difference._replace(action="extend", reasons=(expiry,))
     return difference
 
 
-def _interruption(remembered: Remembered) -> str:
+def _interruption(remembered: RememberedHook) -> str:
     """Return the reason to finish a creation, by its stage."""
     return f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
 
 
-def _uncertain_creation(kind: HookKind, at: str, remembered: Remembered, new: Hook) -> Difference:
+def _uncertain_creation(kind: HookKind, at: str, remembered: RememberedHook, new: Hook) -> Difference:
     """Return that the creation has to be finished with a new hook that somebody else may have made."""
     uncertain = f"it is not certain that Hookchain made the hook {new.id}"
     # A provider that makes the secret has shown it only once, so the hook has to be replaced.
-    replaced_url = new.url if kind.secret else ""
+    replaced_url = new.url if kind.makes_secret else ""
     return Difference(at, "finish", (_interruption(remembered), uncertain), new, replaced_url, is_foreign=True)
 
 
@@ -182,98 +219,123 @@ def _compare_listed(
     kind: HookKind,
     wanted: Wanted,
     hook: Hook,
-    remembered: Remembered | None,
-    missing: str,
+    remembered: RememberedHook | None,
+    gone: str,
     fingerprints: Sequence[str],
     unchanged: Difference,
 ) -> Difference:
-    """Compare a hook that the provider lists. `missing` is as `missing_hook` returns it.
+    """Compare a hook that the provider lists. `gone` is as `gone_reason` returns it.
 
     `unchanged` is the difference of a hook that needs no change. The order: whose hook it is, the reasons to change it,
     the action, and whether the operator must consent.
     """
-    own = remembered if remembered and (kind.is_single or hook.id == remembered.id) else None
+    entry = remembered if remembered and remembered.is_same(kind, hook) else None
     former_urls = remembered.urls if remembered else []
-    is_url_of_others = hook.url != wanted.url and (own is None or hook.url not in former_urls)
+    is_url_of_others = hook.url != wanted.url and (entry is None or hook.url not in former_urls)
     if is_url_of_others and kind.is_single:
         owner = f"it belongs to {hook.url}"
         return unchanged._replace(action="change", reasons=(owner,), consent_url=hook.url, is_foreign=True)
-    is_secret_unknown = kind.secret is not None and not (own and own.secret)
+    is_secret_unknown = kind.makes_secret and not (entry and entry.secret)
     is_secret_lost = is_secret_unknown and not fingerprints
-    setting_reasons = [missing] if missing else []
-    setting_reasons += [] if own else ["Hookchain did not make it"]
+    setting_reasons = [gone] if gone else []
+    setting_reasons += [] if entry else ["Hookchain did not make it"]
     setting_reasons += _setting_reasons(kind, wanted, hook, former_urls)
     secret_reasons = [f"{kind.title} shows its secret only once, and it is not stored"] if is_secret_lost else []
-    secret_reasons += _secret_reasons(kind, hook, own, fingerprints)
-    # A hook with the wanted URL that Hookchain did not make is taken over, not replaced.
-    may_be_replaced = own is not None or hook.url != wanted.url
-    action = _action(kind, hook, setting_reasons, secret_reasons, may_be_replaced=may_be_replaced)
+    secret_reasons += _secret_reasons(kind, hook, entry, fingerprints)
+    is_taken_over = entry is None and hook.url == wanted.url
+    action = _action(kind, hook, setting_reasons, secret_reasons, is_taken_over=is_taken_over)
     unknown = ""
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
-    needs_consent = bool(missing) or is_url_of_others or is_secret_lost or (own is None and action == "renew")
+    needs_consent = bool(gone) or is_url_of_others or is_secret_lost or (entry is None and action == "renew")
     return unchanged._replace(
         action=action,
         reasons=(*setting_reasons, *secret_reasons),
         consent_url=hook.url if needs_consent else "",
-        is_foreign=own is None,
+        is_foreign=entry is None,
         unknown=unknown,
-        notes=(*unchanged.notes, *_apply_notes(kind, wanted, hook, own, fingerprints)),
+        notes=(*unchanged.notes, *_apply_notes(kind, wanted, hook, entry, fingerprints)),
     )
 
 
 def _action(
-    kind: HookKind, hook: Hook, setting_reasons: Sequence[str], secret_reasons: Sequence[str], *, may_be_replaced: bool
+    kind: HookKind, hook: Hook, setting_reasons: Sequence[str], secret_reasons: Sequence[str], *, is_taken_over: bool
 ) -> Action:
-    """Return `change`, `renew` if the hook needs what no change can give it, or `none` without a reason."""
-    needs_new_secret = kind.secret is not None and bool(secret_reasons)
+    """Return `change`, `renew` if the hook needs what no change can give it, or `none` without a reason.
+
+    A hook that is taken over is not replaced on account of its settings.
+    """
+    if kind.makes_secret and secret_reasons:
+        return "renew"
     # `change` can enable a hook, also where it can change nothing else.
     needs_new_settings = any(reason != hook.inactive for reason in setting_reasons)
-    if needs_new_secret or (kind.is_fixed and needs_new_settings and may_be_replaced):
+    if kind.is_fixed and needs_new_settings and not is_taken_over:
         return "renew"
     return "change" if setting_reasons or secret_reasons else "none"
 
 
 def _apply_notes(
-    kind: HookKind, wanted: Wanted, hook: Hook, own: Remembered | None, fingerprints: Sequence[str]
+    kind: HookKind, wanted: Wanted, hook: Hook, entry: RememberedHook | None, fingerprints: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what `apply` does besides. `own` is the remembered hook, if the hook is ours."""
-    if own and own.url and hook.url == wanted.url and not kind.is_same_url(own.url, hook.url):
-        yield f"it has the wanted URL already; `apply` stores it in place of {own.url}"
-    if own is None and fingerprints and hook.has_secret and not (kind.secret or kind.is_account_signed):
+    """Yield what `apply` does besides. `entry` is what is remembered of this hook; None if nothing is."""
+    if entry and entry.url and hook.url == wanted.url and not kind.is_same_url(entry.url, hook.url):
+        yield f"it has the wanted URL already; `apply` stores it in place of {entry.url}"
+    we_choose_secret = not (kind.makes_secret or kind.is_account_signed)
+    if entry is None and fingerprints and hook.has_secret and we_choose_secret:
         effect = "so another deployment with this URL rejects its requests"
         yield f"`apply` gives it the secret that is stored here, {effect}"
 
 
-def lost_creation(hooks: Sequence[Hook], remembered: Remembered, wanted: Wanted) -> tuple[Hook | None, bool]:
-    """Return the hook that a creation with a lost answer may have made, and whether it is certain that it did.
+def our_hooks(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: RememberedHook) -> list[OurHook]:
+    """Return our hooks among those that the provider lists at the place of the remembered hook."""
+    made_ids = {remembered.new_id, remembered.replaced.id}
+    lost = lost_creation(hooks, remembered, wanted)
+    if lost and lost.is_made:
+        made_ids.add(lost.hook.id)
+    if remembered.is_made:
+        made_ids.update(each.id for each in hooks if _is_listed_as(kind, each, [remembered.id]))
+    ours = [OurHook(each, is_made=each.id in made_ids) for each in hooks]
+    return [each for each in ours if each.is_made or has_our_url(each.hook, wanted, remembered)]
 
-    Without such a hook, or at another stage than `creating`, return None and False. The hook has the URL that we sent,
-    and was not there before. It is certainly ours if the provider shows that it was created when we sent the request,
-    and that no other hook was. Otherwise a person may have made it.
+
+def _is_listed_as(kind: HookKind, hook: Hook, ids: Collection[str]) -> bool:
+    """Return whether the hook is registered with one of these ids. A single hook without a URL is not registered."""
+    return bool(hook.url) if kind.is_single else hook.id in ids
+
+
+def has_our_url(hook: Hook, wanted: Wanted, remembered: RememberedHook) -> bool:
+    """Return whether the hook has the wanted URL, or one that a request of ours may have given to it."""
+    return bool(hook.url) and hook.url in (wanted.url, *remembered.urls)
+
+
+def lost_creation(hooks: Sequence[Hook], remembered: RememberedHook, wanted: Wanted) -> OurHook | None:
+    """Return the hook that a creation with a lost answer may have made; None if there is none, or at another stage.
+
+    The hook has the URL that we sent, and was not there before. It is certainly ours if the provider shows that it was
+    created when we sent the request, and that no other hook was.
     """
     if remembered.stage != "creating":
-        return None, False
+        return None
     sent_url = remembered.new_url or wanted.url
     new = [each for each in hooks if each.id not in remembered.known and each.url == sent_url]
     created = [each for each in new if each.id == remembered.new_id or _is_created_at(each, remembered.stored_at)]
     if len(created) == 1:
-        return created[0], True
-    return next(iter(new), None), False
+        return OurHook(created[0], is_made=True)
+    return OurHook(new[0], is_made=False) if new else None
 
 
 def _is_created_at(hook: Hook, when: float) -> bool:
     return hook.created_at is not None and abs(hook.created_at - when) <= CREATION_SECONDS
 
 
-def missing_hook(kind: HookKind, remembered: Remembered, hooks: Sequence[Hook]) -> str:
-    """Return that the provider lists the registered hook no more, as a clause; empty if it does, or none is registered.
+def gone_reason(kind: HookKind, remembered: RememberedHook, hooks: Sequence[Hook]) -> str:
+    """Return that the provider does not list the remembered hook any more, as a clause.
 
-    The hook may exist nevertheless.
+    Empty if the provider lists it, or if the remembered hook was never registered. A hook that is not listed may exist
+    nevertheless.
     """
     ids = [each for each in (remembered.id, remembered.new_id) if each]
-    # A place with one hook at most always lists it. Without a URL, it is not registered.
-    is_listed = any(each.url if kind.is_single else each.id in ids for each in hooks)
+    is_listed = any(_is_listed_as(kind, each, ids) for each in hooks)
     was_registered = remembered.url if kind.is_single else ids
     if is_listed or not was_registered:
         return ""
@@ -281,16 +343,7 @@ def missing_hook(kind: HookKind, remembered: Remembered, hooks: Sequence[Hook]) 
     return f"{name} is gone: somebody deleted it, or the token belongs to another account"
 
 
-_UNFINISHED: Final = {
-    "creating": "known whether the hook was created",
-    "created": "stored which secret the new hook has",
-    "stored": "certain that every instance has the new secret",
-    "enabled": "known whether the replaced hook is deleted",
-}
-"""By the stage of a creation: the step that was not reached."""
-
-
-def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Remembered | None) -> Hook | None:
+def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: RememberedHook | None) -> Hook | None:
     """Return the remembered hook, else one with our URL, else one with our former URL."""
     if kind.is_single:
         return next((hook for hook in hooks if hook.url), None)
@@ -302,7 +355,7 @@ def _find(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: Rem
 
 def _steps(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook]) -> tuple[str, ...]:
     """Return what a person has to do at the provider, because its API cannot select event types."""
-    if kind.selects_events:
+    if kind.api_selects_events:
         return ()
     selected = {name for hook in hooks for name in hook.events or ()}
     if wanted.events is None:
@@ -321,7 +374,7 @@ def _setting_reasons(kind: HookKind, wanted: Wanted, hook: Hook, former_urls: Se
     if hook.url != wanted.url:
         former = " (our former URL)" if hook.url in former_urls else ""
         reasons.append(f"its URL is {hook.url}{former}")
-    if kind.selects_events:
+    if kind.api_selects_events:
         reasons += _event_reasons(wanted.events, hook.events)
     if hook.inactive:
         reasons.append(hook.inactive)
@@ -340,26 +393,25 @@ def _event_reasons(wanted: Collection[str] | None, selected: Collection[str] | N
     return [f"{text}: {', '.join(names)}" for text, names in texts if names]
 
 
-def _secret_reasons(kind: HookKind, hook: Hook, own: Remembered | None, fingerprints: Sequence[str]) -> list[str]:
-    """Return why the hook needs another secret. `own` is the remembered hook, if the hook is ours."""
+def _secret_reasons(kind: HookKind, hook: Hook, entry: RememberedHook | None, fingerprints: Sequence[str]) -> list[str]:
+    """Return why the hook needs another secret. `entry` is what is remembered of this hook; None if nothing is."""
     if kind.is_account_signed:
         return []
     if not hook.has_secret:
         return ["it has no secret"]
-    if own is None:
+    if entry is None:
         return []
-    if kind.secret:  # the provider makes it
-        return [] if own.secret in ("", *fingerprints) else ["its secret is not stored any more"]
+    if kind.makes_secret:
+        return [] if entry.secret in ("", *fingerprints) else ["its secret is not stored any more"]
     if not fingerprints:
         return ["the secret is not stored any more"]
-    if not own.secret:
+    if not entry.secret:
         return [IS_UNKNOWN]
-    return [] if fingerprints[:1] == [own.secret] else [IS_OLDER]
+    return [] if fingerprints[0] == entry.secret else [IS_OLDER]
 
 
 def _notes(wanted: Wanted, hooks: Sequence[Hook], hook: Hook | None) -> tuple[str, ...]:
-    """Return a note for each other hook with the same URL, and the provider's note about the hook."""
-    same_url = [each.id for each in hooks if each.url == wanted.url and each != hook]
+    """Return a note for each other hook with the wanted URL, and the provider's note about the hook."""
     text = "has the same URL, so that events may come twice; it is left alone and keeps its secret"
-    notes = [f"the hook {id} {text}" for id in same_url]
+    notes = [f"the hook {each.id} {text}" for each in hooks if each.url == wanted.url and each != hook]
     return (*notes, hook.note) if hook and hook.note else tuple(notes)

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from deploy.hooks import comparison, kind
+from deploy.hooks.comparison import RememberedHook, ReplacedHook
 from deploy.hooks.placed_hook import PlacedHook
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
@@ -26,7 +27,7 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
     Raises LostAnswer, CommandError and Temporary.
     """
     session = place.session
-    if place.kind.secret:
+    if place.kind.makes_secret:
         session.secret.verify_writable()
     if replaced and not session.is_recovered:
         rule = f"{place.kind.title} may not send again what it could not deliver to the former hook"
@@ -36,8 +37,8 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
         await place.wait_until_accepted(wanted)
     hooks = await place.hooks()  # after the wait, in which somebody may have made one
     if replaced is None and any(hook.url == wanted.url for hook in hooks):
-        raise place.has_changed()
-    former = place.remembered
+        raise place.changed_meanwhile()
+    former = place.remembered_or_none
     creating = replace(
         _replaced(place, replaced),
         stage="creating",
@@ -54,12 +55,12 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
         raise
     if hook.id in creating.known:
         raise CommandError(f"{place.name}: {place.kind.title} answered with another hook; compare them there")
-    if place.own_form(hook.url) != wanted.url:
+    if place.our_form(hook.url) != wanted.url:
         await _remember_new(place, replace(creating, new_id=hook.id), hook)
         raise _other_url(place, hook.url)
-    if place.kind.secret is None:
+    if not place.kind.makes_secret:
         fingerprint = session.fingerprint(wanted.secret)
-        made = comparison.Remembered(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
+        made = RememberedHook(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
         await _remember_new(place, made, hook)
         await _verify_only_one(place, hook, creating.known, former)
         session.show(f"{place.name}: registered")
@@ -71,14 +72,14 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
     await _enable(place)
 
 
-def _replaced(place: PlacedHook, hook: kind.Hook | None) -> comparison.Remembered:
+def _replaced(place: PlacedHook, hook: kind.Hook | None) -> RememberedHook:
     """Return what is remembered of the hook that is replaced. Without a hook, the id is empty."""
-    replaced = comparison.Remembered(hook.id, hook.url) if hook else comparison.Remembered(url=place.session.wanted.url)
-    remembered = place.remembered
+    replaced = RememberedHook(hook.id, hook.url) if hook else RememberedHook(url=place.session.wanted.url)
+    remembered = place.remembered_or_none
     return replace(remembered, url=replaced.url) if remembered and remembered.id == replaced.id else replaced
 
 
-async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, hook: kind.Hook) -> None:
+async def _remember_new(place: PlacedHook, remembered: RememberedHook, hook: kind.Hook) -> None:
     """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
     try:
         await place.remember(remembered)
@@ -89,7 +90,7 @@ async def _remember_new(place: PlacedHook, remembered: comparison.Remembered, ho
 
 
 async def _verify_only_one(
-    place: PlacedHook, hook: kind.Hook, known_ids: Collection[str], former: comparison.Remembered | None
+    place: PlacedHook, hook: kind.Hook, known_ids: Collection[str], former: RememberedHook | None
 ) -> None:
     """Delete the new hook again if somebody else has created one with the same URL meanwhile.
 
@@ -105,7 +106,7 @@ async def _verify_only_one(
         raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
 
 
-async def _store_made_secret(place: PlacedHook, created: comparison.Remembered, hook: kind.Hook, secret: str) -> None:
+async def _store_made_secret(place: PlacedHook, created: RememberedHook, hook: kind.Hook, secret: str) -> None:
     """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
     session = place.session
     if place.kind.can_disable:
@@ -121,17 +122,17 @@ async def _store_made_secret(place: PlacedHook, created: comparison.Remembered, 
 async def _enable(place: PlacedHook) -> None:
     """Enable the new hook as soon as every instance accepts its secret. Raises CommandError and Temporary."""
     session = place.session
-    stored = place.registered
+    stored = place.remembered
     wanted = session.wanted
     await session.wait_for_instances(stored.stored_at)
     if stored.new_secret not in session.fingerprints():
-        raise place.secret_has_changed()
+        raise place.secret_changed_meanwhile()
     new = next((hook for hook in await place.hooks() if hook.id == stored.new_id), None)
     if new and new.url != wanted.url:
-        raise place.has_changed()
+        raise place.changed_meanwhile()
     if place.kind.can_disable:
         await session.api.change(place.at, wanted, kind.Hook(stored.new_id, wanted.url, wanted.events))
-    made = comparison.Remembered(
+    made = RememberedHook(
         stored.new_id,
         wanted.url,
         stored.new_secret,
@@ -140,16 +141,16 @@ async def _enable(place: PlacedHook) -> None:
         # The stored expiry may be that of the replaced hook, which notify has renewed meanwhile.
         expires_at=(new.expires_at if new else None) or stored.expires_at,
     )
-    await _finish_enabled(place, made, stored.id, stored.url)
+    await _finish_enabled(place, made, ReplacedHook(stored.id, stored.url))
 
 
-async def _finish_enabled(place: PlacedHook, made: comparison.Remembered, replaced_id: str, replaced_url: str) -> None:
+async def _finish_enabled(place: PlacedHook, made: RememberedHook, replaced: ReplacedHook) -> None:
     """Remember the new hook, then delete the one that it replaces."""
-    if replaced_id and replaced_id != made.id:
-        await place.remember(replace(made, stage="enabled", known=(replaced_id, replaced_url)))
-        if replaced_url == made.url:  # else the sweep, which looks for one URL, does not find both
+    if replaced.id and replaced.id != made.id:
+        await place.remember(replace(made, stage="enabled", known=replaced))
+        if replaced.url == made.url:  # else the sweep, which looks for one URL, does not find both
             await place.session.wait_for_recovery(made.stored_at)
-        await place.delete_unchanged(replaced_id, [replaced_url])
+        await place.delete_unchanged(replaced.id, [replaced.url])
     await place.remember(made)
     place.session.show(f"{place.name}: registered")
 
@@ -157,32 +158,32 @@ async def _finish_enabled(place: PlacedHook, made: comparison.Remembered, replac
 async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
     """Continue a creation that was interrupted at any stage. Raises LostAnswer, CommandError and Temporary."""
     session = place.session
-    remembered = place.registered
+    remembered = place.remembered
     await session.row.save()  # renews the lock, and fails if another command has finished it
     if remembered.stage == "enabled":
-        replaced_id, replaced_url = remembered.known
-        await _finish_enabled(place, replace(remembered, stage="", known=()), replaced_id, replaced_url)
+        await _finish_enabled(place, replace(remembered, stage="", known=()), remembered.replaced)
         return
     is_secret_stored = remembered.stage == "stored" and session.has_newest(remembered.new_secret)
     if is_secret_stored and await place.url_of(remembered.new_id) == session.wanted.url:
         await _enable(place)
         return
     hooks = [difference.hook] if difference.hook else []
-    new, _ = comparison.lost_creation(hooks, remembered, session.wanted)
-    if new and place.kind.secret is None:
-        await place.remember(comparison.Remembered(new.id, is_made=not difference.is_foreign, new_url=new.url))
+    lost = comparison.lost_creation(hooks, remembered, session.wanted)
+    new = lost.hook if lost else None
+    if new and not place.kind.makes_secret:
+        await place.remember(RememberedHook(new.id, is_made=not difference.is_foreign, new_url=new.url))
         await place.change(new)
         return
     if new is None and remembered.stage == "creating":
         if other_url := await place.url_of(remembered.new_id):
             raise _other_url(place, other_url)
-        place.verify_listed(remembered)
+        place.verify_not_recent()
     await _start_again(place, new.id if new else remembered.new_id)
 
 
 async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
     """Delete the hook whose secret is lost, and create another."""
-    remembered = place.registered
+    remembered = place.remembered
     if unfinished_id:
         await place.delete_unchanged(unfinished_id, remembered.urls)
     former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
@@ -193,7 +194,7 @@ async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
     elif difference.hook and difference.hook.id == remembered.id and place.has_our_url(difference.hook):
         await create(place, difference.hook)
     else:
-        raise place.has_changed()
+        raise place.changed_meanwhile()
 
 
 def _other_url(place: PlacedHook, url: str) -> CommandError:

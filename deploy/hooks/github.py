@@ -23,7 +23,7 @@ _TOKEN_SECONDS: Final = 600
 """GitHub accepts tokens of an App for 10 minutes at most."""
 
 
-def body(_: Operation, wanted: Wanted) -> Body | None:
+def make_body(_: Operation, wanted: Wanted) -> Body | None:
     """Return the body. A change also has the whole `config`, because GitHub removes a secret that is left out."""
     config: JsonObject = {**_config(wanted)}
     return {"name": "web", "active": True, "events": list(wanted.events or ("*",)), "config": config}
@@ -33,7 +33,7 @@ def _config(wanted: Wanted) -> Body:
     return {"url": wanted.url, "content_type": "json", "insecure_ssl": "0", "secret": wanted.secret}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     config = mapping_at(each, "config")
     events = tuple(sorted(str(name) for name in list_at(each, "events")))
     code = value_at(each, "last_response", "code")
@@ -50,7 +50,7 @@ def hook(each: JsonObject) -> Hook:
     )
 
 
-def app_hook(config: JsonObject) -> Hook:
+def read_app_hook(config: JsonObject) -> Hook:
     """Return the hook of an App, whose event types another answer has. Without a URL, the App has no hook."""
     return Hook("app", str(config.get("url", "")), None, faults=_faults(config), has_secret="secret" in config)
 
@@ -63,14 +63,14 @@ def _faults(config: JsonObject) -> tuple[str, ...]:
     return tuple(text for text, is_fault in faults.items() if is_fault)
 
 
-def app_events(app: Json) -> tuple[str, ...]:
+def read_app_events(app: Json) -> tuple[str, ...]:
     events = mapping_at(app)["events"]
     if not isinstance(events, list):
         raise TypeError("no list of event types")
     return tuple(map(str, events))
 
 
-def app_token(at: str, private_key: str, now: float) -> str:
+def sign_app_token(at: str, private_key: str, now: float) -> str:
     """Return a token of the App whose ID is in the place. Raises ValueError."""
     issued_at = int(now) - _CLOCK_SECONDS
     claims: JsonObject = {"iss": at.removeprefix("apps/"), "iat": issued_at, "exp": issued_at + _TOKEN_SECONDS}
@@ -79,7 +79,7 @@ def app_token(at: str, private_key: str, now: float) -> str:
 
 KIND: Final = HookKind(
     title="GitHub",
-    api="https://api.github.com",
+    api_url="https://api.github.com",
     rights="the permission Webhooks: read and write, or the classic scope admin:repo_hook or admin:org_hook",
     headers=HEADERS,
     places=(
@@ -94,14 +94,14 @@ KIND: Final = HookKind(
         "change": "PATCH {at}/hooks/{id}",
         "delete": "DELETE {at}/hooks/{id}",
     },
-    body=body,
-    hook=hook,
-    event=event_name,
+    make_body=make_body,
+    read_hook=read_hook,
+    name_event=event_name,
     is_paged=True,
 )
 APP_KIND: Final = HookKind(
     title="GitHub",
-    api="https://api.github.com",
+    api_url="https://api.github.com",
     rights="to be the private key of the App, in PEM",
     headers=HEADERS,
     places=(PlaceForm(_APP, "/app", "apps/Iv23liAbCdEf"),),
@@ -110,11 +110,11 @@ APP_KIND: Final = HookKind(
         "events": "GET {at}",
         "change": "PATCH {at}/hook/config",
     },
-    body=lambda _, wanted: _config(wanted),
-    hook=app_hook,
-    event=event_name,
-    selected_events=app_events,
+    make_body=lambda _, wanted: _config(wanted),
+    read_hook=read_app_hook,
+    name_event=event_name,
+    read_selected_events=read_app_events,
     always_sent=_ALWAYS_SENT,
-    signed_token=app_token,
+    sign_token=sign_app_token,
     is_single=True,
 )

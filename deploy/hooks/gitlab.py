@@ -22,14 +22,14 @@ EVENTS: Final = {
 """The settings that projects and groups both have, by the event type."""
 
 
-def body(_: Operation, wanted: Wanted) -> Body | None:
+def make_body(_: Operation, wanted: Wanted) -> Body | None:
     """Return the body, with all settings for a change too: GitLab removes the token of a hook whose URL changes."""
     selected = EVENTS.values() if wanted.events is None else wanted.events
     switches: JsonObject = {name: name in selected for name in EVENTS.values()}
     return {"url": wanted.url, "token": wanted.secret, "enable_ssl_verification": True, **switches}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     events = tuple(sorted(name for name in EVENTS.values() if each.get(name) is True))
     status = each.get("alert_status") or "executable"
     until = f" until {each['disabled_until']}" if each.get("disabled_until") else ""
@@ -45,7 +45,7 @@ def hook(each: JsonObject) -> Hook:
     )
 
 
-def event(pattern: str) -> str | None:
+def name_event(pattern: str) -> str | None:
     """Return the setting of `Issue Hook` or `Issue Hook.open`. Raises ValueError if none selects the event type."""
     name = event_name(pattern)
     if name is not None and name not in EVENTS:
@@ -55,7 +55,7 @@ def event(pattern: str) -> str | None:
 
 KIND: Final = HookKind(
     title="GitLab",
-    api="https://gitlab.com/api/v4",
+    api_url="https://gitlab.com/api/v4",
     rights="the scope `api` and the role Maintainer of the project or Owner of the group",
     headers={"PRIVATE-TOKEN": "{token}"},
     places=(
@@ -68,9 +68,9 @@ KIND: Final = HookKind(
         "change": "PUT {at}/hooks/{id}",
         "delete": "DELETE {at}/hooks/{id}",
     },
-    body=body,
-    hook=hook,
-    event=event,
+    make_body=make_body,
+    read_hook=read_hook,
+    name_event=name_event,
     variant="token",
     all_events=f"all that projects and groups both have: {', '.join(EVENTS)}",
     is_paged=True,

@@ -87,18 +87,20 @@ class HookKind:
 
     A kind is single if a place has one hook at most, as a bot of Telegram has. Such a place lists its hook always, and
     without a URL until somebody has set one; so `change` also creates it.
+
+    The functions raise KeyError, TypeError or ValueError if an answer has another form than the documented one.
     """
 
     # The provider, for messages and for the configuration
 
     title: str
     """Its name."""
-    api: str
+    api_url: str
     """The base URL of the API."""
     rights: str
     """The least rights that the token needs, as the end of the sentence "The token needs ..."."""
     all_events: str = "all"
-    """Which event types a hook for all of them gets, for people."""
+    """Tells people which event types a hook for all of them gets."""
     variant: str = ""
     """The variant of the provider's auth scheme that the hooks use; empty for any."""
 
@@ -110,49 +112,49 @@ class HookKind:
     `extend` is for hooks that expire. `events` reads the event types, if only a person can select them. Without
     `delete`, a hook is left alone when it is removed.
     """
-    body: Callable[[Operation, Wanted], Body | None]
+    make_body: Callable[[Operation, Wanted], Body | None]
     """Returns the body of a request whose method is neither GET nor DELETE; None if it has no body."""
     headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": "Bearer {token}"})
     """`{token}` in a value stands for the token, and `{basic}` for the token in base64."""
     places: tuple[PlaceForm, ...] = ()
     """The forms of `at`; empty if the account has hooks in one place only."""
-    is_form: bool = False
-    """Whether bodies are forms."""
-    signed_token: Callable[[str, str, float], str] | None = None
-    """Returns `{token}` for a place `at`, the operator's secret and the time in Unix seconds; None if it is the secret.
+    sends_forms: bool = False
+    """Whether bodies are forms, and not JSON."""
+    sign_token: Callable[[str, str, float], str] | None = None
+    """Returns `{token}`, from a place `at`, the operator's token and the time in Unix seconds.
 
-    Raises ValueError, with what is wrong with the secret.
+    Raises ValueError, with what is wrong with the operator's token. None if `{token}` is the operator's token itself.
     """
 
     # An answer
 
-    hook: Callable[[JsonObject], Hook | None]
+    read_hook: Callable[[JsonObject], Hook | None]
     """Reads an entry of the list, or the answer to `create`; returns None to leave the hook out."""
-    listed: tuple[str, ...] = ()
+    list_path: tuple[str, ...] = ()
     """The path to the list in the answer to `list`, or to the only hook of a place."""
-    created: tuple[str, ...] = ()
+    created_path: tuple[str, ...] = ()
     """The path to the hook in the answer to `create`."""
-    selected_events: Callable[[Json], tuple[str, ...]] = lambda _: ()
+    read_selected_events: Callable[[Json], tuple[str, ...]] = lambda _: ()
     """Returns the event types in the answer to `events`."""
-    secret: Callable[[Json], str] | None = None
+    read_secret: Callable[[Json], str] | None = None
     """Returns the secret in the answer to `create`, which never shows it again; None if we choose the secret."""
-    slot_id: Callable[[str], str] | None = None
-    """Returns the id of a single hook by the token, if the token decides whose hook that is."""
-    expiry: str = ""
-    """The field of the answer to `extend` that has the new expiry, for hooks that expire."""
-    fault: Callable[[Json], str] = lambda _: ""
-    """Returns what is wrong according to an answer whose status is 200; empty for nothing."""
+    single_id: Callable[[str], str] | None = None
+    """Returns the id of a single hook by the operator's token; None if the token does not decide whose hook that is."""
+    expiry_field: str = ""
+    """The field of the answer to `extend` that has the new expiry; empty if hooks do not expire."""
+    read_fault: Callable[[Json], str] = lambda _: ""
+    """Returns what is wrong according to an answer with a 2xx status; empty for nothing."""
     has_more: Callable[[Json], bool] = lambda _: False
     """Returns whether the answer to `list` leaves out hooks."""
     is_paged: bool = False
-    """Whether a list has pages of 100 hooks, by `page`."""
-    omits_empty: bool = False
-    """Whether an empty list is left out of the answer."""
+    """Whether the list has pages of 100 hooks, which the query parameter `page` numbers from 1."""
+    omits_empty_list: bool = False
+    """Whether the answer to `list` lacks the list if there is no hook."""
 
     # A hook
 
-    event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
-    """Returns the provider's name of an event type in a route's `types`; None if that may be all of them.
+    name_event: Callable[[str], str | None] = lambda pattern: None if is_glob(pattern) else pattern
+    """Returns the provider's name of an event type in a route's `types`; None if that may be any of them.
 
     Raises ValueError if a hook cannot select it.
     """
@@ -188,9 +190,14 @@ class HookKind:
         return url == other if self.signs_url else is_same_url(url, other)
 
     @property
-    def selects_events(self) -> bool:
+    def api_selects_events(self) -> bool:
         """Return whether requests select the event types of a hook; otherwise a person selects them at the provider."""
         return "events" not in self.operations
+
+    @property
+    def makes_secret(self) -> bool:
+        """Return whether the provider makes the secret of a hook, and shows it only once; otherwise we choose it."""
+        return self.read_secret is not None
 
     @property
     def can_delete(self) -> bool:
@@ -236,7 +243,7 @@ def provider_events(kind: HookKind, patterns: Iterable[str]) -> tuple[str, ...] 
 
     None stands for all event types: there are no patterns, or one of them may match any. Raises ValueError.
     """
-    names = [kind.event(pattern) for pattern in patterns]
+    names = [kind.name_event(pattern) for pattern in patterns]
     specific_names = {name for name in names if name is not None}
     if not names or None in names:
         return None

@@ -19,7 +19,7 @@ _QUERIES: Final[Mapping[Operation, str]] = {
 }
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the query with its variables. All operations, the list too, are a POST to one URL."""
     fields: JsonObject = {"url": wanted.url, "secret": wanted.secret, "enabled": True}
     fields |= {"resourceTypes": list(wanted.events or ())}
@@ -33,7 +33,7 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"query": _QUERIES[operation], "variables": variables[operation]}
 
 
-def hook(each: JsonObject) -> Hook | None:
+def read_hook(each: JsonObject) -> Hook | None:
     """Return the hook. Those of applications have no URL."""
     if not each["url"]:
         return None
@@ -47,7 +47,7 @@ def hook(each: JsonObject) -> Hook | None:
     )
 
 
-def fault(answer: Json) -> str:
+def read_fault(answer: Json) -> str:
     """Return the error in the answer; empty if there is none. GraphQL reports errors with the status 200."""
     if message := value_at(answer, "errors", 0, "message"):
         return str(message)
@@ -57,16 +57,16 @@ def fault(answer: Json) -> str:
 
 KIND: Final = HookKind(
     title="Linear",
-    api="https://api.linear.app",
+    api_url="https://api.linear.app",
     rights="an API key of an administrator of the workspace",
     headers={"Authorization": "{token}"},
     operations=dict.fromkeys(_QUERIES, "POST /graphql"),
-    body=body,
-    hook=hook,
-    listed=("data", "webhooks", "nodes"),
-    created=("data", "webhookCreate", "webhook"),
-    event=event_name,
-    fault=fault,
+    make_body=make_body,
+    read_hook=read_hook,
+    list_path=("data", "webhooks", "nodes"),
+    created_path=("data", "webhookCreate", "webhook"),
+    name_event=event_name,
+    read_fault=read_fault,
     can_have_all_events=False,
     has_more=lambda answer: value_at(answer, "data", "webhooks", "pageInfo", "hasNextPage") is True,
 )

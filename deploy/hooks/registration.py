@@ -60,7 +60,7 @@ class Registration:
                 if at in self.places:
                     difference = await place.compare(fingerprints)
                 else:
-                    difference = await place.compare_left(differences)
+                    difference = await place.compare_unconfigured(differences)
             except CommandError as error:
                 difference = comparison.Difference(at, "none", fault=str(error), is_gone=isinstance(error, api.Gone))
             differences.append(difference)
@@ -80,7 +80,7 @@ class Registration:
                 case "create" if place.kind.is_single:
                     [slot] = await place.hooks()  # the only hook is always listed, without a URL until it is set
                     if slot.url:
-                        raise place.has_changed()
+                        raise place.changed_meanwhile()
                     await place.change(slot)  # sets it
                 case "create":
                     await creation.create(place)
@@ -102,18 +102,18 @@ class Registration:
             again = f"Run `{self.session.apply_command}` again: it lists the hooks first"
             raise CommandError(f"{error}. {again}") from error
 
-    def refreshed_hooks(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.Remembered]:
+    def refreshed_hooks(self, differences: Sequence[comparison.Difference]) -> dict[str, comparison.RememberedHook]:
         """Return what to remember of hooks instead, by place: their id, URL or expiry at the provider.
 
         These are the hooks that need no change at the provider, and are not remembered as they are there.
         """
-        updated: dict[str, comparison.Remembered] = {}
+        updated: dict[str, comparison.RememberedHook] = {}
         for each in differences:
             hook = each.hook
-            remembered = self.place(each.at).remembered
+            remembered = self.place(each.at).remembered_or_none
             if each.action != "none" or not hook or not remembered:
                 continue
-            if self.session.kind.is_single or remembered.id == hook.id:
+            if remembered.is_same(self.session.kind, hook):
                 expires_at = hook.expires_at or 0.0
                 current = replace(remembered, id=hook.id, url=hook.url, new_url="", expires_at=expires_at)
                 if current != remembered:
@@ -135,7 +135,7 @@ class Registration:
         faults: dict[str, CommandError] = {}
         for at in self.session.row.hooks:
             try:
-                await self.place(at).own_hooks()
+                await self.place(at).our_hooks()
             except CommandError as error:
                 faults[at] = error
         return faults
@@ -166,12 +166,11 @@ class Registration:
         None if another source with the same secret has begun the rotation. Raises CommandError and Temporary.
         """
         session = self.session
-        is_made_by_provider = session.kind.secret is not None
         # A hook that differs before a new value is stored is unfinished, as after an interrupted rotation.
         begun = [each.at for each in _changes(await self.rotation_plan())]
         if begun:
             session.show(f"{session.source}: continuing the rotation that has begun")
-        elif store_new_value and not is_made_by_provider:
+        elif store_new_value and not session.kind.makes_secret:
             await store_new_value()
             if session.secret.set_at() is not None:
                 # The time in the store is by another clock, which may be behind this one. So wait from now on.
@@ -179,13 +178,13 @@ class Registration:
         for each in await self.rotation_plan():  # after the wait, in which somebody may have changed a hook
             for note in each.notes:
                 session.show(f"{self.place(each.at).name}: note: {note}")
-            is_renewed = is_made_by_provider and each.at not in begun
+            is_renewed = session.kind.makes_secret and each.at not in begun
             await self.apply(each._replace(action="renew") if is_renewed else each)
 
     def verify_rotated(self) -> None:
         """Raise CommandError if a hook does not sign with the newest value, or any value that its provider made."""
         stored = self.session.fingerprints()
-        current = stored if self.session.kind.secret else stored[:1]
+        current = stored if self.session.kind.makes_secret else stored[:1]
         hooks = self.session.row.named_hooks
         others = [each.name for each in hooks if each.remembered.stage or each.remembered.secret not in current]
         if others:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Final, NamedTuple
 
-from deploy.hooks.comparison import Remembered, fingerprint
+from deploy.hooks.comparison import RememberedHook, fingerprint
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared import errors, store_ports
@@ -28,7 +28,7 @@ class NamedHook(NamedTuple):
 
     source: str
     at: str
-    remembered: Remembered
+    remembered: RememberedHook
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Row:
 
     def __init__(self, documents: store_ports.Documents, source: str, now: Callable[[], float] = time.time) -> None:
         self.source = source
-        self.hooks: dict[str, Remembered] = {}
+        self.hooks: dict[str, RememberedHook] = {}
         self.settings: JsonObject = {}
         self.secrets: list[str] = []
         self._documents = documents
@@ -165,7 +165,7 @@ async def read_rows(documents: store_ports.Documents) -> dict[str, Row]:
     return rows
 
 
-def _remembered(document: JsonObject) -> Remembered:
+def _remembered(document: JsonObject) -> RememberedHook:
     """Return the hook. A field that a later version added is left out, and one that an earlier version lacks is empty.
 
     Raises ValueError if one of the first fields, which all versions have, is missing.
@@ -174,7 +174,7 @@ def _remembered(document: JsonObject) -> Remembered:
     if missing := [name for name in names if name not in document]:
         raise ValueError(f"a hook has no {', '.join(missing)}")
     texts = {name: str(document[name]) for name in names}
-    return Remembered(
+    return RememberedHook(
         **texts,
         is_made=document.get("is_made") is True,
         known=tuple(map(str, list_at(document, "known"))),

@@ -103,7 +103,7 @@ class HookSession:
 
     def wanted_with_secret(self) -> Wanted:
         """Return the wanted hook, with the newest value of the secret if we choose it. Raises CommandError."""
-        if self.kind.secret or self.kind.is_account_signed:
+        if self.kind.makes_secret or self.kind.is_account_signed:
             return self.wanted
         values = self.values()
         if not values:

@@ -6,7 +6,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_t
 from shared.jsontext import JsonObject, list_at, value_at
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the subscription. A change does not send its name and its API version."""
     subscription: JsonObject = {}
     if operation == "create":
@@ -20,7 +20,7 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"subscription": subscription}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     return Hook(
         id=str(each["id"]),
         url=str(each["notification_url"]),
@@ -33,7 +33,7 @@ def hook(each: JsonObject) -> Hook:
 
 KIND: Final = HookKind(
     title="Square",
-    api="https://connect.squareup.com",
+    api_url="https://connect.squareup.com",
     rights="a personal access token of the application, as its developer console shows it",
     operations={
         "list": "GET /v2/webhooks/subscriptions?include_disabled=true",
@@ -41,12 +41,12 @@ KIND: Final = HookKind(
         "change": "PUT /v2/webhooks/subscriptions/{id}",
         "delete": "DELETE /v2/webhooks/subscriptions/{id}",
     },
-    body=body,
-    hook=hook,
-    listed=("subscriptions",),
-    created=("subscription",),
-    omits_empty=True,
-    secret=lambda answer: str(value_at(answer, "subscription", "signature_key") or ""),
+    make_body=make_body,
+    read_hook=read_hook,
+    list_path=("subscriptions",),
+    created_path=("subscription",),
+    omits_empty_list=True,
+    read_secret=lambda answer: str(value_at(answer, "subscription", "signature_key") or ""),
     can_have_all_events=False,
     can_disable=True,
     has_more=lambda answer: bool(value_at(answer, "cursor")),

@@ -6,7 +6,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_s
 from shared.jsontext import JsonObject, list_at, value_at
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the form. The API version and the kind of events can be set only when an endpoint is created."""
     fields: JsonObject = {"url": wanted.url, "enabled_events[]": list(wanted.events or ("*",))}
     if operation == "create":
@@ -15,7 +15,7 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {**fields, "disabled": "false" if wanted.is_enabled else "true"}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     """Return the endpoint. Only one for the events of connected accounts has an application."""
     version: JsonObject = {"api_version": each["api_version"]} if each.get("api_version") else {}
     connect: JsonObject = {"connect": "true"} if each.get("application") else {}
@@ -32,7 +32,7 @@ def hook(each: JsonObject) -> Hook:
 
 KIND: Final = HookKind(
     title="Stripe",
-    api="https://api.stripe.com",
+    api_url="https://api.stripe.com",
     rights="a restricted key with write access to Webhook Endpoints",
     operations={
         "list": "GET /v1/webhook_endpoints?limit=100",
@@ -40,11 +40,11 @@ KIND: Final = HookKind(
         "change": "POST /v1/webhook_endpoints/{id}",
         "delete": "DELETE /v1/webhook_endpoints/{id}",
     },
-    body=body,
-    hook=hook,
-    listed=("data",),
-    secret=lambda answer: str(value_at(answer, "secret") or ""),
-    is_form=True,
+    make_body=make_body,
+    read_hook=read_hook,
+    list_path=("data",),
+    read_secret=lambda answer: str(value_at(answer, "secret") or ""),
+    sends_forms=True,
     all_events="all, except the few that Stripe sends only if they are selected by name",
     can_disable=True,
     has_more=lambda answer: value_at(answer, "has_more") is True,

@@ -6,7 +6,7 @@ from deploy.hooks.kind import Body, Hook, HookKind, Operation, Wanted, time_in_s
 from shared.jsontext import Json, JsonObject, list_at, value_at
 
 NO_ID: Final = "webhook"
-"""Our id of the webhook until `slot_id` returns the bot's. Telegram has none, because a bot has only one webhook."""
+"""Our id of the webhook until `single_id` returns the bot's. Telegram has none, because a bot has only one webhook."""
 
 _DEFAULT: Final = (
     "business_connection",
@@ -37,7 +37,7 @@ UPDATES: Final = (*_DEFAULT, "chat_member", "message_reaction", "message_reactio
 """All event types. Telegram sends the last three only to a webhook that names them."""
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body, always with `allowed_updates`: without this field, Telegram keeps the former event types.
 
     It resets `max_connections` if the field is left out.
@@ -49,7 +49,7 @@ def body(operation: Operation, wanted: Wanted) -> Body | None:
     return {"url": wanted.url, "secret_token": wanted.secret, "allowed_updates": [*updates], **kept}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     selected = [str(name) for name in list_at(each, "allowed_updates")]
     updates = tuple(sorted(selected or _DEFAULT))
     error = each.get("last_error_message")
@@ -69,13 +69,13 @@ def bot_id(token: str) -> str:
     return id if key and id.isdecimal() else NO_ID
 
 
-def fault(answer: Json) -> str:
+def read_fault(answer: Json) -> str:
     return "" if value_at(answer, "ok") is True else str(value_at(answer, "description") or "not ok")
 
 
 KIND: Final = HookKind(
     title="Telegram",
-    api="https://api.telegram.org",
+    api_url="https://api.telegram.org",
     rights="the token of the bot, as BotFather shows it",
     headers={},
     operations={
@@ -83,11 +83,11 @@ KIND: Final = HookKind(
         "change": "POST /bot{token}/setWebhook",
         "delete": "POST /bot{token}/deleteWebhook",
     },
-    body=body,
-    hook=hook,
-    listed=("result",),
-    fault=fault,
-    slot_id=bot_id,
+    make_body=make_body,
+    read_hook=read_hook,
+    list_path=("result",),
+    read_fault=read_fault,
+    single_id=bot_id,
     is_single=True,
     all_events="all that Hookchain knows",
 )

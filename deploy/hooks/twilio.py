@@ -10,14 +10,14 @@ from shared.jsontext import JsonObject
 _SID: Final = "[0-9a-f]{32}"
 
 
-def body(operation: Operation, wanted: Wanted) -> Body | None:
+def make_body(operation: Operation, wanted: Wanted) -> Body | None:
     """Return the body, with an empty application, because Twilio ignores the URL of a number with an application."""
     if operation == "delete":
         return {"SmsUrl": ""}
     return {"SmsUrl": wanted.url, "SmsMethod": "POST", "SmsApplicationSid": ""}
 
 
-def hook(each: JsonObject) -> Hook:
+def read_hook(each: JsonObject) -> Hook:
     application = each.get("sms_application_sid")
     method = each.get("sms_method")
     url = str(each["sms_url"] or "")
@@ -31,7 +31,7 @@ def hook(each: JsonObject) -> Hook:
 
 KIND: Final = HookKind(
     title="Twilio",
-    api="https://api.twilio.com/2010-04-01",
+    api_url="https://api.twilio.com/2010-04-01",
     rights="the SID and the secret of an API key, joined by a colon",
     headers={"Authorization": "Basic {basic}"},
     places=(
@@ -42,10 +42,10 @@ KIND: Final = HookKind(
         ),
     ),
     operations={"list": "GET {at}", "change": "POST {at}", "delete": "POST {at}"},
-    body=body,
-    hook=hook,
-    event=lambda _: None,
-    is_form=True,
+    make_body=make_body,
+    read_hook=read_hook,
+    name_event=lambda _: None,
+    sends_forms=True,
     is_single=True,
     is_account_signed=True,
     signs_url=True,

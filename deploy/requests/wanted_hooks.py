@@ -36,7 +36,7 @@ class HookedSource:
     @property
     def api_url(self) -> str:
         """Return the base URL of the provider's API, or of your own server's, such as a GitLab that you host."""
-        return (self.hook.api or self.kind.api).rstrip("/")
+        return (self.hook.api or self.kind.api_url).rstrip("/")
 
     def api(self, fetch: Fetch, token: str, hidden: Set[str] = frozenset()) -> HookApi:
         """Return the provider's API. `hidden` are texts that its messages must not show, besides the token."""
@@ -111,5 +111,5 @@ def _selected_types(source: HookedSource, routes: Sequence[Json]) -> list[str]:
             if is_shared and known and not known.has(pattern) and not known.has(pattern.partition(".")[0]):
                 continue
             matching = known.matching(pattern) if known and pattern != "*" else []
-            selected += [pattern] if source.kind.event(pattern) is not None else matching or [pattern]
+            selected += [pattern] if source.kind.name_event(pattern) is not None else matching or [pattern]
     return selected

@@ -107,7 +107,7 @@ def hook_rules(source: ProviderApiSettings, entry: ProviderEntry) -> Iterator[st
         yield _same_secret_rule("token", source.hook.token)
     elif kind.places and not source.hook.at:
         yield f"at is missing: where the hook is, such as {kind.examples}"
-    elif source.hook.renew and not kind.expiry:
+    elif source.hook.renew and not kind.expiry_field:
         yield f"renew has no effect, because the webhooks of {entry.name} do not expire. Remove it"
     else:
         for each in source.hook.at:
@@ -167,21 +167,21 @@ def compiled_hooks(sources: Mapping[str, ProviderApiSettings], *, has_alerts: bo
     found: JsonObject = {}
     for name, source in sources.items():
         kind = hook_kinds.KINDS.get(str(source.provider)) if source.hook else None
-        if source.hook and kind and kind.expiry and (source.hook.renew or has_alerts):
+        if source.hook and kind and kind.expiry_field and (source.hook.renew or has_alerts):
             found[name] = _compiled_renewal(source.hook, kind) if source.hook.renew else {}
     return {"hooks": found} if found else {}
 
 
 def _compiled_renewal(hook: HookConfig, kind: HookKind) -> JsonObject:
     method, _, path = kind.operations["extend"].partition(" ")
-    base = (hook.api or kind.api).rstrip("/")
+    base = (hook.api or kind.api_url).rstrip("/")
     urls: JsonObject = {at: base + path.format(at=kind.path_of(at), id="{id}") for at in hook.places}
     return {
         "secret": hook.token,
         "method": method,
         "urls": urls,
         "headers": dict(kind.headers),
-        "expiry": kind.expiry,
+        "expiry": kind.expiry_field,
         "allow_private": hook.allow_private,
     }
 

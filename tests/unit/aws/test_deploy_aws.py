@@ -21,7 +21,7 @@ from deploy.cloud_access import aws_names
 from deploy.cloud_access.aws import AwsApi, AwsFault
 from deploy.cloud_access.aws_names import checked_target
 from deploy.config.dotenv import read_dotenv
-from deploy.hooks.comparison import Remembered
+from deploy.hooks.comparison import RememberedHook
 from deploy.platforms.choice import open_platform
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
@@ -271,7 +271,9 @@ def test_another_word_than_the_prefix_removes_nothing(left: Stack, destroy: Comm
 async def _remember_hook(stack: Stack) -> None:
     options = argparse.Namespace(platform="aws", project=None, **asdict(stack.target))
     async with open_platform(options, stack.environ).subscriber_stores() as stores:
-        await stores.documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(Remembered("1"))}}))
+        await stores.documents.write(
+            PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(RememberedHook("1"))}})
+        )
 
 
 OLD = {"receive": "r1", "transform": "t1", "notify": "n1"}

@@ -571,7 +571,7 @@ def test_a_place_that_refuses_a_hook_stops_no_other(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("source", "is_rotation"),
-    [*((each, False) for each in PROVIDERS), *((each, True) for each in PROVIDERS if KINDS[each].secret)],
+    [*((each, False) for each in PROVIDERS), *((each, True) for each in PROVIDERS if KINDS[each].makes_secret)],
 )
 def test_a_hook_that_is_listed_after_its_deletion_is_not_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str, is_rotation: bool
@@ -651,7 +651,7 @@ def test_a_renamed_sources_hook_is_not_deleted_by_its_former_name(world: World, 
     assert "left alone, because it is also registered as renamed" in output
     assert ": delete " not in output
     assert json.dumps(provider.hooks) == before
-    assert "nothing" in world.command("hooks", "plan", "renamed", code=3 if KINDS[source].secret else 0)
+    assert "nothing" in world.command("hooks", "plan", "renamed", code=3 if KINDS[source].makes_secret else 0)
     world.command("hooks", "remove", "renamed", "--yes")
     assert not provider.hooks, "it is known that we made it"
 
@@ -823,7 +823,7 @@ def test_at_each_provider_a_hook_is_made_repaired_and_removed(world: World, sour
 @pytest.mark.parametrize("source", PROVIDERS)
 def test_a_provider_that_you_host_is_called_at_its_own_url(world: World, source: str) -> None:
     provider = world.provider(source)
-    api = KINDS[source].api.replace(provider.host, "https://own.example.com")
+    api = KINDS[source].api_url.replace(provider.host, "https://own.example.com")
     provider.host = "https://own.example.com"
     own = CONFIG.replace(f"token: {source}-token", f"token: {source}-token, api: '{api}'")
     world.configure(own)
@@ -914,8 +914,12 @@ def test_a_hook_that_a_person_made_after_a_failure_is_not_removed(world: World, 
     provider.hooks["9001"] = theirs
     if is_applied:
         uncertain = "it is not certain that Hookchain made the hook 9001"
-        assert uncertain in world("apply", source, "--yes", code=1 if KINDS[source].secret else 0)
-    why = "Hookchain did not make it" if is_applied and not KINDS[source].secret else "it is not certain that Hookchain"
+        assert uncertain in world("apply", source, "--yes", code=1 if KINDS[source].makes_secret else 0)
+    why = (
+        "Hookchain did not make it"
+        if is_applied and not KINDS[source].makes_secret
+        else "it is not certain that Hookchain"
+    )
     output = world("remove", source, "--yes", code=1)
     assert f"left alone, because {why}" in output
     assert f"{URL}/{source} (9001)" in output
@@ -969,7 +973,7 @@ def test_a_registered_hook_that_is_listed_late_is_not_taken_for_gone(
     assert not provider.hooks
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].secret])
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].makes_secret])
 def test_a_second_hook_that_is_listed_late_is_not_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -1178,7 +1182,7 @@ def test_a_hook_that_a_person_made_after_a_creation_failed_is_replaced_only_with
     assert id != "theirs"
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].omits_empty])
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].omits_empty_list])
 def test_a_list_in_an_unknown_form_is_no_empty_one(world: World, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     provider = world.provider(source)
     right = provider._answer
@@ -2652,7 +2656,7 @@ def _fail_to_write(*_: object, **__: object) -> None:
     raise CommandError("no space is left")
 
 
-@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].secret])
+@pytest.mark.parametrize("source", [each for each in PROVIDERS if KINDS[each].makes_secret])
 def test_a_hook_that_got_another_url_is_not_replaced_by_the_rest_of_an_interrupted_rotation(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:

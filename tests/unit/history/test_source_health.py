@@ -29,7 +29,7 @@ from deploy.history.source_health import (
     oldest_secret,
 )
 from deploy.history.status import SourceActivity, Status
-from deploy.hooks.comparison import Difference, Remembered, compare
+from deploy.hooks.comparison import Difference, RememberedHook, compare
 from deploy.hooks.kind import Hook, Wanted
 from deploy.hooks.kinds import APP_KINDS, KINDS
 from deploy.secrets.backend import BackendError, StoredSecret
@@ -194,7 +194,7 @@ def test_an_app_is_broken_where_a_person_must_select_event_types(
     wanted_events: tuple[str, ...] | None, state: str, differences: tuple[str, ...]
 ) -> None:
     wanted = WANTED._replace(events=wanted_events)
-    hook, remembered = Hook("app", URL, ("push", "star")), Remembered("app", URL, "fingerprint")
+    hook, remembered = Hook("app", URL, ("push", "star")), RememberedHook("app", URL, "fingerprint")
     difference = compare(
         APP_KINDS["github"], "apps/1", wanted, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
     )
@@ -204,7 +204,7 @@ def test_an_app_is_broken_where_a_person_must_select_event_types(
 def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
     hook = HOOK._replace(expires_at=NOW + DAY)
     expiry = "it expires at 2026-03-02T12:00:00.000Z"
-    for remembered, reasons in ((Remembered("1", URL, "fingerprint"), ()), (None, ("Hookchain did not make it",))):
+    for remembered, reasons in ((RememberedHook("1", URL, "fingerprint"), ()), (None, ("Hookchain did not make it",))):
         difference = compare(
             KINDS["airtable"], "app1", WANTED, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
         )
@@ -214,12 +214,12 @@ def test_a_hook_that_nobody_extends_is_broken_days_before_its_end() -> None:
 
 def test_a_provider_may_report_a_time_that_is_none() -> None:
     report: JsonObject = {"url": URL, "last_error_message": "no", "last_error_date": 10**400}
-    hook = KINDS["telegram"].hook(report)
+    hook = KINDS["telegram"].read_hook(report)
     assert hook
     found = hook_state(WANTED, Difference("", "none", (), hook), NOW)
     assert value_at(health_document(replace(LIVELY, registration=hooks(found)), NOW), "health") == "failing"
     stripe_hook: JsonObject = {"id": "we_1", "url": URL, "enabled_events": ["*"], "created": 10**400}
-    created = KINDS["stripe"].hook(stripe_hook)
+    created = KINDS["stripe"].read_hook(stripe_hook)
     assert created
     assert created.created_at is None
 
@@ -430,8 +430,8 @@ async def test_without_a_provider_the_stored_expiry_is_known(configuration: Conf
 
     async with access.documents() as documents:
         assert documents
-        hooks = {at: asdict(Remembered("1", expires_at=NOW + left)) for at, left in (("a", 90.0), ("b", 60.0))}
-        await documents.write(PARTITION, "github", json.dumps({"hooks": {**hooks, "c": asdict(Remembered("2"))}}))
+        hooks = {at: asdict(RememberedHook("1", expires_at=NOW + left)) for at, left in (("a", 90.0), ("b", 60.0))}
+        await documents.write(PARTITION, "github", json.dumps({"hooks": {**hooks, "c": asdict(RememberedHook("2"))}}))
     outside = await read_outside(configuration, replace(access, token=fail), GitHub(), NOW)
     registration = outside.registrations["github"]
     assert (registration.unasked_reason, registration.expires_at) == ("no token github-token", NOW + 60)
@@ -444,7 +444,7 @@ async def test_a_former_url_in_the_providers_form_is_ours(configuration: Configu
     [hook_id] = github.hooks
     async with access.documents() as documents:
         assert documents
-        unanswered = Remembered(hook_id, former, new_url="https://hooks.example.com/github")
+        unanswered = RememberedHook(hook_id, former, new_url="https://hooks.example.com/github")
         await documents.write(PARTITION, "github", json.dumps({"hooks": {"acme/shop": asdict(unanswered)}}))
     outside = await read_outside(configuration, access, github, NOW)
     [hook] = outside.registrations["github"].hooks

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.hooks.comparison import Remembered
+from deploy.hooks.comparison import RememberedHook
 from deploy.hooks.row import Row
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry
@@ -43,7 +43,7 @@ class World:
         answer = json.dumps({"expirationTime": rfc3339(self.new_expiry)}).encode()
         self.fetch = FakeFetch({URL: Fetched(200, (), answer)})
         settings = AlertSettings(("people",), {}, {"people": frozenset()})
-        self.row = Remembered("ach1", "https://x.example/rows", is_made=True, expires_at=self.clock.now() + left)
+        self.row = RememberedHook("ach1", "https://x.example/rows", is_made=True, expires_at=self.clock.now() + left)
         self.expiry = HookExpiry(
             mappings_at(compile_text(config)["notify"], "hooks"),
             self.documents,
@@ -177,7 +177,7 @@ async def test_each_expiry_makes_one_alert_even_after_a_crash() -> None:
     await world.check()
     first, again = (json.loads(message.data) for message in world.bus.on(DELIVERIES))
     assert first["id"] == again["id"]
-    world.row = Remembered("ach1", world.row.url, expires_at=world.row.expires_at - 60)
+    world.row = RememberedHook("ach1", world.row.url, expires_at=world.row.expires_at - 60)
     await world.check()
     assert len(world.alerts) == 3
 

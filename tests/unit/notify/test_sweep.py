@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from hypothesis import given, strategies as st
 
-from deploy.hooks.comparison import Remembered
+from deploy.hooks.comparison import RememberedHook
 from functions.notify.alerts.monitor import Monitor
 from functions.notify.hook_expiry import PARTITION
 from functions.notify.waiting.due import BACK_SECONDS
@@ -358,7 +358,7 @@ asyncio.run(sweep())
 
 async def test_a_sweep_in_its_own_process_renews_webhooks_and_recovers_events(root: Path, tmp_path: Path) -> None:
     documents = LocalDocuments(tmp_path / FILE_NAME)
-    hook = asdict(Remembered("ach1", expires_at=1.0))
+    hook = asdict(RememberedHook("ach1", expires_at=1.0))
     await documents.write(PARTITION, "rows", json.dumps({"hooks": {BASE: hook}}))
     documents.close()
     kept = LocalDocuments(tmp_path / "records.db", "records")

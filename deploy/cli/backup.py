@@ -41,8 +41,8 @@ def _backup(options: argparse.Namespace) -> int:
         raise CommandError(f"{file}: must be the name of a file; got a folder, a pipe or a device")
     if not file.absolute().parent.is_dir():
         raise CommandError(f"{file}: must be in a folder that exists")
-    env_file = Path(running_dev.served_env_file(state) or checkout.own_env_file())
-    manifest = backups.write_backup(state, file.absolute(), time.time(), checkout.environ_with(env_file))
+    environ = checkout.environ_with(checkout.env_file(state))
+    manifest = backups.write_backup(state, file.absolute(), time.time(), environ)
     print(f"{file}: {count_of(file.stat().st_size, 'byte')}, the state of {times.rfc3339(manifest.created_at)}")
     if manifest.secrets:
         print(f"It has no secret. A restore needs these: {', '.join(manifest.secrets)}")

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.cli.command import DONE, USAGE, parser, run_command
 from deploy.config import checkout, configured
-from deploy.history.local import local_ports
+from deploy.history.local import expected_ports
 from deploy.requests.send_options import make_link_parameters, read_secret
 from deploy.requests.sources import Sources, load_sources
 from shared.config.rules import duration_seconds
@@ -86,7 +86,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
     public_url = value_at(sources.all[options.source], "public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
-    here = f"http://localhost:{local_ports(checkout.state_folder(), environ).receive}"
+    here = f"http://localhost:{expected_ports(checkout.state_folder(), environ).receive}"
     return _source_url(options.url or here, options.source)
 
 

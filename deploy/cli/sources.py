@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, parser, run_command
 from deploy.config.configured import Configured, add_configuration, configured
-from deploy.config.running_dev import DEFAULT_BASE, HOST, ports_from, read_aws_environ
+from deploy.config.local_ports import DEFAULT_BASE, HOST, ports_from
+from deploy.config.running_dev import read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.hooks.kinds import KINDS

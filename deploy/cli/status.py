@@ -111,7 +111,7 @@ def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Co
     if (
         options.platform != checkout.LOCAL
         or options.config
-        or running_dev.served_config(state) is None
+        or running_dev.read_dev_file(state) is None
         or not all(slices.values())
     ):
         raise faults

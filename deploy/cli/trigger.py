@@ -27,7 +27,7 @@ from deploy.config.running_dev import start_command
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.history import journal_view, local_requests
-from deploy.history.local import local_ports, open_local_state, running_ports
+from deploy.history.local import expected_ports, open_local_state, running_ports
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
 from deploy.requests import posting, signing, sources, trigger_target
@@ -152,7 +152,7 @@ def _find_target(
     """Return the source and the URL to send to. Raises ValueError if no source of the provider is configured, unless
     the user chose the URL, and the faults of a configuration.
     """
-    receive_port = local_ports(options.state, environ).receive
+    receive_port = expected_ports(options.state, environ).receive
     target = trigger_target.trigger_target(
         choice.provider, configured(options), choice.source_name, options.to, receive_port
     )

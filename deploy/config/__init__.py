@@ -7,5 +7,6 @@
     warnings        what is allowed and seldom meant
     slices          what slices say of the places where they can run
 
-checkout, configured, dotenv and running_dev say which file, environment and running `hookchain dev` a command uses.
+checkout, configured, dotenv and running_dev say which file, environment and running `hookchain dev` a command uses;
+local_ports says at which ports one runs.
 """

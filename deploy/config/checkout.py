@@ -36,16 +36,18 @@ def state_folder() -> Path:
     return Path(environ.get("HOOKCHAIN_STATE") or ROOT / DEFAULT_STATE)
 
 
-def env_file() -> Path:
-    """Return the env file of a running `hookchain dev`, else the checkout's own."""
-    served = running_dev.served_env_file(state_folder())
-    return Path(served) if served else own_env_file()
+def env_file(state: Path | None = None) -> Path:
+    """Return the env file of a `hookchain dev` that runs with the state folder, else the checkout's own."""
+    dev = running_dev.read_dev_file(state or state_folder())
+    return Path(dev.env_file) if dev and dev.env_file else own_env_file()
 
 
 def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
     """Return the named file, otherwise the file that a running `hookchain dev` serves, otherwise the checkout's own."""
-    is_named = named or environ.get("HOOKCHAIN_CONFIG")
-    return named_config(named if is_named else running_dev.served_config(state or state_folder()), environ)
+    if named or environ.get("HOOKCHAIN_CONFIG"):
+        return named_config(named, environ)
+    dev = running_dev.read_dev_file(state or state_folder())
+    return named_config(dev.config if dev else None, environ)
 
 
 class CheckedConfig(NamedTuple):
@@ -64,14 +66,15 @@ def checked_config(
     `hookchain dev` would choose now, so that a faulty deploy/hookchain.yaml is checked while the example is served.
     """
     state = state or state_folder()
-    served = running_dev.served_config(state)
+    dev = running_dev.read_dev_file(state)
+    served = dev.config if dev else None
     if named:
         return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served, state)
     if environ.get("HOOKCHAIN_CONFIG"):
         return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served, state)
-    if served and running_dev.is_served_by_name(state):
+    if dev and dev.by_name:
         reason = "`hookchain dev` was started with it; name another file with --config"
-        return _checked(choose_config({"HOOKCHAIN_CONFIG": served}, root), reason, served, state)
+        return _checked(choose_config({"HOOKCHAIN_CONFIG": dev.config}, root), reason, served, state)
     path = choose_config(environ, root)
     if path == root / EXAMPLE_CONFIG:
         return _checked(path, f"the example; there is no {OWN_CONFIG}", served, state)
@@ -79,8 +82,9 @@ def checked_config(
 
 
 def _checked(path: Path | None, why: str, served: str | None, state: Path) -> CheckedConfig:
-    is_served = served is None or served == (str(path.absolute()) if path else "none")
-    serving = "" if is_served else f". `hookchain dev` serves another: {'no file' if served == 'none' else served}"
+    is_served = served is None or served == (str(path.absolute()) if path else running_dev.NO_CONFIG)
+    served_file = "no file" if served == running_dev.NO_CONFIG else served
+    serving = "" if is_served else f". `hookchain dev` serves another: {served_file}"
     older = f". {note}" if (note := running_dev.outdated(state)) else ""
     return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}{older}")
 
@@ -107,7 +111,7 @@ def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
     """
     named = environ.get("HOOKCHAIN_CONFIG")
     if named:
-        return None if named == "none" else Path(named)
+        return None if named == running_dev.NO_CONFIG else Path(named)
     for own in OWN_CONFIGS:
         if (root / own).is_file():
             return root / own

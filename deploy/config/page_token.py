@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 
 FILE_NAME: Final = "page-token"
 TOKEN_BYTES: Final = 24

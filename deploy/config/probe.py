@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 
 
 async def request_status(port: int, method: str, path: str, timeout_seconds: float, *header_lines: str) -> int | None:

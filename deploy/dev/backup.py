@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, is_sending_mail
+from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, read_dev_file
 from deploy.dev.pubsub import messages, store
 from deploy.dev.supervisor.state_folder import damage_of
 from deploy.history.local import read_slice
@@ -95,7 +95,8 @@ def needed_secrets(state: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     slices = {name: slice_ for name, slice_ in found.items() if slice_ is not None}
     if not {"receive", "transform", "notify"} <= slices.keys():
         return ()
-    has_caught_mails = not is_production(state) and not is_sending_mail(state)
+    dev = read_dev_file(state)
+    has_caught_mails = not is_production(state) and not (dev and dev.sends_mail)
     return tuple(
         need.name for need in needs(slices, environ) if not (has_caught_mails and need.origin == "mail service")
     )

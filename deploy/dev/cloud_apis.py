@@ -16,7 +16,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from deploy.config.running_dev import HOST, ports_from
+from deploy.config.local_ports import HOST, ports_from
 from deploy.dev import caught, faults, local_server
 from deploy.dev.pubsub import broker, routes, topology
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from aiohttp import StreamReader, web
 from aiohttp.typedefs import Handler, Middleware
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 from deploy.config.slices import is_loopback
 from shared import logs, outcomes
 from shared.http import problem

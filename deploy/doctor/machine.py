@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import exchange
-from deploy.config import dotenv, running_dev
+from deploy.config import dotenv, local_ports, running_dev
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.output import count_of
 
@@ -37,11 +37,11 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
-    if running_dev.read_hint(state) is not None:
+    if running_dev.read_dev_file(state) is not None:
         return ok(f"used by the running `{running_dev.command_of(state)}` with {state}")
     try:
-        running_dev.require_free(base, is_free, owner)
-    except running_dev.PortsTaken as fault:
+        local_ports.require_free(base, is_free, owner)
+    except local_ports.PortsTaken as fault:
         *complaint, todo = str(fault).split("\n")
         return problem(" ".join(complaint), todo)
     return ok(f"free, from {base} up")

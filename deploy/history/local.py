@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.config import probe, running_dev
+from deploy.config import local_ports, probe, running_dev
 from deploy.history import journal_view, local_erasure, local_journal
 from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores, closing_port
 from shared import jsontext, store_ports
@@ -161,7 +161,7 @@ async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncItera
             yield queues
         return
     settings = read_settings(environ)
-    host = settings.emulator_host or f"{running_dev.HOST}:{local_ports(folder, environ).apis}"
+    host = settings.emulator_host or f"{local_ports.HOST}:{expected_ports(folder, environ).apis}"
     await _require_answer(host, running_dev.start_command(folder))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
@@ -184,15 +184,12 @@ async def _require_answer(host: str, start_command: str) -> None:
     writer.close()
 
 
-def local_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> running_dev.Ports:
+def expected_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bool = False) -> local_ports.Ports:
     """Return the ports of the `hookchain dev` that runs with this state folder, else those from PORT_BASE."""
-    return running_ports(folder) or running_dev.ports_from(running_dev.port_base(environ), has_subscribers)
+    return running_ports(folder) or local_ports.ports_from(local_ports.port_base(environ), has_subscribers)
 
 
-def running_ports(folder: Path) -> running_dev.Ports | None:
+def running_ports(folder: Path) -> local_ports.Ports | None:
     """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
-    ports = jsontext.mapping_at(running_dev.read_dev_file(folder), "ports")
-    named = {name: port for name, port in ports.items() if isinstance(port, int)}
-    # Only some configurations have `subscribe`.
-    is_complete = {*named, "subscribe"} == set(running_dev.Ports.__dataclass_fields__)
-    return running_dev.Ports(**named) if is_complete else None
+    dev = running_dev.read_dev_file(folder)
+    return dev.ports if dev else None

@@ -66,7 +66,7 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
 
 async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
     """Read the facts with the configuration and the env file that `hookchain dev` serves with this state folder."""
-    env_file = Path(running_dev.served_env_file(state) or checkout.own_env_file())
+    env_file = checkout.env_file(state)
     slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform")}
     try:
         environ = checkout.environ_with(env_file)

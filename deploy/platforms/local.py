@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, running_dev
+from deploy.config import checkout, local_ports, running_dev
 from deploy.config.page_token import page_token, page_url
 from deploy.config.probe import silent_processes
 from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
@@ -43,7 +43,7 @@ def local_version(folder: Path) -> Version:
     if running_dev.is_production(folder):
         if not trouble and running_dev.is_paused(folder):
             trouble = f"{running_dev.NOT_RESUMED}: {running_dev.RESUME_ALL}"
-        return Version("hookchain serve", f"http://{running_dev.HOST}:{ports.inspector}/", since, trouble)
+        return Version("hookchain serve", f"http://{local_ports.HOST}:{ports.inspector}/", since, trouble)
     name = "hookchain dev" if running_dev.read_aws_environ(folder) is None else "hookchain dev, local AWS"
     return Version(name, page_url(ports.inspector, page_token(folder)), since, trouble)
 
@@ -78,7 +78,8 @@ class LocalPlatform:
         return TRAITS
 
     def sends_mail(self) -> bool:
-        return running_dev.is_sending_mail(self.folder)
+        dev = running_dev.read_dev_file(self.folder)
+        return dev is not None and dev.sends_mail
 
     @contextmanager
     def state(self) -> Iterator[State]:
@@ -116,7 +117,8 @@ class LocalPlatform:
 
         Raises CommandError if it should have by now, or if only a signal makes `hookchain serve` read the file.
         """
-        changed_at = running_dev.unread_since(self.folder, self.env_file)
+        dev = running_dev.read_dev_file(self.folder)
+        changed_at = dev.env_changed_at(self.env_file) if dev else None
         if changed_at is None:
             return 0.0
         left = changed_at + RELOAD_SECONDS - now
@@ -161,11 +163,11 @@ class LocalPlatform:
         running = local.running_ports(self.folder)
         if running is not None and not running.subscribe:
             raise CommandError("the running `hookchain dev` has no subscribers: it uses another configuration")
-        ports = local.local_ports(self.folder, self.environ, has_subscribers=True)
-        return f"http://{running_dev.HOST}:{ports.subscribe}"
+        ports = local.expected_ports(self.folder, self.environ, has_subscribers=True)
+        return f"http://{local_ports.HOST}:{ports.subscribe}"
 
     def receive_url(self) -> str:
-        return f"http://{running_dev.HOST}:{local.local_ports(self.folder, self.environ).receive}"
+        return f"http://{local_ports.HOST}:{local.expected_ports(self.folder, self.environ).receive}"
 
     def serving_url(self) -> str:
         ports = local.running_ports(self.folder)
@@ -173,7 +175,7 @@ class LocalPlatform:
             command = running_dev.start_command(self.folder)
             hint = f"Start `{command}`, or use --platform gcp or --platform aws. {running_dev.OTHER_FOLDER}"
             raise CommandError(f"no `{running_dev.command_of(self.folder)}` runs with {self.folder}. {hint}")
-        return f"http://{running_dev.HOST}:{ports.receive}"
+        return f"http://{local_ports.HOST}:{ports.receive}"
 
     async def serve_inspector(self, port: int, stopped: asyncio.Event, announce: Callable[[str, str], None]) -> None:
         # Imported here, because it imports a web server, which is seldom needed.
@@ -208,7 +210,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
     options = subject.options
     here = open_local(options, subject.environ)
     backend = here.secrets()
-    base = running_dev.port_base(subject.environ)
+    base = local_ports.port_base(subject.environ)
     is_production = running_dev.is_production(options.state)
     catches = not is_production
     read_key = partial(subject.environ.get, "SENDGRID_API_KEY")
@@ -218,7 +220,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
         Check("secrets", partial(checks.secrets_finding, subject, backend, is_server=is_production)),
-        Check("ports", partial(machine.ports, base, options.state, running_dev.is_free, running_dev.owner_of)),
+        Check("ports", partial(machine.ports, base, options.state, local_ports.is_free, local_ports.owner_of)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(senders.sendgrid_senders, subject, read_key, catches=catches)),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlencode
 
-from deploy.config.running_dev import Ports
+from deploy.config.local_ports import Ports
 from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
 from deploy.requests.events import CONTENT_TYPES, MadeEvent

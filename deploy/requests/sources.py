@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
-from deploy.config import checkout, configured, running_dev
+from deploy.config import checkout, configured, local_ports
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, value_at
 from shared.secrets import variable_name
@@ -100,9 +100,9 @@ def page_headers(source: Json) -> dict[str, str]:
     return {"Origin": str(origin), "Sec-Fetch-Mode": "cors"} if origin else {}
 
 
-def source_url(name: str, ports: running_dev.Ports) -> str:
+def source_url(name: str, ports: local_ports.Ports) -> str:
     """Return the source's URL on this machine."""
-    return f"http://{running_dev.HOST}:{ports.receive}/{name}"
+    return f"http://{local_ports.HOST}:{ports.receive}/{name}"
 
 
 def provider_key(have: configured.Configured, name: str) -> str:
@@ -274,7 +274,7 @@ def _setting_lines(entry: JsonObject) -> Iterator[str]:
 
 
 def source_lines(
-    sources: JsonObject, ports: running_dev.Ports, queues: Mapping[str, str] | None = None, *, is_public: bool = False
+    sources: JsonObject, ports: local_ports.Ports, queues: Mapping[str, str] | None = None, *, is_public: bool = False
 ) -> list[str]:
     """Return one line for each source, as `hookchain dev` prints them at its start: its URL, and how it authenticates.
 

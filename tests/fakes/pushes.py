@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import function_url
+from deploy.config.local_ports import function_url
 from deploy.dev.pubsub.push_tokens import PushTokens
 from shared.cloud.gcp.push_identity import GOOGLE_ISSUER
 from shared.http import Request

@@ -15,7 +15,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from deploy.client.hookchain.auth import Bearer
-from deploy.config.running_dev import ports_from
+from deploy.config.local_ports import ports_from
 from shared.jsontext import JsonObject
 from tests.fakes.notifier import push_of
 from tests.fakes.pushes import push_headers

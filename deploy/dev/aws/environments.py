@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 from deploy.dev.aws import runtime
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import json_or_none, mapping_at

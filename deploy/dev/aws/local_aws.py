@@ -26,7 +26,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 from deploy.dev import caught, faults, local_server
 from deploy.dev.aws import environments, ses, stack
 from deploy.dev.sendgrid import LOCK_POLL_SECONDS, SendGrid

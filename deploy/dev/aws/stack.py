@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 from deploy.topology import buses, topology
 from shared import ports, settings
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name

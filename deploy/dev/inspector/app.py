@@ -21,8 +21,9 @@ from typing import Final
 
 from aiohttp import web
 
+from deploy.config.local_ports import HOST
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import HOST, config_faults, read_hint
+from deploy.config.running_dev import config_faults, read_dev_file
 from deploy.dev.caught import open_caught
 from deploy.dev.inspector import api, caught_api, charts_api, journal_upkeep, server, sources_api, steps_api
 from deploy.dev.inspector.live_updates import Board, BoardDocument, Pace, plots
@@ -207,9 +208,12 @@ def events_advice(state: Path) -> str:
 
 def hint_document(state: Path) -> JsonObject:
     """Return what the page shows before the first event: a command that sends one, and the sources with their URLs."""
-    hint = read_hint(state)
-    found: JsonObject = {"trial": hint.trial, "sources": list(hint.sources)} if hint else {"trial": "", "sources": []}
-    return {**found, "subscribers": local.read_slice(state, "subscribe") is not None}
+    dev = read_dev_file(state)
+    return {
+        "trial": dev.trial if dev else "",
+        "sources": [*dev.sources] if dev else [],
+        "subscribers": local.read_slice(state, "subscribe") is not None,
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ week, or a restored backup may wait for `hookchain resume --all`.
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from deploy.config.running_dev import Ports, function_url
+from deploy.config.local_ports import Ports, function_url
 from deploy.dev.pubsub.resources import DAY_SECONDS
 from deploy.requests.sources import dev_topic
 from deploy.topology.buses import bus_sources

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.config import config_file, running_dev
+from deploy.config import config_file, local_ports
 from deploy.config.page_token import page_token, page_url
 from deploy.config.slices import caught_sheets, is_caught, without_google_account
 from deploy.dev.aws.stack import queue_of
@@ -18,7 +18,7 @@ from deploy.topology.buses import bus_sources
 from shared.jsontext import JsonObject, mapping_at
 from shared.secrets import variable_name
 
-TryLine = Callable[[dict[str, JsonObject], running_dev.Ports, Path | None], str | None]
+TryLine = Callable[[dict[str, JsonObject], local_ports.Ports, Path | None], str | None]
 """Takes the slices, the ports and a sample beside the configuration; returns a command that posts to a source."""
 
 
@@ -32,7 +32,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     sheets = ["Rows for Google Sheets without a `secret` are caught and shown on the page, not sent."]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
     paragraphs: list[list[str]] = [
-        ["Send webhooks to:", *_source_lines(setup, _sources(setup))],
+        ["Send webhooks to:", *source_lines_of(setup)],
         ["Watch what happens:", page_url(setup.ports.inspector, page_token(setup.folders.state))],
         ["Let your users subscribe:", *_subscribers_lines(setup)] if setup.ports.subscribe else [],
         _first_event(setup),
@@ -99,7 +99,7 @@ def _warning_count(warnings: Sequence[config_file.Fault]) -> str:
 
 def _subscribers_lines(setup: Setup) -> list[str]:
     """Return where the portal and the API are. Here, endpoints may be at http:// and private addresses."""
-    url = running_dev.function_url(setup.ports.subscribe)
+    url = local_ports.function_url(setup.ports.subscribe)
     return [
         f"{url}/portal, which `{program()} portal-link TENANT` opens for a tenant",
         f"{url}/v1, for which `{program()} api-keys create --scope write --scope portal` makes a key",
@@ -136,13 +136,17 @@ def farewell(state: Path) -> str:
     return f"Stopped. Events are kept in {relative_path(state)}/."
 
 
-def make_hint(setup: Setup) -> running_dev.Hint:
-    """Return the same for the page, whose process has no secrets."""
+def trial_without_secret(setup: Setup) -> str:
+    """Return the command to try for the page, whose process has no secrets; empty if there is none."""
     try:
-        trial = _command_to_try(setup, first_event_line_without_secret) or ""
+        return _command_to_try(setup, first_event_line_without_secret) or ""
     except command_line.CommandError:  # a page offers only what can be copied into a shell
-        trial = ""
-    return running_dev.Hint(trial, tuple(_source_lines(setup, _sources(setup))))
+        return ""
+
+
+def source_lines_of(setup: Setup) -> list[str]:
+    """Return a line for each source with its URL, or its topic or queue, and how it authenticates."""
+    return _source_lines(setup, _sources(setup))
 
 
 def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_file.Fault] = ()) -> list[str]:

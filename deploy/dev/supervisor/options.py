@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, running_dev
+from deploy.config import checkout, local_ports
 from deploy.dev.supervisor.processes import Production
 from deploy.terminal.command_line import CommandParser, HelpText
 from shared import logs, settings
@@ -101,7 +101,7 @@ def add_common_options(parser: argparse.ArgumentParser, environ: Mapping[str, st
         "--port-base",
         metavar="N",
         type=_port_base,
-        default=environ.get("PORT_BASE") or running_dev.DEFAULT_BASE,
+        default=environ.get("PORT_BASE") or local_ports.DEFAULT_BASE,
         help="set receive's port; transform has N+1, notify N+2, subscribe N+3, the APIs N+5, the page N+10 "
         "[PORT_BASE, else 8080]",
     )
@@ -140,8 +140,8 @@ def _platform(text: str) -> str:
 
 
 def _port_base(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= running_dev.HIGHEST_BASE:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to {running_dev.HIGHEST_BASE}; got {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= local_ports.HIGHEST_BASE:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {local_ports.HIGHEST_BASE}; got {text!r}")
     return int(text)
 
 

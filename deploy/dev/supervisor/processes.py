@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.config.running_dev import HOST, Ports, function_url
+from deploy.config.local_ports import HOST, Ports, function_url
 from deploy.dev.aws import stack
 from shared.secrets import variable_name
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, compiler, config_file, dotenv, mail_settings, running_dev
+from deploy.config import checkout, compiler, config_file, dotenv, local_ports, mail_settings, running_dev
 from deploy.config.slices import without_google_account
 from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
@@ -75,9 +75,9 @@ class Setup:
     env_version: int | None = None
 
     @property
-    def ports(self) -> running_dev.Ports:
+    def ports(self) -> local_ports.Ports:
         has_subscribers = "subscribe" in self.configuration.slices
-        return running_dev.ports_from(self.options.port_base, has_subscribers=has_subscribers)
+        return local_ports.ports_from(self.options.port_base, has_subscribers=has_subscribers)
 
     @property
     def settings_files(self) -> tuple[Path, ...]:
@@ -137,12 +137,12 @@ def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folder
 
     Raises ConfigFaults, DotenvFault, WeakSecret and CommandError.
     """
-    env_version = running_dev.env_version(options.env_file)  # before the file is read, so that no change is missed
+    env_version = running_dev.file_version(options.env_file)  # before the file is read, so that no change is missed
     environ = {**dotenv.read_dotenv(options.env_file), **shell}
     set_up_mode = _set_up_production if options.production else _set_up_development
     setup = set_up_mode(options, shell, environ, folders)
     if setup.generated:  # they were added to the file
-        env_version = running_dev.env_version(options.env_file)
+        env_version = running_dev.file_version(options.env_file)
     return replace(setup, env_version=env_version)
 
 

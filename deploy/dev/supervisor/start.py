@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, running_dev, slices
+from deploy.config import checkout, local_ports, running_dev, slices
 from deploy.config.probe import request_status
 from deploy.dev.aws import environments
 from deploy.dev.supervisor import runner, state_folder
@@ -29,7 +29,7 @@ from shared import delivery, errors, jsontext, settings
 from shared.cloud.local import blobs, database, documents, journal, ledger
 from shared.retention import DAY_SECONDS, PurgeClock, retention_of
 
-START_FAULTS: Final = (*SETUP_FAULTS, running_dev.PortsTaken)
+START_FAULTS: Final = (*SETUP_FAULTS, local_ports.PortsTaken)
 """The faults that end a start with their text, and without a traceback."""
 SWEEP_SECONDS: Final = 1.0
 SWEEP_TIMEOUT_SECONDS: Final = 60.0
@@ -65,7 +65,7 @@ def start(read_options: Callable[[], Options], find_warnings: FindWarnings) -> i
 def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
         environments.find_tools()  # raises CommandError
-    running_dev.require_free(options.port_base, running_dev.is_free, running_dev.owner_of, options.command)
+    local_ports.require_free(options.port_base, local_ports.is_free, local_ports.owner_of, options.command)
     state_warnings: Sequence[str] = ()
     if options.production:
         state_folder.require_undamaged(options.state)
@@ -109,7 +109,7 @@ async def sweep(supervisor: Supervisor) -> None:
 
     tokens = PushTokens(supervisor.setup.folders.state)
     port = supervisor.setup.ports.notify
-    audience = running_dev.function_url(port)
+    audience = local_ports.function_url(port)
     while True:
         if not supervisor.setup.is_paused:
             with contextlib.suppress(OSError):  # the state folder is full, or gone, which watch_state reports

@@ -129,19 +129,21 @@ class Supervisor:
     def _write_dev_file(self) -> None:
         """Tell other commands what is served, and where."""
         setup = self.setup
-        running_dev.write_dev_file(
-            setup.folders.state,
-            setup.ports,
-            banner.make_hint(setup),
-            setup.configuration.path,
-            sends_mail=setup.options.send_mail,
+        config = setup.configuration.path
+        dev = running_dev.DevFile(
+            ports=setup.ports,
+            trial=banner.trial_without_secret(setup),
+            sources=tuple(banner.source_lines_of(setup)),
+            config=str(config.absolute()) if config else running_dev.NO_CONFIG,
             by_name=bool(setup.options.with_config(setup.environ).get("HOOKCHAIN_CONFIG")),
+            unchanged_since=time.time() if config and not setup.options.reload else None,
             faults=self._faults,
-            aws=stack.function_environ(setup.ports.apis) if setup.is_aws else None,
-            env_file=setup.options.env_file,
+            env_file=str(setup.options.env_file.absolute()),
             env_version=setup.env_version,
-            reloads=setup.options.reload,
+            sends_mail=setup.options.send_mail,
+            aws=stack.function_environ(setup.ports.apis) if setup.is_aws else None,
         )
+        running_dev.write_dev_file(setup.folders.state, dev)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.config.running_dev import HOST
+from deploy.config.local_ports import HOST
 from deploy.dev.aws.environments import AwsTools, InvocationFailed, Pool
 from deploy.dev.aws.function import Front, listen
 from deploy.dev.aws.local_aws import ministack

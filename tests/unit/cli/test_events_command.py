@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.cli.record_text import MAX_ENDPOINTS, RecordText
-from deploy.config.running_dev import OTHER_FOLDER, Hint, Ports, write_dev_file
+from deploy.config.local_ports import Ports
+from deploy.config.running_dev import OTHER_FOLDER, DevFile, write_dev_file
 from deploy.history.local_journal import JournalReader
 from deploy.terminal.output import Screen
 from shared.cloud.local.journal import FILE_NAME
@@ -139,7 +140,7 @@ def test_a_waiting_event_says_that_nothing_runs_or_what_is_silent_or_locked(kept
     kept.delivered(kept.event("e2"))  # makes a ledger
     with receiver(b"") as answering, closing(sqlite3.connect(kept.folder / "ledger.db")) as other:
         up = urlsplit(answering.url).port or 0
-        write_dev_file(kept.folder, Ports(up, silent, up, up, up), Hint("", ()), None)
+        write_dev_file(kept.folder, DevFile(Ports(up, silent, up, up, up)))
         other.execute("BEGIN IMMEDIATE")
         text = command("events", "show", "4f2a9c0d")
     assert "transform does not answer: `hookchain logs --function transform` may show why" in text

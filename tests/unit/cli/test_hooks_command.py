@@ -19,10 +19,10 @@ from urllib.parse import quote
 import pytest
 
 from deploy.cli import deployed_hooks, hooks as hooks_command, registrar
-from deploy.config import running_dev
+from deploy.config import local_ports, running_dev
 from deploy.config.configured import configured_at
 from deploy.config.dotenv import dotenv_entries
-from deploy.config.running_dev import PRODUCTION_FILE
+from deploy.config.running_dev import PRODUCTION_FILE, DevFile
 from deploy.config.sections.provider_event_types import known_event_types
 from deploy.history.state import SubscriberStores
 from deploy.hooks import placed_hook, row, session
@@ -93,7 +93,6 @@ URL: Final = "https://hooks.example.com"
 OWN: Final = f"{URL}/github"
 RUN: Final = asyncio.run
 FOREIGN: Final = "https://elsewhere.example.com/in"
-HINT: Final = running_dev.Hint("", ())
 MOVED: Final = "https://moved.example.com"
 CREATION_TIMES: Final = ("created", "created_at", "createdAt", "updated_at")
 
@@ -2481,8 +2480,9 @@ def test_no_provider_signs_with_a_value_that_what_runs_here_has_not_read(
     state = tmp_path / "state"
 
     def read_env_file() -> None:
-        version = running_dev.env_version(world.env_file)
-        running_dev.write_dev_file(state, running_dev.ports_from(9000), HINT, world.config_file, env_version=version)
+        version = running_dev.file_version(world.env_file)
+        dev = DevFile(local_ports.ports_from(9000), config=str(world.config_file), env_version=version)
+        running_dev.write_dev_file(state, dev)
 
     def signing() -> list[str]:
         return [json.dumps(each) for each in world.provider(source).hooks.values() if each.get("status") != "disabled"]
@@ -2499,16 +2499,16 @@ def test_no_provider_signs_with_a_value_that_what_runs_here_has_not_read(
         assert signing() == before
         read_env_file()
 
-    unread_since = running_dev.unread_since
+    env_changed_at = DevFile.env_changed_at
 
-    def read_later(*arguments: Path) -> float | None:
-        changed_at = unread_since(*arguments)
+    def read_later(dev: DevFile, env_file: Path) -> float | None:
+        changed_at = env_changed_at(dev, env_file)
         if changed_at is not None:
             assert signing() == before
             read_env_file()
         return changed_at
 
-    monkeypatch.setattr(running_dev, "unread_since", read_later)
+    monkeypatch.setattr(DevFile, "env_changed_at", read_later)
     monkeypatch.setattr(session, "TICK_SECONDS", 0.01)
     command(*rotation)
     [after] = signing()
@@ -2519,7 +2519,8 @@ def test_no_provider_signs_with_a_value_that_what_runs_here_has_not_read(
 def test_a_running_dev_that_cannot_read_the_env_file_is_not_waited_for_for_ever(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running_dev.write_dev_file(tmp_path / "state", running_dev.ports_from(9000), HINT, world.config_file, env_version=1)
+    dev = DevFile(local_ports.ports_from(9000), config=str(world.config_file), env_version=1)
+    running_dev.write_dev_file(tmp_path / "state", dev)
     monkeypatch.setattr(local_platform, "RELOAD_SECONDS", 0.0)
     world("apply", "github", "--yes", "--env-file", str(world.env_file), code=1)
     assert "Correct the configuration, or start it again" in world.error

@@ -11,7 +11,8 @@ from deploy.cli.command import help_texts
 from deploy.cli.init import recipes, sends_mail
 from deploy.config.checkout import OWN_CONFIG
 from deploy.config.compiler import compile_file
-from deploy.config.running_dev import Hint, ports_from, write_dev_file
+from deploy.config.local_ports import ports_from
+from deploy.config.running_dev import DevFile, write_dev_file
 from deploy.gcp.deployment import warnings
 from shared.jsontext import to_json
 from shared.secrets import variable_name
@@ -391,7 +392,7 @@ def test_a_running_make_dev_is_not_to_be_started(
 ) -> None:
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
     assert "Next, run `make dev`." in init(*LINE)
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    write_dev_file(tmp_path, DevFile(ports_from(9000)))
     out.unlink()
     assert "The running `make dev` uses it, unless you gave that a --config." in init(*LINE)
 

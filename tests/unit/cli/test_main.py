@@ -12,7 +12,8 @@ from deploy.cli import main as main_module
 from deploy.cli.command import help_texts
 from deploy.cli.main import COMMANDS, usage
 from deploy.cli.pause import CACHE_TIME
-from deploy.config.running_dev import PRODUCTION_FILE, Hint, Ports, write_dev_file
+from deploy.config.local_ports import Ports
+from deploy.config.running_dev import PRODUCTION_FILE, DevFile, write_dev_file
 from tests.fakes.command import Command, exit_code
 from tests.fakes.kept import Kept
 from tests.fakes.receiver import http_answer, receiver
@@ -143,6 +144,6 @@ def test_whoever_sends_to_the_port_of_another_function_or_program_is_told_whose_
         assert f"Another program answered on port {port}, and no `make dev` runs" in error()
         (kept.folder / PRODUCTION_FILE).touch()
         assert f"Another program answered on port {port}, and no `hookchain serve` runs" in error()
-        write_dev_file(kept.folder, Ports(8080, port, 1, 2, 3), Hint("", ()), None)
+        write_dev_file(kept.folder, DevFile(Ports(8080, port, 1, 2, 3)))
         whose = f"Port {port} is the port of transform, which accepts no events: receive is at http://localhost:8080"
         assert whose in error()

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.cli.send import was_known
 from deploy.client.hookchain.outcome import Outcome
-from deploy.config.running_dev import Hint, Ports, write_dev_file
+from deploy.config.local_ports import Ports
+from deploy.config.running_dev import DevFile, write_dev_file
 from deploy.requests.posting import send_until_confirmed
 from shared.signatures.signing import hmac_signature
 from tests.fakes.command import Command
@@ -167,7 +168,7 @@ def test_an_event_that_is_to_wait_for_long_is_not_sent_again(asked: float | None
 
 def test_an_event_that_had_already_arrived_at_the_dev_of_this_machine_is_a_duplicate(kept: Kept) -> None:
     event_id = kept.event("4f2a9c0d").id
-    write_dev_file(kept.folder, Ports(8080, 8081, 8082, 8083, 8084), Hint("", ()), None)
+    write_dev_file(kept.folder, DevFile(Ports(8080, 8081, 8082, 8083, 8084)))
     assert was_known(event_id, "http://localhost:8080/web", NOW + 1, kept.folder)
     assert not was_known(event_id, "http://localhost:8080/web", NOW, kept.folder), "it has just arrived"
     assert not was_known(event_id, "https://hooks.example.com/web", NOW + 1, kept.folder), "another receiver"

@@ -9,8 +9,9 @@ from typing import Final
 import pytest
 
 from deploy.cli.status import MAX_GROUPS, StatusText
+from deploy.config.local_ports import Ports
 from deploy.config.page_token import page_token, page_url
-from deploy.config.running_dev import Hint, Ports, write_dev_file
+from deploy.config.running_dev import DevFile, write_dev_file
 from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.history.destinations import DestinationView, DigestView, WaitingGroup
@@ -89,10 +90,10 @@ async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
     async with await asyncio.start_server(answer_not_found, "127.0.0.1", 0) as server:
         answering = server.sockets[0].getsockname()[1]
         ports = Ports(answering, answering, 1, answering, answering)  # where nothing answers
-        write_dev_file(tmp_path, ports, Hint("", ()), None)
+        write_dev_file(tmp_path, DevFile(ports))
         version = await asyncio.to_thread(local_version, tmp_path)
         assert version.trouble == "no answer from notify: hookchain logs"
-        write_dev_file(tmp_path, Ports(*[answering] * 5), Hint("", ()), None)
+        write_dev_file(tmp_path, DevFile(Ports(*[answering] * 5)))
         version = await asyncio.to_thread(local_version, tmp_path)
     assert (version.version, version.trouble) == (page_url(answering, page_token(tmp_path)), "")
 
@@ -285,7 +286,7 @@ def state(config: Path, tmp_path: Path) -> Path:
 
 
 def test_a_faulty_edit_does_not_hide_the_status_of_what_is_served(state: Path, command: Command) -> None:
-    write_dev_file(state, Ports(1, 1, 1, 1, 1), Hint("", ()), state / "hookchain.yaml")
+    write_dev_file(state, DevFile(Ports(1, 1, 1, 1, 1), config=str(state / "hookchain.yaml")))
     found = command.json("status", "--state", str(state))
     assert [each["source"] for each in as_objects(found["sources"])] == ["shop"]
     assert "hookchain.yaml has faults, see `hookchain lint`" in command.error

@@ -9,7 +9,8 @@ import pytest
 from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_config, deployed_config, env_file
 from deploy.config.compiler import compile_config, compile_file, secrets_needed
 from deploy.config.config_file import ConfigFaults, config_from_environment
-from deploy.config.running_dev import Hint, config_faults, ports_from, remove_dev_file, write_dev_file
+from deploy.config.local_ports import ports_from
+from deploy.config.running_dev import DevFile, config_faults, remove_dev_file, write_dev_file
 from shared.event import Event
 from shared.jsontext import mappings_at
 from shared.waiting_route import RETRY_SECONDS
@@ -148,7 +149,7 @@ def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_
     own.parent.mkdir()
     state = tmp_path / "state"
     state.mkdir()
-    write_dev_file(state, ports_from(9000), Hint("", ()), example)
+    write_dev_file(state, DevFile(ports_from(9000), config=str(example)))
     before = checked_config(None, {}, state, tmp_path)
     own.touch()
     after = checked_config(None, {}, state, tmp_path)
@@ -159,7 +160,7 @@ def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_
 
 def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), recipe, by_name=True)
+    write_dev_file(tmp_path, DevFile(ports_from(9000), config=str(recipe), by_name=True))
 
     why = "`hookchain dev` was started with it; name another file with --config"
     assert checked_config(None, {}, tmp_path, tmp_path) == (recipe, f"Checking {recipe} ({why})")
@@ -168,12 +169,12 @@ def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp
 
 def test_a_command_goes_by_what_runs_unless_it_is_told_another_and_a_deployment_never(tmp_path: Path) -> None:
     checkouts_own = chosen_config(None, {}, tmp_path)
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), Path("/recipe.yaml"))
+    write_dev_file(tmp_path, DevFile(ports_from(9000), config="/recipe.yaml"))
     assert chosen_config(None, {}, tmp_path) == Path("/recipe.yaml")
     assert chosen_config("mine.yaml", {}, tmp_path) == Path("mine.yaml")
     assert chosen_config(None, {"HOOKCHAIN_CONFIG": "mine.yaml"}, tmp_path) == Path("mine.yaml")
     assert deployed_config(None, {}) != Path("/recipe.yaml")
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    write_dev_file(tmp_path, DevFile(ports_from(9000)))
     assert chosen_config(None, {}, tmp_path) is None
     remove_dev_file(tmp_path)
     assert chosen_config(None, {}, tmp_path) == checkouts_own
@@ -251,7 +252,8 @@ def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_
     assert env_file() == ROOT / ".env"
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", "named.env")
     assert env_file() == Path("named.env")
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), config, env_file=tmp_path / "own.env", reloads=False)
+    dev = DevFile(ports_from(9000), config=str(config), unchanged_since=time.time(), env_file=str(tmp_path / "own.env"))
+    write_dev_file(tmp_path, dev)
     assert env_file() == tmp_path / "own.env"
     assert "--no-reload" not in checked_config(str(config), {}, tmp_path).line
     os.utime(config, (time.time() + 60, time.time() + 60))

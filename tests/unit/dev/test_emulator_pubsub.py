@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from deploy.config.running_dev import ports_from
+from deploy.config.local_ports import ports_from
 from deploy.dev.faults import FaultPlan
 from deploy.dev.local_server import is_local, owner_in
 from deploy.dev.pubsub import resources

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import ClientSession, CookieJar, StreamReader, web
 from aiohttp.web import HTTPBadRequest
 
+from deploy.config.local_ports import ports_from
 from deploy.config.page_token import page_token
-from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
+from deploy.config.running_dev import DevFile, remove_dev_file, write_dev_file
 from deploy.dev.caught import Sheet, open_caught
 from deploy.dev.inspector.api import event_query
 from deploy.dev.inspector.journal_upkeep import LOST_SECONDS, REPAIR_EVENTS, missing_entries, repair_some
@@ -195,7 +196,7 @@ async def test_the_page_and_its_api_want_the_token_and_keep_it_out_of_the_url(in
 
 async def test_an_event_that_was_posted_to_the_page_is_told_where_events_go(inspector: Inspector) -> None:
     url = inspector.client.make_url("/")
-    write_dev_file(inspector.parts.state, ports_from(9000), Hint("", ()), None)
+    write_dev_file(inspector.parts.state, DevFile(ports_from(9000)))
     async with ClientSession(url) as sender:
         for path in ("/", "/webhook"):
             for headers in (JSON_TYPE, {"Content-Type": "text/plain"}):
@@ -211,7 +212,7 @@ def test_the_token_is_kept_for_its_user_alone_and_is_in_every_url_of_the_page(tm
     token = page_token(tmp_path)
     assert (len(token), page_token(tmp_path)) == (32, token)
     assert (tmp_path / "page-token").stat().st_mode & 0o777 == 0o600
-    write_dev_file(tmp_path, ports_from(9000), Hint("", ()), None)
+    write_dev_file(tmp_path, DevFile(ports_from(9000)))
     assert local_version(tmp_path).version == f"http://127.0.0.1:9010/?token={token}"
 
 

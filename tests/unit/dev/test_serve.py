@@ -26,7 +26,8 @@ from hypothesis import given, strategies as st
 from deploy.cli import serve
 from deploy.config import checkout
 from deploy.config.config_file import Fault
-from deploy.config.running_dev import PAUSE_FILE, env_version, ports_from
+from deploy.config.local_ports import ports_from
+from deploy.config.running_dev import PAUSE_FILE, file_version
 from deploy.dev import backup
 from deploy.dev.inspector import page_access
 from deploy.dev.inspector.app import make_app, open_local_backend
@@ -128,9 +129,9 @@ def test_nothing_is_generated_or_written_and_the_secrets_alone_are_enough(tmp_pa
 def test_a_setup_has_the_version_of_the_env_file_that_it_was_read_from(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("A=1", encoding="utf-8")
     found = set_up(tmp_path, SECRETS)
-    assert found.env_version == env_version(tmp_path / "env")
+    assert found.env_version == file_version(tmp_path / "env")
     os.utime(tmp_path / "env", (1.0, 1.0))
-    assert found.env_version != env_version(tmp_path / "env")
+    assert found.env_version != file_version(tmp_path / "env")
 
 
 @pytest.mark.parametrize("password", ["short", "changeme"])

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from deploy.config.running_dev import HOST, Hint, ports_from, read_hint, remove_dev_file, served_config, write_dev_file
+from deploy.config.local_ports import HOST, ports_from
+from deploy.config.running_dev import DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.output import ROUTINE_LINES, Output
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_aws_children, plan_children
@@ -459,11 +460,21 @@ def test_each_source_says_where_and_how() -> None:
 
 
 def test_what_runs_can_be_found_and_only_by_its_owner(tmp_path: Path) -> None:
-    hint = Hint("curl …", ("http://…",))
-    write_dev_file(tmp_path, PORTS, hint, Path("x.yaml"))
-    assert read_hint(tmp_path) == hint
-    assert served_config(tmp_path) == str(Path("x.yaml").absolute())
+    dev = DevFile(
+        PORTS,
+        trial="curl …",
+        sources=("http://…",),
+        config="/x.yaml",
+        by_name=True,
+        unchanged_since=1.5,
+        faults="x.yaml:7: …",
+        env_file="/x.env",
+        env_version=7,
+        sends_mail=True,
+        aws={"AWS_REGION": "eu-central-1"},
+    )
+    write_dev_file(tmp_path, dev)
+    assert read_dev_file(tmp_path) == dev
     assert stat.S_IMODE((tmp_path / "dev.json").stat().st_mode) == 0o600
     remove_dev_file(tmp_path)
-    assert read_hint(tmp_path) is None
-    assert served_config(tmp_path) is None
+    assert read_dev_file(tmp_path) is None

@@ -16,9 +16,9 @@ from deploy.cli.main import main
 from deploy.config import dotenv
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, OWN_CONFIGS
 from deploy.config.config_file import Fault
-from deploy.config.running_dev import PortsTaken, require_free
+from deploy.config.local_ports import PortsTaken, require_free
 from deploy.dev.supervisor import start
-from deploy.dev.supervisor.banner import banner, changed_lines, make_hint
+from deploy.dev.supervisor.banner import banner, changed_lines, trial_without_secret
 from deploy.dev.supervisor.options import Options, parse_options
 from deploy.dev.supervisor.output import Output, with_secret_note
 from deploy.dev.supervisor.processes import Folders
@@ -156,8 +156,8 @@ LINK = "  enroll: {auth: {scheme: link, secret: link-key}, methods: [GET]}\n"
 def test_the_command_fits_the_configuration(settle: SetUp, tmp_path: Path, sources: list[str], command: str) -> None:
     (tmp_path / OWN_CONFIG).write_text(with_sources(*sources), encoding="utf-8")
     setup = settle({})
-    assert make_hint(setup).trial.endswith(command)
-    assert f"Try it:\n    {make_hint(setup).trial}\n" in banner(setup, 1.0)
+    assert trial_without_secret(setup).endswith(command)
+    assert f"Try it:\n    {trial_without_secret(setup)}\n" in banner(setup, 1.0)
 
 
 def test_the_banner_says_why_no_example_can_be_sent_unless_another_source_can_be_tried(
@@ -169,9 +169,9 @@ def test_the_banner_says_why_no_example_can_be_sent_unless_another_source_can_be
     shown = banner(setup, 1.0)
     assert "\n  No example can be made for the source 'profiles': its `body` is plist. " in shown
     assert "Try it" not in shown
-    assert not make_hint(setup).trial
+    assert not trial_without_secret(setup)
     (tmp_path / OWN_CONFIG).write_text(with_sources(profiles, GITHUB), encoding="utf-8")
-    assert make_hint(settle({})).trial.endswith("hookchain trigger github")
+    assert trial_without_secret(settle({})).endswith("hookchain trigger github")
 
 
 def test_the_banner_names_generated_and_short_secrets(settle: SetUp, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from deploy.config.running_dev import Hint, ports_from, remove_dev_file, write_dev_file
+from deploy.config.local_ports import ports_from
+from deploy.config.running_dev import DevFile, remove_dev_file, write_dev_file
 from deploy.dev.aws.stack import function_environ
 from deploy.history.aws import LocalAws
 from deploy.history.local import open_local_ledger, running_aws
@@ -21,7 +22,7 @@ from tests.running.ports import free_port
 def begin(folder: Path, apis_port: int | None) -> None:
     """Write the file of a `hookchain dev`, on the local AWS at the port or on the emulated Google Cloud."""
     aws = None if apis_port is None else function_environ(apis_port)
-    write_dev_file(folder, ports_from(free_port()), Hint("", ()), None, aws=aws)
+    write_dev_file(folder, DevFile(ports_from(free_port()), aws=aws))
 
 
 def aws_of(folder: Path) -> LocalAws:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.config.running_dev import ports_from
+from deploy.config.local_ports import ports_from
 from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
 from deploy.requests.command_lines import (

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from deploy.config.running_dev import ports_from
+from deploy.config.local_ports import ports_from
 from deploy.requests.command_lines import first_event_line
 from deploy.requests.events import DEFAULT_DATA, fitting_data
 from shared.jsontext import JsonObject

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 from deploy.cli.command import EXPECTED, error_text
 from deploy.cli.registrar import Registrar, UnknownSignedUrl, former_places, hook_names
-from deploy.config.configured import Configured
+from deploy.config.configured import LoadedConfig
 from deploy.hooks.row import Row
 from deploy.platforms.choice import open_platform, same_platform
 from deploy.requests.wanted_hooks import HookedSource, hooked_sources
 
 
-def print_unregistered_hooks(configuration: Configured, target: argparse.Namespace) -> None:
+def print_unregistered_hooks(configuration: LoadedConfig, target: argparse.Namespace) -> None:
     """Print which sources have no registered hook, and which hooks no source.
 
     If the hooks cannot be read, print a warning; nothing if the configuration has no `hook` either.
@@ -65,7 +65,7 @@ def lines_without_source(registrar: Registrar, rows: Mapping[str, Row]) -> list[
 
 def print_left_hooks(environ: Mapping[str, str], target: argparse.Namespace) -> None:
     """Print which webhooks stay registered after the deployment is removed: its rows are removed with its store."""
-    nothing = Configured(environ, None, None, {})
+    nothing = LoadedConfig(environ, None, None, {})
     try:
         rows = asyncio.run(Registrar(nothing, open_platform(target, environ), "").read_rows())
     except EXPECTED as error:

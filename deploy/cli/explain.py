@@ -12,12 +12,12 @@ from typing import Final
 
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
 from deploy.config import checkout, compiler, dotenv, running_dev
-from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.explain import deliveries, fan_out, offline, receive_stage, request_options, transform_stage
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
 from deploy.history.state import configured_destinations
-from deploy.requests.sources import compiled_sources
+from deploy.requests.sources import auth_secret_names, compiled_sources
 from deploy.secrets.local_secrets import generated_causes, secret_doubts
 from deploy.secrets.needs import token_names
 from deploy.terminal.output import print_json, stdout_screen
@@ -82,7 +82,7 @@ def explained(options: argparse.Namespace) -> Report:
 
 
 def explained_request(
-    request: http.Request, found: Configured, state: Path | None, env_file: Path, *, now: float, is_unsigned: bool
+    request: http.Request, found: LoadedConfig, state: Path | None, env_file: Path, *, now: float, is_unsigned: bool
 ) -> Report:
     """Return the report on a request that arrives at `now` (Unix seconds), by the configuration `found`.
 
@@ -122,10 +122,10 @@ def _with_secret_causes(report: Report, causes: tuple[str, ...]) -> Report:
     return replace(report, advice=(*kept, *causes))
 
 
-def _secret_causes(env_file: Path, found: Configured, source: str) -> tuple[str, ...]:
+def _secret_causes(env_file: Path, found: LoadedConfig, source: str) -> tuple[str, ...]:
     """Return a sentence for each secret of the source that was generated, is faulty in `.env`, or may not be the one
     that was meant."""
-    names = receive_stage.secret_names(compiled_sources(found.slices["receive"])[source])
+    names = auth_secret_names(compiled_sources(found.slices["receive"])[source])
     causes = generated_causes(env_file, names)
     needed = compiler.secrets_needed(found.slices)
     causes |= secret_doubts(env_file, needed, found.environ, tokens=token_names(found.document))

@@ -29,7 +29,7 @@ from deploy.client.hookchain.http import parse_url
 from deploy.cloud_access.inboxes import Inboxes, InboxFault
 from deploy.config import dotenv, running_dev, slices
 from deploy.config.checkout import state_folder
-from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.history import audit, local
 from deploy.history.state import TapPorts, closing_port
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
@@ -121,7 +121,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _source(configuration: Configured, name: str) -> Source:
+def _source(configuration: LoadedConfig, name: str) -> Source:
     """Return the source. Raises UsageError if it is unknown, and CommandError if it is not under `develop`."""
     sources = compiled_sources(configuration.slices["receive"])
     if name not in sources:
@@ -134,7 +134,7 @@ def _source(configuration: Configured, name: str) -> Source:
     return source
 
 
-def _target(options: argparse.Namespace, configuration: Configured, source: Source) -> Target:
+def _target(options: argparse.Namespace, configuration: LoadedConfig, source: Source) -> Target:
     """Return the target, and print how its application can verify the copies.
 
     Missing secrets are generated. Raises CommandError, UsageError, and ValueError for a URL that cannot be used.
@@ -179,7 +179,7 @@ class LocalSecrets:
     state  the folder with the private keys of this machine
     """
 
-    configuration: Configured
+    configuration: LoadedConfig
     env_file: Path
     state: Path
     _generated: dict[str, str] = field(default_factory=dict, init=False)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploy.config.configured import Configured
+from deploy.config.configured import LoadedConfig
 from deploy.config.sections.catalogue import load_catalogue, signs_url
 from deploy.hooks.kind import Wanted
 from deploy.hooks.registration import Registration
@@ -47,7 +47,7 @@ class Registrar:
     base_url          the URL to which a source's name is added; empty for that of the configuration or the platform
     """
 
-    configuration: Configured
+    configuration: LoadedConfig
     platform: Platform
     platform_options: str
     base_url: str = ""

@@ -14,7 +14,7 @@ from deploy.cli import hook_secrets
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command, whole_number_option
 from deploy.cli.registrar import Registrar, StoredSourceSecret
 from deploy.config import checkout, config_file, running_dev
-from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.config.configured import LoadedConfig, add_configuration, configured, environ_of
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.secrets import local_secrets, values as secret_values
@@ -351,7 +351,7 @@ def _registrar(options: argparse.Namespace, platform: Platform) -> Registrar:
         configuration = configured(options)
     except config_file.ConfigFaults:
         # A secret can be set before the configuration is correct. Without slices, the hooks are found in their rows.
-        configuration = Configured(environ_of(options), None, None, {})
+        configuration = LoadedConfig(environ_of(options), None, None, {})
     return Registrar(configuration, platform, same_platform(options))
 
 

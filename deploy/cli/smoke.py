@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, NOT_DONE, TIMEOUT, USAGE, parser, run_command
-from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.history.journal_view import EventQuery, EventRecord
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
         return _post_and_follow(options, platform, stores, posting, request, mark)
 
 
-def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tuple[str, JsonObject, AuthScheme]:
+def _chosen_source(options: argparse.Namespace, configuration: LoadedConfig) -> tuple[str, JsonObject, AuthScheme]:
     """Return the source's name, its settings in receive's slice, and the scheme to sign with.
 
     Without --source, it is the first source for which a request can be signed, and one with a route goes before one
@@ -103,7 +103,7 @@ def _chosen_source(options: argparse.Namespace, configuration: Configured) -> tu
 
 
 def _chosen_event(
-    options: argparse.Namespace, configuration: Configured, source: str, settings: JsonObject, mark: str
+    options: argparse.Namespace, configuration: LoadedConfig, source: str, settings: JsonObject, mark: str
 ) -> tuple[http.Request, str | None]:
     """Return the request to post, and the event's type; None for the type if only the request contains it.
 
@@ -128,7 +128,7 @@ def _chosen_event(
     return event.to_request(mark), event_type
 
 
-def _sample_file(options: argparse.Namespace, configuration: Configured) -> Path | None:
+def _sample_file(options: argparse.Namespace, configuration: LoadedConfig) -> Path | None:
     """Return the sample beside the configuration. It is used only if it can be meant for no other source or type."""
     has_one_source = len(compiled_sources(configuration.slices["receive"])) == 1
     if not has_one_source or options.type is not None:

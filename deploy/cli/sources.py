@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.cli.command import DONE, parser, run_command
-from deploy.config.configured import Configured, add_configuration, configured
+from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.config.local_ports import DEFAULT_BASE, HOST, ports_from
 from deploy.config.running_dev import read_aws_environ
 from deploy.config.sections.catalogue import load_catalogue
@@ -93,7 +93,7 @@ def _reads(line: str, variable: str) -> bool:
     return re.search(rf"\${re.escape(variable)}\b", line) is not None
 
 
-def _snippet(configuration: Configured, name: str, base: str, language: str) -> str:
+def _snippet(configuration: LoadedConfig, name: str, base: str, language: str) -> str:
     """Return code in the language that sends a signed request to the source. Raises CommandError.
 
     Prints to standard error what to change in the code's example if the source would reject it.
@@ -142,7 +142,7 @@ def event_types_text(entry: requests_sources.SenderSettings) -> str:
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
 
-def _example(configuration: Configured, name: str, base: str, platform: Platform, is_aws: bool) -> str:
+def _example(configuration: LoadedConfig, name: str, base: str, platform: Platform, is_aws: bool) -> str:
     """Return a command that sends an event to the source: the first of these that can.
 
     1. a message to the bus of a source that has one, on this machine
@@ -195,7 +195,7 @@ def _publishing_line(topic: str, bus: jsontext.JsonObject, receive_url: str) -> 
     return shlex.join(["curl", "--json", jsontext.to_json({"messages": [message]}), url])
 
 
-def _queue_line(configuration: Configured, name: str, base: str) -> str:
+def _queue_line(configuration: LoadedConfig, name: str, base: str) -> str:
     """Return the command that sends a message to the source's queue in the local AWS."""
     # Imported here, because it is seldom needed.
     from deploy.dev.aws.stack import sending_line
@@ -204,7 +204,7 @@ def _queue_line(configuration: Configured, name: str, base: str) -> str:
     return sending_line(source, ports_from(urlsplit(base).port or DEFAULT_BASE).apis)
 
 
-def _trigger_line(configuration: Configured, name: str) -> str:
+def _trigger_line(configuration: LoadedConfig, name: str) -> str:
     """Return the line for the first sample that a route matches, else for the provider's first; empty without one."""
     provider = requests_sources.provider_key(configuration, name)
     sample_names = samples.sample_names(provider) if provider else ()
@@ -215,7 +215,7 @@ def _trigger_line(configuration: Configured, name: str) -> str:
     return shlex.join([command_lines.program(), "trigger", provider, *matching[:1], "--source", name])
 
 
-def _providers(configuration: Configured) -> dict[str, requests_sources.Provider]:
+def _providers(configuration: LoadedConfig) -> dict[str, requests_sources.Provider]:
     """Return the provider of each source that names one. A source with a `type` of its own has other event types."""
     catalogue = load_catalogue()
     found: dict[str, requests_sources.Provider] = {}

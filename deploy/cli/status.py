@@ -11,7 +11,7 @@ from typing import Final
 from deploy.cli.command import DONE, error_text, parser, run_command
 from deploy.cli.secrets import age_text
 from deploy.config import checkout, config_file, running_dev
-from deploy.config.configured import Configured, add_configuration, configured, environ_of
+from deploy.config.configured import LoadedConfig, add_configuration, configured, environ_of
 from deploy.history import destinations, local, source_access, source_health, status as history_status
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def served_configuration(options: argparse.Namespace) -> Configured:
+def served_configuration(options: argparse.Namespace) -> LoadedConfig:
     """Return the configuration; if it has faults, that of a running `hookchain dev`. Raises ConfigFaults."""
     try:
         return configured(options)
@@ -104,7 +104,7 @@ def served_configuration(options: argparse.Namespace) -> Configured:
         return _served(options, faults)
 
 
-def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Configured:
+def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> LoadedConfig:
     """Return the older configuration that a running `hookchain dev` serves. Raises `faults` if none is running."""
     state = options.state or checkout.state_folder()
     slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
@@ -117,10 +117,10 @@ def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Co
         raise faults
     rule = "has faults, see `hookchain lint`; this is the status with the configuration that `hookchain dev` serves"
     print(f"warning: {faults.file} {rule}", file=sys.stderr)
-    return Configured(environ_of(options), None, None, slices)
+    return LoadedConfig(environ_of(options), None, None, slices)
 
 
-def _read_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
+def _read_status(platform: Platform, configuration: LoadedConfig, now: float, where: str) -> history_status.Status:
     """Return the status. `where` is as in StatusText.
 
     In a cloud, what runs is shown even if the stores cannot be read, which is a note then. On this machine, this raises
@@ -138,7 +138,7 @@ def _read_status(platform: Platform, configuration: Configured, now: float, wher
     return replace(stored, versions=running.versions, backlogs=running.backlogs, notes=notes)
 
 
-def stored_status(platform: Platform, configuration: Configured, now: float, where: str) -> history_status.Status:
+def stored_status(platform: Platform, configuration: LoadedConfig, now: float, where: str) -> history_status.Status:
     """Return the part of the status that does not depend on what runs. `where` is as in StatusText.
 
     It reads the stores, and asks the providers about the hooks of sources. Raises CommandError and HookchainError.

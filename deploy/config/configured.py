@@ -11,9 +11,14 @@ from shared.jsontext import Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
-    """A compiled configuration. `environ` is .env overridden by the shell; `document` is the configuration as written.
-    `path` is None in the mode without a file."""
+class LoadedConfig:
+    """A configuration that a command has loaded and compiled.
+
+    environ   the variables of .env, overridden by the shell's
+    path      None in the mode without a file
+    document  the configuration as it is written
+    slices    what it is compiled to, by function
+    """
 
     environ: Mapping[str, str]
     path: Path | None
@@ -57,19 +62,19 @@ def checked_environ(options: argparse.Namespace) -> dict[str, str]:
         raise config_file.ConfigFaults(str(options.env_file), [config_file.Fault(0, "", str(fault))]) from fault
 
 
-def configured(options: argparse.Namespace) -> Configured:
+def configured(options: argparse.Namespace) -> LoadedConfig:
     """Raises ConfigFaults and DotenvFault."""
     environ = environ_of(options)
     return configured_at(config_path(options, environ), environ)
 
 
-def configured_at(path: Path | None, environ: Mapping[str, str]) -> Configured:
+def configured_at(path: Path | None, environ: Mapping[str, str]) -> LoadedConfig:
     """Raises ConfigFaults."""
     # Imported here, because it is slow to import, and `hookchain mcp` must answer its first message within a second.
     from deploy.config import compiler
 
     file = compiler.read_config(path, environ)
-    return Configured(environ, path, file.document, compiler.compile_config(file))
+    return LoadedConfig(environ, path, file.document, compiler.compile_config(file))
 
 
 def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:

@@ -45,7 +45,7 @@ class Subject:
 
     options: argparse.Namespace
     environ: Mapping[str, str]
-    compiled: configured.Configured | config_file.ConfigFaults
+    compiled: configured.LoadedConfig | config_file.ConfigFaults
     where: str
 
     @property

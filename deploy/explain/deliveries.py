@@ -15,7 +15,7 @@ from functions.notify.digests import arrival, settings as gathering
 from functions.notify.notifier import read_removals
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person, masked
 from functions.notify.recipients.recipient import NoRecipient
-from functions.notify.registry import Configured
+from functions.notify.registry import DeliveryOptions
 from shared import errors, secrets, times
 from shared.delivery import Delivery, delivery_message
 from shared.did_you_mean import is_missing, missing_path, removal_hint
@@ -90,7 +90,7 @@ def _failed_preview(name: str, fault: str, delivery: Delivery, notify: JsonObjec
     return DeliveryPreview(report.Check(name, "failed", f"{fault}{removal_hint(fault, removals)}"))
 
 
-def _nobody_text(nobody: NoRecipient, configured: Configured) -> str:
+def _nobody_text(nobody: NoRecipient, configured: DeliveryOptions) -> str:
     """Return why the delivery has no recipient, and the destination that gets it instead."""
     instead = f"; {configured.otherwise!r} gets it instead" if configured.otherwise else ""
     name = f"; the event names {nobody.name[:MAX_ALIAS_CHARACTERS]!r}" if nobody.name else ""
@@ -131,14 +131,14 @@ def _content(offline: OfflineDelivery, person: Person | None, environ: Mapping[s
     return Content(f"a delivery by {configured.kind}", _setting_lines(configured.settings))
 
 
-def _if_alone(configured: Configured) -> str:
+def _if_alone(configured: DeliveryOptions) -> str:
     """Return that a digest would be another mail or request, where the destination may make one."""
     if configured.gather is None or configured.gather.coalesce is not None:
         return ""
     return ", if it comes alone; a digest lists it by a line"
 
 
-def _person_text(person: Person, configured: Configured) -> str:
+def _person_text(person: Person, configured: DeliveryOptions) -> str:
     """Return the person's name and their masked address, such as `anna (a…@example.com)`."""
     address = person.address(configured.recipient.address) if configured.recipient else None
     return f"{person.name} ({masked(address or '')})"
@@ -204,7 +204,7 @@ def _missing_lines(delivery: Delivery, notify: JsonObject) -> Iterator[str]:
             yield missing_path(path, view, "it counts as null")
 
 
-def _unanswered_lines(configured: Configured) -> Iterator[str]:
+def _unanswered_lines(configured: DeliveryOptions) -> Iterator[str]:
     """Yield what follows if the destination does not answer in time."""
     attempt_settings = configured.endpoint_options or configured
     act = "sends it again, minutes later"
@@ -229,7 +229,7 @@ class Timing:
     """
 
     delivery: Delivery
-    configured: Configured
+    configured: DeliveryOptions
     person: Person | None
     now: float
 

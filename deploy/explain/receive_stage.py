@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.explain.offline import FixedClock, RecordingBus, local_secrets, offline_receiver, receive_request
 from deploy.explain.report import HANDSHAKE, NOT_REACHED, Check, Report, Stage, State
-from deploy.requests.sources import auth_entries
+from deploy.requests.sources import auth_entries, auth_secret_names
 from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis import diagnose, signatures
@@ -165,10 +165,6 @@ def auth_schemes(settings: JsonObject) -> list[auth_scheme.AuthScheme]:
     return [auth_scheme.read_scheme(entry) for entry in auth_entries(settings)]
 
 
-def secret_names(settings: Json) -> list[str]:
-    return list(dict.fromkeys(str(entry["secret"]) for entry in auth_entries(settings) if entry.get("secret")))
-
-
 def _time_description(case: Case, now: float) -> str:
     if case.auth.scheme != "link":
         return signatures.time_description(as_signed(case), now)
@@ -222,7 +218,7 @@ def explain_receive(request: http.Request, slice_: JsonObject, environ: Mapping[
         checks = receive_checks(name, None, outcome, sources)
     else:
         source = read_sources(slice_)[name]
-        secrets = asyncio.run(_values(store, secret_names(sources[name])))
+        secrets = asyncio.run(_values(store, auth_secret_names(sources[name])))
         url = admission.requested_url(request, source)
         request_as_sent = parsing.with_content_type_of_body(source, request)
         sent = SourceRequest(request_as_sent, source, sources[name], secrets, url, now)
@@ -267,7 +263,7 @@ async def _others(store: SecretStore, sources: Mapping[str, JsonObject], name: s
     """Return the values of the other sources' secrets, by source."""
     readable: dict[str, Sequence[str]] = {}
     for other, settings in sources.items():
-        values = await _values(store, secret_names(settings)) if other != name else {}
+        values = await _values(store, auth_secret_names(settings)) if other != name else {}
         if values:
             readable[other] = [value for each in values.values() for value in each]
     return readable
@@ -331,7 +327,7 @@ def _passed_texts(name: str, sent: SourceRequest, outcome: Outcome) -> dict[str,
     encoding = request.header("content-encoding") or "none"
     content_type = "present" if request.header("content-type") else "absent, so the body decides"
     accepted_types = ", ".join(texts_at(settings, "content_types")) or "any"
-    secrets = ", ".join(map(repr, secret_names(settings)))
+    secrets = ", ".join(map(repr, auth_secret_names(settings)))
     return {
         "path": _source_text(name, settings),
         "method": f"{request.method}; this source accepts {', '.join(sent.source.answered_methods)}",

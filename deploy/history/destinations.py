@@ -15,7 +15,7 @@ from deploy.history.state import ConfiguredDestinations, kind_of
 from deploy.history.stored_messages import delivery_in
 from deploy.terminal.output import waits_text
 from functions.notify.recipients import people, recipient
-from functions.notify.registry import Configured, read_destinations as compiled_destinations
+from functions.notify.registry import DeliveryOptions, read_destinations as compiled_destinations
 from shared import errors, ledger_rules, times
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
@@ -240,7 +240,7 @@ class Gathering:
 
     def __init__(self, notify: JsonObject | None) -> None:
         try:
-            self._configured: Mapping[str, Configured] = compiled_destinations(notify) if notify else {}
+            self._configured: Mapping[str, DeliveryOptions] = compiled_destinations(notify) if notify else {}
         except SliceFault:
             self._configured = {}
         self._recipients = recipient.compiled_recipients((notify or {}).get("people"))
@@ -279,7 +279,7 @@ class Gathering:
             return None, None
         return settings.key(delivery.event), await self._person(configured, delivery)
 
-    async def _person(self, configured: Configured, delivery: Delivery) -> str | None:
+    async def _person(self, configured: DeliveryOptions, delivery: Delivery) -> str | None:
         if configured.recipient is None or self._recipients is None:
             return None
         try:

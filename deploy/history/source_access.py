@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access.gcp import ApiError
-from deploy.config import checkout, config_file, configured, dotenv, running_dev
+from deploy.config import checkout, config_file, dotenv, running_dev
+from deploy.config.configured import LoadedConfig
 from deploy.history import local, local_requests, logs
-from deploy.history.source_health import HookState, Outside, Registration, State, secret_names
+from deploy.history.source_health import HookState, Outside, Registration, State
 from deploy.hooks import kind, placed_hook
 from deploy.hooks.api import HookApi
 from deploy.hooks.comparison import Difference, RememberedHook, compare, fingerprint
 from deploy.hooks.row import Row
 from deploy.requests import send_options, wanted_hooks
-from deploy.requests.sources import compiled_sources
+from deploy.requests.sources import auth_secret_names, compiled_sources
 from deploy.secrets.backend import SecretBackend, StoredSecret, local_secrets
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import SOON_SECONDS
@@ -73,16 +74,16 @@ async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
         path = checkout.chosen_config(None, environ, state)
         document = config_file.read_config_file(path).document if path else None
         access = local_access(state, lambda: local_secrets(env_file, environ), environ)
-        return await read_outside(configured.Configured(environ, path, document, slices), access, fetch, now)
+        return await read_outside(LoadedConfig(environ, path, document, slices), access, fetch, now)
     except (config_file.ConfigFaults, dotenv.DotenvFault, ValueError):
         # A file that is being edited: the page shows its faults.
         return Outside()
 
 
-async def read_outside(configuration: configured.Configured, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
+async def read_outside(configuration: LoadedConfig, access: SourceAccess, fetch: Fetch, now: float) -> Outside:
     """Read the facts of all sources. A fact that cannot be read is left out; a registration then has the reason."""
     sources = compiled_sources(configuration.slices["receive"])
-    names = sorted({name for source in sources.values() for name in secret_names(source)})
+    names = sorted({name for source in sources.values() for name in auth_secret_names(source)})
     hooked = [each for each in wanted_hooks.hooked_sources(configuration.document).values() if each.name in sources]
     secrets = await asyncio.to_thread(_secrets, access, names)
     providers = _Providers(configuration, access, fetch, secrets, now)
@@ -117,7 +118,7 @@ def _rejected(access: SourceAccess, now: float) -> list[local_requests.RequestEn
 class _Providers:
     """The providers of the sources. `secrets` are the stored ones, by name."""
 
-    configuration: configured.Configured
+    configuration: LoadedConfig
     access: SourceAccess
     fetch: Fetch
     secrets: Mapping[str, StoredSecret]

@@ -10,12 +10,13 @@ from statistics import median
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.history import journal_view, local_requests
+from deploy.requests.sources import auth_secret_names
 from deploy.terminal.output import duration_text
 from functions.notify.hook_expiry import SOON_SECONDS
 from functions.notify.recovery import airtable
 from shared import retention, times
 from shared.event import RECOVERED
-from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 
 SAMPLED_EVENTS: Final = 50
 """The number of newest events of a source from which its usual interval is computed."""
@@ -316,12 +317,8 @@ def intervals(events: Sequence[journal_view.EventSummary]) -> tuple[float | None
     return median(gaps), max(retention.DAY_SECONDS, LONGEST_GAPS * max(gaps))
 
 
-def secret_names(source: Json) -> set[str]:
-    return {str(entry["secret"]) for entry in objects_at(source, "auth") if "secret" in entry}
-
-
 def oldest_secret(source: Json, secrets: Mapping[str, float | None]) -> float | None:
-    known = [set_at for name in secret_names(source) if (set_at := secrets.get(name)) is not None]
+    known = [set_at for name in auth_secret_names(source) if (set_at := secrets.get(name)) is not None]
     return min(known, default=None)
 
 

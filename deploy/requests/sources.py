@@ -71,6 +71,11 @@ def auth_entries(source: Json) -> list[JsonObject]:
     return objects_at(source, "auth")
 
 
+def auth_secret_names(source: Json) -> list[str]:
+    """Return the names of the secrets with which a compiled source authenticates requests, each once."""
+    return list(dict.fromkeys(str(entry["secret"]) for entry in auth_entries(source) if entry.get("secret")))
+
+
 def dev_topic(source: Json) -> str:
     """Return the emulated topic that stands for the source's bus in `hookchain dev`; empty for a source without one."""
     bus = mapping_at(source, "bus")
@@ -105,7 +110,7 @@ def source_url(name: str, ports: local_ports.Ports) -> str:
     return f"http://{local_ports.HOST}:{ports.receive}/{name}"
 
 
-def provider_key(have: configured.Configured, name: str) -> str:
+def provider_key(have: configured.LoadedConfig, name: str) -> str:
     """Return the key of the source's provider in the catalogue; empty where it names none."""
     return str(value_at(have.document, "sources", name, "provider") or "")
 

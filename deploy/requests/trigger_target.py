@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from deploy.config import configured
+from deploy.config.configured import LoadedConfig
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import ProviderEntry, load_catalogue
 from deploy.config.sections.provider_settings import provider_part
@@ -38,7 +38,7 @@ class TriggerTarget:
 
 
 def trigger_target(
-    provider: str, configuration: configured.Configured, source_name: str | None, to_url: str | None, receive_port: int
+    provider: str, configuration: LoadedConfig, source_name: str | None, to_url: str | None, receive_port: int
 ) -> TriggerTarget:
     """Return the source to which the sample is sent.
 

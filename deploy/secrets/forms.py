@@ -71,7 +71,7 @@ def _api_keys(receive: JsonObject, values: Values) -> Iterator[UnusableSecret]:
                 yield UnusableSecret(name, text, text)
 
 
-def _unusable_by(configured: registry.Configured, values: Values) -> UnusableSecret | None:
+def _unusable_by(configured: registry.DeliveryOptions, values: Values) -> UnusableSecret | None:
     """Return the secret that the destination cannot use.
 
     Return None if it can use all of them, if one of them is missing, which is reported elsewhere, or if the destination
@@ -92,7 +92,7 @@ def _unusable_by(configured: registry.Configured, values: Values) -> UnusableSec
     return None
 
 
-def _use_secrets(configured: registry.Configured, secrets: SecretValues) -> None:
+def _use_secrets(configured: registry.DeliveryOptions, secrets: SecretValues) -> None:
     """Use the secrets as a delivery does, up to its request. Raises Temporary, Permanent and ValueError."""
     kind = registry.module_of(configured)
     settings = destination.read_settings(kind, _without_templates(configured.settings))

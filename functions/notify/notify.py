@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from functions.notify import attempt, dead_letters, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
-from functions.notify.registry import Configured, Target
+from functions.notify.registry import DeliveryOptions, Target
 from functions.notify.waiting import caps, due, schedule
 from shared import errors, journal, jsontext, ledger_rules, outcomes, ports, times
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
@@ -307,7 +307,7 @@ async def _lease_instance(
     return await instances.enter(place.lane, configured.timeout_seconds, place.put_backs, is_troubled=is_troubled)
 
 
-def _no_place_reason(gate: ProcessGate, configured: Configured, lane: str, come_back: ComeBack) -> str:
+def _no_place_reason(gate: ProcessGate, configured: DeliveryOptions, lane: str, come_back: ComeBack) -> str:
     """Return why the delivery has no place, in words for people. The tenant of an endpoint can read them, too."""
     receiver = "endpoint" if configured.is_endpoint else "destination"
     if come_back.health == "healthy":

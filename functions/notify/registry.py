@@ -49,7 +49,7 @@ class RecipientRule(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class DeliveryOptions:
     """The options with which deliveries to one receiver are attempted. They come in four forms:
 
     a destination      as the configuration has it
@@ -91,8 +91,8 @@ class Configured:
     per: str | None = None
     recipient: RecipientRule | None = None
     gather: "GatherSettings | None" = None
-    alert_options: "Configured | None" = None
-    endpoint_options: "Configured | None" = None
+    alert_options: "DeliveryOptions | None" = None
+    endpoint_options: "DeliveryOptions | None" = None
     is_endpoint: bool = False
 
     @property
@@ -108,7 +108,7 @@ class Configured:
         except ValueError:  # `receive` did not write this time, so the event does not expire
             return False
 
-    def for_delivery(self, delivery: Delivery) -> "Configured":
+    def for_delivery(self, delivery: Delivery) -> "DeliveryOptions":
         """Return the options for alerts if the delivery is an alert of Hookchain; otherwise these."""
         is_alert = delivery.event.source == ALERT_SOURCE
         return self.alert_options if self.alert_options is not None and is_alert else self
@@ -121,12 +121,12 @@ class Target(NamedTuple):
     health       records the health of an endpoint; None for a destination
     """
 
-    configured: Configured
+    configured: DeliveryOptions
     destination: Destination
     health: "EndpointHealth | None" = None
 
 
-def read_destinations(slice_: jsontext.JsonObject) -> Mapping[str, Configured]:
+def read_destinations(slice_: jsontext.JsonObject) -> Mapping[str, DeliveryOptions]:
     """Read the destinations. Raises SliceFault, also for a kind without a module."""
     written = slice_.get("destinations")
     if not isinstance(written, dict):
@@ -138,7 +138,7 @@ def read_destinations(slice_: jsontext.JsonObject) -> Mapping[str, Configured]:
     return {name: _configured(name, destination, own) for name, destination in written.items()}
 
 
-def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
+def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> DeliveryOptions:
     """Return the destination that the slice describes. Raises SliceFault."""
     try:
         fields = cast("jsontext.JsonObject", written)
@@ -147,7 +147,7 @@ def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
             raise SliceFault("invalid_slice", f"destination {name!r}: there is no kind {kind!r}")
         options = {option: _read(option, fields) for option in fields if option != "alerts"}
         # The compiler wrote these fields, and no others, with these types.
-        configured = Configured(name=name, own_module=own.get(str(kind)), **options)  # type: ignore[arg-type]
+        configured = DeliveryOptions(name=name, own_module=own.get(str(kind)), **options)  # type: ignore[arg-type]
         if kind == SUBSCRIBERS:
             return _fan_out(configured)
         if "alerts" in fields:
@@ -159,7 +159,7 @@ def _configured(name: str, written: jsontext.Json, own: OwnKinds) -> Configured:
 
 
 def _read(option: str, fields: jsontext.JsonObject) -> object:
-    """Return the value of an option of Configured. Raises TypeError."""
+    """Return the value of an option of DeliveryOptions. Raises TypeError."""
     value = fields[option]
     match option:
         case "retry_seconds" | "rate":
@@ -175,13 +175,13 @@ def _read(option: str, fields: jsontext.JsonObject) -> object:
     return value
 
 
-def _fan_out(configured: Configured) -> Configured:
+def _fan_out(configured: DeliveryOptions) -> DeliveryOptions:
     """Return a destination of the kind `subscribers` as a fan-out, which publishes one delivery for each endpoint.
 
     Its options apply to each endpoint, so they become `endpoint_options`. The fan-out itself calls no receiver, and can
     be repeated.
     """
-    return Configured(
+    return DeliveryOptions(
         name=configured.name,
         kind=configured.kind,
         settings=configured.settings,
@@ -194,7 +194,7 @@ def _fan_out(configured: Configured) -> Configured:
     )
 
 
-def _for_alerts(configured: Configured, written: jsontext.Json) -> Configured:
+def _for_alerts(configured: DeliveryOptions, written: jsontext.Json) -> DeliveryOptions:
     """Return the destination with its options for alerts: they are gathered, and have a retry schedule of their own."""
     fields = cast("jsontext.JsonObject", written)
     retry_seconds = tuple(cast("list[float]", fields["retry_seconds"]))
@@ -216,7 +216,7 @@ def _is_built_in(kind: str) -> bool:
 class Destinations:
     """The destinations of the slice. Each is connected when it is first used."""
 
-    def __init__(self, configured: Mapping[str, Configured], context: Context) -> None:
+    def __init__(self, configured: Mapping[str, DeliveryOptions], context: Context) -> None:
         self.configured = configured
         self._context = context
         self._connected: dict[str, Destination] = {}
@@ -232,7 +232,7 @@ class Destinations:
         options = configured.for_delivery(delivery)
         return Target(options, self.connected(options))
 
-    def connected(self, configured: Configured) -> Destination:
+    def connected(self, configured: DeliveryOptions) -> Destination:
         """Return the connected destination. Raises Temporary if it cannot start: its deliveries wait for a fix.
 
         Its options for alerts use the same connection, because they have the same settings.
@@ -252,12 +252,12 @@ def dedupes_repeats(destination: Destination) -> bool:
     return getattr(destination, "dedupes_repeats", False) is True
 
 
-def module_of(configured: Configured) -> ModuleType:
+def module_of(configured: DeliveryOptions) -> ModuleType:
     """Return the module of the destination's kind. Raises ImportError."""
     return configured.own_module or importlib.import_module(kind_module(configured.kind))
 
 
-def _connect(configured: Configured, context: Context) -> Destination:
+def _connect(configured: DeliveryOptions, context: Context) -> Destination:
     """Return a new connection to the destination, by the module of its kind. Raises Temporary."""
     try:
         module = module_of(configured)

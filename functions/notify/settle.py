@@ -35,7 +35,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from functions.notify.dead_letters import DeadLetterReason, delivery_letter, publish_dead_letter
 from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Work
-from functions.notify.registry import Configured, Target, dedupes_repeats
+from functions.notify.registry import DeliveryOptions, Target, dedupes_repeats
 from functions.notify.waiting.due import start_timer
 from functions.notify.waiting.schedule import Wait, next_retry_at, number_in_schedule, unknown_wait_seconds
 from shared import errors, event, ledger_rules, logs, outcomes, ports, times
@@ -104,7 +104,7 @@ def _follow_up(work: Work, target: Target, outcome: Failed | Disabled | Unknown 
 
 
 def _next_attempt(
-    work: Work, configured: Configured, reason: str, now: float, least_seconds: float | None
+    work: Work, configured: DeliveryOptions, reason: str, now: float, least_seconds: float | None
 ) -> Wait | DeadLetterReason:
     """Return the wait by the destination's schedule, which ends with a dead letter.
 
@@ -162,7 +162,7 @@ async def _disable(notifier: Notifier, work: Work, outcome: Disabled) -> None:
 
 
 async def finish(
-    notifier: Notifier, work: Work, configured: Configured, follow_up: FollowUp, entry: AttemptEntry | None = None
+    notifier: Notifier, work: Work, configured: DeliveryOptions, follow_up: FollowUp, entry: AttemptEntry | None = None
 ) -> Result:
     """Record the next state of a delivery that is not delivered. `entry` is the attempt that was made now, if any.
 

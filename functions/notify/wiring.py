@@ -45,7 +45,7 @@ def _slice() -> jsontext.JsonObject:
 
 
 @cache
-def destinations_or_exit() -> Mapping[str, registry.Configured]:
+def destinations_or_exit() -> Mapping[str, registry.DeliveryOptions]:
     """Return the configured destinations by name. End the process if the slice cannot be read."""
     with exit_at_fault("notify"):
         return registry.read_destinations(slice_or_exit("notify"))

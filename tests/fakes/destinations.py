@@ -6,7 +6,7 @@ from typing import TypeAlias, TypedDict
 
 from functions.notify.destination import Attempt, Context, Destination
 from functions.notify.digests.settings import GatherSettings
-from functions.notify.registry import Configured, Destinations, RecipientRule
+from functions.notify.registry import DeliveryOptions, Destinations, RecipientRule
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.fetch import Fetch
 from shared.outgoing.circuit import BreakerSettings
@@ -61,11 +61,11 @@ class FakeDestinations(Destinations):
     def __init__(self, made: dict[str, Destination], *, options: Mapping[str, Options] = MappingProxyType({})) -> None:
         usual = Options(retry_seconds=(5.0, 300.0), timeout_seconds=15.0, on_unknown="resend")
         all_options = {name: usual | options.get(name, {}) for name in made}
-        configured = {name: Configured(name, "fake", None, **each) for name, each in all_options.items()}
+        configured = {name: DeliveryOptions(name, "fake", None, **each) for name, each in all_options.items()}
         super().__init__(configured, a_context())
         self._made = made
 
-    def connected(self, configured: Configured) -> Destination:
+    def connected(self, configured: DeliveryOptions) -> Destination:
         return self._made[configured.name]
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from functions.notify.recipients.people_list import people_reader
 from functions.notify.recipients.recipient import NoRecipient, Recipients
-from functions.notify.registry import Configured, RecipientRule
+from functions.notify.registry import DeliveryOptions, RecipientRule
 from shared.delivery import Delivery
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -109,8 +109,8 @@ async def test_each_event_goes_to_the_one_who_caused_it(node_package: Callable[[
     written: JsonObject = {"rows": rows, "providers": {NAME: "github"}}
     read_people = people_reader(written, FakeFetch, FakeSecrets({}), FakeClock())
     recipients = Recipients(read_people, FakeBlobs())
-    actor = Configured("mail", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "actor"))
-    field = Configured(
+    actor = DeliveryOptions("mail", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "actor"))
+    field = DeliveryOptions(
         "mail", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "data.sender.login")
     )
 

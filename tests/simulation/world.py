@@ -15,7 +15,7 @@ from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import DeliveryOptions, Destinations
 from functions.notify.settle import MAX_UNKNOWN
 from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
@@ -120,7 +120,7 @@ class Connected(Destinations):
     def __init__(self, inboxes: Mapping[str, Destination]) -> None:
         self._inboxes = inboxes
         self.configured = {
-            name: Configured(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
+            name: DeliveryOptions(name, "inbox", None, RETRY_SECONDS, 15.0, "resend", gather=GATHERING.get(name))
             for name in inboxes
         }
         if OPS in inboxes:
@@ -128,7 +128,7 @@ class Connected(Destinations):
                 self.configured[OPS], alert_options=replace(self.configured[OPS], gather=ALERTS)
             )
 
-    def connected(self, configured: Configured) -> Destination:
+    def connected(self, configured: DeliveryOptions) -> Destination:
         return self._inboxes[configured.name]
 
 

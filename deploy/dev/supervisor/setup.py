@@ -308,7 +308,7 @@ def secret_notes(setup: Setup, generated: Collection[str]) -> dict[str, str]:
     notes: dict[str, str] = {}
     env_warnings = {warning.variable: warning.text for warning in setup.env_warnings}
     for source, settings in sources.compiled_sources(setup.configuration.slices["receive"]).items():
-        for secret in [str(entry.get("secret")) for entry in sources.auth_entries(settings)]:
+        for secret in sources.auth_secret_names(settings):
             if variable_name(secret) in env_warnings:
                 notes[source] = env_warnings[variable_name(secret)]
             elif secret in setup.doubts:

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
-from functions.notify import bounded_texts, registry
+from functions.notify import bounded_texts
 from functions.notify.alerts.alert import ALERT_SOURCE, MAX_NAME_CHARACTERS, ROUTE, Alert, alert_event
+from functions.notify.registry import DeliveryOptions
 from shared import delivery, errors, journal, ports, retention, times
 from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
 from shared.jsontext import Json, JsonObject, from_json
@@ -113,7 +114,7 @@ def _shown_by(letter: journal.DeadLetter) -> str:
     return "dead-letters list"
 
 
-def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, registry.Configured]) -> AlertSettings | None:
+def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, DeliveryOptions]) -> AlertSettings | None:
     """Return the settings as the compiler wrote them; None if there are no alerts."""
     if "alerts" not in slice_:
         return None
@@ -127,7 +128,7 @@ def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, registry.
     return AlertSettings(to, silences, excluded)
 
 
-def _excluded(names: Sequence[str], destinations: Mapping[str, registry.Configured]) -> frozenset[str]:
+def _excluded(names: Sequence[str], destinations: Mapping[str, DeliveryOptions]) -> frozenset[str]:
     """Return what the first of these gets no alerts about: where its own alerts go, and those of the ones after it.
 
     So a delivery of an alert can only cause alerts that go to destinations further down the list, and there is no loop.
@@ -135,7 +136,7 @@ def _excluded(names: Sequence[str], destinations: Mapping[str, registry.Configur
     return frozenset[str]().union(*[_reached(name, destinations) for name in names])
 
 
-def _reached(name: str, destinations: Mapping[str, registry.Configured]) -> frozenset[str]:
+def _reached(name: str, destinations: Mapping[str, DeliveryOptions]) -> frozenset[str]:
     """Return where the destination's deliveries may end: there, or at what `otherwise` names."""
     reached: set[str] = set()
     following: str | None = name

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, quiet_end, spread_of
 from functions.notify.notifier import Notifier, Work
-from functions.notify.registry import Configured
+from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import Wait
 from shared import errors, event, ledger
@@ -20,7 +20,9 @@ DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
 
 
-async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured: Configured) -> ledger.Unclaimed | None:
+async def gather(
+    notifier: Notifier, push: Push, delivery: Delivery, configured: DeliveryOptions
+) -> ledger.Unclaimed | None:
     """Let a new delivery wait in its group, and return what the ledger says. Raises Temporary.
 
     Return None if the delivery must be claimed instead. Nothing was written then.
@@ -48,7 +50,7 @@ async def gather(notifier: Notifier, push: Push, delivery: Delivery, configured:
     return None if isinstance(claim, ledger.Claimed) else claim
 
 
-def wait_of_claimed(configured: Configured, work: Work, now: float) -> Wait | None:
+def wait_of_claimed(configured: DeliveryOptions, work: Work, now: float) -> Wait | None:
     """Return the wait of a claimed delivery; None if it need not wait. Its recipient has been found already.
 
     A delivery that cannot be gathered waits alone for the end of the quiet hours.
@@ -64,7 +66,7 @@ def wait_of_claimed(configured: Configured, work: Work, now: float) -> Wait | No
     return None if end is None else Wait(end, QUIET)
 
 
-def wait_over_rate(configured: Configured, work: Work, wait: Wait) -> Wait:
+def wait_over_rate(configured: DeliveryOptions, work: Work, wait: Wait) -> Wait:
     """Return the wait for a digest instead of `wait`, for a claimed delivery that is over the rate of its destination.
 
     Return `wait` itself if the delivery cannot be gathered.
@@ -90,7 +92,7 @@ def can_be_gathered(delivery: Delivery, message: bytes) -> bool:
         return False
 
 
-def wait_in_group(configured: Configured, delivery: Delivery, now: float, person: "Person | None") -> Wait | None:
+def wait_in_group(configured: DeliveryOptions, delivery: Delivery, now: float, person: "Person | None") -> Wait | None:
     """Return the wait of the delivery in its group; None if it need not wait, or would expire while it waits.
 
     `person` is the recipient.

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from functions.notify.digests.draft import Draft, LineBudget
 from functions.notify.digests.record import FORGOTTEN_SECONDS, RECORD_SECONDS, Frozen, GroupRecord, record_name
 from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
-from functions.notify.registry import Configured
+from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.due import BACK_SECONDS, PAGE_ROWS, due_message, due_pages, due_rows, move_rows
 from shared import batching, ledger_rules, logs, ports
 from shared.delivery import DELIVERY_TYPE
@@ -130,7 +130,7 @@ class Closer:
     find none.
     """
 
-    destinations: Mapping[str, Configured]
+    destinations: Mapping[str, DeliveryOptions]
     ledger: Ledger
     bus: ports.Bus
     records: Callable[[], Records]
@@ -359,7 +359,7 @@ class Closer:
         return await self.records().change(record_name(group), now, decide)
 
 
-def gather_settings(row: LedgerRow, destinations: Mapping[str, Configured]) -> GatherSettings | None:
+def gather_settings(row: LedgerRow, destinations: Mapping[str, DeliveryOptions]) -> GatherSettings | None:
     """Return the settings by which the row's group is closed; None if the row waits in no group.
 
     A row whose destination no longer gathers waits in no group, and is published alone.

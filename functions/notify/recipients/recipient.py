@@ -55,7 +55,7 @@ class Recipients:
     read_people: ReadPeople
     blobs: ports.Blobs | None
 
-    async def find_person(self, configured: registry.Configured, delivery: Delivery) -> Person | NoRecipient:
+    async def find_person(self, configured: registry.DeliveryOptions, delivery: Delivery) -> Person | NoRecipient:
         """Return the person whom the destination's `to` names for this event. The person has the address that the kind
         of destination needs.
 
@@ -69,7 +69,7 @@ class Recipients:
             return NoRecipient(f"{fault}: add it, or name another destination in `otherwise`")
         return person
 
-    async def require_person(self, configured: registry.Configured, delivery: Delivery) -> Person:
+    async def require_person(self, configured: registry.DeliveryOptions, delivery: Delivery) -> Person:
         """Return the recipient. Raises as `find_person`, and Permanent (`unknown_person`) if there is none."""
         person = await self.find_person(configured, delivery)
         if isinstance(person, NoRecipient):

@@ -17,7 +17,7 @@ from functions.notify.dead_letters import DeadLetterReason
 from functions.notify.destination import Attempt, Context
 from functions.notify.http_engine import HttpDestination
 from functions.notify.http_kind import OutgoingRequest, Response, SecretValues, outcome_by_status
-from functions.notify.registry import Configured, Target
+from functions.notify.registry import DeliveryOptions, Target
 from functions.notify.subscribers.health import EndpointHealth
 from functions.notify.subscribers.subscribers import MAX_ENDPOINTS, Subscribers, SubscriberSettings
 from shared import errors, jsontext, logs
@@ -42,7 +42,7 @@ class Endpoints:
     `configured` are all destinations; those that have `endpoint_options` are of the kind `subscribers`.
     """
 
-    def __init__(self, configured: Mapping[str, Configured], subscribers: Subscribers, context: Context) -> None:
+    def __init__(self, configured: Mapping[str, DeliveryOptions], subscribers: Subscribers, context: Context) -> None:
         self._configured = configured
         self._subscribers = subscribers
         self._context = context
@@ -81,7 +81,7 @@ class Endpoints:
         self._targets.put(name, (endpoint, target), self._context.clock.now(), KEEP_SECONDS)
         return target
 
-    def _make(self, name: str, endpoint: Endpoint, options: Configured) -> Target:
+    def _make(self, name: str, endpoint: Endpoint, options: DeliveryOptions) -> Target:
         """Return the endpoint as a destination, with the options of its configured destination."""
         configured = replace(options, name=name, rate=_slower(endpoint.rate, options.rate), is_endpoint=True)
         settings = self._subscribers.settings
@@ -89,7 +89,7 @@ class Endpoints:
         return Target(configured, destination, EndpointHealth(endpoint, self._subscribers))
 
 
-def _style(options: Configured) -> PayloadStyle:
+def _style(options: DeliveryOptions) -> PayloadStyle:
     return "data" if jsontext.value_at(options.settings, "payload") == "data" else "standard"
 
 

@@ -23,7 +23,8 @@ from functools import cache
 from secrets import token_hex
 from typing import Final
 
-from functions.notify import bounded_texts, registry
+from functions.notify import bounded_texts
+from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
 from functions.notify.waiting.schedule import Wait
 from shared import errors, event, ports, store_ports, time_bound, times
@@ -61,7 +62,7 @@ class Caps:
         self._under_way: dict[str, tuple[Places, float]] = {}
         """By delivery: the places of which it has one, and since when."""
 
-    async def enter(self, configured: registry.Configured, delivery: Delivery, slot_at: float) -> Wait | None:
+    async def enter(self, configured: DeliveryOptions, delivery: Delivery, slot_at: float) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
         `slot_at` is the slot that an earlier call gave to the delivery, from its row in the ledger; 0 without one.
@@ -82,7 +83,7 @@ class Caps:
             places.note_duration(self._clock.now() - since)
             await places.leave()
 
-    def _bucket(self, configured: registry.Configured, delivery: Delivery) -> "_Bucket":
+    def _bucket(self, configured: DeliveryOptions, delivery: Delivery) -> "_Bucket":
         name = bucket_name(configured, delivery)
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -101,7 +102,7 @@ class Caps:
                 del self._buckets[name]
 
 
-def bucket_name(configured: registry.Configured, delivery: Delivery) -> str:
+def bucket_name(configured: DeliveryOptions, delivery: Delivery) -> str:
     """Return the name of the delivery's bucket: the destination's, and with `per` also a hash of the key.
 
     The key itself may be long, or a customer's name. An endpoint has no `per`, but its rate is in the name.
@@ -252,7 +253,7 @@ class _Bucket:
     """
 
     def __init__(
-        self, name: str, configured: registry.Configured, grants: store_ports.Grants, holder: str, clock: ports.Clock
+        self, name: str, configured: DeliveryOptions, grants: store_ports.Grants, holder: str, clock: ports.Clock
     ) -> None:
         self._clock = clock
         self._in_flight = configured.in_flight

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from functions.notify.registry import Configured
+from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.schedule import Wait, spread
 from shared import batching, errors, logs, ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater, Unknown
@@ -135,7 +135,7 @@ class Breakers:
     _circuits: dict[str, Circuit] = field(default_factory=dict)
     _probes: dict[str, str] = field(default_factory=dict)
 
-    async def enter(self, configured: Configured, delivery: Delivery, state: DestinationState) -> Wait | None:
+    async def enter(self, configured: DeliveryOptions, delivery: Delivery, state: DestinationState) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. `state` is the state of the destination.
 
         Raises Temporary.
@@ -166,7 +166,7 @@ class Breakers:
         wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
         return Wait(now + wait, "the pause is over, and another delivery is tried first")
 
-    async def leave(self, configured: Configured, delivery: Delivery, outcome: Outcome | None) -> None:
+    async def leave(self, configured: DeliveryOptions, delivery: Delivery, outcome: Outcome | None) -> None:
         """Note the outcome of an attempt; None if no attempt was made.
 
         Raises Temporary if the outcome opens the breaker and the pause cannot be written.
@@ -187,7 +187,7 @@ class Breakers:
             return  # it was counted as a failure while it was hanging
         await self._note(configured, settings, outcome)
 
-    async def _note(self, configured: Configured, settings: BreakerSettings, outcome: Outcome) -> None:
+    async def _note(self, configured: DeliveryOptions, settings: BreakerSettings, outcome: Outcome) -> None:
         """Note the outcome of an attempt, and write the pause if it opens the breaker. Raises Temporary."""
         name = configured.name
         now = self.clock.now()
@@ -248,14 +248,14 @@ def _pause_reason(before: Circuit, settings: BreakerSettings, outcome: Outcome) 
     return f"{settings.failures} attempt{several} failed, the last: {last}"
 
 
-def pause_wait(configured: Configured, end: float, now: float) -> float:
+def pause_wait(configured: DeliveryOptions, end: float, now: float) -> float:
     """Return how many seconds a delivery waits at least for a pause until `end`."""
     if configured.expires_after_seconds is not None:  # the sweep does not move deliveries that may expire
         return end - now
     return min(end - now, RECHECK_SECONDS)
 
 
-def pause_text(configured: Configured, why: str) -> str:
+def pause_text(configured: DeliveryOptions, why: str) -> str:
     """Return why a delivery waits. The tenant of an endpoint can read its reason, so it must not mention
     destinations."""
     if not configured.is_endpoint:
@@ -270,7 +270,7 @@ class SweepPauses:
     """The pauses in a sweep: they decide which of the due rows are published, and until when the others wait."""
 
     states: DestinationStates
-    configured: Mapping[str, Configured]
+    configured: Mapping[str, DeliveryOptions]
 
     async def split(self, rows: Sequence[LedgerRow], now: float) -> tuple[list[LedgerRow], list[Move]]:
         """Return the rows that may be published, and for the others the moves to the ends of their pauses.

@@ -15,7 +15,7 @@ from deploy.cli.listen import LocalSecrets
 from deploy.cli.listen_forwarding import Courier, Target, copied_request
 from deploy.cli.listen_lease import LeaseKeeper, LeaseLost
 from deploy.cloud_access.inboxes import AwsInboxes, GoogleInboxes, Inboxes, InboxFault, NoInbox, Received
-from deploy.config.configured import Configured
+from deploy.config.configured import LoadedConfig
 from deploy.config.dotenv import read_dotenv
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import Fresh, sample_names
@@ -251,7 +251,7 @@ def test_a_signature_over_the_url_or_by_a_key_pair_is_explained(run: Run) -> Non
 def test_a_generated_key_pair_leaves_the_other_secrets_of_the_shell(tmp_path: Path) -> None:
     env_file = tmp_path / "env"
     env_file.write_text("GITHUB_SECRET=of-the-file\n", encoding="utf-8")
-    here = LocalSecrets(Configured({"GITHUB_SECRET": "of-the-shell"}, None, {}, {}), env_file, tmp_path)
+    here = LocalSecrets(LoadedConfig({"GITHUB_SECRET": "of-the-shell"}, None, {}, {}), env_file, tmp_path)
     here.prepare(read_scheme({"scheme": "ed25519", "header": "x-signature", "secret": "public-key"}))
     assert here.environ["GITHUB_SECRET"] == "of-the-shell"
 

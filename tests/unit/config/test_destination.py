@@ -4,7 +4,7 @@ import pytest
 
 from deploy.config.config_file import ConfigFaults
 from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
-from functions.notify.registry import Configured, read_destinations
+from functions.notify.registry import DeliveryOptions, read_destinations
 from shared.outgoing.circuit import BreakerSettings
 from tests.fakes.configurations import compile_text, faults_of_text
 
@@ -13,7 +13,7 @@ HOOK = "webhook: {url: https://crm.example.com/in}"
 TEMPLATED = 'email: {to: "{{ data.mail }}", allow_recipients: [example.com]}'
 
 
-def compiled(options: str, kind: str = MAIL) -> Configured:
+def compiled(options: str, kind: str = MAIL) -> DeliveryOptions:
     """Return the destination `office`, which has these options."""
     text = f"""\
 sources: {{form: {{auth: none}}}}

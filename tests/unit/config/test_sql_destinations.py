@@ -15,7 +15,7 @@ from deploy.bundle.requirements import features
 from deploy.cli import lint
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.config.configured import Configured
+from deploy.config.configured import LoadedConfig
 from deploy.doctor import checks
 from deploy.doctor.checks import Subject, database_checks
 from deploy.doctor.databases import databases
@@ -121,7 +121,7 @@ def test_explain_says_which_value_does_not_fit() -> None:
 
 def test_doctor_imports_what_its_check_needs_before_checks_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "deploy.doctor.databases")
-    configuration = Configured({}, None, {}, {"notify": notify_of("url_secret: shop")})
+    configuration = LoadedConfig({}, None, {}, {"notify": notify_of("url_secret: shop")})
     subject = Subject(argparse.Namespace(), {}, configuration, "")
     [check] = database_checks(subject, StoredSecrets({}))
     assert "deploy.doctor.databases" in sys.modules  # two threads that import SQLAlchemy at once can both fail
@@ -133,7 +133,7 @@ def test_doctor_says_how_to_install_a_missing_sqlalchemy(
     is_local: bool, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "find_spec", lambda _: None)
-    configuration = Configured({}, None, {}, {"notify": notify_of("url_secret: shop")})
+    configuration = LoadedConfig({}, None, {}, {"notify": notify_of("url_secret: shop")})
     subject = Subject(argparse.Namespace(), {}, configuration, "")
     [check] = database_checks(subject, StoredSecrets({}), is_local=is_local)
     found = check.run()

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.cli.status import StatusText
 from deploy.cloud_access.gcp_names import Target
-from deploy.config.configured import Configured, configured_at
+from deploy.config.configured import LoadedConfig, configured_at
 from deploy.history import aws_logs, gcp_logs, source_access
 from deploy.history.journal_view import EventSummary
 from deploy.history.local_requests import RequestEntry
@@ -335,7 +335,7 @@ class Echoing:
 
 
 @pytest.fixture
-def configuration(tmp_path: Path) -> Configured:
+def configuration(tmp_path: Path) -> LoadedConfig:
     path = tmp_path / "hookchain.yaml"
     path.write_text(CONFIG, encoding="utf-8")
     return configured_at(path, {})
@@ -365,7 +365,7 @@ def test_requests_to_unknown_paths_are_no_rejections_of_a_source_in_a_clouds_log
 
 
 async def test_in_a_cloud_the_url_is_known_and_the_log_has_the_rejected_requests(
-    configuration: Configured, access: SourceAccess
+    configuration: LoadedConfig, access: SourceAccess
 ) -> None:
     outside = await read_outside(configuration, access, GitHub(), NOW)
     [hook] = outside.registrations["github"].hooks
@@ -385,7 +385,7 @@ async def test_a_hook_is_compared_with_the_public_url_of_the_file(tmp_path: Path
 
 
 async def test_what_cannot_be_read_is_unknown_and_hides_nothing_else(
-    configuration: Configured, access: SourceAccess, monkeypatch: pytest.MonkeyPatch
+    configuration: LoadedConfig, access: SourceAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_access, "ASK_SECONDS", 0.05)
 
@@ -416,7 +416,7 @@ async def test_a_place_that_cannot_be_listed_hides_no_fault_of_another(tmp_path:
     assert judge(SourceFacts("github", registration, last_at=NOW), NOW).word == "failing"
 
 
-async def test_a_providers_fault_is_shown_without_secrets(configuration: Configured, access: SourceAccess) -> None:
+async def test_a_providers_fault_is_shown_without_secrets(configuration: LoadedConfig, access: SourceAccess) -> None:
     outside = await read_outside(configuration, access, Echoing(), NOW)
     unknown = outside.registrations["github"].unasked_reason
     assert "of GET" in unknown
@@ -424,7 +424,7 @@ async def test_a_providers_fault_is_shown_without_secrets(configuration: Configu
     assert "a value" not in unknown
 
 
-async def test_without_a_provider_the_stored_expiry_is_known(configuration: Configured, access: SourceAccess) -> None:
+async def test_without_a_provider_the_stored_expiry_is_known(configuration: LoadedConfig, access: SourceAccess) -> None:
     def fail(name: str) -> str:
         raise CommandError(f"no token {name}")
 
@@ -437,7 +437,7 @@ async def test_without_a_provider_the_stored_expiry_is_known(configuration: Conf
     assert (registration.unasked_reason, registration.expires_at) == ("no token github-token", NOW + 60)
 
 
-async def test_a_former_url_in_the_providers_form_is_ours(configuration: Configured, access: SourceAccess) -> None:
+async def test_a_former_url_in_the_providers_form_is_ours(configuration: LoadedConfig, access: SourceAccess) -> None:
     github = GitHub()
     former = "https://former.example.com/github"
     github.add("https://Former.example.com/github/", "push")
@@ -451,7 +451,7 @@ async def test_a_former_url_in_the_providers_form_is_ours(configuration: Configu
     assert f"its URL is {former} (our former URL)" in hook.differences
 
 
-async def test_reading_creates_no_file(configuration: Configured, tmp_path: Path) -> None:
+async def test_reading_creates_no_file(configuration: LoadedConfig, tmp_path: Path) -> None:
     folder = tmp_path / "state"
     secrets = Secrets()
     access = local_access(folder, lambda: secrets, {"GITHUB_TOKEN": TOKEN})  # type: ignore[arg-type,return-value]

@@ -19,7 +19,7 @@ from functions.notify.attempt import call_destination
 from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.examples import ATTEMPT, KEY, example_delivery
 from functions.notify.own_kinds import load_own_kinds
-from functions.notify.registry import Configured, Destinations, dedupes_repeats, read_destinations
+from functions.notify.registry import DeliveryOptions, Destinations, dedupes_repeats, read_destinations
 from shared.delivery import Delivered, Failed, Outcome
 from shared.errors import Temporary
 from shared.fetch import Fetched
@@ -323,7 +323,7 @@ def test_the_options_of_every_destination_are_read_and_a_slice_without_them_stil
     options: dict[str, Json] = {"expires_after_seconds": 600, "otherwise": "pager", "success_when": "body.ok"}
     read = read_destinations({"destinations": {"new": {**WRITTEN, **options}, "old": WRITTEN}})
     new, old = read["new"], read["old"]
-    assert old == Configured("old", "email", SETTINGS, (5.0, 300.0), 15.0, "resend")
+    assert old == DeliveryOptions("old", "email", SETTINGS, (5.0, 300.0), 15.0, "resend")
     assert (new.expires_after_seconds, new.otherwise, new.success_when) == (600.0, "pager", "body.ok")
 
 

@@ -12,7 +12,7 @@ from deploy.history.resumption import NOTICE_SECONDS, resume_destination
 from functions.notify.attempt import SUSPECT_SECONDS
 from functions.notify.notifier import Acknowledged, Result
 from functions.notify.notify import PUT_BACK
-from functions.notify.registry import Configured
+from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.caps import Caps, bucket_name
 from functions.notify.waiting.pauses import CACHE_SECONDS, RECENT_SECONDS, after_outcome, with_pause_of_ledger
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
@@ -350,7 +350,7 @@ async def test_on_lambda_what_was_put_back_three_times_waits_in_the_ledger() -> 
     assert [row.state for row in await notifier.ledger.rows(100)] == ["retry_scheduled"]
 
 
-CRM = Configured("crm", "fake", None, (5.0,), 15.0, "resend")
+CRM = DeliveryOptions("crm", "fake", None, (5.0,), 15.0, "resend")
 
 
 def delivery(number: int, customer: Json = None) -> Delivery:
@@ -359,7 +359,7 @@ def delivery(number: int, customer: Json = None) -> Delivery:
 
 def configured(
     rate: tuple[int, float] | None = None, in_flight: int | None = None, per: str | None = None
-) -> Configured:
+) -> DeliveryOptions:
     return replace(CRM, rate=rate, in_flight=in_flight, per=per)
 
 

@@ -21,7 +21,7 @@ from functions.notify.recipients.people import (
 )
 from functions.notify.recipients.people_list import people_reader
 from functions.notify.recipients.recipient import NoRecipient, Recipients
-from functions.notify.registry import Configured, RecipientRule
+from functions.notify.registry import DeliveryOptions, RecipientRule
 from shared.delivery import Delivery
 from shared.errors import Temporary
 from shared.event import event_json
@@ -277,7 +277,7 @@ ALLOWING = RecipientRule("email", "actor", allowed=("example.com", "@partner.exa
 
 def of(recipient: RecipientRule, **attributes: Json) -> Person | NoRecipient:
     """Return the recipient of an event with those attributes."""
-    configured = Configured("crm", "email", None, (5.0,), 15.0, "resend", recipient=recipient)
+    configured = DeliveryOptions("crm", "email", None, (5.0,), 15.0, "resend", recipient=recipient)
     delivery = Delivery(replace(EVENT, **attributes), "route", "crm")  # type: ignore[arg-type]
     return finished(recipients_of().find_person(configured, delivery))
 
@@ -320,7 +320,9 @@ async def test_an_expression_reads_the_data_of_a_large_event() -> None:
     whole = replace(EVENT, data={"who": "bob"})
     await blobs.put("blob", event_json(whole))
     light = replace(EVENT, data=None, dataref="blob")
-    configured = Configured("crm", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "data.who"))
+    configured = DeliveryOptions(
+        "crm", "email", None, (5.0,), 15.0, "resend", recipient=RecipientRule("email", "data.who")
+    )
 
     assert await recipients_of(blobs=blobs).find_person(configured, Delivery(light, "r", "crm")) == BOB
 

@@ -18,7 +18,7 @@ from functions.notify.destinations.webhook import webhook
 from functions.notify.destinations.webhook.settings import Settings
 from functions.notify.examples import ATTEMPT, KEY, NOW, compile_settings, example_delivery
 from functions.notify.http_kind import OutgoingRequest
-from functions.notify.registry import Configured, Destinations
+from functions.notify.registry import DeliveryOptions, Destinations
 from shared.delivery import Delivered, RetryLater
 from shared.errors import Permanent, Rejected, Temporary
 from shared.fetch import Fetched, Tls
@@ -242,7 +242,7 @@ HTML = (("content-type", "text/html; charset=utf-8"),)
 def connected(response: Fetched, success_when: str | None = None) -> Destination:
     """Return the destination `crm`, whose receiver gives this response to each request."""
     settings = compile_settings(webhook, {"url": URL})
-    crm = Configured("crm", "webhook", settings, (), 15.0, "resend", success_when=success_when)
+    crm = DeliveryOptions("crm", "webhook", settings, (), 15.0, "resend", success_when=success_when)
     return Destinations({}, a_context(fetch=FakeFetch({URL: response}))).connected(crm)
 
 

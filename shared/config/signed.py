@@ -1,8 +1,11 @@
-"""The settings of signatures and digests over a template of the request: of a source, and of a webhook that is sent."""
+"""The settings of signatures and digests over a template of the request: of a source, and of a webhook that is sent.
+
+A header such as `x-sig: t=1767225600,v1=9f86d0` has the settings `header: x-sig`, `layout: pairs`, `take: v1`,
+`timestamp: signature.t` and, if the signature covers the time, `content: "{timestamp}.{body}"`.
+"""
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -11,12 +14,12 @@ from shared.http import HEADER_NAME
 from shared.signatures.signed_times import TOLERANCE_SECONDS
 
 _REQUEST_LOCATION: Final = re.compile(r"(header|query|form)\.[^\s{}]+|data(\.[^.\s{}]+)+")
-_ITEM: Final = re.compile(r"signature\.[^\s{}]+")
-_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_SIGNATURE_ITEM: Final = re.compile(r"signature\.[^\s{}]+")
+_IN_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _PARTS: Final = frozenset({"body", "body.sha256", "body.crc32", "timestamp", "id", "url", "method", "secret", "form"})
 
 
-def _request_location(text: str) -> str:
+def _verify_request_location(text: str) -> str:
     if not _REQUEST_LOCATION.fullmatch(text):
         raise ValueError(
             "must be a location: header.NAME, query.NAME, form.NAME or data.path.to.field (`*` for each element)"
@@ -24,8 +27,8 @@ def _request_location(text: str) -> str:
     return text
 
 
-def _timestamp_location(text: str) -> str:
-    if not _ITEM.fullmatch(text) and not _REQUEST_LOCATION.fullmatch(text):
+def _verify_timestamp_location(text: str) -> str:
+    if not _SIGNATURE_ITEM.fullmatch(text) and not _REQUEST_LOCATION.fullmatch(text):
         raise ValueError(
             "must be a location: header.NAME, query.NAME, form.NAME, data.path.to.field"
             " or signature.KEY, for an item of the signature's own header"
@@ -33,26 +36,27 @@ def _timestamp_location(text: str) -> str:
     return text
 
 
-def _content(text: str) -> str:
-    for hole in _HOLES.findall(text):
-        if hole not in _PARTS and not re.fullmatch(r"param\.\w+", hole) and not _REQUEST_LOCATION.fullmatch(hole):
-            known = ", ".join(f"{{{part}}}" for part in sorted(_PARTS))
+def _verify_template(text: str) -> str:
+    for part in _IN_BRACES.findall(text):
+        is_known = part in _PARTS or re.fullmatch(r"param\.\w+", part) or _REQUEST_LOCATION.fullmatch(part)
+        if not is_known:
+            known = ", ".join(f"{{{each}}}" for each in sorted(_PARTS))
             raise ValueError(
-                f"{{{hole}}} is not a part of a request; use {known}, or a location such as {{header.date}}"
+                f"{{{part}}} is not a part of a request; use {known}, or a location such as {{header.date}}"
             )
     return text
 
 
-def _header_pattern(text: str) -> str:
+def _lower_header_pattern(text: str) -> str:
     if not re.fullmatch(HEADER_NAME, text.replace("{n}", "1", 1)):
         raise ValueError("must be the name of a header (`{n}` in it is a number, counted from 1)")
     return text.lower()
 
 
-HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
-RequestLocation = Annotated[str, AfterValidator(_request_location)]
-TimestampLocation = Annotated[str, AfterValidator(_timestamp_location)]
-Content = Annotated[values.Verbatim, AfterValidator(_content)]
+HeaderPattern = Annotated[str, AfterValidator(_lower_header_pattern)]
+RequestLocation = Annotated[str, AfterValidator(_verify_request_location)]
+TimestampLocation = Annotated[str, AfterValidator(_verify_timestamp_location)]
+Content = Annotated[values.Verbatim, AfterValidator(_verify_template)]
 """The signed text, such as `{timestamp}.{body}`: literal text, and in braces parts of the request as received.
 
 The parts are {body} {body.sha256} {body.crc32} {method} {url} {timestamp} {id} {secret} {param.NAME}, any location, and
@@ -112,39 +116,43 @@ class SignedAuth(Conditional, Timed):
     body_digest: RequestLocation | None = None
     secret: rules.SecretName
 
+    has_secret_in_content: ClassVar[bool] = False
+
+    # With settings that break one of these rules, no signature could match, or anyone could make one that does.
+
     @model_validator(mode="after")
-    def _goes_together(self) -> "SignedAuth":
-        for is_broken, rule in self._rules():
-            if is_broken:
-                raise ValueError(rule)
+    def _verify_location(self) -> Self:
+        if (self.header is None) == (self.at is None):
+            raise ValueError("needs the location of the signature: either `header` or `at`")
         return self
 
-    def _rules(self) -> Iterator[tuple[bool, str]]:
-        """Yield whether each rule is broken, and the rule. Otherwise no signature matches, or anyone can make one."""
-        has_header = self.header is not None
-        has_location = self.at is not None
-        yield has_header == has_location, "needs the location of the signature: either `header` or `at`"
+    @model_validator(mode="after")
+    def _verify_layout(self) -> Self:
         has_keys = self.layout in {"pairs", "versions", "base64-json"}
-        yield has_keys and not self.take, f"layout {self.layout} needs `take`: the keys that carry a signature"
-        yield not has_keys and self.take is not None, "`take` goes with `layout`: pairs, versions or base64-json"
+        if has_keys and not self.take:
+            raise ValueError(f"layout {self.layout} needs `take`: the keys that carry a signature")
+        if not has_keys and self.take is not None:
+            raise ValueError("`take` goes with `layout`: pairs, versions or base64-json")
         is_numbered = "{n}" in (self.header or "")
-        has_numbered_layout = self.layout == "numbered"
-        yield is_numbered != has_numbered_layout, "`layout: numbered` and a `header` with {n} go together"
-        if self.layout != "pairs":
-            yield self.separator is not None, "`separator` goes with `layout: pairs`"
-            is_item = (self.timestamp or "").startswith("signature.")
-            yield is_item, "a `timestamp` at signature.KEY goes with `layout: pairs`"
-        yield from self._rules_of_content()
+        if is_numbered != (self.layout == "numbered"):
+            raise ValueError("`layout: numbered` and a `header` with {n} go together")
+        if self.separator is not None and self.layout != "pairs":
+            raise ValueError("`separator` goes with `layout: pairs`")
+        if (self.timestamp or "").startswith("signature.") and self.layout != "pairs":
+            raise ValueError("a `timestamp` at signature.KEY goes with `layout: pairs`")
+        return self
 
-    def _rules_of_content(self) -> Iterator[tuple[bool, str]]:
-        for name, place in (("timestamp", self.timestamp), ("id", self.id)):
-            is_lost = f"{{{name}}}" in self.content and place is None
-            yield is_lost, f"`content` has {{{name}}}; add its location with `{name}`"
+    @model_validator(mode="after")
+    def _verify_content(self) -> Self:
+        for part, location in (("timestamp", self.timestamp), ("id", self.id)):
+            if f"{{{part}}}" in self.content and location is None:
+                raise ValueError(f"`content` has {{{part}}}; add its location with `{part}`")
         has_secret = "{secret}" in self.content
-        if isinstance(self, DigestAuth):
-            yield not has_secret, "`content` needs {secret}: anyone can make a digest without it"
-        else:
-            yield has_secret, "{secret} in `content` needs `scheme: digest`; in other schemes the secret is the key"
+        if self.has_secret_in_content and not has_secret:
+            raise ValueError("`content` needs {secret}: anyone can make a digest without it")
+        if has_secret and not self.has_secret_in_content:
+            raise ValueError("{secret} in `content` needs `scheme: digest`; in other schemes the secret is the key")
+        return self
 
 
 class HmacAuth(SignedAuth):
@@ -158,6 +166,8 @@ class HmacAuth(SignedAuth):
 
 class DigestAuth(SignedAuth):
     """A plain digest of `content`, which includes {secret}."""
+
+    has_secret_in_content = True
 
     scheme: Literal["digest"]
     algorithm: Algorithm = "sha256"

@@ -91,6 +91,10 @@ class EventEntry:
         return sum([route.code is not None for route in self.routes])
 
 
+NO_ATTEMPT: Final = 0
+"""The attempt number of an entry without an attempt. It counts for the event's status, and is not shown."""
+
+
 class AttemptEntry(NamedTuple):
     """An attempt at a delivery. `outcome` is an AttemptOutcome, or a word that an earlier version wrote."""
 

@@ -56,7 +56,7 @@ class ActedDestination:
         """Return when deliveries are attempted that are due after `delay_seconds`, as the end of a sentence."""
         if not self._is_running:
             return f"once `{running_dev.command_of(self.options.state)}` runs"
-        return f"within {output.duration_text(self.traits.sweep_seconds + delay_seconds)}"
+        return f"within {output.rough_duration(self.traits.sweep_seconds + delay_seconds)}"
 
     async def stop(self, now: float) -> Stop | None:
         """Return why the destination takes nothing now; None if nothing stops it."""

@@ -222,7 +222,7 @@ class StatusText:
             return registration.word
         if registration.expires_at <= self.now:
             return f"{registration.word}, expired"
-        return f"{registration.word}, for {output.duration_text(registration.expires_at - self.now)}"
+        return f"{registration.word}, for {output.rough_duration(registration.expires_at - self.now)}"
 
     def _advice(self, sources: Sequence[history_status.SourceActivity]) -> Iterator[str]:
         """Yield the reason of each health that an operator should know, with the command."""
@@ -238,11 +238,11 @@ class StatusText:
         waiting = _least_count(each.waiting, each.is_more) + gathered
         # If there are more deliveries than were read, one of these may be older or due earlier.
         over, within = ("over ", "within") if each.is_more else ("", "in")
-        oldest = "" if each.oldest_at is None else f"{over}{output.duration_text(self.now - each.oldest_at)}"
+        oldest = "" if each.oldest_at is None else f"{over}{output.rough_duration(self.now - each.oldest_at)}"
         next_try = (
             ""
             if each.next_try_at is None
-            else f"{within} {output.duration_text(max(0.0, each.next_try_at - self.now))}"
+            else f"{within} {output.rough_duration(max(0.0, each.next_try_at - self.now))}"
         )
         last_hour = f"{each.delivered_last_hour:,}"
         if each.delivered_last_hour_of is not None:
@@ -280,7 +280,7 @@ class StatusText:
         for group in destination.groups[:MAX_GROUPS]:
             about = [f"for {group.person}"] if group.person else []
             about += [f"key {group.key!r}"] if group.key is not None else []
-            waits = [f"the oldest since {output.duration_text(self.now - group.oldest_at)}", group.reason]
+            waits = [f"the oldest since {output.rough_duration(self.now - group.oldest_at)}", group.reason]
             facts = ", ".join([output.count_of(group.count, "event"), *about, *waits])
             line = f"until {output.clock(group.until)}: {facts}"
             yield f"gathered: {name}, {output.printable(line)}"
@@ -320,7 +320,7 @@ class StatusText:
         if each.last_at is None:
             return each.source, "none yet", "", "0"
         count = _least_count(each.day_count, each.is_more)
-        return each.source, output.clock(each.last_at), output.duration_text(self.now - each.last_at), count
+        return each.source, output.clock(each.last_at), output.rough_duration(self.now - each.last_at), count
 
 
 def _least_count(number: int, is_more: bool) -> str:
@@ -335,7 +335,7 @@ def _version_row(each: history_status.Version) -> tuple[str, ...]:
 def _silence_cell(each: history_status.SourceActivity) -> str:
     if each.quiet_since is not None:
         return f"quiet since {output.clock(each.quiet_since)}"
-    return "" if each.silence_seconds is None else f"alert after {output.duration_text(each.silence_seconds)}"
+    return "" if each.silence_seconds is None else f"alert after {output.rough_duration(each.silence_seconds)}"
 
 
 def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
@@ -345,4 +345,4 @@ def _backlog_row(each: history_status.Backlog) -> tuple[str, ...]:
     if not each.oldest_seconds:
         return each.subscription, count, ""
     mark = " !" if each.oldest_seconds > LATE_SECONDS else ""
-    return each.subscription, count, f"{output.duration_text(each.oldest_seconds)}{mark}"
+    return each.subscription, count, f"{output.rough_duration(each.oldest_seconds)}{mark}"

@@ -18,8 +18,6 @@ from shared.cloud.local.journal import write_entries
 
 DATABASES: Final = "*.db"
 """The SQLite files of a state folder."""
-NO_ATTEMPT: Final = 0
-"""The attempt number of an outcome without an attempt."""
 FORGOTTEN_FILE: Final = "forgotten.jsonl"
 """The file with the ids that `hookchain forget` erased. A restore of an older backup erases them again."""
 _OPEN_OUTCOMES: Final = frozenset({"retry_scheduled", "unknown", "held"})
@@ -49,13 +47,13 @@ def _ends(connection: sqlite3.Connection, event_id: str, now: float) -> Iterator
     for delivery_id, route, destination, outcome, _ in connection.execute(_LAST_OUTCOMES, (event_id,)).fetchall():
         if outcome in _OPEN_OUTCOMES:
             yield journal.AttemptEntry(
-                delivery_id,
-                event_id,
-                route,
-                destination,
-                NO_ATTEMPT,
-                now,
-                now,
+                delivery_id=delivery_id,
+                event_id=event_id,
+                route=route,
+                destination=destination,
+                attempt_number=journal.NO_ATTEMPT,
+                started_at=now,
+                ended_at=now,
                 outcome="failed",
                 reason=ledger_rules.FORGOTTEN,
             )

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.history import journal_view, local_requests
 from deploy.requests.sources import auth_secret_names
-from deploy.terminal.output import duration_text
+from deploy.terminal.output import rough_duration
 from functions.notify.hook_expiry import SOON_SECONDS
 from functions.notify.recovery import airtable
 from shared import retention, times
@@ -213,7 +213,7 @@ def _overdue(facts: SourceFacts, now: float) -> Health | None:
 
 
 def usual_text(seconds: float) -> str:
-    return duration_text(seconds) if seconds >= 1 else "under 1 s"
+    return rough_duration(seconds) if seconds >= 1 else "under 1 s"
 
 
 def _without_events(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
@@ -255,7 +255,7 @@ def _at(hook: HookState, text: str) -> str:
 
 
 def _ago(at: float, now: float) -> str:
-    return f"{duration_text(now - at)} ago"
+    return f"{rough_duration(now - at)} ago"
 
 
 def rejection_text(request: local_requests.RequestEntry) -> str:

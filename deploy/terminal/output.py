@@ -40,7 +40,7 @@ def clock(seconds: float) -> str:
     return times.rfc3339(seconds)[:19] + "Z"
 
 
-def duration_text(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """Return `40 s`, `3 min`, `5 h` or `12 d`: the largest unit of which there are at least two."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:

@@ -4,6 +4,7 @@ The operator writes the templates, but senders write the data. So the data must 
 the text around it. In this order:
 
     titles and default text   for an operator who wrote no template
+    default line of a digest  for each of its events
     invisible characters      replaced in every text
     mentions                  have no effect
     code and links            a value cannot end a block of code or hide the address of a link
@@ -14,7 +15,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.bounded_texts import cut
@@ -24,6 +25,16 @@ from shared.templating.template import Template, url_segment
 
 MAX_FIELDS: Final = 10
 MAX_VALUE_CHARACTERS: Final = 200
+MAX_PART_CHARACTERS: Final = 120
+"""The length of each part of a default line."""
+ACTION_FIELDS: Final = ("action", "state", "status", "conclusion")
+"""Fields that say what happened, in the order of preference."""
+HEADLINE_FIELDS: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
+"""Fields that say what an event is about, in the order of preference. Of two equal ones, the less deep one is used."""
+MAX_HEADLINE_DEPTH: Final = 3
+"""How many levels of the data a headline is looked for in: the data itself is the first."""
+MAX_HEADLINE_FIELDS: Final = 300
+"""The number of fields in which a headline is looked for."""
 _SEPARATORS: Final = re.compile(r"[\s._:/-]+")
 _ZERO_WIDTH_SPACE: Final = "\u200b"
 
@@ -66,6 +77,72 @@ def _walk(name: str, value: jsontext.Json) -> Iterator[tuple[str, str]]:
     elif value is not None and value != "":
         text = value if isinstance(value, str) else jsontext.to_json(value)
         yield name or "data", cut(text, MAX_VALUE_CHARACTERS)
+
+
+# The default line of a digest
+
+
+def default_line(event: Event) -> str:
+    """Return a line such as `opened: Fix the roof · octo/house · by ada`: the action and the headline in the usual
+    fields of the data, the subject, and the actor.
+
+    If the event has none of the first three, the line begins with the first fields of the data.
+    """
+    headline = _headline(event.data)
+    if headline in (event.subject or ""):  # the line has the subject anyway
+        headline = ""
+    action = _action(event.data)
+    what_happened = f"{action}: {headline}" if action and headline else action or headline
+    actor = f"by {_line_part(event.actor)}" if event.actor else ""
+    if what_happened or event.subject:
+        parts = list(dict.fromkeys([what_happened, _line_part(event.subject), actor]))  # each once
+    else:
+        fields = [f"{_line_part(name)}: {_line_part(value)}" for name, value in first_fields(event.data)[:3]]
+        parts = [*fields, actor]
+    return " · ".join([part for part in parts if part]) or title_of(event)
+
+
+def _action(data: jsontext.Json) -> str:
+    """Return the text of the first of ACTION_FIELDS in the data; an empty text if it has none of them."""
+    values = [data.get(name) for name in ACTION_FIELDS] if isinstance(data, dict) else []
+    return next((_line_part(value) for value in values if isinstance(value, str) and value), "")
+
+
+class _Headline(NamedTuple):
+    """The text of a field in HEADLINE_FIELDS. `preference` is the place of its name there; the least one is used."""
+
+    preference: int
+    depth: int
+    text: str
+
+
+def _headline(data: jsontext.Json) -> str:
+    """Return the text of the best of HEADLINE_FIELDS in the data; an empty text if it has none of them."""
+    best = min(_headlines(data), key=lambda each: (each.preference, each.depth), default=None)
+    return _line_part(best.text) if best else ""
+
+
+def _headlines(data: jsontext.Json) -> Iterator[_Headline]:
+    """Yield the possible headlines, level by level, in the first MAX_HEADLINE_FIELDS fields."""
+    level, count = [data], 0
+    for depth in range(MAX_HEADLINE_DEPTH):
+        next_level: list[jsontext.Json] = []
+        for value in level:
+            for name, item in value.items() if isinstance(value, dict) else ():
+                count += 1
+                if count > MAX_HEADLINE_FIELDS:
+                    return
+                if isinstance(item, str) and name in HEADLINE_FIELDS and item.strip():
+                    yield _Headline(HEADLINE_FIELDS.index(name), depth, item)
+                elif isinstance(item, dict):
+                    next_level.append(item)
+        level = next_level
+
+
+def _line_part(text: str | None) -> str:
+    """Return the text as a part of a line: on one line, without invisible characters, and cut."""
+    beginning = (text or "")[: 4 * MAX_PART_CHARACTERS]  # the rest of a long text would be cut anyway
+    return cut(visible(oneline(beginning)), MAX_PART_CHARACTERS)
 
 
 # Invisible characters, and mentions

@@ -12,10 +12,11 @@ from functions.receive import facts, receive
 from functions.receive.admission import source_name
 from functions.receive.settings_hints import settings_hint
 from functions.receive.source import Source, source_of
-from shared import errors, logs, outcomes
+from shared import errors, logs
 from shared.event import Event
 from shared.http import ReadBody, Reply, Request
 from shared.jsontext import Json
+from shared.outcomes import EventOutcome, RequestOutcome
 
 if TYPE_CHECKING:
     from shared.push import Push
@@ -125,14 +126,13 @@ async def _diagnosis(
     """
     if error.code not in _DIAGNOSED:
         return None
-    now = receiver.clock.now()
-    if not receiver.explanations.take(now):
+    if not receiver.explanations.take(receiver.clock.now()):
         return _NOT_DIAGNOSED.format(source.name if source else "NAME")
     # Imported here, because it is needed only after a rejection.
     from functions.receive.diagnosis.diagnose import diagnose
 
     try:
-        cause = await diagnose(error.code, request, source, receiver.sources, receiver.secrets, now)
+        cause = await diagnose(error.code, request, source, receiver)
     except Exception as fault:  # whatever becomes of the diagnosis, the rejection stands
         cause = f"the diagnosis failed: {errors.place_of(fault)}"
     return f"Why: {cause}" if cause else None
@@ -211,13 +211,7 @@ def _log_failure(
     )
 
 
-def _log(
-    severity: str,
-    outcome: outcomes.RequestOutcome | outcomes.EventOutcome,
-    started: float,
-    /,
-    **fields: Json,
-) -> None:
+def _log(severity: str, outcome: RequestOutcome | EventOutcome, started: float, /, **fields: Json) -> None:
     """Write a log line, whose message is the outcome. `started` is a time of `time.perf_counter`."""
     logs.log(severity, outcome.replace("_", " "), started, function="receive", outcome=outcome, **fields)
 

@@ -121,13 +121,9 @@ class SignedAuth(Conditional, Timed):
     # With settings that break one of these rules, no signature could match, or anyone could make one that does.
 
     @model_validator(mode="after")
-    def _verify_location(self) -> Self:
+    def _verify_place(self) -> Self:
         if (self.header is None) == (self.at is None):
             raise ValueError("needs the location of the signature: either `header` or `at`")
-        return self
-
-    @model_validator(mode="after")
-    def _verify_layout(self) -> Self:
         has_keys = self.layout in {"pairs", "versions", "base64-json"}
         if has_keys and not self.take:
             raise ValueError(f"layout {self.layout} needs `take`: the keys that carry a signature")

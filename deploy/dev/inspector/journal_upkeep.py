@@ -25,8 +25,6 @@ REPAIR_DELIVERIES: Final = 2_000
 """The number after which the next pass continues, because an event for subscribers may have thousands."""
 MAX_DELIVERIES: Final = 20_000
 """Of one event."""
-NO_ATTEMPT: Final = 0
-"""The attempt number of an entry without an attempt: it counts for the event's status and is not shown."""
 
 _OUTCOMES: Final[Mapping[str, AttemptOutcome | Literal["merged"]]] = {
     "delivered": "delivered",
@@ -102,7 +100,7 @@ def missing_entries(outcomes: Mapping[str, str], rows: Sequence[ledger.LedgerRow
                 event_id=row.event_id,
                 route=row.route,
                 destination=row.destination,
-                attempt_number=NO_ATTEMPT,
+                attempt_number=journal.NO_ATTEMPT,
                 started_at=row.updated_at,
                 ended_at=row.updated_at,
                 outcome=outcome,

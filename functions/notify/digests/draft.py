@@ -1,14 +1,13 @@
 """The deliveries that wait in one group, and the one event that they become.
 
 A digest lists the newest events, each with a line. The line is the result of the operator's template. If there is no
-template, or if it fails or is empty for an event, `event_line` makes a line such as
+template, or if it fails or is empty for an event, message_text.py makes a line such as
 `opened: Fix the roof · octo/house · by ada`.
 """
 
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Final, NamedTuple, TypeAlias
@@ -20,7 +19,7 @@ from functions.notify.digests.record import digest_event_id, max_members
 from functions.notify.digests.settings import ALL, FIRST, LAST, MAX_KEY_CHARACTERS, MAX_MESSAGE_BYTES, GatherSettings
 from shared import errors, ledger, time_bound
 from shared.delivery import Delivery, delivery_from
-from shared.event import Event, oneline
+from shared.event import Event
 from shared.jsontext import Json, from_json, texts_json, to_json
 
 MAX_DIGEST_BYTES: Final = 90_000
@@ -34,18 +33,8 @@ ROOM_BYTES: Final = 25_000
 MAX_KINDS: Final = 50
 """The number of kinds that a digest counts: those with the most events."""
 MAX_LINE_CHARACTERS: Final = 300
-MAX_PART_CHARACTERS: Final = 120
-"""The length of each part of a line that `event_line` makes."""
 MANY_ROUTES: Final = "digest"
 """The route of a digest whose deliveries came by several routes."""
-ACTIONS: Final = ("action", "state", "status", "conclusion")
-"""Fields that say what happened, in the order of preference."""
-HEADLINES: Final = ("title", "headline", "summary", "subject", "message", "text", "description", "name", "body")
-"""Fields that say what an event is about, in the order of preference. Of two equal ones, the less deep one is used."""
-MAX_DEPTH: Final = 3
-"""How many levels of the data a headline is looked for in: the data itself is the first."""
-MAX_FIELDS: Final = 300
-"""The number of fields in which a headline is looked for."""
 
 
 @dataclass(slots=True)
@@ -238,7 +227,7 @@ class Draft:
         return {name: None if text is None else _plain(text) for name, text in texts.items()}
 
     def _line(self, delivery: Delivery) -> str:
-        """Return the event's line, by the template if there is time for it, and otherwise by `event_line`."""
+        """Return the event's line: of the template if there is time for it, and otherwise the default one."""
         if self.settings.is_alerts:
             return alert_line(delivery.event, MAX_LINE_CHARACTERS)
         line = ""
@@ -253,7 +242,7 @@ class Draft:
             finally:
                 for budget in self._line_budgets:
                     budget.seconds_left -= process_time() - begun
-        return bounded_texts.cut(line.strip() or event_line(delivery.event), MAX_LINE_CHARACTERS)
+        return bounded_texts.cut(line.strip() or message_text.default_line(delivery.event), MAX_LINE_CHARACTERS)
 
     def _event_id(self, number: int) -> str:
         """Return the id of the digest's event, which is the same whoever freezes the same members."""
@@ -314,68 +303,3 @@ class Draft:
 def _plain(text: str) -> str:
     """Return the text without halves of surrogate pairs, which cannot be encoded in UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def event_line(event: Event) -> str:
-    """Return a line such as `opened: Fix the roof · octo/house · by ada`: the action and the headline in the usual
-    fields of the data, the subject, and the actor.
-
-    If the event has none of the first three, the line begins with the first fields of the data.
-    """
-    action = _action(event.data)
-    headline = _headline(event.data)
-    if headline in (event.subject or ""):  # the line has the subject anyway
-        headline = ""
-    about = ": ".join([part for part in (action, headline) if part])
-    actor = f"by {_part(event.actor)}" if event.actor else ""
-    parts = dict.fromkeys([about, _part(event.subject), actor])  # each once
-    line = " · ".join([part for part in parts if part])
-    if about or event.subject:
-        return line
-    fields = [f"{_part(name)}: {_part(value)}" for name, value in message_text.first_fields(event.data)[:3]]
-    if line:
-        fields.append(line)
-    return " · ".join(fields) or message_text.title_of(event)
-
-
-def _action(data: Json) -> str:
-    """Return the text of the first field in ACTIONS; an empty text if the data has none of these fields."""
-    for name in ACTIONS:
-        if isinstance(data, dict) and isinstance(value := data.get(name), str) and value:
-            return _part(value)
-    return ""
-
-
-def _headline(data: Json) -> str:
-    """Return the text of the best field in HEADLINES; an empty text if the data has none of these fields."""
-    best_rank: tuple[int, int] | None = None
-    headline = ""
-    for depth, name, value in _headline_fields(data):
-        rank = (HEADLINES.index(name), depth)
-        if best_rank is None or rank < best_rank:
-            best_rank = rank
-            headline = value
-    return _part(headline)
-
-
-def _headline_fields(data: Json) -> Iterator[tuple[int, str, str]]:
-    """Yield the depth, name and text of each field in HEADLINES, level by level, in the first MAX_FIELDS fields."""
-    level, count = [data], 0
-    for depth in range(MAX_DEPTH):
-        inner: list[Json] = []
-        for value in level:
-            for name, item in value.items() if isinstance(value, dict) else ():
-                count += 1
-                if count > MAX_FIELDS:
-                    return
-                if isinstance(item, str) and name in HEADLINES and item.strip():
-                    yield depth, name, item
-                elif isinstance(item, dict):
-                    inner.append(item)
-        level = inner
-
-
-def _part(text: str | None) -> str:
-    """Return the text as a part of a line: on one line, without invisible characters, and cut."""
-    beginning = (text or "")[: 4 * MAX_PART_CHARACTERS]  # the rest of a long text would be cut anyway
-    return bounded_texts.cut(message_text.visible(oneline(beginning)), MAX_PART_CHARACTERS)

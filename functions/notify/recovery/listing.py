@@ -330,10 +330,9 @@ class Listing:
             if isinstance(item, UnreadableEvent):
                 self.unreadable_count += 1
                 continue
-            is_known = item.id in self.handled or item.id in ids
-            ids.add(item.id)
-            if is_known:
+            if item.id in self.handled or item.id in ids:
                 continue
+            ids.add(item.id)
             if item.rejected_status is not None and not self.includes_rejected:
                 self.handled[item.id] = item.happened_at
                 self.rejected_count += 1

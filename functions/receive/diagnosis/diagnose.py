@@ -10,15 +10,18 @@ of the body.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from functions.receive.admission import requested_url, source_name
 from functions.receive.diagnosis import bodies, passwords, signatures, tokens
 from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.source import Source
-from shared import did_you_mean, errors, http, ports
+from shared import did_you_mean, errors, http
 from shared.signatures.auth_scheme import AuthScheme, described, is_attempted
 from shared.signatures.locations import Location, RequestFields
+
+if TYPE_CHECKING:
+    from functions.receive.receive import Receiver
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 """The largest body of a request whose cause is looked for."""
@@ -63,29 +66,22 @@ They are the `when` of the catalogue's handshakes. Receive itself has those of i
 
 
 async def diagnose(
-    code: errors.ProblemCode,
-    request: http.Request,
-    source: Source | None,
-    sources: Mapping[str, Source],
-    secrets: ports.Secrets,
-    now: float,
+    code: errors.ProblemCode, request: http.Request, source: Source | None, receiver: "Receiver"
 ) -> str | None:
-    """Return the likely cause of a rejection with this code; None if none is known.
+    """Return the likely cause of a rejection with this code by the receiver; None if none is known.
 
-    `source` has rejected the request; None if no source has its path. `sources` are all sources.
+    `source` has rejected the request; None if no source has its path.
     """
     if source is None or code == "unknown_source":
-        return _path_cause(request.path, sources)
+        return _path_cause(request.path, receiver.sources)
     if code == "method_not_allowed":
         return handshake_cause(request, source)
     if code == "address_not_allowed":
         return _address_cause(request, source)
-    return await _authentication_cause(request, source, sources, secrets, now)
+    return await _authentication_cause(request, source, receiver)
 
 
-async def _authentication_cause(
-    request: http.Request, source: Source, sources: Mapping[str, Source], secrets: ports.Secrets, now: float
-) -> str | None:
+async def _authentication_cause(request: http.Request, source: Source, receiver: "Receiver") -> str | None:
     """Return the cause for the first scheme that the request carries credentials for; None if none is known.
 
     The source has rejected the request, whose body is complete.
@@ -97,30 +93,29 @@ async def _authentication_cause(
     auth = attempted(request, source.auth)[0]
     try:
         async with asyncio.timeout(SECRETS_SECONDS):
-            own_values = await secrets.values(auth.secret) if auth.secret else ()
-            values_of_others = await _values_of_others(source.name, sources, secrets)
+            own_values = await receiver.secrets.values(auth.secret) if auth.secret else ()
+            values_of_others = await _values_of_others(source.name, receiver)
     except (TimeoutError, errors.Temporary):
         return None
     url = requested_url(request, source)
     # Among the sources that sign a template, those of a provider in the catalogue have formats, and no others.
     is_of_provider = bool(source.formats)
+    now = receiver.clock.now()
     return rejection_cause(request, auth, own_values, now, url, values_of_others, is_of_provider)
 
 
-async def _values_of_others(
-    name: str, sources: Mapping[str, Source], secrets: ports.Secrets
-) -> dict[str, Sequence[str]]:
+async def _values_of_others(name: str, receiver: "Receiver") -> dict[str, Sequence[str]]:
     """Return the values of the secrets of other sources, by source. Only the first MAX_OTHERS sources are looked at.
 
     A secret that cannot be read is left out.
     """
     values: dict[str, Sequence[str]] = {}
-    for other, source in list(sources.items())[:MAX_OTHERS]:
+    for other, source in list(receiver.sources.items())[:MAX_OTHERS]:
         if other == name:
             continue
         for secret in source.secret_names:
             try:
-                values[other] = (*values.get(other, ()), *await secrets.values(secret))
+                values[other] = (*values.get(other, ()), *await receiver.secrets.values(secret))
             except errors.Temporary:  # the other source's own requests show this
                 continue
     return values

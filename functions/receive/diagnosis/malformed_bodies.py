@@ -6,7 +6,7 @@ The sender gets the cause too. It is a text from the tables here, and never has 
 import base64
 import re
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.formats.parse import structured_format
 
@@ -23,32 +23,43 @@ _BEGINNINGS: Final = MappingProxyType(
         "text": ("json", "xml", "plist", "form"),
     }
 )
-"""The formats that a body of each format can begin like, if they are not this format alone."""
+"""The formats that the bodies of a format may begin like. The bodies of all other formats begin like their own only."""
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/\r\n]{16,}={0,2}\s*")
 _POSITION: Final = re.compile(r"\(char ([0-9]+)\)")
-_NOT_JSON: Final = (
-    ("", re.compile(r"\{\{|\{%|\$\{|<%"), "a template's placeholder stands there, which the sender did not fill"),
-    ("", re.compile(r"(?:True|False|None)\b"), "JSON writes true, false and null"),
-    ("", re.compile(r"(?:undefined|NaN|nil)\b"), "the sender has no value there"),
-    ("", re.compile(r"\[?object "), "the sender sent an object's name: it must write the object as JSON"),
-    ("", re.compile(r"//|/\*|#"), "JSON has no comments"),
-    ("", re.compile(r"['‘’“”`]"), "JSON has plain double quotation marks only"),
-    ("", re.compile(r"\+"), "a number must not begin with +"),
-    ("control character", re.compile(r"[\t\r\n]"), "a line break or tab in a text must be written as \\n or \\t"),
-    ("escape", re.compile(""), "a backslash in a text must be written twice"),
-    ("property name", re.compile(r"[A-Za-z_]\w*\s*:"), "a key must be in double quotation marks"),
-    ("Extra data", re.compile(r"[\[{]"), "more JSON follows: if the sender posts JSON lines, set `body: ndjson`"),
-    ("Extra data", re.compile(r"[\]}]"), "a closing bracket is too many"),
-    ("',' delimiter", re.compile(r"(?<=0)[0-9]"), "a number must not begin with 0"),
-    ("',' delimiter", re.compile('"'), "a comma is missing before it"),
-    ("',' delimiter", re.compile(r"\w"), 'a quotation mark within a text must be written as \\"'),
-    ("", re.compile(r"\s*\Z"), "the body ends there: it was cut on its way, or its length is wrong"),
-    ("(char 0)", re.compile(""), "the body does not begin like JSON"),
-)
-"""The faults in JSON: a part of the parser's message, a pattern of the text at the fault, and the cause.
 
-The first entry counts whose message and pattern both fit. An empty message or pattern always fits.
-"""
+
+class _JsonFault(NamedTuple):
+    """A fault in JSON, and how it is recognised.
+
+    text     a pattern that matches the body at the fault; an empty one matches anything
+    message  a part of the parser's message; empty for any message
+    """
+
+    cause: str
+    text: str = ""
+    message: str = ""
+
+
+# The first one that fits is the cause. So those that fit any message come first, where the text alone is clear.
+_JSON_FAULTS: Final = (
+    _JsonFault("a template's placeholder stands there, which the sender did not fill", r"\{\{|\{%|\$\{|<%"),
+    _JsonFault("JSON writes true, false and null", r"(?:True|False|None)\b"),
+    _JsonFault("the sender has no value there", r"(?:undefined|NaN|nil)\b"),
+    _JsonFault("the sender sent an object's name: it must write the object as JSON", r"\[?object "),
+    _JsonFault("JSON has no comments", r"//|/\*|#"),
+    _JsonFault("JSON has plain double quotation marks only", r"['‘’“”`]"),
+    _JsonFault("a number must not begin with +", r"\+"),
+    _JsonFault("a line break or tab in a text must be written as \\n or \\t", r"[\t\r\n]", message="control character"),
+    _JsonFault("a backslash in a text must be written twice", message="escape"),
+    _JsonFault("a key must be in double quotation marks", r"[A-Za-z_]\w*\s*:", message="property name"),
+    _JsonFault("more JSON follows: if the sender posts JSON lines, set `body: ndjson`", r"[\[{]", message="Extra data"),
+    _JsonFault("a closing bracket is too many", r"[\]}]", message="Extra data"),
+    _JsonFault("a number must not begin with 0", r"(?<=0)[0-9]", message="',' delimiter"),
+    _JsonFault("a comma is missing before it", '"', message="',' delimiter"),
+    _JsonFault('a quotation mark within a text must be written as \\"', r"\w", message="',' delimiter"),
+    _JsonFault("the body ends there: it was cut on its way, or its length is wrong", r"\s*\Z"),
+    _JsonFault("the body does not begin like JSON", message="(char 0)"),
+)
 
 
 def cause_of(body: bytes, detail: str, configured: str, declared: str | None) -> str | None:
@@ -92,8 +103,9 @@ def _cause_in_json(body: bytes, detail: str) -> str | None:
     if position is None:
         return "JSON must be UTF-8" if "UTF-8" in detail else None
     text = body.decode("utf-8-sig", "replace")
-    at = int(position[1])
+    fault_at = int(position[1])
     # The parser has taken the first brace of a placeholder for an object, and the bracket of `[object` for a list.
-    if text[at - 1 : at + 1] in {"{{", "{%", "[o"}:
-        at -= 1
-    return next((cause for fault, pattern, cause in _NOT_JSON if fault in detail and pattern.match(text, at)), None)
+    if text[fault_at - 1 : fault_at + 1] in {"{{", "{%", "[o"}:
+        fault_at -= 1
+    likely_faults = [fault for fault in _JSON_FAULTS if fault.message in detail]
+    return next((fault.cause for fault in likely_faults if re.compile(fault.text).match(text, fault_at)), None)

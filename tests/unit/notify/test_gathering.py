@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
+from functions.notify import message_text
 from functions.notify.digests import draft
 from functions.notify.digests.record import max_members, record_name
 from functions.notify.digests.settings import (
@@ -474,6 +475,11 @@ async def test_a_record_that_cannot_be_read_holds_up_its_own_group_and_is_report
         await notifier.sweep()
     assert len(notifier.bus.on(DELIVERIES)) == 1
     assert states(notifier) == ["delivered", "merged", "retry_scheduled"]
+
+
+def test_a_default_line_is_never_blank() -> None:
+    blank = replace(EVENT, data={}, subject=" ", actor=None)
+    assert message_text.default_line(blank) == message_text.title_of(blank)
 
 
 async def test_lines_whose_templates_compute_for_long_are_ours_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,9 @@ from shared.templating.template import Template, is_template, one_line_template
 if TYPE_CHECKING:
     from functions.notify.recipients.people import Person
 
-EMPTY: Final = " "
+EMPTY_BODY: Final = " "
 NO_SUBJECT: Final = "(no subject)"
 """What a mail has in place of an empty body and of an empty subject, because SendGrid rejects both."""
-_UNBOUNDED: Final = nullcontext()
 
 MAX_FILENAME_CHARACTERS: Final = 100
 DEFAULT_TYPE: Final = "application/octet-stream"
@@ -144,25 +143,24 @@ class MailWriter:
     """Writes the mails of a destination. What its settings hold is compiled once."""
 
     def __init__(self, settings: MailSettings) -> None:
-        text_template = settings["text"]
-        html_template = settings["html"]
         self._to = [_Entry("to", entry) for entry in settings["to"]]
         self._cc = [_Entry("cc", entry) for entry in settings["cc"]]
         self._bcc = [_Entry("bcc", entry) for entry in settings["bcc"]]
-        self._reply_to = one_line_template("reply_to", settings["reply_to"]) if settings["reply_to"] else None
-        self._subject = one_line_template("subject", settings["subject"])
-        self._text = Template("text", text_template) if text_template is not None else None
-        self._html = Template("html", html_template, html=True) if html_template is not None else None
-        self._attached = [_AttachedFile(number, entry) for number, entry in enumerate(settings["attach"])]
-        self._separate = settings["separate"]
         self._allowed = tuple(settings["allow_recipients"])
-        entries = (*settings["to"], *settings["cc"], *settings["bcc"])
-        has_fixed_recipients = bool(settings["to"]) and not any(map(is_template, entries))
-        self._fixed_recipients = self._recipients({}) if has_fixed_recipients else None
+        self._separate = settings["separate"]
+        self._subject = one_line_template("subject", settings["subject"])
+        self._reply_to = one_line_template("reply_to", settings["reply_to"]) if settings["reply_to"] else None
+        self._text = None if settings["text"] is None else Template("text", settings["text"])
+        self._html = None if settings["html"] is None else Template("html", settings["html"], html=True)
+        self._attached = [_AttachedFile(number, entry) for number, entry in enumerate(settings["attach"])]
+
+        self._fixed_recipients: Recipients | None = None
+        has_templates = any(entry.is_template for entry in (*self._to, *self._cc, *self._bcc))
+        if self._to and not has_templates:
+            self._fixed_recipients = self._recipients(view={})
         # A mail for which nothing is computed needs no bound of its time, which would cost more than the mail.
-        has_templates = self._reply_to is not None or self._text is not None or self._html is not None
-        is_computed = has_templates or bool(self._attached) or not self._subject.is_plain
-        self._is_bounded = is_computed or not has_fixed_recipients
+        is_computed = any([self._reply_to, self._text, self._html, self._attached, not self._subject.is_plain])
+        self._is_bounded = is_computed or self._fixed_recipients is None
 
     def write(self, delivery: Delivery, sender: mail.Address, key: str, person: "Person | None" = None) -> mail.Mail:
         """Return the mail for the delivery, whose event has the whole body.
@@ -178,11 +176,12 @@ class MailWriter:
         view["count"] = delivery.merged or 1
         if person is not None:
             view["person"] = person.view
-        with bounded_texts.bounded_templates() if self._is_bounded else _UNBOUNDED:
+        with bounded_texts.bounded_templates() if self._is_bounded else nullcontext():
             recipients = self._fixed_recipients or self._recipients(view, person)
             reply_to: mail.Address | None = None
             attached: list[mail.Attachment] = []
-            if digest := _digest(delivery, person) if delivery.merged else None:
+            digest = _digest(delivery, person) if delivery.merged else None
+            if digest is not None:
                 subject, body = digest
             else:
                 body = self._own_body(view) if self._text or self._html else default_mail.default_body(delivery)
@@ -231,7 +230,7 @@ class MailWriter:
         """Return the body by the operator's templates. Without `text`, its text is that of the HTML."""
         document = mail_html.without_unsafe_links(self._html.render(view)) if self._html else None
         text = self._text.render(view) if self._text else mail_html.text_of(document or "")
-        return mail.MailBody(text or EMPTY, document or (EMPTY if self._html else None))
+        return mail.MailBody(text or EMPTY_BODY, document or (EMPTY_BODY if self._html else None))
 
 
 def _digest(delivery: Delivery, person: "Person | None") -> tuple[str, mail.MailBody] | None:
@@ -248,12 +247,16 @@ class _Entry:
     def __init__(self, field: str, entry: str) -> None:
         self._field = field
         self._template = one_line_template(field, entry) if is_template(entry) else None
-        self._fixed = None if self._template else mail.parse_address(entry)
+        self._fixed_address = None if self._template else mail.parse_address(entry)
+
+    @property
+    def is_template(self) -> bool:
+        return self._template is not None
 
     def address(self, view: jsontext.JsonObject, allowed: tuple[str, ...]) -> mail.Address | None:
         """Return the address; None if the template is empty. Raises Permanent (`recipient_not_allowed`)."""
         if self._template is None:
-            return self._fixed
+            return self._fixed_address
         text = self._template.render(view)
         if not text.strip(" "):
             return None

@@ -83,7 +83,7 @@ def _link_secret(sources: Sources, name: str) -> str:
 
 def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
     """Return the source's URL: by --url, else its `public_url`, else on this machine. Raises ValueError."""
-    public_url = value_at(sources.all[options.source], "public_url")
+    public_url = value_at(sources.by_name[options.source], "public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
     here = f"http://localhost:{expected_ports(checkout.state_folder(), environ).receive}"

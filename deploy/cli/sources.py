@@ -21,6 +21,7 @@ from deploy.hooks.kinds import KINDS
 from deploy.platforms.choice import add_platform, add_state, open_platform
 from deploy.platforms.platform import Platform
 from deploy.requests import command_lines, samples, snippet, sources as requests_sources
+from deploy.requests.sender_settings import Provider, SenderSettings, sender_settings
 from deploy.terminal.command_line import CommandError, UsageError
 from deploy.terminal.output import BOLD, DIM, Screen, print_json, printable, stdout_screen
 from deploy.topology.buses import bus_sources
@@ -60,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         return DONE
     listed = [
         each
-        for each in requests_sources.sender_settings(configuration.slices, base, _providers(configuration))
+        for each in sender_settings(configuration.slices, base, _providers(configuration))
         if options.name in (None, each.name)
     ]
     is_aws = platform.traits.is_local and read_aws_environ(options.state) is not None
@@ -109,15 +110,15 @@ def _snippet(configuration: LoadedConfig, name: str, base: str, language: str) -
     return snippet.make_snippet(language, sender)
 
 
-def entry_text(entry: requests_sources.SenderSettings, example: str, screen: Screen) -> Iterator[str]:
+def entry_text(entry: SenderSettings, example: str, screen: Screen) -> Iterator[str]:
     """Yield the lines about a source. `example` is a command that sends an event; empty if there is none."""
     yield screen.coloured(entry.name, BOLD) + (screen.coloured(f"  {entry.provider}", DIM) if entry.provider else "")
     rows = [("URL", entry.url), ("methods", ", ".join(entry.methods))]
     for number, auth in enumerate(entry.schemes):
         rows += _rows("settings" if number == 0 else "or", auth)
     rows.append(("events", event_types_text(entry)))
-    if entry.listed:
-        listing = f"{command_lines.program()} providers {entry.listed}"
+    if entry.listing_key:
+        listing = f"{command_lines.program()} providers {entry.listing_key}"
         rows.append(("", f"`{listing}` lists the event types of {entry.provider}"))
     rows += _rows("set up", textwrap.wrap(entry.setup, _WIDTH))
     if example:
@@ -130,14 +131,14 @@ def _rows(title: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [(title if number == 0 else "", line) for number, line in enumerate(lines)]
 
 
-def event_types_text(entry: requests_sources.SenderSettings) -> str:
+def event_types_text(entry: SenderSettings) -> str:
     """Return which event types to select at the provider, with the routes that take them, and which are not known."""
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
-    if entry.unknown:
-        named += f"; no known event type of {entry.provider}: {', '.join(entry.unknown)}"
-    if entry.unknown and not entry.events:
+    if entry.unknown_types:
+        named += f"; no known event type of {entry.provider}: {', '.join(entry.unknown_types)}"
+    if entry.unknown_types and not entry.events:
         return f"none{named}"
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 
@@ -215,10 +216,10 @@ def _trigger_line(configuration: LoadedConfig, name: str) -> str:
     return shlex.join([command_lines.program(), "trigger", provider, *matching[:1], "--source", name])
 
 
-def _providers(configuration: LoadedConfig) -> dict[str, requests_sources.Provider]:
+def _providers(configuration: LoadedConfig) -> dict[str, Provider]:
     """Return the provider of each source that names one. A source with a `type` of its own has other event types."""
     catalogue = load_catalogue()
-    found: dict[str, requests_sources.Provider] = {}
+    found: dict[str, Provider] = {}
     for name in requests_sources.compiled_sources(configuration.slices["receive"]):
         key = requests_sources.provider_key(configuration, name)
         has_own_type = jsontext.value_at(configuration.document, "sources", name, "type") is not None
@@ -228,5 +229,5 @@ def _providers(configuration: LoadedConfig) -> dict[str, requests_sources.Provid
             if key in KINDS:
                 apply = f"{command_lines.program()} hooks apply {name}"
                 setup += f" Or let `{apply}` register it: deploy/docs/hooks.md"
-            found[name] = requests_sources.Provider(key, catalogue[key].name, setup, event_types)
+            found[name] = Provider(key, catalogue[key].name, setup, event_types)
     return found

@@ -1,6 +1,7 @@
 """Requests to a source, made to try it: what it holds, how it is signed, and how it is sent.
 
 sources         the sources of a configuration, as whoever sends to them needs them
+sender_settings what to enter at a sender
 samples         real requests of each provider
 events          events that fit a source, its schema and the destinations that it reaches
 signing         signatures and keys, right or broken on purpose

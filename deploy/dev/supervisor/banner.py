@@ -3,22 +3,26 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from deploy.config import config_file, local_ports
+from deploy.config.local_ports import Ports
 from deploy.config.page_token import page_token, page_url
 from deploy.config.slices import caught_sheets, is_caught, without_google_account
 from deploy.dev.aws.stack import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests import events, samples, signing
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret, program, relative_path
-from deploy.requests.sources import auth_entries, compiled_sources, source_lines
+from deploy.requests.sources import auth_entries, compiled_sources, dev_topic, source_url
 from deploy.secrets.needs import missing_effect
 from deploy.terminal import command_line, output
 from deploy.topology.buses import bus_sources
-from shared.jsontext import JsonObject, mapping_at
+from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.secrets import variable_name
 
-TryLine = Callable[[dict[str, JsonObject], local_ports.Ports, Path | None], str | None]
+_SIGNATURES: Final = {"hmac": "a signature", "standard-webhooks": "a Standard Webhooks signature"}
+
+TryLine = Callable[[dict[str, JsonObject], Ports, Path | None], str | None]
 """Takes the slices, the ports and a sample beside the configuration; returns a command that posts to a source."""
 
 
@@ -32,7 +36,7 @@ def banner(setup: Setup, seconds: float, warnings: Sequence[config_file.Fault] =
     sheets = ["Rows for Google Sheets without a `secret` are caught and shown on the page, not sent."]
     mails = "are sent for real" if setup.options.send_mail else "are caught and shown on the page, not sent"
     paragraphs: list[list[str]] = [
-        ["Send webhooks to:", *source_lines_of(setup)],
+        ["Send webhooks to:", *served_source_lines(setup)],
         ["Watch what happens:", page_url(setup.ports.inspector, page_token(setup.folders.state))],
         ["Let your users subscribe:", *_subscribers_lines(setup)] if setup.ports.subscribe else [],
         _first_event(setup),
@@ -144,9 +148,9 @@ def trial_without_secret(setup: Setup) -> str:
         return ""
 
 
-def source_lines_of(setup: Setup) -> list[str]:
+def served_source_lines(setup: Setup) -> list[str]:
     """Return a line for each source with its URL, or its topic or queue, and how it authenticates."""
-    return _source_lines(setup, _sources(setup))
+    return _lines_for(setup, _sources(setup))
 
 
 def changed_lines(before: Setup, after: Setup, new_warnings: Sequence[config_file.Fault] = ()) -> list[str]:
@@ -197,7 +201,55 @@ def _unset(setup: Setup) -> list[str]:
     return [*(held if destinations else []), *(waiting if others else [])]
 
 
-def _source_lines(setup: Setup, sources: JsonObject) -> list[str]:
+def source_lines(
+    sources: JsonObject, ports: Ports, queues: Mapping[str, str] | None = None, *, is_public: bool = False
+) -> list[str]:
+    """Return one line for each source, as `hookchain dev` prints them at its start: its URL, and how it authenticates.
+
+    The URL is that on this machine. With `is_public`, it is the source's `public_url` if it has one. `queues` are the
+    local AWS's queues that stand for buses, by source; None if topics of the emulated Pub/Sub stand for them.
+    """
+    public_urls = {name: value_at(source, "public_url") for name, source in sources.items()} if is_public else {}
+    urls = {name: str(public_urls.get(name) or source_url(name, ports)) for name in sources}
+    width = max(map(len, urls.values()), default=0)
+    texts = {name: _sender_text(source, (queues or {}).get(name)) for name, source in sources.items()}
+    return [f"{urls[name].ljust(width)}  {texts[name]}" for name in sources]
+
+
+def _sender_text(source: Json, queue: str | None) -> str:
+    """Return how requests to the source authenticate. A source with a bus gets messages from there, and no requests."""
+    if queue is not None:
+        return f"messages of the emulated queue {queue}"
+    if topic := dev_topic(source):
+        return f"messages of the emulated topic {topic}"
+    return " or ".join(dict.fromkeys(_auth_text(entry) for entry in auth_entries(source)))
+
+
+def _auth_text(entry: JsonObject) -> str:
+    """Return how a request authenticates by an entry of `auth`. A secret is named by its variable."""
+    variable = variable_name(str(entry.get("secret", "")))
+    match entry.get("scheme"):
+        case "none":
+            return "no authentication"
+        case "basic":
+            user = f"user: {entry['username']}" if entry.get("username") else "user: any"
+            return f"basic auth; {user}; password: {variable}"
+        case "header":
+            return f"header {entry.get('header')}: {variable}"
+        case "bearer":
+            return f"bearer token {variable}"
+        case "path":
+            return f"/{variable} at the end of the URL"
+        case "query":
+            return f"?{entry.get('parameter')}={variable}"
+        case scheme if not entry.get("secret"):
+            return f"{scheme}, which needs no secret"
+        case scheme:
+            return f"{_SIGNATURES.get(str(scheme), str(scheme))} made with {variable}"
+
+
+def _lines_for(setup: Setup, sources: JsonObject) -> list[str]:
+    """Return a line for each of these sources of the served configuration."""
     return source_lines(sources, setup.ports, _queues(setup), is_public=setup.options.production is not None)
 
 
@@ -209,7 +261,7 @@ def _queues(setup: Setup) -> Mapping[str, str] | None:
 
 def _separate_source_lines(setup: Setup) -> list[str]:
     """Return each line as it is alone: in columns, a longer name would change all the others."""
-    return [line for name, source in _sources(setup).items() for line in _source_lines(setup, {name: source})]
+    return [line for name, source in _sources(setup).items() for line in _lines_for(setup, {name: source})]
 
 
 def _sources(setup: Setup) -> JsonObject:

@@ -133,7 +133,7 @@ class Supervisor:
         dev = running_dev.DevFile(
             ports=setup.ports,
             trial=banner.trial_without_secret(setup),
-            sources=tuple(banner.source_lines_of(setup)),
+            sources=tuple(banner.served_source_lines(setup)),
             config=str(config.absolute()) if config else running_dev.NO_CONFIG,
             by_name=bool(setup.options.with_config(setup.environ).get("HOOKCHAIN_CONFIG")),
             unchanged_since=time.time() if config and not setup.options.reload else None,

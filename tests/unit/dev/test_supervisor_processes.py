@@ -19,6 +19,7 @@ from hypothesis import given, strategies as st
 from deploy.config.local_ports import HOST, ports_from
 from deploy.config.running_dev import DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.dev.supervisor import reaper
+from deploy.dev.supervisor.banner import source_lines
 from deploy.dev.supervisor.output import ROUTINE_LINES, Output
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_aws_children, plan_children
 from deploy.dev.supervisor.reloader import changes, snapshot
@@ -27,7 +28,6 @@ from deploy.dev.supervisor.state_folder import locked
 from deploy.history.local_journal import JournalReader
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
 from deploy.requests.events import sample_beside
-from deploy.requests.sources import source_lines
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.log_view import LogView
 from shared.jsontext import JsonObject, to_json

@@ -103,14 +103,12 @@ class Batcher(Generic[Item, Answer]):
 
 
 def _copy_of(error: BaseException) -> BaseException:
-    """Return a copy of a Temporary, and any other error itself.
+    """Return a copy of a Temporary, and any other error itself, also one of a subclass of Temporary.
 
     Temporary is the usual error, for instance while the bus is down. Raised in many tasks, one object would collect
     the tracebacks of all of them.
     """
-    if isinstance(error, Temporary):
-        return Temporary(error.code, error.detail)
-    return error
+    return Temporary(error.code, error.detail) if type(error) is Temporary else error
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

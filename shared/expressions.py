@@ -53,12 +53,13 @@ class ExpressionFault(ValueError):
 class _BoundedFunctions(Functions):
     """JMESPath's functions, with a bound on join().
 
-    Without it, a long separator between many items would make a very long text of a short event.
+    Without it, a long separator between many items, or one long text that many items name, would make a very long text
+    of a short event.
     """
 
     @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: "Sequence[str]") -> str:
-        if len(separator) * len(texts) > MAX_JOINED_CHARACTERS:
+        if len(separator) * len(texts) + sum(map(len, texts)) > MAX_JOINED_CHARACTERS:
             raise OverflowError
         return separator.join(texts)
 

@@ -91,12 +91,16 @@ def read_dev_file(state: Path) -> DevFile | None:
         return None
     if not isinstance(document, dict) or not _is_alive(document.get("process")):
         return None
+    try:
+        ports = Ports(**{name: port for name, port in mapping_at(document, "ports").items() if isinstance(port, int)})
+    except TypeError:  # another version wrote other ports
+        return None
     unchanged_since = document.get("unchanged_since")
     env_file = document.get("env_file")
     env_version = document.get("env_version")
     aws = document.get("aws")
     return DevFile(
-        ports=Ports(**{name: port for name, port in mapping_at(document, "ports").items() if isinstance(port, int)}),
+        ports=ports,
         trial=str(document.get("trial", "")),
         sources=tuple(texts_at(document, "sources")),
         config=str(document.get("config", NO_CONFIG)),

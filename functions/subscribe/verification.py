@@ -98,6 +98,8 @@ async def _fetch(
     )
     try:
         answer = await service.fetch().fetch(outgoing)
+    except errors.Unanswered as error:
+        raise ApiProblem("verification_failed", f"the endpoint did not answer: {error.detail}") from error
     except (errors.Permanent, errors.Temporary) as error:
         raise ApiProblem("verification_failed", f"the endpoint was not asked: {error.detail}") from error
     if not 200 <= answer.status < 300:

@@ -129,10 +129,10 @@ class AwsSnsScheme(auth_scheme.TimedScheme):
 
     def _verify_region(self, url: str, code: errors.RejectedCode) -> None:
         """Raise Rejected (`code`) if the URL's region is neither known nor that of a topic in `topics`."""
-        host = re.match(f"https://{AWS_SNS_HOST}[:/]", url)
+        host = re.match(f"https://{AWS_SNS_HOST}(?:[:/?]|$)", url)
         region, suffix = host.groups() if host else ("", "")
         regions_of_topics = {_arn_part(topic, _ARN_REGION) for topic in self.topics if _is_arn(topic)}
-        is_known = re.fullmatch(_REGIONS.get(suffix, ""), region)
+        is_known = suffix in _REGIONS and re.fullmatch(_REGIONS[suffix], region)
         if region not in regions_of_topics and not is_known:
             raise errors.Rejected(code, f"the URL names an unknown AWS region; for a new one, {_NAME_IT}")
 

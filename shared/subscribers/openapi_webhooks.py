@@ -18,6 +18,7 @@ EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
 METHODS: Final = ("post", "put", "patch", "delete", "get")
 """The methods of a webhook, of which the first one that it has is read."""
 _DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})
+_NAMED_SCHEMAS: Final = frozenset({"properties", "schemas"})
 """Keywords whose values are data and no schemas."""
 _ENVELOPE: Final = frozenset({"type", "timestamp", "data"})
 
@@ -186,13 +187,21 @@ def modernized(document: JsonObject) -> JsonObject:
     return {key: _modern(value) for key, value in document.items()}
 
 
-def _modern(value: Json) -> Json:
-    """Return the value with `nullable` and boolean bounds, which only OpenAPI 3.0 has, as JSON Schema writes them."""
+def _modern(value: Json, *, are_names: bool = False) -> Json:
+    """Return the value with `nullable` and boolean bounds, which only OpenAPI 3.0 has, as JSON Schema writes them.
+
+    `are_names`: the keys of the value are names that somebody chose, such as those of properties.
+    """
     if isinstance(value, list):
         return [_modern(item) for item in value]
     if not isinstance(value, dict):
         return value
-    modern = {key: item if key in _DATA_KEYS else _modern(item) for key, item in value.items()}
+    if are_names:
+        return {name: _modern(item) for name, item in value.items()}
+    modern = {
+        key: item if key in _DATA_KEYS else _modern(item, are_names=key in _NAMED_SCHEMAS)
+        for key, item in value.items()
+    }
     if modern.get("nullable") is True and isinstance(modern.get("type"), str):
         modern["type"] = [modern["type"], "null"]
         del modern["nullable"]

@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, TypeGuard
 
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at
@@ -87,10 +88,8 @@ def _parts(schema: Json, root: Json, depth: int) -> Iterator[JsonObject]:
     reference = schema.get("$ref")
     where = pointer_of(reference) if isinstance(reference, str) else None
     if where is not None:
-        try:
+        with suppress(LookupError):
             yield from _parts(value_at(root, where), root, depth + 1)
-        except LookupError:
-            return
     for inner in list_at(schema, "allOf"):
         yield from _parts(inner, root, depth + 1)
 

@@ -27,7 +27,10 @@ AFTER_HYPHEN: Final = "."
 
 
 class MessageView(values.Output):
-    """An event for the tenant. `data` is null in lists, and also if it is too large: then `truncated` is true."""
+    """An event for the tenant.
+
+    `data` is null in lists, if it is no longer kept, and if it is too large: then `truncated` is true.
+    """
 
     id: str
     event_id: str
@@ -71,7 +74,7 @@ async def get_message(call: route.Call, _: values.NoQuery) -> MessageView:
     if message is None:
         raise problems.not_found("message")
     event = await whole_event(call.service, message)
-    data, is_whole = (None, False) if event is None else presentable(event.data)
+    data, is_whole = (None, True) if event is None else presentable(event.data)
     return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
 
 

@@ -157,9 +157,18 @@ def _select(value: Json, tree: "Tree") -> Json:
     if not isinstance(value, list):
         return None
     every = paths.Every()
-    if every in tree:
-        return [_select_below(item, tree[every]) for item in value]
-    return [_select_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
+    if every not in tree:
+        return [_select_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
+    of_every = tree[every]
+    return [_select_below(item, _with_both(of_every, tree.get(number, {}))) for number, item in enumerate(value)]
+
+
+def _with_both(first: "Tree | None", second: "Tree | None") -> "Tree | None":
+    """Return a tree that keeps what either tree keeps."""
+    if first is None or second is None:
+        return None
+    shared_parts = first.keys() & second.keys()
+    return {**first, **second, **{part: _with_both(first[part], second[part]) for part in shared_parts}}
 
 
 def _select_below(value: Json, tree: "Tree | None") -> Json:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.batching import Batcher
-from shared.errors import Temporary
+from shared.errors import Temporary, Unanswered
 
 
 class SlowCall:
@@ -49,9 +49,9 @@ async def test_a_failure_reaches_each_that_waited_for_it_and_no_other() -> None:
     call = SlowCall()
     made = batcher(call)
     failing = await submitted(made, 1)
-    call.fault = Temporary("bus_unavailable", "down")
+    call.fault = Unanswered("bus_unavailable", "down")
     call.gate.release()
-    with pytest.raises(Temporary):
+    with pytest.raises(Unanswered):  # which is a Temporary, but says more
         await failing[0]
     call.fault = None
     call.gate.release()

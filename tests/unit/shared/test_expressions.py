@@ -53,12 +53,14 @@ def test_what_cannot_be_computed_is_permanent_and_says_nothing_of_the_value(text
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_long_separator_between_many_texts_is_rejected_before_they_are_joined() -> None:
+def test_a_join_that_makes_a_very_long_text_is_rejected_before_it_is_made() -> None:
     join = Expression("join(data.separator, data.texts)")
 
     assert join.search({"data": {"separator": ", ", "texts": ["a", "b"]}}) == "a, b"
     with pytest.raises(Permanent, match="it has no result for these values"):
         join.search({"data": {"separator": "-" * 100_000, "texts": ["x"] * 100}})
+    with pytest.raises(Permanent, match="it has no result for these values"):
+        join.search({"data": {"separator": "", "texts": ["x" * 100_000] * 100}})
 
 
 @given(json_values)

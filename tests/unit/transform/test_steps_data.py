@@ -159,6 +159,14 @@ def reason(step: Json, data: Json) -> str:
     return f"{fault.code}: {fault.detail.partition(': ')[2].partition(': ')[2]}"
 
 
+def test_keep_keeps_what_any_of_its_paths_names() -> None:
+    first: Json = {"x": 1, "y": 2, "z": 3}
+    data: Json = {"a": [first, {"x": 4, "y": 5}]}
+    kept = run({"keep": ["data.a[*].x", "data.a[0].y"]}, data).events[0].data
+    assert kept == {"a": [{"x": 1, "y": 2}, {"x": 4}]}
+    assert run({"keep": ["data.a[0]", "data.a[*].x"]}, data).events[0].data == {"a": [first, {"x": 4}]}
+
+
 def test_rename_keeps_the_place_among_the_others_and_overwrites_nothing() -> None:
     renamed = written_data_after({"rename": {"data.b": "beta"}}, {"a": 1, "b": 2, "c": 3})
 

@@ -152,9 +152,13 @@ def test_the_envelope_of_standard_webhooks_is_taken_off_and_another_body_is_not(
 
 def test_schemas_of_openapi_3_0_are_modernized() -> None:
     schema: JsonObject = {"type": "number", "nullable": True, "minimum": 1, "exclusiveMinimum": True}
-    operation: JsonObject = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-    (found,) = read_catalogue({"openapi": "3.0.3", "x-webhooks": {"a": {"post": operation}}})
-    assert found.schema_ == {"type": ["number", "null"], "exclusiveMinimum": 1}
+    modern: JsonObject = {"type": ["number", "null"], "exclusiveMinimum": 1}
+    with_property: JsonObject = {"properties": {"default": schema}}
+    modern_property: JsonObject = {"properties": {"default": modern}}
+    for written, expected in ((schema, modern), (with_property, modern_property)):
+        operation: JsonObject = {"requestBody": {"content": {"application/json": {"schema": written}}}}
+        (found,) = read_catalogue({"openapi": "3.0.3", "x-webhooks": {"a": {"post": operation}}})
+        assert found.schema_ == expected
 
 
 def test_a_foreign_json_schema_tells_its_event_type_in_annotations_and_its_name_in_the_files() -> None:

@@ -159,8 +159,8 @@ def _select(value: Json, tree: "Tree") -> Json:
     every = paths.Every()
     if every not in tree:
         return [_select_below(item, tree[number]) for number, item in enumerate(value) if number in tree]
-    of_every = tree[every]
-    return [_select_below(item, _with_both(of_every, tree.get(number, {}))) for number, item in enumerate(value)]
+    every_tree = tree[every]
+    return [_select_below(item, _with_both(every_tree, tree.get(number, {}))) for number, item in enumerate(value)]
 
 
 def _with_both(first: "Tree | None", second: "Tree | None") -> "Tree | None":

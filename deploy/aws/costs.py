@@ -54,31 +54,35 @@ READ_UNITS_A_SWEEP: Final = 0.5 * SHARDS
 
 def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
     """Return the estimate. `usage` is the measured use of one event, with one route and one mail."""
-    events, sweeps = traffic.events, sweeps_a_month(topology)
+    events = traffic.events
+    sweeps = sweeps_a_month(topology)
     calls = usage["requests"] * events + sweeps
     queues = polled_queues(topology)
     # Beside what was measured: an item of signed bytes, and one of a body that goes before its event.
-    added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
-    states = min(events, estimate.MONTH_SECONDS / CACHE_SECONDS)
+    items_of_bodies = 1 if retention.bodies_seconds < retention.events_seconds else 0
+    writes = usage["write_units"] * events + events * (traffic.signed_share + items_of_bodies)
+    state_reads = min(events, estimate.MONTH_SECONDS / CACHE_SECONDS)  # of a destination's state
+    reads = READ_UNITS_A_SWEEP * sweeps + state_reads
+    queue_requests = usage["queue_requests"] * events
     secret_reads = sum(map(len, topology.readers.values())) * min(events, estimate.MONTH_SECONDS / SECRET_SECONDS)
     stored = estimate.stored_bytes(usage, events, retention)
     delivery_metrics = METRICS_A_DESTINATION * traffic.destinations * traffic.busy_share(HOUR_SECONDS)
     return [
-        Row("calls of the functions", calls, "", "million_requests", MILLION),
-        Row("duration of the calls", gb_seconds(topology, usage, traffic), "GB s", "gb_second"),
-        Row("queue requests for events", usage["queue_requests"] * events, "", "million_queue_requests", MILLION),
-        Row("polls of empty queues", idle_polls(queues), "", "million_queue_requests", MILLION),
-        Row("writes", usage["write_units"] * events + added, "units", "million_write_units", MILLION),
-        Row("reads", READ_UNITS_A_SWEEP * sweeps + states, "units", "million_read_units", MILLION),
-        Row("ledger and journal, stored", stored, "bytes", "table_gib_month", GIB),
-        Row("their backup of 35 days", stored, "bytes", "backup_gib_month", GIB),
-        Row("logs", LOG_BYTES * calls, "bytes", "log_gib", GIB),
-        Row("scheduled sweeps", sweeps, "", "million_schedules", MILLION),
-        Row("secrets", len(topology.readers), "", "secret_month"),
-        Row("reads of secrets", secret_reads, "", "ten_thousand_secret_reads", 10_000),
-        Row("metrics of deliveries", delivery_metrics, "", "custom_metric_month"),
-        Row("metrics in alarms", alarm_metrics(topology), "", "alarm_metric_month"),
-        Row("dashboards", 1, "", "dashboard_month"),
+        Row("calls of the functions", calls, price_name="million_requests", per=MILLION),
+        Row("duration of the calls", gb_seconds(topology, usage, traffic), unit="GB s", price_name="gb_second"),
+        Row("queue requests for events", queue_requests, price_name="million_queue_requests", per=MILLION),
+        Row("polls of empty queues", idle_polls(queues), price_name="million_queue_requests", per=MILLION),
+        Row("writes", writes, unit="units", price_name="million_write_units", per=MILLION),
+        Row("reads", reads, unit="units", price_name="million_read_units", per=MILLION),
+        Row("ledger and journal, stored", stored, unit="bytes", price_name="table_gib_month", per=GIB),
+        Row("their backup of 35 days", stored, unit="bytes", price_name="backup_gib_month", per=GIB),
+        Row("logs", LOG_BYTES * calls, unit="bytes", price_name="log_gib", per=GIB),
+        Row("scheduled sweeps", sweeps, price_name="million_schedules", per=MILLION),
+        Row("secrets", len(topology.readers), price_name="secret_month"),
+        Row("reads of secrets", secret_reads, price_name="ten_thousand_secret_reads", per=10_000),
+        Row("metrics of deliveries", delivery_metrics, price_name="custom_metric_month"),
+        Row("metrics in alarms", alarm_metrics(topology), price_name="alarm_metric_month"),
+        Row("dashboards", 1, price_name="dashboard_month"),
         *(_subscriber_rows(usage, traffic, retention) if traffic.endpoints else ()),
     ]
 
@@ -86,16 +90,17 @@ def rows(topology: Topology, usage: Mapping[str, float], traffic: Traffic, reten
 def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
-    queue_requests = usage["queue_requests"] / 2 * deliveries
+    queue_requests = usage["queue_requests"] / 2 * deliveries  # an event passes two queues, such a delivery one
+    reads = estimate.subscriber_reads(traffic)
     writes = MESSAGE_UNITS * messages + ENDPOINT_DELIVERY_UNITS * deliveries
     stored = estimate.subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
-    yield Row("subscribers, calls of notify", deliveries, "", "million_requests", MILLION)
-    yield Row("subscribers, queue requests", queue_requests, "", "million_queue_requests", MILLION)
-    yield Row("subscribers, writes", writes, "units", "million_write_units", MILLION)
-    yield Row("subscribers, reads at most", estimate.subscriber_reads(traffic), "units", "million_read_units", MILLION)
-    yield Row("subscribers, stored", stored, "bytes", "table_gib_month", GIB)
-    yield Row("subscribers, their backup of 35 days", stored, "bytes", "backup_gib_month", GIB)
-    yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
+    yield Row("subscribers, calls of notify", deliveries, price_name="million_requests", per=MILLION)
+    yield Row("subscribers, queue requests", queue_requests, price_name="million_queue_requests", per=MILLION)
+    yield Row("subscribers, writes", writes, unit="units", price_name="million_write_units", per=MILLION)
+    yield Row("subscribers, reads at most", reads, unit="units", price_name="million_read_units", per=MILLION)
+    yield Row("subscribers, stored", stored, unit="bytes", price_name="table_gib_month", per=GIB)
+    yield Row("subscribers, their backup of 35 days", stored, unit="bytes", price_name="backup_gib_month", per=GIB)
+    yield Row("subscribers, logs", LOG_BYTES * deliveries, unit="bytes", price_name="log_gib", per=GIB)
 
 
 def gb_seconds(topology: Topology, usage: Mapping[str, float], traffic: Traffic) -> float:

@@ -51,10 +51,10 @@ def _run(options: argparse.Namespace) -> int:
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
     slices = compiler.compile_file(config, environ)
     cost_model = _cost_model(options.platform)
-    price_file = options.prices or cost_model.prices
+    price_file = options.prices or cost_model.price_file
     region = _region(options, environ)
     all_rows = cost_model.rows(slices, environ, cost_model.read_usage(), _traffic(options, slices))
-    prices = estimate.read_prices(price_file, {row.price for row in all_rows}, region)
+    prices = estimate.read_prices(price_file, {row.price_name for row in all_rows}, region)
     rows = estimate.rows_in_use(all_rows)
     if options.json:
         print_json(_document(options.events, rows, prices))
@@ -84,7 +84,7 @@ def _traffic(options: argparse.Namespace, slices: Mapping[str, JsonObject]) -> e
     if has_subscribers:
         endpoints = 1.0 if options.endpoints is None else options.endpoints
     destinations = mapping_at(slices["notify"], "destinations")
-    signed_share = estimate.signed_share(slices["receive"])
+    signed_share = estimate.share_of_signed_sources(slices["receive"])
     return estimate.Traffic(options.events, options.answer_seconds, signed_share, len(destinations), endpoints)
 
 
@@ -115,7 +115,7 @@ def _print_table(events: float, rows: Sequence[estimate.Row], prices: estimate.P
 
 def _print_notes(rows: Sequence[estimate.Row], prices: estimate.PriceList, price_file: Path, region: str) -> None:
     """Print the total, the origin of the prices, and the rows without a price."""
-    missing = [row.price for row in rows if prices.cost_of(row) is None]
+    missing = [row.price_name for row in rows if prices.cost_of(row) is None]
     if len(missing) < len(rows):
         note = ", without the rows that have no price" if missing else ""
         print(f"\nTotal: {_total(rows, prices):,.2f} {prices.currency} a month{note}")
@@ -133,7 +133,7 @@ def _print_notes(rows: Sequence[estimate.Row], prices: estimate.PriceList, price
 def _document(events: float, rows: Sequence[estimate.Row], prices: estimate.PriceList) -> JsonObject:
     """Return the estimate. `cost` is null for a row without a price, which `total` leaves out."""
     listed: list[Json] = [
-        {"what": row.what, "amount": row.amount, "price": row.price, "cost": prices.cost_of(row)} for row in rows
+        {"what": row.what, "amount": row.amount, "price": row.price_name, "cost": prices.cost_of(row)} for row in rows
     ]
     totals: JsonObject = {"events": events, "currency": prices.currency, "total": _total(rows, prices)}
     return {**totals, "rows": listed}

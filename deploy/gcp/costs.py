@@ -7,7 +7,7 @@ the estimate depends on how requests overlap: one at a time if they are few, man
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,34 +69,40 @@ class Stream:
 
 def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> list[Row]:
     """Return the rows of the estimate of a month. `usage` is what one event was measured to use, by name."""
-    events, sweeps = traffic.events, _count(plan, JOB) * estimate.MONTH_MINUTES
-    services = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
+    events = traffic.events
+    sweeps = _count(plan, JOB) * estimate.MONTH_MINUTES
     streams = _streams(usage, traffic, sweeps)
-    busy = {name: instance_seconds(streams.get(name, ()), flags) for name, flags in services.items()}
-    idle = {name: max(0.0, _least(flags) * MONTH_SECONDS - busy[name]) for name, flags in services.items()}
+    flags_of = {each.name.rpartition("-")[2]: planned_flags(each) for each in plan if each.kind == SERVICE}
+    cpus = {name: _cpus(flags) for name, flags in flags_of.items()}
+    gib = {name: _gib(flags) for name, flags in flags_of.items()}
+    busy = {name: instance_seconds(streams.get(name, ()), flags) for name, flags in flags_of.items()}
+    idle = {name: max(0.0, _min_instances(flags) * MONTH_SECONDS - busy[name]) for name, flags in flags_of.items()}
+    idle_memory = _sum_of_products(idle, gib)
     requests = usage["requests"] * events + sweeps
     # Documents beside those that were measured: of signed bytes, and of bodies that go before their events.
-    added = events * (traffic.signed_share + (retention.bodies_seconds < retention.events_seconds))
+    documents_of_bodies = 1 if retention.bodies_seconds < retention.events_seconds else 0
+    added = events * (traffic.signed_share + documents_of_bodies)
     documents_written = usage["documents_written"] * events + added
     documents_kept = usage["documents_kept"] * events + added
-    states = min(events, MONTH_SECONDS / CACHE_SECONDS)  # an instance reads a destination's state so often
+    state_reads = min(events, MONTH_SECONDS / CACHE_SECONDS)  # of a destination's state, by an instance
+    reads = state_reads + SHARDS * sweeps
     stored = estimate.stored_bytes(usage, events, retention)
     return [
-        Row("requests to the functions", requests, "", "million_requests", MILLION),
-        Row("CPU while a request is open", _times(busy, services, _cpus), "s", "cpu_second"),
-        Row("memory meanwhile", _times(busy, services, _gib), "GiB s", "memory_gib_second"),
-        Row("CPU of idle minimum instances", _times(idle, services, _cpus), "s", "idle_cpu_second"),
-        Row("memory of idle minimum instances", _times(idle, services, _gib), "GiB s", "idle_memory_gib_second"),
-        Row("bus, published and delivered", usage["bus_bytes"] * events, "bytes", "bus_tib", TIB),
-        Row("ledger and journal, writes", documents_written, "", "million_document_writes", MILLION),
-        Row("ledger and journal, reads", states + SHARDS * sweeps, "", "million_document_reads", MILLION),
-        Row("documents deleted in the end", documents_kept, "", "million_document_deletes", MILLION),
-        Row("ledger and journal, stored", stored, "bytes", "database_gib_month", GIB),
-        Row("logs", LOG_BYTES * requests, "bytes", "log_gib", GIB),
-        Row("scheduler jobs", _count(plan, JOB), "", "scheduler_job_month"),
-        Row("secrets", _count(plan, SECRET), "", "secret_version_month"),
-        Row("metrics of logs", metric_bytes(traffic, sweeps), "bytes", "metric_mib", MIB),
-        Row("alert conditions", _conditions(plan), "", "alert_condition_month"),
+        Row("requests to the functions", requests, price_name="million_requests", per=MILLION),
+        Row("CPU while a request is open", _sum_of_products(busy, cpus), unit="s", price_name="cpu_second"),
+        Row("memory meanwhile", _sum_of_products(busy, gib), unit="GiB s", price_name="memory_gib_second"),
+        Row("CPU of idle minimum instances", _sum_of_products(idle, cpus), unit="s", price_name="idle_cpu_second"),
+        Row("memory of idle minimum instances", idle_memory, unit="GiB s", price_name="idle_memory_gib_second"),
+        Row("bus, published and delivered", usage["bus_bytes"] * events, unit="bytes", price_name="bus_tib", per=TIB),
+        Row("ledger and journal, writes", documents_written, price_name="million_document_writes", per=MILLION),
+        Row("ledger and journal, reads", reads, price_name="million_document_reads", per=MILLION),
+        Row("documents deleted in the end", documents_kept, price_name="million_document_deletes", per=MILLION),
+        Row("ledger and journal, stored", stored, unit="bytes", price_name="database_gib_month", per=GIB),
+        Row("logs", LOG_BYTES * requests, unit="bytes", price_name="log_gib", per=GIB),
+        Row("scheduler jobs", _count(plan, JOB), price_name="scheduler_job_month"),
+        Row("secrets", _count(plan, SECRET), price_name="secret_version_month"),
+        Row("metrics of logs", metric_bytes(traffic, sweeps), unit="bytes", price_name="metric_mib", per=MIB),
+        Row("alert conditions", _conditions(plan), price_name="alert_condition_month"),
         *(_subscriber_rows(usage, traffic, retention) if traffic.endpoints else ()),
     ]
 
@@ -104,16 +110,18 @@ def rows(plan: Sequence[Resource], usage: Mapping[str, float], traffic: Traffic,
 def _subscriber_rows(usage: Mapping[str, float], traffic: Traffic, retention: Retention) -> Iterator[Row]:
     """Yield the lines of tenants' messages and of deliveries to endpoints. Their duration is among the others'."""
     messages, deliveries = traffic.messages, traffic.endpoint_deliveries
+    reads = estimate.subscriber_reads(traffic)
     writes = estimate.WRITES_A_MESSAGE * messages + estimate.WRITES_AN_ENDPOINT_DELIVERY * deliveries
-    deleted = estimate.WRITES_A_MESSAGE * messages + deliveries
+    deleted = estimate.WRITES_A_MESSAGE * messages + deliveries  # both writes of a delivery are of one document
+    bus_bytes = usage["bus_bytes"] / 2 * deliveries  # an event passes two topics, such a delivery one
     stored = estimate.subscriber_bytes(traffic, retention, MESSAGE_BYTES, ENDPOINT_DELIVERY_BYTES)
-    yield Row("subscribers, requests to notify", deliveries, "", "million_requests", MILLION)
-    yield Row("subscribers, bus", usage["bus_bytes"] / 2 * deliveries, "bytes", "bus_tib", TIB)
-    yield Row("subscribers, writes", writes, "", "million_document_writes", MILLION)
-    yield Row("subscribers, reads at most", estimate.subscriber_reads(traffic), "", "million_document_reads", MILLION)
-    yield Row("subscribers, documents deleted in the end", deleted, "", "million_document_deletes", MILLION)
-    yield Row("subscribers, stored", stored, "bytes", "database_gib_month", GIB)
-    yield Row("subscribers, logs", LOG_BYTES * deliveries, "bytes", "log_gib", GIB)
+    yield Row("subscribers, requests to notify", deliveries, price_name="million_requests", per=MILLION)
+    yield Row("subscribers, bus", bus_bytes, unit="bytes", price_name="bus_tib", per=TIB)
+    yield Row("subscribers, writes", writes, price_name="million_document_writes", per=MILLION)
+    yield Row("subscribers, reads at most", reads, price_name="million_document_reads", per=MILLION)
+    yield Row("subscribers, documents deleted in the end", deleted, price_name="million_document_deletes", per=MILLION)
+    yield Row("subscribers, stored", stored, unit="bytes", price_name="database_gib_month", per=GIB)
+    yield Row("subscribers, logs", LOG_BYTES * deliveries, unit="bytes", price_name="log_gib", per=GIB)
 
 
 def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> float:
@@ -130,9 +138,9 @@ def instance_seconds(streams: Sequence[Stream], flags: Mapping[str, str]) -> flo
     full_instances = load / (UTILISATION * float(flags["concurrency"]))
     full_processors = cpu_seconds / MONTH_SECONDS / (UTILISATION * _cpus(flags))
     # The share of requests that come after an idle time in which Cloud Run has stopped the last instance.
-    finds_none = math.exp(-IDLE_SECONDS * requests / MONTH_SECONDS) if not _least(flags) else 0.0
+    finds_none = math.exp(-IDLE_SECONDS * requests / MONTH_SECONDS) if not _min_instances(flags) else 0.0
     instances = max(full_instances, full_processors)  # below one, a single instance takes all that comes
-    open_seconds = MONTH_SECONDS * (max(at_least_one_open, instances) if instances > 1 else at_least_one_open)
+    open_seconds = MONTH_SECONDS * (instances if instances > 1 else at_least_one_open)
     return open_seconds + requests * finds_none * START_SECONDS
 
 
@@ -160,11 +168,9 @@ def _streams(usage: Mapping[str, float], traffic: Traffic, sweeps: float) -> dic
     return found
 
 
-def _times(
-    seconds: Mapping[str, float], services: Mapping[str, Mapping[str, str]], size: Callable[[Mapping[str, str]], float]
-) -> float:
-    """Return the sum of the seconds times the sizes, by service. `services` are the flags of each."""
-    return sum(each * size(services[name]) for name, each in seconds.items())
+def _sum_of_products(seconds: Mapping[str, float], sizes: Mapping[str, float]) -> float:
+    """Return the sum of each service's seconds times its size."""
+    return sum(each * sizes[name] for name, each in seconds.items())
 
 
 def _cpus(flags: Mapping[str, str]) -> float:
@@ -178,7 +184,7 @@ def _gib(flags: Mapping[str, str]) -> float:
     return int(found[1]) / (1024 if found[2] == "Mi" else 1)
 
 
-def _least(flags: Mapping[str, str]) -> float:
+def _min_instances(flags: Mapping[str, str]) -> float:
     return float(flags.get("min-instances", 0))
 
 

@@ -1,11 +1,15 @@
-"""An estimate of a month: the traffic that it is made for, its lines, and the price file that it is multiplied with."""
+"""The estimate of a month, in the order in which it is made.
+
+The cost model of a platform (deploy/gcp/costs.py, deploy/aws/costs.py) makes rows with amounts from the traffic of a
+month. Each row names a price, and its cost is its amount times this price in the price file.
+"""
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import yaml
 
@@ -28,12 +32,19 @@ ANSWER_SECONDS: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the estimate: `amount` of `unit`. `price` is the key in the price file, per `per` units."""
+    """A line of the estimate.
+
+    what        the text that a person reads
+    amount      how much of `unit` a month uses; an empty `unit` counts what `what` names
+    price_name  the name of its price in the price file
+    per         the amount that this price buys
+    """
 
     what: str
     amount: float
-    unit: str
-    price: str
+    _: KW_ONLY
+    unit: str = ""
+    price_name: str
     per: float = 1
 
 
@@ -41,7 +52,7 @@ class Row:
 class Traffic:
     """The events of a month, evenly distributed, and how long a destination takes to answer.
 
-    `signed_share`: the share of events whose signed bytes are remembered, so that none of them counts twice.
+    `signed_share`: the share of events whose signed bytes are remembered, so that a repeated request is recognized.
     `destinations`: those that the events are distributed to, one each.
     `endpoints`: the endpoints of one tenant of subscribers that each event goes to besides; 0 without subscribers.
     """
@@ -67,19 +78,32 @@ class Traffic:
         return 1 - math.exp(-events * seconds / MONTH_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class CostModel:
-    """The estimate of one platform.
+class PlatformRows(Protocol):
+    """A function that returns the rows of one platform's estimate.
 
-    folder  has its price file, and what one event was measured to use
-    rows    returns the lines for compiled slices, the environment of the deployment, the usage, and the traffic
+    slices   the compiled configuration, by function
+    environ  the environment of the deployment
+    usage    what one event was measured to use, by name
     """
 
+    def __call__(
+        self,
+        slices: Mapping[str, jsontext.JsonObject],
+        environ: Mapping[str, str],
+        usage: Mapping[str, float],
+        traffic: Traffic,
+    ) -> list[Row]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """The estimate of one platform. `folder` has its price file, and what one event was measured to use."""
+
     folder: Path
-    rows: Callable[[Mapping[str, jsontext.JsonObject], Mapping[str, str], Mapping[str, float], Traffic], list[Row]]
+    rows: PlatformRows
 
     @property
-    def prices(self) -> Path:
+    def price_file(self) -> Path:
         return self.folder / "prices.yaml"
 
     @property
@@ -128,7 +152,7 @@ class PriceList:
 
     def cost_of(self, row: Row) -> float | None:
         """Return the cost of the row's amount; None if the file has no price for it."""
-        price = self.by_name.get(row.price)
+        price = self.by_name.get(row.price_name)
         return None if price is None else row.amount / row.per * price
 
 
@@ -136,16 +160,19 @@ class PricesFault(CommandError):
     """The price file is invalid. The text says what and where."""
 
 
-def signed_share(receive: jsontext.JsonObject) -> float:
-    """Return the share of the sources whose senders sign what they send: the most whose events are remembered so."""
+def share_of_signed_sources(receive: jsontext.JsonObject) -> float:
+    """Return the share of the sources that remember signed bytes; `receive` is the slice of receive.
+
+    A source remembers them if its sender signs the content, unless it recognizes repeated requests by `delivery_id`.
+    """
     sources = read_sources(receive).values()
     signed = [each for each in sources if any(auth.signs_content for auth in each.auth)]
     return sum(each.dedupe != "delivery_id" for each in signed) / max(1, len(sources))
 
 
 def rows_in_use(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows without those for idle instances, if there are none."""
-    return [row for row in rows if row.amount or not row.price.startswith("idle_")]
+    """Return the rows without those of idle instances that use nothing. Their prices have names in `idle_`."""
+    return [row for row in rows if row.amount or not row.price_name.startswith("idle_")]
 
 
 def amount_text(row: Row) -> str:
@@ -158,7 +185,8 @@ def amount_text(row: Row) -> str:
 def read_prices(path: Path, known: Collection[str], region: str = "") -> PriceList:
     """Read a price file, whose prices must have names in `known`. Raises PricesFault.
 
-    The file's `regions` may have other prices for a region, which replace the general ones.
+    The file's `regions` may have other prices for a region, which replace the general ones. A price may be left out,
+    or be null.
     """
     try:
         document: object = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -169,12 +197,12 @@ def read_prices(path: Path, known: Collection[str], region: str = "") -> PriceLi
     if not isinstance(document, dict):
         raise PricesFault(f"{path}: must be lines of `name: price`")
     regions = document.get("regions") or {}
-    own = regions.get(region) or {} if isinstance(regions, dict) else None
-    if not isinstance(own, dict):
+    regional = (regions.get(region) or {}) if isinstance(regions, dict) else regions
+    if not isinstance(regional, dict):
         raise PricesFault(f"{path}: regions: must be the name of each region, with its prices; got {regions!r}")
     filled = {
         str(name): value
-        for name, value in {**document, **own}.items()
+        for name, value in {**document, **regional}.items()
         if name not in {"currency", "listed", "regions"} and value is not None
     }
     for name, value in filled.items():
@@ -183,5 +211,5 @@ def read_prices(path: Path, known: Collection[str], region: str = "") -> PriceLi
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise PricesFault(f"{path}: {name}: must be a number such as 0.4; got {value!r}")
     currency = str(document.get("currency", ""))
-    origin = str(own.get("listed", document.get("listed", "")))
+    origin = str(regional.get("listed", document.get("listed", "")))
     return PriceList(currency, origin, {name: float(value) for name, value in filled.items()})

@@ -60,8 +60,8 @@ def test_the_prices_are_those_of_the_plans_region_or_said_to_be_of_another(
 
 
 def test_every_price_is_listed_with_its_region_and_date() -> None:
-    used = {row.price for row in rows(default_topology(), COSTS.read_usage(), Traffic(), Retention())}
-    prices = read_prices(COSTS.prices, used)
+    used = {row.price_name for row in rows(default_topology(), COSTS.read_usage(), Traffic(), Retention())}
+    prices = read_prices(COSTS.price_file, used)
     assert prices.currency == "USD"
     assert re.search(r"us-east-1 as of 20\d\d-\d\d.*without the free tier", prices.origin)
     assert set(prices.by_name) == used

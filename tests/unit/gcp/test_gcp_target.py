@@ -242,7 +242,7 @@ def test_an_event_uses_three_requests_and_some_writes() -> None:
 
 def test_every_price_has_googles_list_price_with_its_region_and_date() -> None:
     used = amounts(default_plan(), Traffic())
-    prices = read_prices(COSTS.prices, used)
+    prices = read_prices(COSTS.price_file, used)
     assert prices.currency == "USD"
     assert re.search(r"us-central1 as of 20\d\d, without the free tier", prices.origin)
     assert set(prices.by_name) == set(used)
@@ -289,7 +289,7 @@ def made(root: Path, *targets: str) -> str:
 
 
 def amounts(plan: Sequence[Resource], traffic: Traffic, kept: Retention | None = None) -> dict[str, float]:
-    return {row.price: row.amount for row in rows(plan, COSTS.read_usage(), traffic, kept or Retention())}
+    return {row.price_name: row.amount for row in rows(plan, COSTS.read_usage(), traffic, kept or Retention())}
 
 
 def with_flag(plan: Sequence[Resource], key: str, flag: str) -> list[Resource]:

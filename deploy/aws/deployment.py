@@ -1,7 +1,11 @@
-"""A deployment to AWS: the values of the template's parameters, a stack that can be changed, and what .env keeps."""
+"""The parts of a deployment to AWS that depend on what is deployed already, in the order of the command.
+
+A stack is changed only if it is of this deployment and CloudFormation can update it. Then the parameters get values,
+some of them from the stack. What names the deployment is kept in .env, so that later commands need no options.
+"""
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,22 +16,23 @@ from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, objects_at
 
 OPERATORS_OWN: Final = frozenset({"Architecture", "EmailAddress", "Alarms", "LogDays", "Reserve"})
-"""Parameters that the configuration does not decide. A deployment leaves them as they are."""
+"""Parameters that the configuration does not decide. A deployment leaves them as they are, unless one is given."""
 COMMENT: Final = "what was last deployed to AWS, and where"
 """The comment above the variables that a deployment adds to .env."""
 MAX_REASONS: Final = 5
 """The failures of a stack that are printed."""
 _REMOVE: Final = "Remove it with `make destroy-aws`, then run `make deploy-aws` again."
-_ROLL_BACK: Final = "aws cloudformation {command} --stack-name {stack} --region {region}"
 _ADVICE: Final = {
     "ROLLBACK_COMPLETE": f"its creation failed, and CloudFormation cannot update such a stack. {_REMOVE}",
     "ROLLBACK_FAILED": f"its creation failed, and so did the rollback. {_REMOVE}",
     "CREATE_FAILED": f"its creation failed. {_REMOVE}",
     "DELETE_FAILED": "its deletion failed. Run `make destroy-aws` again, then `make deploy-aws`.",
-    "UPDATE_ROLLBACK_FAILED": "an update failed, and so did its rollback. Remove the cause, then run\n  "
-    + _ROLL_BACK.format(command="continue-update-rollback", stack="{stack}", region="{region}"),
+    "UPDATE_ROLLBACK_FAILED": "an update failed, and so did its rollback. Remove the cause, then run\n"
+    "  aws cloudformation continue-update-rollback --stack-name {stack} --region {region}",
 }
 """By the status of a stack that cannot be updated. `{stack}` and `{region}` stand for those of the target."""
+_BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"})
+"""The statuses of the stack's own event with which a change begins. A rollback belongs to the change before it."""
 _IN_PROGRESS: Final = "another change is running. Run the same command again when it has ended."
 
 
@@ -53,8 +58,8 @@ def require_own(stack: JsonObject, target: aws_names.StackTarget) -> None:
     """Raise CommandError for a stack that is not of this deployment."""
     where = f"stack {target.stack} in {target.region}"
     prefix = deployed_parameters(stack).get("Prefix")
-    if prefix is None and stack.get("StackStatus") == "REVIEW_IN_PROGRESS":  # a change set that nothing came of
-        return
+    if prefix is None and stack.get("StackStatus") == "REVIEW_IN_PROGRESS":
+        return  # the stack is only a first change set that was never executed: it has nothing yet
     if prefix is None:
         raise CommandError(f"{where} is not a deployment of Hookchain. Choose another name with --stack")
     if prefix != target.prefix:
@@ -71,23 +76,28 @@ def require_changeable(stack: JsonObject, target: aws_names.StackTarget, api: aw
         return
     todo = advice.format(stack=target.stack, region=target.region)
     lines = [f"stack {target.stack} in {target.region} is {status}: {todo}"]
-    if status != "UPDATE_ROLLBACK_FAILED" and (reasons := list(failures(api, target))):
+    if status != "UPDATE_ROLLBACK_FAILED" and (reasons := first_failures(api, target)):
         lines += ["The first failures of its last change:", *(f"  {reason}" for reason in reasons)]
     raise CommandError("\n".join(lines))
 
 
-def failures(api: aws.AwsApi, target: aws_names.StackTarget) -> Iterator[str]:
-    """Yield the first failures of the stack's last change, oldest first; none if they cannot be read."""
+def first_failures(api: aws.AwsApi, target: aws_names.StackTarget) -> list[str]:
+    """Return at most MAX_REASONS failures of the stack's last change, the oldest first; none if they cannot be read.
+
+    Only the first page of the events is read, with the newest ones.
+    """
     try:
         found = api.call("cloudformation", "describe_stack_events", StackName=target.stack)
     except aws.AwsFault:
-        return
-    reasons = [
-        f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}"
-        for event in objects_at(found, "StackEvents")
-        if str(event.get("ResourceStatus")).endswith("_FAILED") and event.get("ResourceStatusReason")
-    ]
-    yield from reversed(reasons[-MAX_REASONS:])
+        return []
+    reasons: list[str] = []
+    for event in objects_at(found, "StackEvents"):  # the newest first
+        status = str(event.get("ResourceStatus"))
+        if event.get("PhysicalResourceId") == event.get("StackId") and status in _BEGINNINGS:
+            break
+        if status.endswith("_FAILED") and event.get("ResourceStatusReason"):
+            reasons.append(f"{event.get('LogicalResourceId')}: {event.get('ResourceStatusReason')}")
+    return reasons[: -MAX_REASONS - 1 : -1]
 
 
 def changed_at(stack: JsonObject | None) -> object:
@@ -95,13 +105,13 @@ def changed_at(stack: JsonObject | None) -> object:
     return (stack or {}).get("LastUpdatedTime") or (stack or {}).get("CreationTime")
 
 
-_NOTHING_SAID: Final = argparse.Namespace(stack=None, region=None, prefix=None)
+_NO_OPTIONS: Final = argparse.Namespace(stack=None, region=None, prefix=None)
 """The options of a command that names no deployment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """The settings that are kept in .env, at `path`: the target, and the variables named by `settings`."""
+class DotenvSettings:
+    """The lines of a deployment in .env, at `path`: its target, and the variables of `environ` in `settings`."""
 
     path: Path
     target: aws_names.StackTarget
@@ -109,16 +119,20 @@ class Memory:
     settings: Sequence[str]
 
     def keep(self) -> list[str]:
-        """Add missing variables to .env, and return a line for each one that has another value. Raises DotenvFault."""
-        target = {"AWS_REGION": self.target.region, "HOOKCHAIN_STACK": self.target.stack}
-        settings = {name: self.environ[name] for name in self.settings if self.environ.get(name)}
-        return dotenv.remember(self.path, target, {"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK}, settings, COMMENT)
+        """Add missing variables to .env. Return a note for each one that keeps another value. Raises DotenvFault."""
+        return dotenv.remember(
+            self.path,
+            target={"AWS_REGION": self.target.region, "HOOKCHAIN_STACK": self.target.stack},
+            defaults={"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK},
+            settings={name: self.environ[name] for name in self.settings if self.environ.get(name)},
+            comment=COMMENT,
+        )
 
     def missing_target_options(self) -> str:
         """Return the options that commands need to find the deployment; empty if .env names it. Raises DotenvFault."""
         target = self.target
         try:
-            if aws_names.find_target(_NOTHING_SAID, checkout.environ_with(self.path), lambda: None) == target:
+            if aws_names.find_target(_NO_OPTIONS, checkout.environ_with(self.path), lambda: None) == target:
                 return ""
         except CommandError:
             pass

@@ -22,7 +22,8 @@ from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from deploy.topology.buses import fed_buckets, own_bus_fault, silent_sources
-from deploy.topology.topology import MIB, Measured, Topology, find_topology, require_limits
+from deploy.topology.limits import Measured, require_limits
+from deploy.topology.topology import MIB, Topology, find_topology
 from shared.jsontext import JsonObject, mapping_at, value_at
 
 CLOUDFORMATION: Final = "https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"

@@ -177,8 +177,8 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     print("\n".join(filter(None, (reserved.line, reserved.todo))), flush=True)
     parameters |= {name: value for name, value in reserved.values.items() if name not in given}
     settings = MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *MAIL_VARIABLES)
-    memory = aws_deployment.Memory(options.env_file, target, environ, settings)
-    code = _deploy(deployed, prepared, parameters, ask, memory)
+    dotenv_settings = aws_deployment.DotenvSettings(options.env_file, target, environ, settings)
+    code = _deploy(deployed, prepared, parameters, ask, dotenv_settings)
     if code == DONE:
         configuration = configured.configured_at(config, environ)
         deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
@@ -194,17 +194,17 @@ def _deploy(
     prepared: Prepared,
     parameters: Mapping[str, str],
     ask: Questions,
-    memory: aws_deployment.Memory,
+    dotenv_settings: aws_deployment.DotenvSettings,
 ) -> int:
     """Store the missing secrets and the settings of .env, then build and deploy. Return NOT_DONE if SAM fails.
 
     Each step keeps what an earlier run has done, so a second run continues. Raises CommandError and AwsFault.
     """
     began = time.monotonic()
-    random = _store_secrets(deployed, prepared, ask, memory)
-    for line in memory.keep():
+    random = _store_secrets(deployed, prepared, ask, dotenv_settings)
+    for line in dotenv_settings.keep():
         print(line)
-    sam = Sam(deployed.target, prepared.folder, memory.environ)
+    sam = Sam(deployed.target, prepared.folder, dotenv_settings.environ)
     changed_before = aws_deployment.changed_at(deployed.description())
     is_first = changed_before is None  # there is no stack yet
     prepared.write_template()
@@ -219,7 +219,7 @@ def _deploy(
     is_changed = aws_deployment.changed_at(deployed.description()) != changed_before
     print(f"Done in {time.monotonic() - began:.0f} s." if is_changed else deployment_command.UP_TO_DATE)
     read = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api).how_to_read
-    where = f"--platform aws{memory.missing_target_options()}"
+    where = f"--platform aws{dotenv_settings.missing_target_options()}"
     portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
     lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
     print("\n".join(["", *lines]))
@@ -227,18 +227,18 @@ def _deploy(
 
 
 def _store_secrets(
-    deployed: DeployedStack, prepared: Prepared, ask: Questions, memory: aws_deployment.Memory
+    deployed: DeployedStack, prepared: Prepared, ask: Questions, dotenv_settings: aws_deployment.DotenvSettings
 ) -> list[str]:
     """Store the secrets that are missing; return the names of those with a random value. Raises CommandError."""
     place = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api)
-    needed = needs(prepared.slices, memory.environ, has_ses=True)
+    needed = needs(prepared.slices, dotenv_settings.environ, has_ses=True)
     stored = place.find([need.name for need in needed])
     place.reject_others([name for name, each in stored.items() if not each.trouble])
     for each in stored.values():
         if each.trouble:  # its value may be one that this operator may not read
             print(f"warning: {each.where} {each.trouble}", file=sys.stderr)
     missing = [need for need in needed if need.name not in stored]
-    where = f"--platform aws{memory.missing_target_options()}"
+    where = f"--platform aws{dotenv_settings.missing_target_options()}"
     values, random = first_values(missing, prepared.slices["receive"], os.environ, ask, where)
     for name, value in values.items():
         for line in place.write(name, value, forget=False):

@@ -21,12 +21,15 @@ from deploy.config import checkout, compiler
 from deploy.config.configured import add_configuration, configured_at, environ_of
 from deploy.gcp import apply, deployment as gcp_deployment, live, organization_policies, plan as gcp_plan
 from deploy.gcp.graph import Deployment, graph
+from deploy.gcp.limits import measured
+from deploy.gcp.progress_lines import ProgressLines
 from deploy.gcp.resource import GRANT, kind_and_name
 from deploy.gcp.resources.stores import database_key
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
 from deploy.terminal.output import count_of, stdout_screen
-from deploy.topology import functions, topology
+from deploy.topology import functions
+from deploy.topology.limits import require_limits
 from shared.jsontext import Json, JsonObject, mapping_at, objects_at, value_at
 from shared.times import unix_seconds
 
@@ -58,7 +61,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     deployment = gcp_deployment.prepare_deployment(target, number, config, environ, options.out)
     deployment_command.print_warnings(gcp_deployment.warnings(deployment.slices, environ))
     resources = graph(deployment)
-    topology.require_limits(gcp_deployment.measured(resources, deployment.topology))
+    require_limits(measured(resources, deployment.topology))
     actions = (
         gcp_plan.changes(runner, target, resources) if options.live else gcp_plan.plan(resources, gcp_plan.NOTHING)
     )
@@ -106,14 +109,14 @@ def _run_deploy(options: argparse.Namespace, ask: Questions) -> int:
     deployment = gcp_deployment.prepare_deployment(target, number, config, environ, options.out)
     deployment_command.print_warnings(gcp_deployment.warnings(deployment.slices, environ))
     resources = graph(deployment)
-    topology.require_limits(gcp_deployment.measured(resources, deployment.topology))
+    require_limits(measured(resources, deployment.topology))
     print("Reading what is deployed", flush=True)
     actions = gcp_plan.changes(runner, target, resources)
     for line in changed_settings(actions):
         print(line, flush=True)
     settings = functions.MAIL_VARIABLES if config else ("EMAIL_ADDRESS", *functions.MAIL_VARIABLES)
-    memory = gcp_deployment.Memory(options.env_file, target, environ, settings)
-    code = _deploy(deployment, actions, runner, ask, memory)
+    dotenv_settings = gcp_deployment.DotenvSettings(options.env_file, target, environ, settings)
+    code = _deploy(deployment, actions, runner, ask, dotenv_settings)
     if code == DONE:
         configuration = configured_at(config, environ)
         deployed_hooks.print_unregistered_hooks(configuration, _platform_options(target))
@@ -129,7 +132,7 @@ def _deploy(
     actions: Sequence[gcp_plan.Action],
     runner: Gcloud,
     ask: Questions,
-    memory: gcp_deployment.Memory,
+    dotenv_settings: gcp_deployment.DotenvSettings,
 ) -> int:
     """Ask for the missing secrets, run the actions, and print what comes next. Return NOT_DONE if an action fails.
 
@@ -140,27 +143,27 @@ def _deploy(
     target = deployment.target
     is_kept_first = target.region == DEFAULT_REGION
     if is_kept_first:
-        _keep(memory)
+        _keep(dotenv_settings)
     missing = gcp_deployment.missing_needs(actions, deployment)
     receive = deployment.slices["receive"]
-    where = f"--platform gcp{memory.missing_target_options()}"
+    where = f"--platform gcp{dotenv_settings.missing_target_options()}"
     values, random = first_values(missing, receive, os.environ, ask, where)
     began = time.monotonic()
-    progress = gcp_deployment.Lines(len(actions), stdout_screen())
+    progress = ProgressLines(len(actions), stdout_screen())
     failure = apply.Applying(runner, target, values, progress).apply(actions)
     if failure:
         _report_failure(failure)
         return NOT_DONE
     if not is_kept_first:
-        _keep(memory)
+        _keep(dotenv_settings)
     done = f"Done in {time.monotonic() - began:.0f} s: {count_of(len(actions), 'change')}."
     print(done if actions else deployment_command.UP_TO_DATE)
-    print("\n".join(["", *gcp_deployment.closing(deployment, random, memory.missing_target_options())]))
+    print("\n".join(["", *gcp_deployment.closing(deployment, random, dotenv_settings.missing_target_options())]))
     return DONE
 
 
-def _keep(memory: gcp_deployment.Memory) -> None:
-    for line in memory.keep():
+def _keep(dotenv_settings: gcp_deployment.DotenvSettings) -> None:
+    for line in dotenv_settings.keep():
         print(line)
 
 
@@ -340,7 +343,7 @@ def _run_destroy(options: argparse.Namespace) -> int:
     if database_key(target) in existing:
         deployed_hooks.print_left_hooks(environ, _platform_options(target))
     deployment_command.require_confirmed(options.confirm, target.prefix)
-    progress = gcp_deployment.Lines(len(removal.actions), stdout_screen())
+    progress = ProgressLines(len(removal.actions), stdout_screen())
     if failure := apply.Applying(runner, target, {}, progress).apply(removal.actions):
         print(f"\n{failure.message}\nTry it by hand:\n  {failure.line}", file=sys.stderr)
         return NOT_DONE

@@ -18,11 +18,12 @@ from deploy.config.slices import aws_only, database_warnings, google_only, local
 from deploy.config.warnings import configuration_notes, configuration_warnings
 from deploy.explain.event_types import EventTypeFindings, event_type_findings
 from deploy.gcp.costs import resources
-from deploy.gcp.deployment import measured as limits_of_google
+from deploy.gcp.limits import measured as limits_of_google
 from deploy.secrets import forms, local_secrets, needs
 from deploy.terminal.output import count_of, print_json
 from deploy.topology.buses import loop_warnings
-from deploy.topology.topology import find_topology, over_limits
+from deploy.topology.limits import over_limits
+from deploy.topology.topology import find_topology
 from shared.did_you_mean import nearest
 from shared.jsontext import Json, JsonObject
 from shared.secrets import is_short, split_values, variable_name, weakness

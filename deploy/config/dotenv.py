@@ -219,7 +219,7 @@ def _append(descriptor: int, content: bytes) -> None:
 
 
 def remember(
-    path: Path, target: Mapping[str, str], defaults: Mapping[str, str], settings: Mapping[str, str], comment: str
+    path: Path, *, target: Mapping[str, str], defaults: Mapping[str, str], settings: Mapping[str, str], comment: str
 ) -> list[str]:
     """Add the variables of a deployment's target, and its settings; return a line for each that has another value.
 

@@ -1,13 +1,16 @@
-"""The topology of a configuration: what it needs on any platform, from which each platform's resources are rendered."""
+"""The topology of a configuration: what it needs on any platform, from which each platform's resources are rendered.
+
+deploy/topology/functions.py says what a function needs in every configuration. `find_topology` adds what this one needs
+besides, and leaves out what it does not use.
+"""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from deploy.config.slices import blobs_seconds, cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
-from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED, REJECTED, SOURCE_ALARM, Alarm, LogMetric
@@ -15,10 +18,22 @@ from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared import ports, retention
 from shared.jsontext import Json, JsonObject, mappings_at, value_at
 
-MOST_TRIES: Final = 100
-"""With the waits below, about 16 hours: our own parts may fail for so long. Then a message is given up."""
 FIRST_WAIT_SECONDS: Final = 10
 LONGEST_WAIT_SECONDS: Final = 600
+MOST_TRIES: Final = 100
+"""With these waits, about 16 hours: our own parts may fail for so long. Then a message is given up."""
+MEMORY_MIB: Final = 512
+MAX_INSTANCES: Final = 20
+"""It limits the cost of a flood of requests."""
+BODIES_SHARE: Final = 4
+"""The bodies that an instance has at once may take a fourth of its memory."""
+MIB: Final = 2**20
+RECEIVE: Final = "receive"
+NOTIFY: Final = "notify"
+FURTHER_METRICS: Final = {"recover": RECOVERED, "telemetry": REJECTED}
+"""By the part of notify's slice for which they are counted."""
+PLATFORM_KEYS: Final = ("google_cloud", "aws")
+"""The keys of a configuration with the sizes of functions on a platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +43,7 @@ class Topic:
     does        what it carries
     gives_up    a message that was tried too often is handed to the topic of dead letters
     kept_days   how long a message waits for a function that cannot take it
-    held_days   how long each message is kept beside, even if the functions cannot process it; 0: it is not
+    held_days   how long a second copy of each message is held, even if the functions cannot process it; 0: none is
     """
 
     name: str
@@ -43,50 +58,6 @@ TOPICS: Final = (
     Topic(ports.DELIVERIES, "deliveries from transform to notify"),
     Topic(ports.DEAD_LETTERS, "dead letters", gives_up=False, held_days=31),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """`what` has `count` of `unit`, and may have `most`. `source` is the page of the limit, `todo` what to do.
-
-    `can_grow`: the platform raises the limit on request.
-    """
-
-    what: str
-    unit: str
-    count: int
-    most: int
-    source: str
-    todo: str
-    can_grow: bool = False
-
-    @property
-    def text(self) -> str:
-        raised = ", or request a higher quota" if self.can_grow else ""
-        rule = f"may have at most {self.most:,} {self.unit}; got {self.count:,}"
-        return f"{self.what} {rule}. {self.todo}{raised}: {self.source}"
-
-
-def over_limits(measured: Iterable[Measured]) -> list[Measured]:
-    return [each for each in measured if each.count > each.most]
-
-
-def require_limits(measured: Iterable[Measured]) -> list[str]:
-    """Return warnings of limits that the platform raises on request. Raise CommandError for the others."""
-    found = over_limits(measured)
-    if faults := [each.text for each in found if not each.can_grow]:
-        raise CommandError("\n".join(faults))
-    return [each.text for each in found]
-
-
-MEMORY_MIB: Final = 512
-MAX_INSTANCES: Final = 20
-"""It limits the cost of a flood of requests."""
-BODIES_SHARE: Final = 4
-"""The bodies that an instance has at once may take a fourth of its memory."""
-MIB: Final = 2**20
-RECEIVE: Final = "receive"
-NOTIFY: Final = "notify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +129,6 @@ class Topology:
         return next(each for each in self.topics if each.name == name)
 
 
-FURTHER_METRICS: Final = {"recover": RECOVERED, "telemetry": REJECTED}
-"""By the part of notify's slice for which they are counted."""
-PLATFORM_KEYS: Final = ("google_cloud", "aws")
-"""The keys of a configuration with the sizes of functions on a platform."""
-
-
 def find_topology(
     slices: Mapping[str, JsonObject], environ: Mapping[str, str], functions: tuple[Function, ...] = FUNCTIONS
 ) -> Topology:
@@ -176,11 +141,12 @@ def find_topology(
     longest_attempt = _largest(notify["destinations"], "timeout_seconds")
     largest_body = int(_largest(slices["receive"]["sources"], "max_body_bytes"))
 
-    def needed(function: Function) -> NeededFunction:
+    def needed_function(function: Function) -> NeededFunction:
         slice_, margin = slices[function.name], function.attempt_margin
         attempt_seconds = 0 if margin is None else math.ceil(longest_attempt) + margin
+        with_stores = _with_stores(function, slice_, may_wait="waiting_routes" in notify)
         return NeededFunction(
-            _with_topics(_with_stores(function, slice_, may_wait="waiting_routes" in notify), slice_),
+            _with_topics(with_stores, slice_),
             timeout_seconds=max(function.timeout_seconds, attempt_seconds),
             body_bytes=largest_body * function.copies,
             secrets=tuple(name for name, who in readers.items() if function.name in who),
@@ -194,7 +160,7 @@ def find_topology(
         )
 
     return Topology(
-        functions=tuple(needed(each) for each in functions if each.name in slices),
+        functions=tuple(needed_function(each) for each in functions if each.name in slices),
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),
@@ -213,24 +179,23 @@ def _with_stores(function: Function, slice_: JsonObject, *, may_wait: bool) -> F
     """
     if "develop" in slice_:
         function = replace(function, reads=(*function.reads, "documents"))
-    wanted: dict[str, Store] = {"seen": "grants", "subscribers": "documents", "hooks": "documents"}
-    needed = [store for key, store in wanted.items() if key in slice_]
-    needed += function.asking_stores if may_wait else ()
-    further = [store for store in dict.fromkeys(needed) if store not in function.stores]
-    return replace(function, stores=(*function.stores, *further)) if further else function
+    store_by_key: dict[str, Store] = {"seen": "grants", "subscribers": "documents", "hooks": "documents"}
+    used = [store for key, store in store_by_key.items() if key in slice_]
+    used += function.asking_stores if may_wait else ()
+    return replace(function, stores=tuple(dict.fromkeys((*function.stores, *used))))
 
 
 def _with_topics(function: Function, slice_: JsonObject) -> Function:
-    """Return the function with the topic of dead letters, where a bus brings messages: nobody else keeps a bad one.
+    """Return the function with the topics that it publishes to in this configuration.
 
-    It sends nothing back where no route may wait, and where no source has `recover`.
+    It sends events back only if a route may wait, and recovered ones only if a source has `recover`. If a bus brings
+    messages to it, it publishes those that it cannot process as dead letters, because no sender repeats them.
     """
-    if function.sends_back:
-        wanted = {ports.EVENTS: "waiting_routes", ports.RECOVERED: "recover"}
-        function = replace(function, sends_back=tuple(each for each in function.sends_back if wanted[each] in slice_))
-    if function.name != RECEIVE or not bus_sources(slice_):
-        return function
-    return replace(function, publishes=(*function.publishes, ports.DEAD_LETTERS))
+    key_by_topic = {ports.EVENTS: "waiting_routes", ports.RECOVERED: "recover"}
+    sends_back = tuple(topic for topic in function.sends_back if key_by_topic[topic] in slice_)
+    takes_from_bus = function.name == RECEIVE and bool(bus_sources(slice_))
+    publishes = (*function.publishes, ports.DEAD_LETTERS) if takes_from_bus else function.publishes
+    return replace(function, sends_back=sends_back, publishes=publishes)
 
 
 def _largest(entries: Json, setting: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import sam
-from deploy.aws.deployment import Memory, parameter_values, require_changeable, require_own
+from deploy.aws.deployment import DotenvSettings, parameter_values, require_changeable, require_own
 from deploy.aws.prepare import prepare
 from deploy.aws.removal import Remaining, adoption_template, indexes_of
 from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, reservation
@@ -38,10 +38,11 @@ DEFAULTS = {"Prefix": "shop-", "Architecture": "arm64", "NotifyMemory": "1024"}
 
 
 class FailedStack(AwsApi):
-    """CloudFormation, which tells why the stack's creation failed."""
+    """CloudFormation with these events of a stack, or with those of a creation that failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *events: JsonObject) -> None:
         super().__init__("eu-central-1", {})
+        self._events: list[Json] = [*events]
 
     def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
         assert (service, operation) == ("cloudformation", "describe_stack_events")
@@ -50,7 +51,8 @@ class FailedStack(AwsApi):
             "ResourceStatus": "CREATE_FAILED",
             "ResourceStatusReason": "{taken}",
         }
-        return {"StackEvents": [{"LogicalResourceId": "shop", "ResourceStatus": "ROLLBACK_COMPLETE"}, reason]}
+        ended: JsonObject = {"LogicalResourceId": "shop", "ResourceStatus": "ROLLBACK_COMPLETE"}
+        return {"StackEvents": self._events or [ended, reason]}
 
 
 def deployed(values: Mapping[str, str], status: str = "CREATE_COMPLETE") -> JsonObject:
@@ -110,20 +112,34 @@ def test_the_reasons_of_a_failed_creation_are_repeated() -> None:
         require_changeable(deployed({}, "ROLLBACK_COMPLETE"), TARGET, FailedStack())
 
 
+def test_only_the_failures_of_the_last_change_are_repeated() -> None:
+    def own(status: str) -> JsonObject:
+        return {"StackId": "arn:shop", "PhysicalResourceId": "arn:shop", "ResourceStatus": status}
+
+    def failed(name: str, status: str) -> JsonObject:
+        event = {"LogicalResourceId": name, "ResourceStatus": status, "ResourceStatusReason": "not empty"}
+        return {"StackId": "arn:shop", "PhysicalResourceId": name, **event}
+
+    update = [failed("Queue", "UPDATE_FAILED"), own("UPDATE_IN_PROGRESS"), own("CREATE_IN_PROGRESS")]
+    deletion = [own("DELETE_FAILED"), failed("Blobs", "DELETE_FAILED"), own("DELETE_IN_PROGRESS")]
+    with pytest.raises(CommandError, match=r"last change:\n  Blobs: not empty$"):
+        require_changeable(deployed({}, "DELETE_FAILED"), TARGET, FailedStack(*deletion, *update))
+
+
 def test_what_was_deployed_is_remembered_and_env_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "HOOKCHAIN_STACK"):
         monkeypatch.delenv(name, raising=False)
     env = tmp_path / ".env"
-    first = Memory(env, TARGET, {"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM", "SMTP_URL"))
+    first = DotenvSettings(env, TARGET, {"EMAIL_FROM": "a@example.com"}, ("EMAIL_FROM", "SMTP_URL"))
     assert first.missing_target_options() == " --stack shop --region eu-central-1"
     assert first.keep() == []
     kept = {"AWS_REGION": "eu-central-1", "EMAIL_FROM": "a@example.com", "HOOKCHAIN_STACK": "shop"}
     assert read_dotenv(env) == kept
     assert first.missing_target_options() == ""
-    [note] = Memory(env, checked_target("shop", "us-east-1"), {}, ()).keep()
+    [note] = DotenvSettings(env, checked_target("shop", "us-east-1"), {}, ()).keep()
     assert "AWS_REGION=eu-central-1" in note
     assert read_dotenv(env) == kept
-    second = Memory(env, checked_target("hookchain", "eu-central-1", "mine"), {}, ())
+    second = DotenvSettings(env, checked_target("hookchain", "eu-central-1", "mine"), {}, ())
     assert second.missing_target_options() == " --stack hookchain --region eu-central-1 --prefix mine-"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.deployment import Memory, closing, missing_needs
+from deploy.gcp.deployment import DotenvSettings, closing, missing_needs
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.secrets.needs import needs
@@ -172,7 +172,7 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path
     env = tmp_path / "env"
     env.write_text("# mine\nEMAIL_ADDRESS=old@example.com\n")
     target = Target("my-project", "us-central1", "shop-")
-    notes = Memory(env, target, {"EMAIL_ADDRESS": "new@example.com"}, ("EMAIL_ADDRESS",)).keep()
+    notes = DotenvSettings(env, target, {"EMAIL_ADDRESS": "new@example.com"}, ("EMAIL_ADDRESS",)).keep()
     assert ["EMAIL_ADDRESS" in note for note in notes] == [True]
     assert read_dotenv(env) == {
         "EMAIL_ADDRESS": "old@example.com",
@@ -181,13 +181,13 @@ def test_what_was_deployed_is_remembered_and_what_stands_in_env_is_left(tmp_path
         "HOOKCHAIN_PREFIX": "shop-",
     }
     before = env.read_text()
-    assert Memory(env, target, {}, ()).keep() == []
+    assert DotenvSettings(env, target, {}, ()).keep() == []
     assert env.read_text() == before
 
 
 def test_a_second_bundle_is_named_each_time_and_the_first_stays_what_commands_mean(tmp_path: Path) -> None:
     env = tmp_path / "env"
-    Memory(env, Target("my-project"), {}, ()).keep()
-    [note] = Memory(env, Target("my-project", prefix="shop-"), {}, ()).keep()
+    DotenvSettings(env, Target("my-project"), {}, ()).keep()
+    [note] = DotenvSettings(env, Target("my-project", prefix="shop-"), {}, ()).keep()
     assert "HOOKCHAIN_PREFIX=hookchain-" in note
     assert read_dotenv(env) == {"GOOGLE_CLOUD_PROJECT": "my-project"}

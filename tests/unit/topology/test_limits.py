@@ -14,10 +14,10 @@ from deploy.aws.template import template
 from deploy.cli.lint import main as lint
 from deploy.cloud_access.aws_names import checked_target as checked_stack
 from deploy.cloud_access.gcp_names import checked_target
-from deploy.gcp.deployment import measured as limits_of_google
 from deploy.gcp.graph import graph
+from deploy.gcp.limits import measured as limits_of_google
 from deploy.terminal.command_line import CommandError
-from deploy.topology.topology import Measured, over_limits, require_limits
+from deploy.topology.limits import Measured, over_limits, require_limits
 from shared.jsontext import mapping_at, objects_at, to_json, value_at
 from tests.unit.aws.rendered import CODE, Stack, inside, objects, stack_of, template as read_template, walk
 from tests.unit.gcp.planned import deployment

@@ -292,7 +292,7 @@ async def _obstacle(notifier: Notifier, work: Work, target: Target, no_place: Wa
         return _spread_wait(notifier, work, COMPUTING_WAIT_SECONDS, reason)
     # Last, because a slot would be lost by a further wait, and the lease of a place would end too early.
     if wait is None and notifier.caps is not None:
-        wait = await notifier.caps.enter(configured, work.delivery, row.slot_at)
+        wait = await notifier.caps.enter(configured, work.delivery, row.slot_at, row.reason)
     if wait is not None and wait.is_over_rate:
         # Imported here, because few destinations gather.
         from functions.notify.digests import arrival

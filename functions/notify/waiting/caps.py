@@ -8,7 +8,8 @@ queue   the times of a bucket's waiting deliveries, one after another; its slots
 
 If a delivery would have to wait for longer than PATIENCE_SECONDS, the queue of its bucket gives it a time. It goes back
 to the ledger until then, without an attempt. So waiting deliveries hold up no delivery of another key or another
-destination. A delivery that comes back at its slot is attempted without asking for another slot.
+destination. A delivery that comes back at its slot is attempted without asking for another slot, unless the rate was
+changed meanwhile.
 
 An instance leases one place at first, and up to twice as many as are in use when all of them are in use. An attempt
 begins only if the lease outlasts it. So the places of an instance that died are free when its lease ends.
@@ -21,7 +22,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import cache
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeAlias
 
 from functions.notify import bounded_texts
 from functions.notify.registry import DeliveryOptions
@@ -51,6 +52,10 @@ LEAST_SECONDS: Final = 0.001
 """The least duration that counts for an attempt. Less is measured if the clock is set back during it."""
 
 
+_BucketKey: TypeAlias = tuple[str, tuple[int, float] | None]
+"""The name of a bucket, and the rate."""
+
+
 class Caps:
     """The caps of all destinations. `grants` is called at first use, because most configurations have no caps."""
 
@@ -58,20 +63,23 @@ class Caps:
         self._grants = cache(grants)
         self._clock = clock
         self._holder = token_hex(8)
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[_BucketKey, _Bucket] = OrderedDict()
         self._under_way: dict[str, tuple[Places, float]] = {}
         """By delivery: the places of which it has one, and since when."""
 
-    async def enter(self, configured: DeliveryOptions, delivery: Delivery, slot_at: float) -> Wait | None:
+    async def enter(
+        self, configured: DeliveryOptions, delivery: Delivery, slot_at: float = 0.0, slot_reason: str = ""
+    ) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
         `slot_at` is the slot that an earlier call gave to the delivery, from its row in the ledger; 0 without one.
+        `slot_reason` is the reason of that wait, which shows whether the slot is one of the present rate.
         """
         if configured.rate is None and configured.in_flight is None:
             return None
         bucket = self._bucket(configured, delivery)
         gathers = configured.gather is not None and configured.gather.is_rated and not delivery.merged
-        wait = await bucket.enter(slot_at, gathers)
+        wait = await bucket.enter(slot_at, slot_reason, gathers)
         if wait is None and bucket.places:
             self._under_way[delivery.id] = bucket.places, self._clock.now()
         return wait
@@ -84,32 +92,30 @@ class Caps:
             await places.leave()
 
     def _bucket(self, configured: DeliveryOptions, delivery: Delivery) -> "_Bucket":
-        name = bucket_name(configured, delivery)
-        bucket = self._buckets.get(name)
+        # The tenant of an endpoint can change its rate while this process runs.
+        key = bucket_name(configured, delivery), configured.rate
+        bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[name] = _Bucket(name, configured, self._grants(), self._holder, self._clock)
+            bucket = self._buckets[key] = _Bucket(key[0], configured, self._grants(), self._holder, self._clock)
             self._forget()
-        self._buckets.move_to_end(name)
+        self._buckets.move_to_end(key)
         return bucket
 
     def _forget(self) -> None:
         """Forget the bucket that was used longest ago. One that is in use stays, and the next is tried next time."""
         if len(self._buckets) > MAX_BUCKETS:
-            name, oldest = next(iter(self._buckets.items()))
+            key, oldest = next(iter(self._buckets.items()))
             if oldest.is_in_use:
-                self._buckets.move_to_end(name)
+                self._buckets.move_to_end(key)
             else:
-                del self._buckets[name]
+                del self._buckets[key]
 
 
 def bucket_name(configured: DeliveryOptions, delivery: Delivery) -> str:
     """Return the name of the delivery's bucket: the destination's, and with `per` also a hash of the key.
 
-    The key itself may be long, or a customer's name. An endpoint has no `per`, but its rate is in the name.
+    The key itself may be long, or a customer's name.
     """
-    if configured.is_endpoint and configured.rate is not None:
-        # Its tenant can change the rate while deliveries wait for slots of the old one, so each rate has a bucket.
-        return f"{configured.name}:{configured.rate[0]}-{configured.rate[1]:g}"
     if configured.per is None:
         return configured.name
     try:
@@ -256,11 +262,17 @@ class _Bucket:
         self, name: str, configured: DeliveryOptions, grants: store_ports.Grants, holder: str, clock: ports.Clock
     ) -> None:
         self._clock = clock
-        self._in_flight = configured.in_flight
         self._rate: Rate | None = None
+        self._rate_reason = ""
         if configured.rate:
             count, seconds = configured.rate
-            self._rate = Rate(f"{name}:rate", count, seconds, grants, holder, clock)
+            # Each rate has grants of its own: the queue of another rate may reach far beyond that of this one.
+            self._rate = Rate(f"{name}:{count}-{seconds:g}:rate", count, seconds, grants, holder, clock)
+            self._rate_reason = (
+                f"the `rate` allows {count} in {times.duration_text(seconds)}:"
+                f" one delivery each {times.duration_text(self._rate.interval)}"
+            )
+        self._places_reason = f"as many deliveries as `in_flight` allows ({configured.in_flight}) are under way"
         self.places: Places | None = None
         if configured.in_flight:
             timeout_seconds = configured.timeout_seconds
@@ -271,7 +283,7 @@ class _Bucket:
     def is_in_use(self) -> bool:
         return self._queue.is_busy or bool(self.places and self.places.in_use)
 
-    async def enter(self, slot_at: float, gathers: bool) -> Wait | None:
+    async def enter(self, slot_at: float, slot_reason: str, gathers: bool) -> Wait | None:
         """Return None if the delivery may be attempted, or else its wait. Raises Temporary.
 
         The delivery waits for the slot that it got before, takes a place, and only then asks for a new slot if it has
@@ -280,7 +292,7 @@ class _Bucket:
 
         `gathers`: deliveries over the rate wait for a digest, which takes one slot for all of them.
         """
-        has_slot = await self._wait_for_slot(slot_at)
+        has_slot = await self._wait_for_slot(slot_at, slot_reason)
         if self.places and not await self.places.enter():
             return await self._wait_for_place(self.places)
         if self._rate is None or has_slot:
@@ -294,9 +306,13 @@ class _Bucket:
                 await self.places.leave()
         return wait
 
-    async def _wait_for_slot(self, slot_at: float) -> bool:
-        """Wait for the slot that the delivery got before. Return False if it has none, or comes too late for it."""
-        at = self._rate.kept_slot(slot_at) if self._rate and slot_at else None
+    async def _wait_for_slot(self, slot_at: float, slot_reason: str) -> bool:
+        """Wait for the slot that the delivery got before.
+
+        Return False if it has none, if that was a slot of another rate, or if the delivery comes too late for it.
+        """
+        is_of_this_rate = slot_reason in (self._rate_reason, self._places_reason)
+        at = self._rate.kept_slot(slot_at) if self._rate and slot_at and is_of_this_rate else None
         if at is not None:
             await asyncio.sleep(max(0.0, at - self._clock.now()))
         return at is not None
@@ -307,11 +323,10 @@ class _Bucket:
         # A delivery that can wait for a digest reserves no later slot: nobody would use it.
         at = await rate.slot(within=PATIENCE_SECONDS if gathers else MAX_WAIT_SECONDS)
         now = self._clock.now()
-        reason = f"the `rate` allows one delivery each {times.duration_text(rate.interval)}"
         if at is None and gathers:
-            return Wait(max(rate.earliest, now), reason, is_over_rate=True)
+            return Wait(max(rate.earliest, now), self._rate_reason, is_over_rate=True)
         if at is None or at > now + PATIENCE_SECONDS:
-            return self._wait_until(at, reason)
+            return self._wait_until(at, self._rate_reason)
         await asyncio.sleep(max(0.0, at - now))
         return None
 
@@ -322,7 +337,7 @@ class _Bucket:
             at = await self._rate.later_slot(places.interval, begin)
         else:
             at = await self._queue.next_time(places.interval, begin)
-        return self._wait_until(at, f"as many deliveries as `in_flight` allows ({self._in_flight}) are under way")
+        return self._wait_until(at, self._places_reason)
 
     def _wait_until(self, at: float | None, reason: str) -> Wait:
         """Return a wait until `at`, which is a slot if the bucket has a rate."""

@@ -436,6 +436,25 @@ async def test_a_clock_that_is_set_back_by_an_hour_makes_no_delivery_wait_for_lo
     assert closed is None or closed.until <= clock.now() + (queued + 1) * rate[1] + 2
 
 
+async def test_a_changed_rate_counts_for_new_deliveries_at_once_and_for_waiting_ones_when_they_come_back() -> None:
+    clock, grants = FakeClock(), FakeGrants()
+    caps = Caps(lambda: grants, clock)
+    slow, fast = configured(rate=(20, 3_600.0)), configured(rate=(100, 1.0))
+    assert await caps.enter(slow, delivery(0)) is None
+    waits = [await caps.enter(slow, delivery(number)) for number in range(1, 4)]
+    assert [wait and wait.until - clock.now() for wait in waits] == [180, 360, 540]
+
+    assert await caps.enter(fast, delivery(4)) is None, "a faster rate has another queue"
+    slower = configured(rate=(1, 3_600.0))
+    clock.advance(180)
+    assert await caps.enter(slower, delivery(5)) is None
+    assert waits[0] is not None
+    later = await caps.enter(slower, delivery(1), waits[0].until, waits[0].reason)
+    assert later is not None, "its slot was one of the faster rate"
+    assert later.until - clock.now() == 3_600
+    assert await caps.enter(slow, delivery(1), waits[0].until, waits[0].reason) is None, "for its own rate it counts"
+
+
 async def test_an_attempt_begins_only_in_a_place_whose_lease_outlasts_it() -> None:
     clock, grants = FakeClock(), FakeGrants()
     here, there = Caps(lambda: grants, clock), Caps(lambda: grants, clock)
@@ -485,7 +504,7 @@ async def test_a_delivery_over_the_rate_waits_without_an_attempt_and_no_other_de
     results = [await notifier.take(a_delivery(number)) for number in range(3)]
 
     assert [result.outcome for result in results] == ["delivered", "deferred", "deferred"]
-    assert results[1].reason == "the `rate` allows one delivery each 3 min"
+    assert results[1].reason == "the `rate` allows 20 in 1 h: one delivery each 3 min"
     rows = {row.key: row for row in await notifier.ledger.rows(10)}
     waits = [round((rows[a_delivery(number).id].retry_at or 0) - notifier.clock.now()) for number in (1, 2)]
     assert waits == [180, 360]

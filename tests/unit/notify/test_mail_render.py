@@ -19,6 +19,7 @@ from functions.notify.destinations.email.mail import (
     allowed_recipient,
     is_allowed,
     parse_address,
+    subject_line,
     without_duplicates,
 )
 from functions.notify.destinations.email.mail_bytes import message_bytes
@@ -268,6 +269,10 @@ def test_an_address_beyond_ascii_travels_as_it_is() -> None:
     assert "<zoë@x.y>".encode() in content
 
 
+def test_characters_that_change_the_direction_of_text_are_visible_in_a_subject() -> None:
+    assert subject_line("paid \u202eexe.gpj\u2069 👩\u200d💻") == "paid \ufffdexe.gpj\ufffd 👩\u200d💻"
+
+
 def attached(data: Json, **values: Json) -> Attachment:
     [attachment] = written(EVENT.with_data(data), text="x", attach=[values]).attachments
     return attachment
@@ -299,6 +304,7 @@ def test_text_bytes_and_other_values_are_attached(data: Json, settings_: dict[st
         ("\u202egpj.exe", "gpj.exe.txt"),
         ("..", "attachment.txt"),
         ("x" * 500, "x" * 96 + ".txt"),
+        ("😀" * 90, "😀" * 59 + ".txt"),  # so that the header's line has at most 998 characters
     ],
 )
 def test_an_event_chooses_neither_the_extension_nor_the_folder_of_a_file(hostile: str, filename: str) -> None:

@@ -30,6 +30,8 @@ NO_SUBJECT: Final = "(no subject)"
 """What a mail has in place of an empty body and of an empty subject, because SendGrid rejects both."""
 
 MAX_FILENAME_CHARACTERS: Final = 100
+MAX_FILENAME_BYTES: Final = 240
+"""In UTF-8. A byte takes up to three characters in the header of a mail, whose lines have at most 998."""
 DEFAULT_TYPE: Final = "application/octet-stream"
 
 # Path separators, what Windows rejects in a name, and characters that change the direction of the text around them.
@@ -302,7 +304,11 @@ class _AttachedFile:
         """Return the filename with the configured extension, whatever an event's values add before it."""
         stem = self._filename.render(view).removesuffix(self._extension)
         stem = _UNSAFE_CHARACTERS.sub("_", re.sub(UNFIT, "_", stem)).strip(" ._") or "attachment"
-        return stem[: MAX_FILENAME_CHARACTERS - len(self._extension)] + self._extension
+        stem = stem[: MAX_FILENAME_CHARACTERS - len(self._extension)]
+        stem = stem.encode("utf-8", "replace")[: MAX_FILENAME_BYTES - len(self._extension.encode())].decode(
+            "utf-8", "ignore"
+        )
+        return stem + self._extension
 
 
 def _content_bytes(value: jsontext.Json) -> bytes:

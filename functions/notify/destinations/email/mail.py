@@ -187,13 +187,19 @@ class Mail:
 
 MAX_SUBJECT_CHARACTERS: Final = 300
 CUT_MARK: Final = "…"
+_DIRECTIONS: Final = "[\u202a-\u202e\u2066-\u2069]"
 
 
 def subject_line(text: str) -> str:
-    """Return the text as a subject: one line, so that no value of an event can end the header's line."""
+    """Return the text as a subject: one line, so that no value of an event can end the header's line.
+
+    U+FFFD stands for each character that changes the direction of the text around it.
+    """
     text = text.replace("\t", " ").strip(" ")
-    if not text.isprintable() and re.search(event.UNFIT, text):
-        text = event.oneline(text)
+    if not text.isprintable():
+        text = re.sub(_DIRECTIONS, "\ufffd", text)
+        if re.search(event.UNFIT, text):
+            text = event.oneline(text)
     if len(text) > MAX_SUBJECT_CHARACTERS:
         return text[: MAX_SUBJECT_CHARACTERS - 1] + CUT_MARK
     return text

@@ -96,7 +96,8 @@ class State:
             rule = f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters"
             raise StateFault(f"{rule}; got {prefix!r}")
         if len(matching_ids) > 1:
-            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(matching_ids[:3])} …")
+            more = " …" if len(matching_ids) > 3 else ""
+            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(matching_ids[:3])}{more}")
         return matching_ids[0]
 
     def _letters_of_events(self, prefix: str) -> list[str]:

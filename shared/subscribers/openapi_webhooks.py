@@ -18,8 +18,9 @@ EXAMPLE_TIME: Final = "2026-01-01T00:00:00Z"
 METHODS: Final = ("post", "put", "patch", "delete", "get")
 """The methods of a webhook, of which the first one that it has is read."""
 _DATA_KEYS: Final = frozenset({"example", "examples", "enum", "default", "const"})
-_NAMED_SCHEMAS: Final = frozenset({"properties", "schemas"})
 """Keywords whose values are data and no schemas."""
+_NAMED_SCHEMAS: Final = frozenset({"properties", "schemas"})
+"""Keywords whose values are schemas by names that somebody chose."""
 _ENVELOPE: Final = frozenset({"type", "timestamp", "data"})
 
 
@@ -107,10 +108,10 @@ def event_type_of_webhook(
     content, content_path = _content(document, operation, operation_path)
     schema, schema_path = content.get("schema", {}), pointer(content_path, "schema")
     payload = operation.get(PAYLOAD_KEY)
-    in_envelope = None if payload == "data" else _in_envelope(document, name, schema, schema_path)
-    is_enveloped = in_envelope is not None
-    if in_envelope is not None:
-        schema, schema_path = in_envelope
+    data_schema = None if payload == "data" else _in_envelope(document, name, schema, schema_path)
+    is_enveloped = data_schema is not None
+    if data_schema is not None:
+        schema, schema_path = data_schema
     tags = operation.get("tags")
     return make_event_type(
         operation_path,

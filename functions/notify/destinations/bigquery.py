@@ -302,7 +302,7 @@ def connect(name: str, settings: Settings, context: destination.Context) -> BigQ
 
 
 def _joined(rows: Sequence[_WaitingRow]) -> http_kind.OutgoingRequest:
-    """Return one request of all the rows."""
+    """Return one request of all the rows, made of the bodies of their own requests."""
     first = rows[0].request
     contents = b",".join([row.request.body[len(_BEFORE) : -len(_AFTER)] for row in rows])
     body = _BEFORE + contents + _AFTER

@@ -1,6 +1,7 @@
-"""The health of a source: one word, its reason, and the command that corrects it. `judge` is a pure function of facts.
+"""The health of a source: one word, its reason, and the command that corrects it.
 
-`hookchain status`, `hookchain doctor` and the page show the same.
+`read_facts` reads the facts about each source, and `judge`, a pure function, returns the health. `hookchain status`,
+`hookchain doctor` and the page show the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,11 @@ MAX_REJECTED: Final = 500
 RECOVERY_SECONDS: Final = 300.0
 """How long after a failed delivery an event is usually recovered: EVERY_SECONDS of functions/notify/recovery."""
 MAX_READ: Final = 10
-"""The newest events that are read whole, if the newest of them was recovered."""
+"""The newest events of a source with `recover` that are read whole, at most."""
+_NEVER_MISSED: Final = frozenset({airtable.TYPE})
+"""The event types that no webhook delivers, so that all their events are recovered ones."""
 _MAX_DETAIL_CHARACTERS: Final = 300
+_RECEIVE_LOGS: Final = "hookchain logs --function receive --since 1d"
 
 Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]
 State: TypeAlias = Literal["registered", "broken", "unregistered"]
@@ -125,6 +129,11 @@ class SourceFacts:
     def hooks(self) -> tuple[HookState, ...]:
         return self.registration.hooks if self.registration else ()
 
+    @property
+    def unasked_reason(self) -> str:
+        """Return why the provider could not be asked; empty if it could, or if there is no registration."""
+        return self.registration.unasked_reason if self.registration else ""
+
     def is_overdue(self, now: float) -> bool:
         if self.last_at is None or self.overdue_seconds is None:
             return False
@@ -132,9 +141,9 @@ class SourceFacts:
 
 
 class Health(NamedTuple):
-    """The health of a source. `command` corrects the trouble or shows more of it.
+    """The health of a source.
 
-    It is empty if nothing is to be done, which is so only of a source that is `healthy`.
+    command  corrects the trouble or shows more of it; empty if nothing is to be done, as only if `word` is `healthy`
     """
 
     word: Word
@@ -144,40 +153,47 @@ class Health(NamedTuple):
 
 def judge(facts: SourceFacts, now: float, where: str = "") -> Health:
     """Return the health by the first rule that applies. `where` is the options of the deployment, after a space."""
-    rules = (_unregistered, _broken, _expiring, _reported, _rejected, _missed, _overdue, _without_events)
-    applicable = (health for rule in rules if (health := rule(facts, now)))
-    health = next(applicable, None) or _healthy(facts, now)
+    health = (
+        _unregistered(facts)
+        or _broken(facts)
+        or _expiring(facts, now)
+        or _reported(facts)
+        or _rejected(facts, now)
+        or _missed(facts, now)
+        or _overdue(facts, now)
+        or _without_events(facts)
+        or _healthy(facts, now)
+    )
     return health._replace(command=f"{health.command}{where}") if health.command else health
 
 
-def _unregistered(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+def _unregistered(facts: SourceFacts) -> Health | None:
     missing = [each for each in facts.hooks if each.state == "unregistered"]
-    return Health("unregistered", _listed(missing), _hooks(facts, "apply")) if missing else None
+    return Health("unregistered", _differences_text(missing), _hooks_command(facts, "apply")) if missing else None
 
 
-def _broken(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+def _broken(facts: SourceFacts) -> Health | None:
     broken = [each for each in facts.hooks if each.state == "broken"]
-    return Health("failing", _listed(broken), _hooks(facts, "apply")) if broken else None
+    return Health("failing", _differences_text(broken), _hooks_command(facts, "apply")) if broken else None
 
 
 def _expiring(facts: SourceFacts, now: float) -> Health | None:
     """Apply if the provider cannot be asked, so the expiry is the stored one. Otherwise, `_broken` has the expiry."""
-    registration = facts.registration
-    expires_at = registration.expires_at if registration and registration.unasked_reason else None
+    expires_at = facts.registration.expires_at if facts.registration and facts.unasked_reason else None
     if expires_at is None or expires_at > now + SOON_SECONDS:
         return None
     reason = f"its webhook expires at {times.rfc3339(expires_at)}"
-    return Health("failing", _with_unknown(reason, facts), _hooks(facts, "apply"))
+    return Health("failing", _with_unknown(reason, facts), _hooks_command(facts, "apply"))
 
 
-def _reported(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
+def _reported(facts: SourceFacts) -> Health | None:
     """Apply to a failure that the provider reports, unless an event was accepted after it."""
     last_at = facts.last_at or 0.0
     failed = [each for each in facts.hooks if each.report and (each.reported_at is None or each.reported_at > last_at)]
     if not failed:
         return None
-    reports = "; ".join(_at(each, each.report) for each in failed)
-    return Health("failing", reports, "hookchain logs --function receive --since 1d")
+    reports = "; ".join(_with_place(each, each.report) for each in failed)
+    return Health("failing", reports, _RECEIVE_LOGS)
 
 
 def _rejected(facts: SourceFacts, now: float) -> Health | None:
@@ -188,10 +204,10 @@ def _rejected(facts: SourceFacts, now: float) -> Health | None:
     if rejected.status >= 500:
         return Health("failing", reason, "hookchain doctor")
     if rejected.status not in (401, 403):
-        return Health("failing", reason, "hookchain logs --function receive --since 1d")
+        return Health("failing", reason, _RECEIVE_LOGS)
     # The sender was not accepted: the hook at the provider, or the steps to set it up, may show why.
-    was_asked = facts.registration is not None and not facts.registration.unasked_reason
-    return Health("failing", reason, _hooks(facts, "plan") if was_asked else f"hookchain sources {facts.source}")
+    command = f"hookchain sources {facts.source}" if facts.unasked_reason else _setup_command(facts)
+    return Health("failing", reason, command)
 
 
 def _missed(facts: SourceFacts, now: float) -> Health | None:
@@ -199,7 +215,7 @@ def _missed(facts: SourceFacts, now: float) -> Health | None:
     if not facts.is_last_missed or facts.last_at is None:
         return None
     reason = f"the provider could not deliver its last event, which was recovered {_ago(facts.last_at, now)}"
-    return Health("failing", reason, "hookchain logs --function receive --since 1d")
+    return Health("failing", reason, _RECEIVE_LOGS)
 
 
 def _overdue(facts: SourceFacts, now: float) -> Health | None:
@@ -207,50 +223,52 @@ def _overdue(facts: SourceFacts, now: float) -> Health | None:
         return None
     usual = "" if facts.usual_seconds is None else f", and the usual interval is {usual_text(facts.usual_seconds)}"
     reason = f"its last event came {_ago(facts.last_at, now)}{usual}"
-    if facts.registration is None:
-        return Health("quiet", reason, f"hookchain sources {facts.source}")
-    return Health("quiet", _with_unknown(reason, facts), _hooks(facts, "plan"))
+    return Health("quiet", _with_unknown(reason, facts), _setup_command(facts))
 
 
 def usual_text(seconds: float) -> str:
     return rough_duration(seconds) if seconds >= 1 else "under 1 s"
 
 
-def _without_events(facts: SourceFacts, now: float) -> Health | None:  # noqa: ARG001 a rule's
-    if facts.last_at is not None or (facts.registration and not facts.registration.unasked_reason):
+def _without_events(facts: SourceFacts) -> Health | None:
+    """Apply to a source that never had an event, unless its provider was asked and has its hook."""
+    was_asked = facts.registration is not None and not facts.unasked_reason
+    if facts.last_at is not None or was_asked:
         return None
-    if facts.registration:
-        return Health("unknown", _with_unknown("it has no event yet", facts), _hooks(facts, "plan"))
-    return Health("unknown", "it has no event yet", f"hookchain sources {facts.source}")
+    return Health("unknown", _with_unknown("it has no event yet", facts), _setup_command(facts))
 
 
 def _healthy(facts: SourceFacts, now: float) -> Health:
     reason = "it has no event yet" if facts.last_at is None else f"its last event came {_ago(facts.last_at, now)}"
-    if facts.registration is None:
-        return Health("healthy", reason)
-    if facts.registration.unasked_reason:
+    if facts.registration is None or facts.unasked_reason:
         return Health("healthy", _with_unknown(reason, facts))
     different = [each for each in facts.hooks if each.differences]
     if different:
-        return Health("healthy", f"{reason}; {_listed(different)}", _hooks(facts, "apply"))
+        return Health("healthy", f"{reason}; {_differences_text(different)}", _hooks_command(facts, "apply"))
     return Health("healthy", f"{reason}; it is registered" if facts.last_at is None else reason)
 
 
-def _hooks(facts: SourceFacts, action: str) -> str:
+def _setup_command(facts: SourceFacts) -> str:
+    """Return the command that shows how to set the source up: its hooks, or without `hook` the steps for a person."""
+    return _hooks_command(facts, "plan") if facts.registration else f"hookchain sources {facts.source}"
+
+
+def _hooks_command(facts: SourceFacts, action: str) -> str:
     url = facts.registration.url if facts.registration else ""
     return f"hookchain hooks {action} {facts.source}{f' --url {url}' if url else ''}"
 
 
 def _with_unknown(reason: str, facts: SourceFacts) -> str:
-    unknown = facts.registration.unasked_reason if facts.registration else ""
+    """Return the reason, and that it is not known whether the source is registered, if the provider was not asked."""
+    unknown = facts.unasked_reason
     return f"{reason}; not known whether it is registered: {unknown}" if unknown else reason
 
 
-def _listed(hooks: Sequence[HookState]) -> str:
-    return "; ".join(_at(each, "; ".join(each.differences)) for each in hooks)
+def _differences_text(hooks: Sequence[HookState]) -> str:
+    return "; ".join(_with_place(each, "; ".join(each.differences)) for each in hooks)
 
 
-def _at(hook: HookState, text: str) -> str:
+def _with_place(hook: HookState, text: str) -> str:
     return f"{hook.at}: {text}" if hook.at else text
 
 
@@ -299,7 +317,7 @@ def _are_newest_missed(reader: journal_view.JournalView, events: Sequence[journa
 
 
 def _was_missed(reader: journal_view.JournalView, event: journal_view.EventSummary) -> bool:
-    if event.type == airtable.TYPE:  # no request of Airtable has such an event, so none was missed
+    if event.type in _NEVER_MISSED:
         return False
     record = reader.event(event.id)
     return record is not None and value_at(record.document, RECOVERED) is True
@@ -318,6 +336,7 @@ def intervals(events: Sequence[journal_view.EventSummary]) -> tuple[float | None
 
 
 def oldest_secret(source: Json, secrets: Mapping[str, float | None]) -> float | None:
+    """Return when the oldest of the source's secrets was set; None if that is known of none."""
     known = [set_at for name in auth_secret_names(source) if (set_at := secrets.get(name)) is not None]
     return min(known, default=None)
 

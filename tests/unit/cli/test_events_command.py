@@ -193,7 +193,7 @@ def test_a_digest_is_shown_with_its_delivery_and_the_events_that_it_stands_for(k
     ("given", "message"),
     [
         ("abcde", "the beginning of an id must have at least 6 characters; got 'abcde'"),
-        ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02 …"),
+        ("abcdef", "more than one event begins with 'abcdef': abcdef01, abcdef02"),
         ("abcdef03", f"no event has an id that is 'abcdef03' or begins with it. {OTHER_FOLDER}"),
     ],
 )

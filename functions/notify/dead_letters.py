@@ -65,9 +65,7 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     try:
         document = push.document()
         letter = dead_letter_from(document) if given_up is None else undeliverable(push, document, now, given_up)
-        # Raise UnicodeEncodeError now. The journal's error would be retried until the bus drops the message.
-        texts = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
-        "".join(texts).encode()
+        _verify_storable(letter)
         return letter
     except Permanent as error:
         fault = error
@@ -80,6 +78,15 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
     return unreadable_letter(push.data, whole, DEAD_LETTERS, now, push.message_id)
 
 
+def _verify_storable(letter: DeadLetter) -> None:
+    """Raise UnicodeEncodeError for half of a surrogate pair, which the journal could not store.
+
+    The journal's own error would be retried until the bus drops the message.
+    """
+    texts = letter.id, letter.code, letter.reason, letter.topic, letter.event_id, letter.route, letter.destination
+    "".join(texts).encode()
+
+
 def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLetter:
     """Return the dead letter of a delivery or an event after the bus has brought it as often as its policy allows.
 
@@ -88,8 +95,15 @@ def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLe
     if isinstance(document, dict) and document.get("type") == DELIVERY_TYPE:
         return delivery_letter(delivery_from(document), push.data, "undeliverable", reason, now)
     event = from_cloudevent(document)
-    # `<event id>:<route>`, without a route: the event did not get as far as one.
-    return DeadLetter(f"{event.id}:", "undeliverable", reason, now, push.data, EVENTS, event.id)
+    return DeadLetter(
+        id=f"{event.id}:",  # `<event id>:<route>`, without a route: the event did not get as far as one
+        code="undeliverable",
+        reason=reason,
+        at=now,
+        message=push.data,
+        topic=EVENTS,
+        event_id=event.id,
+    )
 
 
 def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, reason: str, now: float) -> DeadLetter:
@@ -121,4 +135,11 @@ def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLette
 def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float, message_id: str = "") -> DeadLetter:
     """Return the dead letter of a message that is not Hookchain's. People can look at it; it cannot be replayed."""
     dead_letter_id = hashlib.sha256(message_id.encode("utf-8", "replace") + content).hexdigest()
-    return DeadLetter(dead_letter_id, error.code, error.detail, now, content[:MAX_UNREADABLE_BYTES], topic)
+    return DeadLetter(
+        id=dead_letter_id,
+        code=error.code,
+        reason=error.detail,
+        at=now,
+        message=content[:MAX_UNREADABLE_BYTES],
+        topic=topic,
+    )

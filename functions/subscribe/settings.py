@@ -106,7 +106,7 @@ def _verification(text: str) -> Verification:
 
 
 def _destination(written: JsonObject) -> SubscribersDestination:
-    """Return a destination of the slice, whose settings may be under the name of its kind."""
+    """Return a destination of the slice. Its settings are under the name of its kind, or in the entry itself."""
     payload = value_at(written.get("subscribers", written), "payload")
     return SubscribersDestination("data" if payload == "data" else "standard", _text(written, "rate"))
 

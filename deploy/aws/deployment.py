@@ -31,7 +31,7 @@ _ADVICE: Final = {
     "  aws cloudformation continue-update-rollback --stack-name {stack} --region {region}",
 }
 """By the status of a stack that cannot be updated. `{stack}` and `{region}` stand for those of the target."""
-_BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"})
+_BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"})
 """The statuses of the stack's own event with which a change begins. A rollback belongs to the change before it."""
 _IN_PROGRESS: Final = "another change is running. Run the same command again when it has ended."
 

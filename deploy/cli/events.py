@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 def list_events(context: records.Context) -> int:
     """Print the newest events that match, newest first. One more than --limit is read, to tell whether there are more.
 
-    The journal has them in the order in which they were stored, which can be another one.
+    The journal has them in the order in which they were stored, which can differ from that of their times.
     """
     events = list(find_events(context.state, context.options, context.options.limit + 1))
     events.sort(key=lambda event: (event.received_at, event.seq), reverse=True)

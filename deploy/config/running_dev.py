@@ -33,6 +33,7 @@ FILE_NAME: Final = "dev.json"
 class DevFile:
     """The content of dev.json: what runs with a state folder.
 
+    ports            None if another version runs, which has other ports
     trial            a command that sends a first event; empty if none can be offered
     sources          lines with the sources' URLs
     config           the absolute path of the configuration file, or NO_CONFIG
@@ -45,7 +46,7 @@ class DevFile:
     aws              the environment of a function if the functions run on the local AWS, otherwise None
     """
 
-    ports: Ports
+    ports: Ports | None
     trial: str = ""
     sources: tuple[str, ...] = ()
     config: str = NO_CONFIG
@@ -91,10 +92,11 @@ def read_dev_file(state: Path) -> DevFile | None:
         return None
     if not isinstance(document, dict) or not _is_alive(document.get("process")):
         return None
+    ports: Ports | None
     try:
         ports = Ports(**{name: port for name, port in mapping_at(document, "ports").items() if isinstance(port, int)})
     except TypeError:  # another version wrote other ports
-        return None
+        ports = None
     unchanged_since = document.get("unchanged_since")
     env_file = document.get("env_file")
     env_version = document.get("env_version")

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 
 from deploy.config import compiler, configuration
 from deploy.config.sections.cases import CaseAnswer, CaseConfig, CaseDelivery, CaseMail, CaseRequest
@@ -253,6 +253,7 @@ def _texts_of(request: http_kind.OutgoingRequest) -> list[str]:
         *(value for _, value in request.headers),
         sent,
         html.unescape(sent),
+        *[text for field in parse_qsl(sent, keep_blank_values=True) for text in field],  # if it is a form
     ]
     read = body_value(request, {})
     for path, value in values_in(read):

@@ -190,6 +190,9 @@ def expected_ports(folder: Path, environ: Mapping[str, str], has_subscribers: bo
 
 
 def running_ports(folder: Path) -> local_ports.Ports | None:
-    """Return the ports of the `hookchain dev` that runs with this state folder; None if none runs."""
+    """Return the ports of the `hookchain dev` that runs with this state folder.
+
+    Return None if none runs, or if one of another version has other ports.
+    """
     dev = running_dev.read_dev_file(folder)
     return dev.ports if dev else None

@@ -75,7 +75,7 @@ class RememberedHook:
     @property
     def replaced(self) -> ReplacedHook:
         """Return the replaced hook that may still exist; with an empty id if there is none."""
-        return ReplacedHook(*self.known) if self.stage == "enabled" else ReplacedHook()
+        return ReplacedHook(*self.known[:2]) if self.stage == "enabled" else ReplacedHook()
 
     @property
     def urls(self) -> list[str]:

@@ -88,7 +88,8 @@ class HookKind:
     A kind is single if a place has one hook at most, as a bot of Telegram has. Such a place lists its hook always, and
     without a URL until somebody has set one; so `change` also creates it.
 
-    The functions raise KeyError, TypeError or ValueError if an answer has another form than the documented one.
+    `read_hook` and `read_selected_events` raise KeyError, TypeError or ValueError if an answer does not have the
+    documented form.
     """
 
     # The provider, for messages and for the configuration

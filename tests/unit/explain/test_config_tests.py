@@ -8,9 +8,12 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
+from deploy.explain import config_tests
 from deploy.explain.config_tests import require_passing_tests
 from deploy.explain.event_types import EventTypeFindings, event_type_findings
+from deploy.explain.rendering import FORM
 from deploy.terminal.command_line import CommandError
+from functions.notify.http_kind import OutgoingRequest
 
 MAIL_CONFIG = """\
 sources: {shop: {auth: none}}
@@ -206,6 +209,12 @@ tests:
     for expected in ("[{to: crm}, {to: crm, data: {route: one}}]", "[{to: crm, data: {route: two}}, {to: crm}]"):
         assert not failures(tmp_path, text.replace("EXPECTED", expected))
     assert failures(tmp_path, text.replace("EXPECTED", "[{to: crm}, {to: crm, data: {route: three}}]"))
+
+
+def test_each_value_of_a_form_field_that_is_sent_twice_is_not_lacking() -> None:
+    body = b"To=ada%40example.com&To=bob%40example.com"
+    form = OutgoingRequest("POST", "https://example.com", (("content-type", FORM),), body)
+    assert {"ada@example.com", "bob@example.com"} <= {*config_tests._texts_of(form)}
 
 
 def test_expected_deliveries_that_fit_several_take_none_that_another_one_needs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from deploy.config.checkout import ROOT, choose_config
-from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, config_from_environment, read_config_file
+from deploy.config.config_file import NO_FILE, ConfigFaults, ConfigFile, Fault, read_config_file
 from deploy.config.configuration import CloudRunConfig, Configuration, LambdaConfig
 from deploy.config.model_faults import model_faults
 from deploy.config.sections import (
@@ -50,6 +50,32 @@ def read_config(path: Path | None, environ: Mapping[str, str]) -> ConfigFile:
     """Return the file as it is written; None: a configuration made from the environment. Raises ConfigFaults."""
     file = read_config_file(path) if path else config_from_environment(environ)
     return telemetry.with_telemetry(file, environ)
+
+
+def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
+    """Return the configuration of the mode without a file: what is posted to /webhook is mailed to EMAIL_ADDRESS.
+
+    Requests need the password WEBHOOK_PASSWORD. EMAIL_ADDRESS is one address or a comma-separated list. Raises
+    ConfigFaults if it is missing.
+    """
+    addresses: list[Json] = [text.strip() for text in environ.get("EMAIL_ADDRESS", "").split(",") if text.strip()]
+    if not addresses:
+        rule = "without a configuration file, set EMAIL_ADDRESS to the address that webhooks are mailed to"
+        raise ConfigFaults(NO_FILE, [Fault(0, "EMAIL_ADDRESS", rule)])
+    document: Json = {
+        "sources": {
+            "webhook": {
+                "unwrap": True,
+                "auth": [
+                    {"scheme": "basic", "secret": "webhook-password"},
+                    {"scheme": "header", "header": "X-Webhook-Password", "secret": "webhook-password"},
+                ],
+            }
+        },
+        "routes": [{"name": "mail", "from": "webhook", "to": "mail"}],
+        "destinations": {"mail": {"email": {"to": addresses, "subject": "Webhook notification"}}},
+    }
+    return ConfigFile(NO_FILE, Path(), document)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The operator's file as it is written: its values with their lines, and its faults, such as faults of YAML.
+"""The operator's file as it is written: its values with their lines, and its faults, such as a duplicate key.
 
-Without a file, a configuration of the same form is made from the environment.
+Whether the values are a valid configuration is not looked at here: deploy/config/compiler.py checks them.
 """
 
 import datetime
@@ -18,17 +18,30 @@ from yaml.composer import Composer
 from yaml.constructor import SafeConstructor
 from yaml.resolver import Resolver
 
+from deploy.config.syntax_faults import syntax_rule
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at, values_in
 
 DocumentPath = tuple[str | int, ...]
 """Keys and positions from the top of the file: ("routes", 0, "to")."""
-
-
-def load_data(path: Path) -> JsonObject:
-    """Return the content of a YAML file that is part of the program."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content: JsonObject = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
-    return content
+NO_FILE: Final = "no file"
+"""The name in messages of the configuration that is made from the environment."""
+MAX_VALUES: Final = 250_000
+"""The most values of a configuration. An alias counts as a copy of the values that it stands for."""
+_TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
+"""The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
+_FLOAT: Final = "tag:yaml.org,2002:float"
+_LITERALS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
+"""The tags of the values without quotes that are no text."""
+_OBVIOUS_LITERAL: Final = re.compile(
+    r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
+    r"|[-+]?\.inf|\.nan",
+    re.IGNORECASE,
+)
+"""What YAML and every reader take for the same truth value, null or number."""
+_SWITCHES: Final = frozenset({"breaker", "tls"})
+"""Settings of a destination that may be `off`, which YAML reads as false."""
+_DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
+"""The keys of parts of the file in which null may be a value of an event."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,10 +74,6 @@ class ConfigFaults(Exception):
         self.file = file
         self.faults = tuple(sorted(set(faults)))
         super().__init__("\n".join(fault.text(file) for fault in self.faults))
-
-
-MAX_VALUES: Final = 250_000
-"""The most values of a configuration. An alias counts as a copy of the values that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,10 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
+    """Return the values of a YAML text. `file` is its name in messages.
+
+    Faults that do not keep the text from being read are in `value_faults`. Raises ConfigFaults for all others.
+    """
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -139,7 +152,7 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         document = _plain(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigFaults(file, [Fault(line, "not YAML", _syntax_rule(error, text))]) from error
+        raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         is_too_long = "set_int_max_str_digits" in str(error)
         rule = "a whole number has too many digits. Put it in quotes" if is_too_long else str(error).splitlines()[0]
@@ -226,14 +239,14 @@ def _value_faults(value: _Value) -> Iterator[Fault]:
     node = value.node
     if not isinstance(node, yaml.ScalarNode) or node.tag != _FLOAT:
         return
-    if not math.isfinite(_NUMBERS.construct_yaml_float(node)):
+    if not math.isfinite(SafeConstructor().construct_yaml_float(node)):
         rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
         yield Fault(node.start_mark.line + 1, where, rule)
 
 
 def _is_other_than_text(node: yaml.Node) -> bool:
     """Return whether YAML reads the node, which has no quotes, as a truth value, a number or a null."""
-    return isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _TAGS
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _LITERALS
 
 
 def _cut_lines(values: Sequence[_Value], text: str) -> tuple[int, ...]:
@@ -245,26 +258,12 @@ def _cut_lines(values: Sequence[_Value], text: str) -> tuple[int, ...]:
     return tuple(sorted({end.line + 1 for end in cut_ends}))
 
 
-_TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
-"""The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
-_FLOAT: Final = "tag:yaml.org,2002:float"
-_NUMBERS: Final = SafeConstructor()
-_TAGS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
-_OBVIOUS_LITERAL: Final = re.compile(
-    r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
-    r"|[-+]?\.inf|\.nan",
-    re.IGNORECASE,
-)
-"""What YAML and every reader take for the same truth value, null or number."""
-_SWITCHES: Final = frozenset({"breaker", "tls"})
-"""Settings of a destination that may be `off`, which YAML reads as false."""
-_DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
-"""The keys of parts of the file in which null may be a value of an event."""
-
-
 def misleading_values(file: ConfigFile) -> Iterator[Fault]:
-    """Yield a warning for each truth value and number of YAML 1.1 that looks like a word, a time or a code, and for
-    each key without a value."""
+    """Yield a warning for each value that YAML probably reads otherwise than it was meant.
+
+    These are a value that ends before ` #`, a key without a value, and each truth value and number of YAML 1.1 that
+    looks like a word, a time or a code.
+    """
     for number in file.cut_lines:
         yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
     for path, written in file.not_texts.items():
@@ -307,141 +306,8 @@ def _key(key: Hashable) -> str:
     return str(key)
 
 
-# Faults of syntax: what is probably wrong in the line, in place of libyaml's own words
-
-_QUOTED: Final = "Put the whole value in quotes."
-_BRACES: Final = "a value that begins with '{{' must be in quotes."
-_BRACES_AT_START: Final = re.compile(r"(?:^|[\s:,\[])\{\{")
-_SECOND_COLON: Final = "mapping values are not allowed in this context"
-_RULES: Final = {
-    "found unknown escape character": "in double quotes, a backslash begins an escape. Use single quotes.",
-    "did not find expected '-' indicator": "this line is in a list, and does not begin with '- '.",
-    "block sequence entries are not allowed in this context": (
-        "a list must begin on a line of its own, or be written as [a, b]."
-    ),
-}
-"""The rules for the problems that have one cause only, in libyaml's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class _SyntaxFault:
-    """A fault as libyaml reports it.
-
-    problem     the fault, in libyaml's words
-    context     what libyaml was reading, in its words
-    start_line  the line in which that begins, from 1; 0 if libyaml does not say it
-    above       the lines before the fault's
-    line        the line with the fault; empty at the end of the file
-    column      the fault's position in the line, from 0
-    """
-
-    problem: str
-    context: str
-    start_line: int
-    above: list[str]
-    line: str
-    column: int
-
-    @property
-    def text_before(self) -> str:
-        return self.line[: self.column]
-
-
-def _syntax_rule(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Return the fault at the error's mark with advice, or libyaml's own words if the fault is an unusual one."""
-    mark, start = error.problem_mark, error.context_mark
-    lines = text.splitlines()
-    number = mark.line if mark else 0
-    fault = _SyntaxFault(
-        problem=error.problem or "cannot be parsed",
-        context=error.context or "",
-        start_line=start.line + 1 if start else 0,
-        above=lines[:number],
-        line=lines[number] if mark and number < len(lines) else "",
-        column=mark.column if mark else 0,
-    )
-    return _line_rule(fault) or _structure_rule(fault) or fault.problem
-
-
-def _line_rule(fault: _SyntaxFault) -> str:
-    """Return the rule for what the line alone shows; empty if it does not show the cause."""
-    line, column = fault.line, fault.column
-    if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "a tab indents this line. Use spaces."
-    if fault.problem in _RULES:
-        return _RULES[fault.problem]
-    if fault.problem == "found character that cannot start any token" and line[column:]:
-        return f"a value cannot begin with {line[column]!r}. {_QUOTED}"
-    if fault.problem.startswith("found undefined alias"):
-        name = fault.problem.partition("'")[2].rstrip("'")
-        return f"there is no anchor '&{name}'. Put a value that begins with '*' in quotes."
-    if "alias" in fault.context and line[column - 1 : column] == "*":
-        return f"a value cannot begin with '*'. {_QUOTED}"
-    read = fault.text_before if fault.problem == _SECOND_COLON else line
-    if _BRACES_AT_START.search(_unquoted(read)) and fault.context != "while scanning a quoted scalar":
-        return _BRACES
-    return ""
-
-
-def _structure_rule(fault: _SyntaxFault) -> str:
-    """Return the rule for what follows from the lines around; empty for an unusual fault."""
-    problem = fault.problem
-    if problem == _SECOND_COLON:
-        return _colon_rule(fault)
-    if problem == "found unexpected end of stream":
-        return f"the quotation mark of line {fault.start_line} is not closed."
-    if problem.startswith("did not find expected ',' or '"):
-        bracket = "{" if problem.endswith("'}'") else "["
-        rule = f"the '{bracket}' of line {fault.start_line} is not closed before this, or a ',' is missing."
-        return f"{rule} Put a value that has one of [ ] {{ }} , in it in quotes."
-    if problem == "did not find expected key":
-        if fault.text_before.strip():
-            return "something follows the value. In single quotes, write '' for an apostrophe."
-        return "this line is indented like no line above it. Indent it like the keys beside it."
-    if problem == "did not find expected <document start>":
-        return "the line above ends what the file began with. Begin each key at the top in the first column."
-    return ""
-
-
-def _colon_rule(fault: _SyntaxFault) -> str:
-    if ":" in fault.text_before:
-        return "there is a second ': ' here. Put a value that has ': ' in it in quotes."
-    above = [each for each in fault.above if each.strip() and not each.lstrip().startswith("#")]
-    if above and re.search(r":\s", f"{above[-1]}\n"):
-        return "this line is indented too far. Indent it like the keys beside it."
-    return "the line above has no ':' and a space after its key."
-
-
-def _unquoted(line: str) -> str:
-    return re.sub(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'", "", line)
-
-
-# Without a file
-
-NAME = "no file"
-
-
-def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
-    """Return the configuration of the mode without a file: what is posted to /webhook is mailed to EMAIL_ADDRESS.
-
-    Requests need the password WEBHOOK_PASSWORD. EMAIL_ADDRESS is one address or a comma-separated list. Raises
-    ConfigFaults if it is missing.
-    """
-    addresses: list[Json] = [text.strip() for text in environ.get("EMAIL_ADDRESS", "").split(",") if text.strip()]
-    if not addresses:
-        rule = "without a configuration file, set EMAIL_ADDRESS to the address that webhooks are mailed to"
-        raise ConfigFaults(NAME, [Fault(0, "EMAIL_ADDRESS", rule)])
-    document: Json = {
-        "sources": {
-            "webhook": {
-                "unwrap": True,
-                "auth": [
-                    {"scheme": "basic", "secret": "webhook-password"},
-                    {"scheme": "header", "header": "X-Webhook-Password", "secret": "webhook-password"},
-                ],
-            }
-        },
-        "routes": [{"name": "mail", "from": "webhook", "to": "mail"}],
-        "destinations": {"mail": {"email": {"to": addresses, "subject": "Webhook notification"}}},
-    }
-    return ConfigFile(NAME, Path(), document)
+def load_data(path: Path) -> JsonObject:
+    """Return the content of a YAML file that is part of the program."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: JsonObject = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
+    return content

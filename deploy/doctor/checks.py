@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import checkout, config_file, configured
-from deploy.config.config_file import NAME as NO_FILE
+from deploy.config.config_file import NO_FILE
 from deploy.config.slices import blobs_seconds, sql_destinations
 from deploy.history import source_access, source_health, status
 from deploy.history.local import open_local_state

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_config, deployed_config, env_file
-from deploy.config.compiler import compile_config, compile_file, secrets_needed
-from deploy.config.config_file import ConfigFaults, config_from_environment
+from deploy.config.compiler import compile_config, compile_file, config_from_environment, secrets_needed
+from deploy.config.config_file import ConfigFaults
 from deploy.config.local_ports import ports_from
 from deploy.config.running_dev import DevFile, config_faults, remove_dev_file, write_dev_file
 from shared.event import Event

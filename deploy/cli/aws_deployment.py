@@ -52,7 +52,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     AwsFault and ConfigFaults.
     """
     environ = configured.environ_of(options)
-    config = checkout.deployed_config(options.config, environ)
+    config = checkout.config_to_deploy(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", file=sys.stderr)
     deployment_command.warn_about_address(config)
     # Without --live the template is all that is printed, which is the same in every region.

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     environ = configured.environ_of(options)
-    config = checkout.named_config(options.config, environ)
+    config = checkout.choose_config(environ, named=options.config)
     slices = compiler.compile_file(config, environ)
     for name, compiled in slices.items():
         files = bundle.contents(checkout.ROOT, name, compiled, options.platform)

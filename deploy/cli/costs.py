@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Print the estimate and return DONE. Nothing is called in the cloud. Raises CommandError and ConfigFaults."""
     environ = configured.environ_of(options)
-    config = checkout.deployed_config(options.config, environ)
+    config = checkout.config_to_deploy(options.config, environ)
     if config is None:  # then the costs are those of the configuration that mails every request to this address
         environ.setdefault("EMAIL_ADDRESS", "you@example.com")
     slices = compiler.compile_file(config, environ)

@@ -47,7 +47,7 @@ def tested_config(options: argparse.Namespace, environ: dict[str, str], ask: Que
     Without a file, EMAIL_ADDRESS is needed: if `environ` has none, it is asked for and added to `environ`. Raises
     CommandError, and ConfigFaults for a faulty file.
     """
-    config = checkout.deployed_config(options.config, environ)
+    config = checkout.config_to_deploy(options.config, environ)
     print(configuration_line(config), flush=True)
     warn_about_address(config)
     if config is None and not environ.get("EMAIL_ADDRESS"):

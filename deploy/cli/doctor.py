@@ -116,7 +116,7 @@ def _path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | Non
     """Return the configuration's file; None without one. On this machine, print which one it is."""
     if not is_local(options):
         return configured.config_path(options, environ)
-    chosen = checkout.checked_config(options.config, environ, options.state)
+    chosen = checkout.config_to_check(options.config, environ, options.state)
     if not options.json:
         print(chosen.line, flush=True)
     return chosen.path

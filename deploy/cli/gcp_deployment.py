@@ -50,7 +50,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     Nothing is changed on Google Cloud. Return DONE. Raises CommandError, GcloudFault and ConfigFaults.
     """
     environ = environ_of(options)
-    config = checkout.deployed_config(options.config, environ)
+    config = checkout.config_to_deploy(options.config, environ)
     print(f"# {deployment_command.configuration_line(config)}", flush=True)
     deployment_command.warn_about_address(config)
     target = target_of(options, environ)

@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     """
     try:
         environ = configured.checked_environ(options)
-        chosen = checkout.checked_config(options.config, environ)
+        chosen = checkout.config_to_check(options.config, environ)
         if not options.json:
             print(chosen.line, flush=True)
         file = compiler.read_config(chosen.path, environ)

@@ -46,7 +46,7 @@ def faults_document(found: config_file.ConfigFaults) -> JsonObject:
 
 def _results(options: argparse.Namespace) -> list[CaseResult]:
     environ = configured.checked_environ(options)
-    chosen = checkout.checked_config(options.config, environ)
+    chosen = checkout.config_to_check(options.config, environ)
     if not options.json:
         print(chosen.line, flush=True)
     file = compiler.read_config(chosen.path, environ)

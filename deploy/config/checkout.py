@@ -1,4 +1,13 @@
-"""The checkout: its folder, its environment, and the choice of a configuration file."""
+"""The checkout: its folder, its environment, and the choice of a configuration file.
+
+Every command has --config, and the variable HOOKCHAIN_CONFIG says the same. The file that a command takes without them
+depends on what it is for:
+
+    choose_config     `hookchain dev` and `hookchain serve`: the checkout's own file, or else the example
+    config_in_use     a command that looks at what runs: the file of the running `hookchain dev`
+    config_to_check   lint, test and doctor: the file that `hookchain dev` would choose now
+    config_to_deploy  a deployment and its plan: the checkout's own file, but not the example
+"""
 
 import os
 from collections.abc import Mapping
@@ -42,12 +51,36 @@ def env_file(state: Path | None = None) -> Path:
     return Path(dev.env_file) if dev and dev.env_file else own_env_file()
 
 
-def chosen_config(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
-    """Return the named file, otherwise the file that a running `hookchain dev` serves, otherwise the checkout's own."""
-    if named or environ.get("HOOKCHAIN_CONFIG"):
-        return named_config(named, environ)
-    dev = running_dev.read_dev_file(state or state_folder())
-    return named_config(dev.config if dev else None, environ)
+def choose_config(environ: Mapping[str, str], root: Path = ROOT, named: str | None = None) -> Path | None:
+    """Return the configuration file to use; None for the mode without a file.
+
+    1. the file that `named`, the value of --config, or else HOOKCHAIN_CONFIG names; `none` is the mode without a file
+    2. deploy/hookchain.yaml or deploy/hookchain.yml, if it exists
+    3. no file, if EMAIL_ADDRESS is set
+    4. the example
+    """
+    named = named or environ.get("HOOKCHAIN_CONFIG")
+    if named:
+        return None if named == running_dev.NO_CONFIG else Path(named)
+    for own in OWN_CONFIGS:
+        if (root / own).is_file():
+            return root / own
+    return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG
+
+
+def config_in_use(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
+    """Return the named file, else the one that a running `hookchain dev` serves, else what `choose_config` chooses."""
+    if not named and not environ.get("HOOKCHAIN_CONFIG"):
+        dev = running_dev.read_dev_file(state or state_folder())
+        named = dev.config if dev else None
+    return choose_config(environ, named=named)
+
+
+def config_to_deploy(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to deploy. The example is deployed only if it is named; None is the mode without a file."""
+    path = choose_config(environ, named=named)
+    is_named = named or environ.get("HOOKCHAIN_CONFIG")
+    return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
 
 
 class CheckedConfig(NamedTuple):
@@ -57,7 +90,7 @@ class CheckedConfig(NamedTuple):
     line: str
 
 
-def checked_config(
+def config_to_check(
     named: str | None, environ: Mapping[str, str], state: Path | None = None, root: Path = ROOT
 ) -> CheckedConfig:
     """Return the file to check.
@@ -67,52 +100,22 @@ def checked_config(
     """
     state = state or state_folder()
     dev = running_dev.read_dev_file(state)
-    served = dev.config if dev else None
     if named:
-        return _checked(choose_config({"HOOKCHAIN_CONFIG": named}, root), "named by --config", served, state)
-    if environ.get("HOOKCHAIN_CONFIG"):
-        return _checked(choose_config(environ, root), "named by HOOKCHAIN_CONFIG", served, state)
-    if dev and dev.by_name:
-        reason = "`hookchain dev` was started with it; name another file with --config"
-        return _checked(choose_config({"HOOKCHAIN_CONFIG": dev.config}, root), reason, served, state)
-    path = choose_config(environ, root)
-    if path == root / EXAMPLE_CONFIG:
-        return _checked(path, f"the example; there is no {OWN_CONFIG}", served, state)
-    return _checked(path, "your configuration" if path else "EMAIL_ADDRESS is set", served, state)
-
-
-def _checked(path: Path | None, why: str, served: str | None, state: Path) -> CheckedConfig:
-    is_served = served is None or served == (str(path.absolute()) if path else running_dev.NO_CONFIG)
-    served_file = "no file" if served == running_dev.NO_CONFIG else served
-    serving = "" if is_served else f". `hookchain dev` serves another: {served_file}"
-    older = f". {note}" if (note := running_dev.outdated(state)) else ""
-    return CheckedConfig(path, f"Checking {path or 'the mode without a file'} ({why}){serving}{older}")
-
-
-def named_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file that --config names, otherwise the file that choose_config returns."""
-    return choose_config({**environ, "HOOKCHAIN_CONFIG": named} if named else environ, ROOT)
-
-
-def deployed_config(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to deploy. The example is deployed only if it is named; None is the mode without a file."""
-    path = named_config(named, environ)
-    is_named = named or environ.get("HOOKCHAIN_CONFIG")
-    return None if path == ROOT / EXAMPLE_CONFIG and not is_named else path
-
-
-def choose_config(environ: Mapping[str, str], root: Path) -> Path | None:
-    """Return the configuration file to use; None for the mode without a file.
-
-    1. the file that HOOKCHAIN_CONFIG names, which must exist; `none` is the mode without a file
-    2. deploy/hookchain.yaml or deploy/hookchain.yml, if it exists
-    3. no file, if EMAIL_ADDRESS is set
-    4. the example
-    """
-    named = environ.get("HOOKCHAIN_CONFIG")
-    if named:
-        return None if named == running_dev.NO_CONFIG else Path(named)
-    for own in OWN_CONFIGS:
-        if (root / own).is_file():
-            return root / own
-    return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG
+        path, why = choose_config(environ, root, named), "named by --config"
+    elif environ.get("HOOKCHAIN_CONFIG"):
+        path, why = choose_config(environ, root), "named by HOOKCHAIN_CONFIG"
+    elif dev and dev.by_name:
+        path = choose_config(environ, root, dev.config)
+        why = "`hookchain dev` was started with it; name another file with --config"
+    else:
+        path = choose_config(environ, root)
+        why = "your configuration" if path else "EMAIL_ADDRESS is set"
+        if path == root / EXAMPLE_CONFIG:
+            why = f"the example; there is no {OWN_CONFIG}"
+    line = f"Checking {path or 'the mode without a file'} ({why})"
+    if dev and dev.config != (str(path.absolute()) if path else running_dev.NO_CONFIG):
+        served_file = "no file" if dev.config == running_dev.NO_CONFIG else dev.config
+        line += f". `hookchain dev` serves another: {served_file}"
+    if note := running_dev.outdated(state):
+        line += f". {note}"
+    return CheckedConfig(path, line)

@@ -92,5 +92,5 @@ def optional_slices(options: argparse.Namespace) -> Mapping[str, JsonObject]:
 def config_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path | None:
     """Return the configuration file of a command. Not every command has the options --platform and --state."""
     if getattr(options, "platform", checkout.LOCAL) != checkout.LOCAL:
-        return checkout.deployed_config(options.config, environ)
-    return checkout.chosen_config(options.config, environ, getattr(options, "state", None))
+        return checkout.config_to_deploy(options.config, environ)
+    return checkout.config_in_use(options.config, environ, getattr(options, "state", None))

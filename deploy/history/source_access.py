@@ -71,7 +71,7 @@ async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
     slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform")}
     try:
         environ = checkout.environ_with(env_file)
-        path = checkout.chosen_config(None, environ, state)
+        path = checkout.config_in_use(None, environ, state)
         document = config_file.read_config_file(path).document if path else None
         access = local_access(state, lambda: local_secrets(env_file, environ), environ)
         return await read_outside(LoadedConfig(environ, path, document, slices), access, fetch, now)

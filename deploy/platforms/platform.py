@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from deploy.config.checkout import deployed_config
+from deploy.config.checkout import config_to_deploy
 from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import configured_at
 from deploy.history import forget, status
@@ -263,7 +263,7 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
 
     async def _read_outside(self) -> Outside:
         try:
-            path = deployed_config(None, self.environ)
+            path = config_to_deploy(None, self.environ)
             configuration = await asyncio.to_thread(configured_at, path, self.environ)
         except ConfigFaults:
             return Outside()

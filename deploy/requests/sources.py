@@ -51,7 +51,7 @@ def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
     # Imported here, because it is slow to import and often not needed.
     from deploy.config.compiler import compile_config, read_config
 
-    path = checkout.chosen_config(config, environ)
+    path = checkout.config_in_use(config, environ)
     file = read_config(path, environ)
     return Sources(str(path or "the configuration without a file"), compiled_sources(compile_config(file)["receive"]))
 

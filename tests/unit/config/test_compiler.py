@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config.checkout import ROOT, checked_config, choose_config, chosen_config, deployed_config, env_file
+from deploy.config.checkout import ROOT, choose_config, config_in_use, config_to_check, config_to_deploy, env_file
 from deploy.config.compiler import compile_config, compile_file, config_from_environment, secrets_needed
 from deploy.config.config_file import ConfigFaults
 from deploy.config.local_ports import ports_from
@@ -150,9 +150,9 @@ def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_
     state = tmp_path / "state"
     state.mkdir()
     write_dev_file(state, DevFile(ports_from(9000), config=str(example)))
-    before = checked_config(None, {}, state, tmp_path)
+    before = config_to_check(None, {}, state, tmp_path)
     own.touch()
-    after = checked_config(None, {}, state, tmp_path)
+    after = config_to_check(None, {}, state, tmp_path)
 
     assert before == (example, f"Checking {example} (the example; there is no deploy/hookchain.yaml)")
     assert after == (own, f"Checking {own} (your configuration). `hookchain dev` serves another: {example}")
@@ -163,21 +163,21 @@ def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp
     write_dev_file(tmp_path, DevFile(ports_from(9000), config=str(recipe), by_name=True))
 
     why = "`hookchain dev` was started with it; name another file with --config"
-    assert checked_config(None, {}, tmp_path, tmp_path) == (recipe, f"Checking {recipe} ({why})")
-    assert checked_config("x.yaml", {}, tmp_path, tmp_path).line.startswith("Checking x.yaml (named by --config). ")
+    assert config_to_check(None, {}, tmp_path, tmp_path) == (recipe, f"Checking {recipe} ({why})")
+    assert config_to_check("x.yaml", {}, tmp_path, tmp_path).line.startswith("Checking x.yaml (named by --config). ")
 
 
 def test_a_command_goes_by_what_runs_unless_it_is_told_another_and_a_deployment_never(tmp_path: Path) -> None:
-    checkouts_own = chosen_config(None, {}, tmp_path)
+    checkouts_own = config_in_use(None, {}, tmp_path)
     write_dev_file(tmp_path, DevFile(ports_from(9000), config="/recipe.yaml"))
-    assert chosen_config(None, {}, tmp_path) == Path("/recipe.yaml")
-    assert chosen_config("mine.yaml", {}, tmp_path) == Path("mine.yaml")
-    assert chosen_config(None, {"HOOKCHAIN_CONFIG": "mine.yaml"}, tmp_path) == Path("mine.yaml")
-    assert deployed_config(None, {}) != Path("/recipe.yaml")
+    assert config_in_use(None, {}, tmp_path) == Path("/recipe.yaml")
+    assert config_in_use("mine.yaml", {}, tmp_path) == Path("mine.yaml")
+    assert config_in_use(None, {"HOOKCHAIN_CONFIG": "mine.yaml"}, tmp_path) == Path("mine.yaml")
+    assert config_to_deploy(None, {}) != Path("/recipe.yaml")
     write_dev_file(tmp_path, DevFile(ports_from(9000)))
-    assert chosen_config(None, {}, tmp_path) is None
+    assert config_in_use(None, {}, tmp_path) is None
     remove_dev_file(tmp_path)
-    assert chosen_config(None, {}, tmp_path) == checkouts_own
+    assert config_in_use(None, {}, tmp_path) == checkouts_own
 
 
 def test_a_configuration_file_that_is_named_must_exist() -> None:
@@ -255,10 +255,10 @@ def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_
     dev = DevFile(ports_from(9000), config=str(config), unchanged_since=time.time(), env_file=str(tmp_path / "own.env"))
     write_dev_file(tmp_path, dev)
     assert env_file() == tmp_path / "own.env"
-    assert "--no-reload" not in checked_config(str(config), {}, tmp_path).line
+    assert "--no-reload" not in config_to_check(str(config), {}, tmp_path).line
     os.utime(config, (time.time() + 60, time.time() + 60))
     note = "has changed since `hookchain dev --no-reload` read it: restart that to serve it"
-    assert note in checked_config(str(config), {}, tmp_path).line
+    assert note in config_to_check(str(config), {}, tmp_path).line
     assert note in config_faults(tmp_path)
 
 

@@ -11,7 +11,7 @@ from deploy.config.config_file import texts_in
 from deploy.explain import fan_out, report
 from deploy.explain.rendering import OfflineDelivery, request_lines
 from functions.notify.destinations.email.mail import Mail
-from functions.notify.digests import arrival, settings as gathering
+from functions.notify.digests import arrival, quiet_hours, settings as gathering
 from functions.notify.notifier import read_removals
 from functions.notify.recipients.people import MAX_ALIAS_CHARACTERS, Person, masked
 from functions.notify.recipients.recipient import NoRecipient
@@ -248,7 +248,7 @@ class Timing:
         if settings is None or until is None:
             return
         hours = settings.quiet_hours
-        hours_end = gathering.quiet_end(hours, self.now, self._timezone) if hours else None
+        hours_end = quiet_hours.quiet_end(hours, self.now, self._timezone) if hours else None
         if hours_end is not None and self.configured.has_expired(self.delivery.event, hours_end):
             yield "never: it expires before the quiet hours end"
         elif not (reason := self._reason_to_go_alone(settings)):
@@ -279,7 +279,7 @@ class Timing:
         hours = settings.quiet_hours
         without_hours = gathering.gathered_until(settings._replace(quiet_hours=None), self.now)
         end_without_hours = self.now if without_hours is None else without_hours
-        if hours is not None and gathering.quiet_end(hours, end_without_hours, self._timezone) == until:
+        if hours is not None and quiet_hours.quiet_end(hours, end_without_hours, self._timezone) == until:
             return f"until {self._quiet_hours_end(hours, until)}"
         if settings.coalesce is not None:
             wait = times.duration_text(settings.coalesce.wait_seconds)
@@ -311,14 +311,14 @@ class Timing:
         over = "waits for a digest" if is_gathered else "waits for its turn"
         yield f"at most {count:,} in {times.duration_text(seconds)} go out; what is over that {over}"
 
-    def _quiet_hours_end(self, hours: gathering.QuietHours, end: float) -> str:
+    def _quiet_hours_end(self, hours: quiet_hours.QuietHours, end: float) -> str:
         begin_text, end_text = (f"{minute // 60:02}:{minute % 60:02}" for minute in (hours.begin, hours.end))
         moment = self._moment(end, hours.timezone or self._timezone)
         return f"the quiet hours, {begin_text} to {end_text}, end at {moment}"
 
     def _moment(self, at: float, timezone: str | None) -> str:
         """Return `07:00 on 27 Nov (Europe/Berlin)`, without the day where it is today there."""
-        zone = gathering.zone_of(timezone)
+        zone = quiet_hours.zone_of(timezone)
         wall, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(self.now, zone).date()
         clock = wall.strftime("%H:%M:%S").removesuffix(":00")
         day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"

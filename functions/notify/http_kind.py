@@ -257,7 +257,7 @@ def digest_words(delivery: Delivery) -> tuple[str, str] | None:
     if not delivery.merged:
         return None
     # Imported here, because few deliveries are digests.
-    from functions.notify.digests.digest import title_and_text
+    from functions.notify.digests.digest_text import title_and_text
 
     return title_and_text(delivery)
 

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, quiet_end, spread_of
+from functions.notify.digests.quiet_hours import quiet_end
+from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, spread_delay
 from functions.notify.notifier import Notifier, Work
 from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.due import DUE
@@ -75,7 +76,7 @@ def wait_over_rate(configured: DeliveryOptions, work: Work, wait: Wait) -> Wait:
     if settings is None or not settings.is_rated or not can_be_gathered(work.delivery, work.claim.message):
         return wait
     group = group_of(settings, work.delivery, work.person.name if work.person else None)
-    until = wait.until + spread_of(settings, work.delivery.id)
+    until = wait.until + spread_delay(settings, work.delivery.id)
     return Wait(until, f"{wait.reason}; {DIGEST}", group=group)
 
 
@@ -104,7 +105,7 @@ def wait_in_group(configured: DeliveryOptions, delivery: Delivery, now: float, p
     until = gathered_until(settings, now, person.timezone if person else None)
     if until is None:
         return None
-    until += spread_of(settings, delivery.id)
+    until += spread_delay(settings, delivery.id)
     if configured.has_expired(delivery.event, until):
         return None
     if settings.coalesce:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from functions.notify.digests.draft import Draft, LineBudget
 from functions.notify.digests.record import FORGOTTEN_SECONDS, RECORD_SECONDS, Frozen, GroupRecord, record_name
-from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_of
+from functions.notify.digests.settings import ALERTS, GatherSettings, group_of, spread_delay
 from functions.notify.registry import DeliveryOptions
 from functions.notify.waiting.due import BACK_SECONDS, PAGE_ROWS, due_message, due_pages, due_rows, move_rows
 from shared import batching, ledger_rules, logs, ports
@@ -297,7 +297,7 @@ class Closer:
     async def _postpone(self, draft: Draft, until: float, progress: Progress) -> None:
         """Move the group's due rows to about `until`: each group to a slightly different time. Raises Temporary."""
         now = progress.now
-        until = min(until, now + LONGEST_SECONDS) + spread_of(draft.settings, draft.group)
+        until = min(until, now + LONGEST_SECONDS) + spread_delay(draft.settings, draft.group)
         if until <= now + SOON_SECONDS:
             progress.note_left_due(draft.earliest_at)
             return

@@ -3,7 +3,8 @@
 import pytest
 
 from deploy.config.config_file import ConfigFaults
-from functions.notify.digests.settings import Coalesce, Digest, GatherSettings, QuietHours
+from functions.notify.digests.quiet_hours import QuietHours
+from functions.notify.digests.settings import Coalesce, Digest, GatherSettings
 from functions.notify.registry import DeliveryOptions, read_destinations
 from shared.outgoing.circuit import BreakerSettings
 from tests.fakes.configurations import compile_text, faults_of_text

@@ -15,7 +15,8 @@ from deploy.hooks import kinds as hook_kinds
 from deploy.secrets.needs import missing_effect, needs
 from deploy.topology.topology import find_topology
 from functions.notify.alerts.publisher import AlertSettings, Silence, read_alert_settings
-from functions.notify.digests.settings import Digest, GatherSettings, QuietHours
+from functions.notify.digests.quiet_hours import QuietHours
+from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.recovery.listing import read_recovery_settings
 from functions.notify.registry import read_destinations
 from functions.notify.waiting.schedule import DEFAULT_RETRY_SECONDS, DIGEST_RETRY_SECONDS

@@ -15,15 +15,14 @@ from hypothesis import given, strategies as st
 
 from functions.notify import message_text
 from functions.notify.digests import draft
+from functions.notify.digests.quiet_hours import QuietHours, quiet_end
 from functions.notify.digests.record import max_members, record_name
 from functions.notify.digests.settings import (
     MAX_MESSAGE_BYTES,
     Coalesce,
     Digest,
     GatherSettings,
-    QuietHours,
     gathered_until,
-    quiet_end,
 )
 from functions.notify.notify import notify
 from functions.notify.recipients.people import Listed, Person

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from functions.notify.destinations.email import default_mail, mail
-from functions.notify.digests import digest as digest_texts, settings
-from functions.notify.digests.digest import DigestData, Listed, Section
+from functions.notify.digests import digest_text
+from functions.notify.digests.digest import DigestData, Listed, Section, is_digest, read_digest, sections_of
+from functions.notify.digests.quiet_hours import zone_of
 from functions.notify.message_text import visible
 from shared.delivery import Delivery
 from shared.event import oneline
@@ -31,44 +32,44 @@ def digest_mail(delivery: Delivery, timezone: str | None = None) -> tuple[str, m
 
     `timezone` is the recipient's, UTC by default.
     """
-    if not digest_texts.is_digest(delivery):
+    if not is_digest(delivery):
         return None
-    digest = digest_texts.read_digest(delivery.event)
-    zone = settings.zone_of(timezone)
-    lines = [digest_texts.line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]]
+    digest = read_digest(delivery.event)
+    zone = zone_of(timezone)
+    lines = [digest_text.line_of(event) for event in digest.events[:MAX_PREVIEW_LINES]]
     view = {
-        "title": digest_texts.digest_title(digest),
+        "title": digest_text.digest_title(digest),
         "preview": " | ".join(lines)[:MAX_PREVIEW_CHARACTERS],
         "notes": [
-            digest_texts.period_of(digest, timezone),
-            *([digest_texts.unlisted_text(digest)] if digest.unlisted else []),
+            digest_text.period_of(digest, timezone),
+            *([digest_text.unlisted_text(digest)] if digest.unlisted else []),
         ],
-        "sections": [_shown(section, digest, zone) for section in digest_texts.sections_of(digest)],
+        "sections": [_shown(section, digest, zone) for section in sections_of(digest)],
         "origin": f'Digest {delivery.event.id}, to "{delivery.destination}".',
     }
     text, html = (
         visible(default_mail.templates().get_template(name).render(view)) for name in ("digest.txt", "digest.html")
     )
-    return digest_texts.digest_title(digest), mail.MailBody(text, html)
+    return digest_text.digest_title(digest), mail.MailBody(text, html)
 
 
 def _shown(section: Section, digest: DigestData, zone: ZoneInfo) -> _ShownSection:
-    day = digest_texts.one_day_of(digest, zone)
-    events = [(digest_texts.line_of(event), _about(event, zone, day)) for event in section.events]
+    day = digest_text.shared_day(digest, zone)
+    events = [(digest_text.line_of(event), _about(event, zone, day)) for event in section.events]
     return _ShownSection(
-        digest_texts.section_title(section, digest), f"({section.count:,})", events, _not_shown(section)
+        digest_text.section_title(section, digest), f"({section.count:,})", events, _not_shown(section)
     )
 
 
-def _about(event: Listed, zone: ZoneInfo, day: str | None) -> str:
+def _about(event: Listed, zone: ZoneInfo, day: str) -> str:
     """Return when the event was received, and who caused it where its line does not say so.
 
-    `day` is the day of all events, which is not repeated; None if they are of several days.
+    `day` is the day of all events, which is not repeated; empty if they are of several days.
     """
-    at = digest_texts.moment(event.receivedat, zone)
+    at = digest_text.moment(event.receivedat, zone, day)
     actor = visible(oneline(event.actor or ""))
-    by = f", by {digest_texts.short(actor)}" if actor and actor not in digest_texts.line_of(event) else ""
-    return f"{at.removeprefix(f'{day}, ') if day else at}{by}"
+    by = f", by {digest_text.short(actor)}" if actor and actor not in digest_text.line_of(event) else ""
+    return f"{at}{by}"
 
 
 def _not_shown(section: Section) -> str:
@@ -77,5 +78,5 @@ def _not_shown(section: Section) -> str:
     if not count:
         return ""
     if not section.events:
-        return f"{digest_texts.events_text(count)} not shown"
+        return f"{digest_text.events_text(count)} not shown"
     return "1 more event not shown" if count == 1 else f"{count:,} more events not shown"

@@ -1,6 +1,7 @@
 """A request or an event walked through the functions offline, and described in words.
 
 request_options        the request that the options describe
+curl_line              the request that a line of curl describes
 offline                the ports that stand for a platform, and the text of a step's fault
 receive_stage          receive's checks of a request, and what is wrong with its credentials
 transform_stage        the routes of an event, and each step's changes

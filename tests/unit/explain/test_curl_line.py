@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.explain.request_options import curl_request
+from deploy.explain.curl_line import curl_request
 from tests.stand_ins.http_server import Said, Seen, http_stand_in
 
 LINES = [

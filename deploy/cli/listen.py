@@ -31,7 +31,7 @@ from deploy.config import dotenv, running_dev, slices
 from deploy.config.checkout import state_folder
 from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.history import audit, local
-from deploy.history.state import TapPorts, closing_port
+from deploy.history.ports import TapPorts, closing_port
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
 from deploy.requests import send_options, signed_samples, signing
 from deploy.requests.sources import compiled_sources

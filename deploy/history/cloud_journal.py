@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 from deploy.history import journal_view
-from deploy.history.state import Port, close_ports
+from deploy.history.ports import Port, close_ports
 from shared import batching, delivery, ledger, ledger_rules as rules
 from shared.cloud.earlier_words import CODES
 from shared.journal import decisions_from, other_routes_from, spans_from

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, Literal
 
 from deploy.history import chart, cloud_journal, journal_view
-from deploy.history.state import CloudBlobs
+from deploy.history.ports import CloudBlobs
 from shared.batching import batches
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired, read_shards, state_shard

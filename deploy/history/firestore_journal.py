@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final, Literal
 
 from deploy.history import chart, cloud_journal, firestore_upgrade, journal_view
-from deploy.history.state import CloudBlobs
+from deploy.history.ports import CloudBlobs
 from shared import batching, journal
 from shared.cloud.gcp import firestore, ledger_documents
 from shared.cloud.gcp.collections import BODIES, DEAD_LETTERS, EVENTS, EXPIRE_AT, LEDGER

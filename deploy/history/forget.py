@@ -24,7 +24,8 @@ from typing import Final, NamedTuple, Protocol
 
 from deploy.history import journal_view, stored_messages
 from deploy.history.digests import digest_members, digest_rows
-from deploy.history.state import State, StoredBlobs
+from deploy.history.ports import StoredBlobs
+from deploy.history.state import State
 from functions.notify.destinations.email.letters import PROGRESS
 from functions.notify.digests.record import RECORD_SECONDS, GroupRecord, group_of_digest, record_name
 from shared import batching, errors, journal, ledger_rules, tap

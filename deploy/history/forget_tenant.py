@@ -19,7 +19,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deploy.history import forget, journal_view
-from deploy.history.state import State, StoredBlobs, kind_of
+from deploy.history.ports import StoredBlobs
+from deploy.history.state import State, kind_of
 from functions.notify.registry import SUBSCRIBERS
 from functions.subscribe.idempotency import Record
 from shared import batching, event, jsontext, ledger_rules, store_ports

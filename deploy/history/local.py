@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.config import local_ports, probe, running_dev
 from deploy.history import journal_view, local_erasure, local_journal
-from deploy.history.state import State, StateFault, StoredBlobs, SubscriberStores, closing_port
+from deploy.history.ports import StoredBlobs, closing_port
+from deploy.history.state import State, StateFault, SubscriberStores
 from shared import jsontext, store_ports
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.kept_by_key import DocumentRecords

@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
-from deploy.cloud_access.inboxes import Inboxes
 from deploy.config import checkout, running_dev
 from deploy.history import digests, journal_view, stored_messages
+from deploy.history.ports import CloudPorts, StoredBlobs, closing_port
 from deploy.terminal.command_line import CommandError
 from shared import store_ports
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import Ledger, LedgerRow
-from shared.ports import Blobs, Bus
+from shared.ports import Bus
 from shared.subscribers.names import endpoint_name
 
 LEAST_ID_CHARACTERS: Final = 6
+"""The least characters of the beginning of an id that stands for the id."""
+MAX_LISTED_IDS: Final = 3
+"""The most ids that a message lists if several begin alike."""
 MAX_DELIVERIES: Final = 1_000
 _NAMES: Final = {"events": "event", "dead_letters": "dead letter"}
 
@@ -28,11 +31,6 @@ ConfiguredDestinations: TypeAlias = Mapping[str, Json]
 
 class StateFault(CommandError):
     """The reason why a command cannot read or change the state."""
-
-
-class StoredBlobs(Blobs, Protocol):
-    async def names(self, beginning: str) -> Sequence[str]:
-        """Return the names that begin with `beginning`, except names of which the store has only a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,9 @@ class State:
 
     def find_id(self, kind: Literal["events", "dead_letters"], prefix: str) -> str:
         """Return the id that is `prefix`, or the only one that begins with it. Raises StateFault."""
-        # The message lists at most three ids. The fourth shows that there are more.
-        matching_ids = self.reader.ids_beginning(kind, prefix, 4)
+        matching_ids = self.reader.ids_beginning(
+            kind, prefix, MAX_LISTED_IDS + 1
+        )  # the last one shows that there are more
         if prefix in matching_ids:
             return prefix
         name = _NAMES[kind]
@@ -96,8 +95,9 @@ class State:
             rule = f"the beginning of an id must have at least {LEAST_ID_CHARACTERS} characters"
             raise StateFault(f"{rule}; got {prefix!r}")
         if len(matching_ids) > 1:
-            more = " …" if len(matching_ids) > 3 else ""
-            raise StateFault(f"more than one {name} begins with {prefix!r}: {', '.join(matching_ids[:3])}{more}")
+            more = " …" if len(matching_ids) > MAX_LISTED_IDS else ""
+            listed_ids = ", ".join(matching_ids[:MAX_LISTED_IDS])
+            raise StateFault(f"more than one {name} begins with {prefix!r}: {listed_ids}{more}")
         return matching_ids[0]
 
     def _letters_of_events(self, prefix: str) -> list[str]:
@@ -106,7 +106,10 @@ class State:
         return [letter.id for letter in self.reader.letters_of_event(events[0])] if len(events) == 1 else []
 
     def missing_note(self, kind: str) -> str:
-        """Return why an event that was accepted may not be found. On this machine, each is listed at once."""
+        """Return why an event or a dead letter (`kind` as in `find_id`) may not be found although it exists.
+
+        On this machine, each is listed at once, so it can only be in another state folder.
+        """
         if self.lists_accepted:
             return f". {running_dev.OTHER_FOLDER}"
         if kind != "events":
@@ -127,9 +130,9 @@ class State:
         newest_first = self._ask_ledger(lambda ledger: ledger.rows(MAX_DELIVERIES, event_id=event_id))
         return list(reversed(newest_first))
 
-    def rows(self, limit: int, state: str) -> list[LedgerRow]:
-        """Return the newest deliveries in that state of the ledger."""
-        return list(self._ask_ledger(lambda ledger: ledger.rows(limit, state=state)))
+    def rows(self, limit: int, delivery_state: str) -> list[LedgerRow]:
+        """Return the newest deliveries that the ledger has in that state."""
+        return list(self._ask_ledger(lambda ledger: ledger.rows(limit, state=delivery_state)))
 
     def _ask_ledger(self, ask: Callable[[Ledger], Awaitable[Answer]]) -> Answer:
         async def answer() -> Answer:
@@ -150,75 +153,9 @@ class State:
         return asyncio.run(read())
 
 
-class Port(Protocol):
-    """A port of a cloud. Some ports close at once, and some return an awaitable that closes them."""
-
-    def close(self) -> Awaitable[None] | None: ...
-
-
-AnyPort = TypeVar("AnyPort", bound=Port)
-
-
-@asynccontextmanager
-async def closing_port(port: AnyPort) -> AsyncIterator[AnyPort]:
-    """Yield the port and close it at the end."""
-    try:
-        yield port
-    finally:
-        await close_ports([port])
-
-
-async def close_ports(ports: Sequence[Port]) -> None:
-    for port in ports:
-        if (closed := port.close()) is not None:
-            await closed
-    await asyncio.sleep(0)  # lets their connections close
-
-
-class CloudLedger(Ledger, Port, Protocol): ...
-
-
-class CloudBlobs(StoredBlobs, Port, Protocol): ...
-
-
-class CloudBus(Bus, Port, Protocol): ...
-
-
-class CloudRecords(store_ports.Records, Port, Protocol): ...
-
-
-class CloudDocuments(store_ports.Documents, Port, Protocol): ...
-
-
-class CloudPorts(Protocol):
-    """The ports of one deployment. Each call makes a port of its own."""
-
-    def journal(self) -> journal_view.JournalView: ...
-
-    def make_ledger(self) -> CloudLedger: ...
-
-    def make_blobs(self) -> CloudBlobs: ...
-
-    def make_bus(self) -> CloudBus: ...
-
-    def make_records(self) -> CloudRecords: ...
-
-    def make_documents(self) -> CloudDocuments: ...
-
-
-class TapPorts(Protocol):
-    """The ports of the tap of one deployment. Each call makes a port of its own."""
-
-    def make_leases(self) -> CloudDocuments: ...
-
-    def make_blobs(self) -> CloudBlobs: ...
-
-    def make_inboxes(self, project: str | None = None) -> Inboxes:
-        """Return the inboxes. On Google Cloud, `project` has their subscriptions [that of the deployment]."""
-
-
 @contextmanager
 def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach: Sequence[str]) -> Iterator[State]:
+    """Open the state of a deployment in a cloud: the journal until the end, and each other port while it is used."""
     reader = ports.journal()
     try:
         yield State(
@@ -238,7 +175,10 @@ def open_cloud_state(ports: CloudPorts, environ: Mapping[str, str], beyond_reach
 
 
 def configured_slice(environ: Mapping[str, str], function: str) -> JsonObject | None:
-    """Return the function's slice of the operator's configuration; None if no configuration can be read."""
+    """Return the function's slice of the operator's configuration; None if there is none, or if it has faults.
+
+    The example is not the operator's.
+    """
     # Imported here, because it is slow to import.
     from deploy.config.compiler import compile_config, read_config
     from deploy.config.config_file import ConfigFaults

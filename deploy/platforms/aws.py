@@ -16,7 +16,8 @@ from deploy.history.aws import open_aws_state, stack_ports
 from deploy.history.aws_logs import CloudWatchLog
 from deploy.history.aws_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
-from deploy.history.state import State, TapPorts
+from deploy.history.ports import TapPorts
+from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.needs import mail_transports
 from deploy.terminal.command_line import CommandError

@@ -15,7 +15,8 @@ from deploy.history.gcp import deployment_ports, open_gcp_state
 from deploy.history.gcp_logs import GoogleLog
 from deploy.history.gcp_status import read_backlogs, read_counts, read_versions
 from deploy.history.logs import LogQuery
-from deploy.history.state import State, TapPorts
+from deploy.history.ports import TapPorts
+from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, problem

@@ -16,8 +16,9 @@ from deploy.config.probe import silent_processes
 from deploy.dev.pubsub.store import FILE_NAME as BUS, read_waiting
 from deploy.doctor import checks, machine, senders, shared_files
 from deploy.history import forget, local, local_log, logs
+from deploy.history.ports import TapPorts
 from deploy.history.source_access import SourceAccess, local_access
-from deploy.history.state import State, SubscriberStores, TapPorts
+from deploy.history.state import State, SubscriberStores
 from deploy.history.status import Backlog, Version
 from deploy.platforms.platform import PlatformKind, Running, Traits
 from deploy.secrets.backend import DotenvBackend, local_secrets

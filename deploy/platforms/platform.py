@@ -18,9 +18,10 @@ from deploy.config.config_file import ConfigFaults
 from deploy.config.configured import configured_at
 from deploy.history import forget, status
 from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
+from deploy.history.ports import TapPorts
 from deploy.history.source_access import REJECTIONS, SourceAccess, read_outside
 from deploy.history.source_health import MAX_REJECTED, Outside
-from deploy.history.state import State, SubscriberStores, TapPorts
+from deploy.history.state import State, SubscriberStores
 from deploy.requests.send_options import read_secret
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.command_line import CommandError

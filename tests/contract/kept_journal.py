@@ -11,7 +11,8 @@ from deploy.history.dynamo_journal import DynamoJournalReader
 from deploy.history.firestore_journal import FirestoreJournalReader
 from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.local import open_local_state
-from deploy.history.state import State, StateFault, StoredBlobs, closing_port
+from deploy.history.ports import StoredBlobs, closing_port
+from deploy.history.state import State, StateFault
 from shared.cloud.aws.documents import DynamoDocuments
 from shared.cloud.aws.dynamo import Dynamo
 from shared.cloud.aws.journal import DynamoJournal

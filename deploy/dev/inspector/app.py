@@ -31,7 +31,7 @@ from deploy.dev.inspector.page_access import EVENTS_ELSEWHERE, PageAccess
 from deploy.dev.local_server import stopped_by_signal
 from deploy.dev.supervisor.processes import PAGE_PASSWORD
 from deploy.history import aws, cloud_journal, local, local_journal, status
-from deploy.history.state import closing_port
+from deploy.history.ports import closing_port
 from deploy.secrets.local_secrets import secret_text
 from shared.cloud.gcp import pubsub, tokens
 from shared.cloud.local.blobs import LocalBlobs

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from deploy.history.state import closing_port
+from deploy.history.ports import closing_port
 from shared.cloud import platform
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.otlp import AwsPost

@@ -14,7 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from deploy.aws import deployment as aws_deployment, removal, reserved_instances, secrets_manager_backend, stack_changes
+from deploy.aws import (
+    adoption,
+    deployment as aws_deployment,
+    removal,
+    reserved_instances,
+    secrets_manager_backend,
+    stack_changes,
+)
 from deploy.aws.prepare import Prepared, changed_lines, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, require_tool, translated
 from deploy.aws.template import read_template
@@ -251,9 +258,9 @@ def _adopt(deployed: DeployedStack, prepared: Prepared) -> None:
     remaining = removal.find_remaining(deployed)
     if remaining.tables or remaining.buckets:
         print(f"Taking in what an earlier stack left: {', '.join([*remaining.tables, *remaining.buckets])}", flush=True)
-        indexes = removal.indexes_of(deployed.api, remaining.tables)
-        template = removal.adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
-        removal.adopt(deployed.api, deployed.target, template)
+        indexes = adoption.indexes_of(deployed.api, remaining.tables)
+        template = adoption.adoption_template(prepared.topology, deployed.target.prefix, remaining, indexes)
+        adoption.adopt(deployed.api, deployed.target, template)
 
 
 def _report_failure(deployed: DeployedStack, failure: SamFailed) -> None:
@@ -382,13 +389,13 @@ def _removal_lines(
 
 def _delete_stack(api: AwsApi, sam: Sam, stack_id: str) -> None:
     """Delete the stack, and print how far it is. Raises SamFailed."""
-    left = total = removal.count_left(api, stack_id)
+    left = total = removal.count_undeleted(api, stack_id)
 
     def show() -> None:
         nonlocal left
         before = left
         with contextlib.suppress(AwsFault):  # the next look may succeed
-            left = removal.count_left(api, stack_id)
+            left = removal.count_undeleted(api, stack_id)
         if left != before:
             print(f"  {left} of {total} resources are left", flush=True)
 

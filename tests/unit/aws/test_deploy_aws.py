@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.aws import sam
+from deploy.aws.adoption import adoption_template, indexes_of
 from deploy.aws.deployment import DotenvSettings, parameter_values, require_changeable, require_own
 from deploy.aws.prepare import prepare
-from deploy.aws.removal import Remaining, adoption_template, indexes_of
+from deploy.aws.removal import Remaining
 from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, reservation
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.stack_changes import changed_entries, earlier_code, with_earlier_code

@@ -4,13 +4,16 @@
     the row is due           the event is published again for this route alone, and the row is final
     the route waits again    the message has the number of the next run, and reopens the row once
 
+A message is about one turn of the route: a run, and the replay by which the event came to the route, if any. The row
+keeps the turns that reopened it. So a repeated message changes nothing, and neither does one of an earlier turn.
+
 If this process dies after the event was published and before the row is final, the event is published once more. Then
 the route runs twice, and its deliveries have the same ids.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from functions.notify import dead_letters, settle
 from functions.notify.attempt import unclaimed_result
@@ -40,70 +43,92 @@ NOT_ATTEMPTED: Final = 0
 """The attempt number of a journal entry without an attempt. It counts for the event's status, and is not shown."""
 
 
+class _Turn(NamedTuple):
+    """A run of a route, for an event that came to the route by itself or by a replay.
+
+    origin  the id of the replay; empty without one
+    run     the number of the run, from 1
+    """
+
+    origin: str
+    run: int
+
+    @property
+    def text(self) -> str:
+        """Return the turn as the row keeps it, beside the ids of replays of its dead letter, which are no turns."""
+        return f"{self.origin}.{self.run}"
+
+
+_FIRST_TURN: Final = _Turn("", 1)
+"""The turn that makes the row. It never reopens it, so the row does not keep it."""
+
+
+def _turn_of(waiting: WaitingRoute) -> _Turn:
+    return _Turn(waiting.attributes.get("replay", ""), waiting.run)
+
+
 async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
     """Let the route wait, or run it if it is due. Raises Temporary, after it gave the claim back."""
-    replay = push.attributes.get("replay")
+    replay = push.attributes.get("replay")  # of the route's dead letter
     due_fence = push.number(DUE)
-    now = notifier.clock.now()
     try:
         waiting = waiting_from(push.document())
     except errors.Permanent as error:
-        await dead_letters.publish_dead_letter(
-            notifier.bus, dead_letters.unreadable_letter(push.data, error, ports.DELIVERIES, now)
-        )
+        letter = dead_letters.unreadable_letter(push.data, error, ports.DELIVERIES, notifier.clock.now())
+        await dead_letters.publish_dead_letter(notifier.bus, letter)
         return Acknowledged("dead_lettered", delivery, code=error.code, reason=error.detail)
-    claim = await notifier.ledger.claim(delivery, push.data, now, LEASE_SECONDS, due_fence)
-    if isinstance(claim, ledger.Finished) and due_fence is None and await _reopen(notifier, delivery, waiting, replay):
-        # Read the time again: reopening ends the lease of the row at that moment, which is after `now`.
-        claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
+    claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS, due_fence)
+    if isinstance(claim, ledger.Finished) and due_fence is None:
+        is_reopened = await _reopen(notifier, delivery, waiting, replay)
+        if is_reopened:  # this ended the row's lease at a moment that is past now
+            claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), LEASE_SECONDS)
     if not isinstance(claim, ledger.Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
-    work = Work(delivery, claim, waiting.tries)
     try:
-        if replay is not None:  # a replay of the dead letter: the schedule begins again
-            work.attempt_number = 0
-            return await _run(notifier, work, replace(waiting, tries=0, since=0), {"replay": replay})
-        if _is_earlier(waiting, claim.row.replays):
+        if replay is not None:  # the schedule begins again
+            waiting = replace(waiting, tries=0, since=0, attributes={**waiting.attributes, "replay": replay})
+        elif _is_earlier(_turn_of(waiting), claim.row.replays):
             await notifier.ledger.give_back(claim, notifier.clock.now())
             return await unclaimed_result(notifier, push, delivery, ledger.Finished())
-        if due_fence is not None:
-            return await _run(notifier, work, waiting, {})
+        work = Work(delivery, claim, waiting.tries)
+        if replay is not None or due_fence is not None:
+            return await _run(notifier, work, waiting)
         return await _wait(notifier, work, waiting)
     except errors.Temporary:
         await settle.give_back(notifier, claim)
         raise
 
 
-def _is_earlier(waiting: WaitingRoute, turns: Sequence[str]) -> bool:
-    """Return whether this message is the wait of an earlier run, and the row was reopened for a later run since.
+def _is_earlier(turn: _Turn, kept: Sequence[str]) -> bool:
+    """Return whether the row was reopened for a later turn since. `kept` are the turns and replays that reopened it.
 
-    `turns` are the replays and waits that reopened the row: a replay by its id, and a wait as `<replay>.<run>`, which
-    `_reopen` makes. The replay is that by which the event came to the route; empty if it came without one. The message
-    of the later run will come again, because the process that had it died or failed. If this message used the row, the
-    later run would begin once more, and its wait could not reopen the row a second time.
+    The message of the later turn will come again, because the process that had it died or failed. If the message of
+    this turn used the row, the later run would begin once more, and its wait could not reopen the row a second time.
     """
-    origin = waiting.attributes.get("replay", "")
-    last_origin, dot, last_run = turns[-1].rpartition(".") if turns else ("", "", "")
-    if dot and last_origin == origin:
-        return waiting.run < int(last_run)
-    return f"{origin}.{waiting.run}" in turns or (bool(turns) and waiting.run == 1 and not origin)
+    last_origin, dot, last_run = kept[-1].rpartition(".") if kept else ("", "", "")
+    if dot and last_origin == turn.origin:
+        return turn.run < int(last_run)
+    # Another replay, or a run that came by one, reopened the row last. So all turns before it are earlier.
+    return turn.text in kept or (bool(kept) and turn == _FIRST_TURN)
 
 
 async def _reopen(notifier: Notifier, delivery: Delivery, waiting: WaitingRoute, replay: str | None) -> bool:
     """Reopen the row for this wait or replay, and return whether that was done: each of them can reopen it only once.
 
-    The wait of a first run without a replay is a repeated message if the row is final, and never reopens it.
+    `replay` is the id of a replay of the route's dead letter; None for a wait.
     """
-    origin = waiting.attributes.get("replay")
-    if replay is None and waiting.run == 1 and origin is None:
-        return False
-    row = await notifier.ledger.row(delivery.event.id, delivery.id)
-    if replay is None and row is not None and _is_earlier(waiting, row.replays):
-        return False
-    turn = replay or f"{origin or ''}.{waiting.run}"
-    # A dead letter is reopened only by a replay, so a later run's wait reopens only a row that ended well.
-    states = None if waiting.run == 1 or replay else frozenset({ledger_rules.DELIVERED})
-    return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), turn, states) is not None
+    turn = _turn_of(waiting)
+    if replay is not None:
+        states = None  # any final state
+    elif turn == _FIRST_TURN:
+        return False  # a repeated message
+    else:
+        row = await notifier.ledger.row(delivery.event.id, delivery.id)
+        if row is not None and _is_earlier(turn, row.replays):
+            return False
+        # A dead letter is reopened only by a replay, so a later run's wait reopens only a row that ended well.
+        states = None if turn.run == 1 else frozenset({ledger_rules.DELIVERED})
+    return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), replay or turn.text, states) is not None
 
 
 async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result:
@@ -117,6 +142,7 @@ async def _wait(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result
         attempt = _entry(row, waiting.tries, waiting.began_at, waiting.ended_at, "retry_scheduled", waiting.reason)
         next_at = next_retry_at(schedule, waiting.tries, row.key, now)
     else:  # it was not asked, because it is paused until then
+        # The first such runs wait for at least 10, 20, 40 and 60 seconds.
         runs_without_try = min(waiting.run - waiting.tries, MAX_DOUBLINGS)
         least_seconds = min(RETRY_SECONDS[0] * 2.0**runs_without_try, MAX_GATE_SECONDS)
         next_at = now + spread(max(waiting.until - now, least_seconds), row.key, waiting.run)
@@ -140,12 +166,13 @@ async def _give_up(notifier: Notifier, work: Work, reason: str, attempt: journal
     now = notifier.clock.now()
     code: errors.PermanentCode = "retries_exhausted"
     letter = dead_letters.delivery_letter(work.delivery, work.claim.message, code, reason, now)
+    # The dead letter is the route's: ROUTE_ITSELF is not the name of a destination.
     await dead_letters.publish_dead_letter(notifier.bus, replace(letter, destination=""))
     settlement = ledger.Settlement(ledger_rules.DEAD_LETTERED, now, f"{code}: {reason}", attempt)
     return await _settle(notifier, work, settlement, "dead_lettered", code, reason)
 
 
-async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: dict[str, str]) -> Result:
+async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute) -> Result:
     """Publish the event for this route, and end its row. The run itself may send deliveries or another wait.
 
     Raises Temporary.
@@ -160,7 +187,6 @@ async def _run(notifier: Notifier, work: Work, waiting: WaitingRoute, replay: di
         TRIES: str(waiting.tries),
         SINCE: str(waiting.since),
         **waiting.attributes,
-        **replay,
     }
     await notifier.bus.publish(ports.EVENTS, [ports.BusMessage(event_json(event), attributes, RUN_DELAY_SECONDS)])
     return await _settle(notifier, work, ledger.Settlement(ledger_rules.DELIVERED, notifier.clock.now()), "rerun")

@@ -26,8 +26,9 @@ from typing import Final, TypeAlias
 
 from functions.notify import bounded_texts
 from functions.notify.registry import DeliveryOptions
-from functions.notify.waiting.rate import MAX_WAIT_SECONDS, PATIENCE_SECONDS, Queue, Rate
+from functions.notify.waiting.rate import PATIENCE_SECONDS, Rate
 from functions.notify.waiting.schedule import Wait
+from functions.notify.waiting.slot_queue import MAX_WAIT_SECONDS, SlotQueue
 from shared import errors, event, ports, store_ports, time_bound, times
 from shared.delivery import Delivery
 
@@ -277,7 +278,7 @@ class _Bucket:
         if configured.in_flight:
             timeout_seconds = configured.timeout_seconds
             self.places = Places(f"{name}:places", configured.in_flight, timeout_seconds, grants, holder, clock)
-        self._queue = self._rate.queue if self._rate else Queue(f"{name}:queue", grants, clock)
+        self._queue = self._rate.queue if self._rate else SlotQueue(f"{name}:queue", grants, clock)
 
     @property
     def is_in_use(self) -> bool:
@@ -336,7 +337,7 @@ class _Bucket:
         if self._rate:
             at = await self._rate.later_slot(places.interval, begin)
         else:
-            at = await self._queue.next_time(places.interval, begin)
+            at = await self._queue.next_slot(places.interval, begin)
         return self._wait_until(at, self._places_reason)
 
     def _wait_until(self, at: float | None, reason: str) -> Wait:

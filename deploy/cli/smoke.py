@@ -28,7 +28,7 @@ from deploy.requests.events import (
     routed_type,
     sample_beside,
 )
-from deploy.requests.posting import Posting, Recipient, possible_recipients, post, usable_auth
+from deploy.requests.smoke_request import Recipient, SmokeTarget, possible_recipients, post_signed, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, progress
 from deploy.terminal.output import DIM, GREEN, RED, YELLOW, Screen, count_of, print_json, printable, stdout_screen
@@ -77,8 +77,8 @@ def _run(options: argparse.Namespace) -> int:
         recipients = possible_recipients(configuration.slices, source, event_type)
         if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
-        posting = Posting(url=url, source=source, settings=settings, auth=auth, read_secret=platform.secret_value)
-        return _post_and_follow(options, platform, stores, posting, request, mark)
+        target = SmokeTarget(url=url, source=source, settings=settings, auth=auth, read_secret=platform.secret_value)
+        return _post_and_follow(options, platform, stores, target, request, mark)
 
 
 def _chosen_source(options: argparse.Namespace, configuration: LoadedConfig) -> tuple[str, JsonObject, AuthScheme]:
@@ -148,7 +148,7 @@ def _confirm_recipients(
         return True
     print(f"The test event goes to {url.partition('?')[0]} and, if the routes match, on to:", file=sys.stderr)
     for each in real:
-        print(f"  {each.destination} ({each.kind})  {each.addresses}".rstrip(), file=sys.stderr)
+        print(f"  {each.destination} ({each.kind})  {each.address}".rstrip(), file=sys.stderr)
     if not sys.stdin.isatty():
         print("hookchain smoke: there is no terminal to ask on; add --yes to confirm", file=sys.stderr)
         return False
@@ -413,7 +413,7 @@ def _post_and_follow(
     options: argparse.Namespace,
     platform: Platform,
     stores: State,
-    posting: Posting,
+    target: SmokeTarget,
     request: http.Request,
     mark: str,
 ) -> int:
@@ -437,7 +437,7 @@ def _post_and_follow(
             line.show(f"  waiting … {stages.clock():.0f} s")
         time.sleep(platform.traits.poll_seconds)
 
-    event_id = _post(stores, posting, request, mark, posted_at, stages)
+    event_id = _post(stores, target, request, mark, posted_at, stages)
     event_state = EventState()
     if event_id is not None:
         longest_seconds = options.timeout or platform.traits.smoke_seconds
@@ -452,24 +452,24 @@ def _post_and_follow(
             stages.print_end(event_state, event_id, longest_seconds)
     if options.json:
         deliveries: list[Json] = [asdict(each) for each in event_state.deliveries]
-        report: JsonObject = {"source": posting.source, "url": posting.url, "event": event_id, "deliveries": deliveries}
+        report: JsonObject = {"source": target.source, "url": target.url, "event": event_id, "deliveries": deliveries}
         print_json({"ok": event_state.is_good, **report, "stages": [*stages.documents]})
     return DONE if event_state.is_good else NOT_DONE
 
 
 def _post(
-    stores: State, posting: Posting, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
+    stores: State, target: SmokeTarget, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
 ) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found.
 
     Prints the stage in each case. `posted_at` are Unix seconds. Raises CommandError.
     """
-    outcome = post(posting, request, mark, posted_at)
+    outcome = post_signed(target, request, mark, posted_at)
     if not outcome.ok:
         advice = f"hookchain logs --function receive{stages.where}"
         stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
-    event_id = outcome.event_id or _newest_id(stores, posting.source, posted_at - CLOCK_MARGIN_SECONDS)
+    event_id = outcome.event_id or _newest_id(stores, target.source, posted_at - CLOCK_MARGIN_SECONDS)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
         stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.cli import smoke
 from deploy.requests.events import read_event_file
-from deploy.requests.posting import Recipient, possible_recipients
+from deploy.requests.smoke_request import Recipient, possible_recipients
 from deploy.terminal.output import Screen
 from shared import ledger_rules
 from shared.journal import RouteDecision

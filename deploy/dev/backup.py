@@ -28,7 +28,7 @@ from typing import Final
 
 from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, read_dev_file
 from deploy.dev.pubsub import messages, store
-from deploy.dev.supervisor.state_folder import damage_of
+from deploy.dev.supervisor.damaged_files import damage_of
 from deploy.history.local import read_slice
 from deploy.history.local_erasure import FORGOTTEN_FILE, read_forgotten
 from deploy.history.local_search import FILE_NAME as SEARCH

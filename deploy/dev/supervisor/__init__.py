@@ -1,7 +1,8 @@
 """`hookchain dev` and `hookchain serve`, in the order of a start. Options.production says what differs.
 
 options.py        the options
-state_folder.py   the state folder: locked, private, without damaged files
+state_folder.py   the state folder: locked, private, and of one use
+damaged_files.py  its files: damaged ones, and those of a newer version
 setup.py          all settings of the processes, with the secrets
 served_configuration.py  the configuration that is served, and its files
 processes.py      the processes to run, as data

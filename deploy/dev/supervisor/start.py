@@ -19,7 +19,7 @@ from typing import Final
 from deploy.config import checkout, local_ports, running_dev, slices
 from deploy.config.probe import request_status
 from deploy.dev.aws import environments
-from deploy.dev.supervisor import runner, state_folder
+from deploy.dev.supervisor import damaged_files, runner, state_folder
 from deploy.dev.supervisor.options import Options, env_file_in, parse_options
 from deploy.dev.supervisor.reloader import Reloader
 from deploy.dev.supervisor.setup import SETUP_FAULTS, Setup, make_folders, set_up
@@ -68,16 +68,16 @@ def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None
     local_ports.require_free(options.port_base, local_ports.is_free, local_ports.owner_of, options.command)
     state_warnings: Sequence[str] = ()
     if options.production:
-        state_folder.require_undamaged(options.state)
+        damaged_files.require_undamaged(options.state)
     else:
         state_folder.require_development(options.state)
-        state_warnings = state_folder.set_aside_damaged(options.state, time.time())
-    state_folder.require_known_files(options.state, options.command)
+        state_warnings = damaged_files.set_aside_damaged(options.state, time.time())
+    damaged_files.require_known_files(options.state, options.command)
     folders = make_folders(options, checkout.ROOT)
     with runner.ReaperLink(folders.sockets) as link:
         setup = set_up(options, dict(os.environ), folders)
         if options.production:
-            state_folder.require_production(options.state, options.production)
+            state_folder.claim_for_production(options.state, options.production)
         asyncio.run(_supervise(setup, link, began_at, find_warnings, state_warnings))
 
 
@@ -182,6 +182,6 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
         documents.purge_documents(document_file, now)
     kept_seconds = slices.blobs_seconds(retention, notify)
     blobs.purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
-    for path in state.glob(f"*{state_folder.DAMAGED_MARK}*"):
+    for path in state.glob(f"*{damaged_files.DAMAGED_MARK}*"):
         if path.stat().st_mtime < now - kept_seconds:
             path.unlink()

@@ -1,8 +1,7 @@
-"""The state folder before anything starts: one `hookchain dev` or `serve` and one user to a folder, no damaged files,
-and no state of the one that the other takes over unasked.
+"""The state folder before anything starts: one `hookchain dev` or `serve` and one user to a folder, and no state of the
+one that the other takes over unasked.
 
-Two supervisors of one folder would each push messages that the other has taken. A disk that was full, a power cut or a
-copy made while it ran can leave a SQLite file that cannot be read.
+Two supervisors of one folder would each push messages that the other has taken. damaged_files.py looks at its files.
 """
 
 import fcntl
@@ -11,7 +10,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -19,11 +18,9 @@ from typing import Final
 from deploy.config.running_dev import PRODUCTION_FILE, is_production
 from deploy.dev.pubsub.store import read_waiting
 from deploy.dev.supervisor.processes import Production
-from deploy.history.local_search import FILE_NAME as SEARCH
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of
 from shared.cloud.local import database
-from shared.cloud.local.journal import FILE_NAME as JOURNAL
 from shared.limits import MIB
 
 FILE_NAME: Final = "dev.lock"
@@ -31,9 +28,13 @@ OURS: Final = (FILE_NAME, "bus.db", "journal.db", "ledger.db", "mail.db")
 """Every folder that has been a state folder has one of them."""
 LEAST_FREE_BYTES: Final = 4 * MIB
 """A start writes less than one MiB, and a running pipe answers 503 while its disk is full."""
+_UNFINISHED: Final = """
+SELECT destination, count(*) FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered', 'merged')
+GROUP BY destination ORDER BY destination"""
 
 
-def _another(command: str) -> str:
+def other_folder(command: str) -> str:
+    """Return the advice how to start with another state folder."""
     return f"To use another folder: HOOKCHAIN_STATE=FOLDER {command}"
 
 
@@ -55,7 +56,9 @@ def make_private(state: Path) -> None:
         return
     found = f"{state}: other users must not be able to read the state folder; got mode {mode:o}"
     is_used = any((state / name).exists() for name in OURS)
-    if mode & stat.S_ISVTX or not (is_used or next(state.iterdir(), None) is None):
+    is_empty = next(state.iterdir(), None) is None
+    is_shared = bool(mode & stat.S_ISVTX)  # as /tmp is
+    if is_shared or not (is_used or is_empty):
         advice = "Name another folder with --state, or set its mode to 700"
         raise CommandError(f"{found}, and files that are not Hookchain's. {advice}.")
     try:
@@ -76,7 +79,7 @@ def _require_room(state: Path, command: str) -> None:
     free = shutil.disk_usage(state).free
     if free < LEAST_FREE_BYTES:
         rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
-        raise CommandError(f"{state}: {rule}. Free some space. {_another(command)}.")
+        raise CommandError(f"{state}: {rule}. Free some space. {other_folder(command)}.")
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
     except OSError as error:
         found = f"{error.strerror}: {error.filename}"
         raise CommandError(
-            f"{state}: must be a folder that you can write to; got {found!r}. {_another(command)}."
+            f"{state}: must be a folder that you can write to; got {found!r}. {other_folder(command)}."
         ) from error
     with file:
         _require_room(state, command)
@@ -109,91 +112,29 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
         yield
 
 
-MOST_BYTES_READ: Final = 250_000_000
-"""A larger file is only opened: reading it whole would hold up the start for more than half a second."""
-
-REBUILT: Final[Mapping[str, str]] = {
-    SEARCH: "The search index is built again from the journal",
-    JOURNAL: "The page and the commands show no earlier events; no delivery is affected",
-    "grants.db": "Caps on rates and attempts in flight begin again; no delivery is affected",
-    "mail.db": "The page shows no mails that were caught before; no delivery is affected",
-    "sheets.db": "The page shows no rows that were caught before; no delivery is affected",
-}
-"""Files that no delivery depends on, and the effect of setting one aside."""
-NEEDED: Final[Mapping[str, str]] = {
-    "bus.db": "events and deliveries that are on their way are lost",
-    "ledger.db": "retries are lost, and what was delivered can be delivered again",
-    "owners.db": "the step `deduplicate` lets through what it has seen before",
-    "documents.db": "all subscribers are lost: tenants, endpoints with their secrets, and API keys",
-    "records.db": "a digest that is on its way can be sent twice, with other contents",
-}
-"""Files that a person must decide about, and what is lost with each."""
-_USED: Final[Mapping[str, str]] = {
-    "bus.db": "SELECT 1 FROM events WHERE routed_at IS NOT NULL LIMIT 1",
-    "ledger.db": "SELECT 1 FROM attempts LIMIT 1",
-}
-"""Queries of the journal that return a row once the file has been in use."""
-DAMAGED_MARK: Final = ".damaged-"
-_BESIDE: Final = ("", "-wal", "-shm")
-
-
-def require_known_files(state: Path, command: str = "make dev") -> None:
-    """Raises CommandError, and sqlite3.Error."""
-    for path in (state / name for name in database.VERSIONS):
-        if path.is_file():
-            with closing(sqlite3.connect(path)) as connection:
-                try:
-                    database.require_known_version(connection, path.name)
-                except database.NewerFile as error:
-                    advice = "Start that version again"
-                    raise CommandError(f"{path}: {error}. {advice}. {_another(command)}.") from error
-
-
-def set_aside_damaged(state: Path, now: float) -> list[str]:
-    """Set damaged files aside; return a warning for each. Raises CommandError, sqlite3.Error and OSError."""
-    for name, loss in NEEDED.items():
-        if damage := damage_of(state / name) or _emptied(state, name):
-            advice = f"Restore it from a copy, or move it away; then {loss}"
-            raise CommandError(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
-    return [
-        _set_aside(state / name, damage, effect, now)
-        for name, effect in REBUILT.items()
-        if (damage := damage_of(state / name))
-    ]
-
-
-def require_undamaged(state: Path) -> None:
-    """Raises CommandError for a damaged file, sqlite3.Error and OSError. Nothing is set aside."""
-    for name, loss in {**NEEDED, **REBUILT}.items():
-        if damage := damage_of(state / name) or _emptied(state, name):
-            effect = loss[0].lower() + loss[1:]
-            advice = f"Restore a backup: hookchain restore FILE --state {state}. Or move the file away; then {effect}"
-            raise CommandError(f"{state / name}: must be a readable SQLite file; got: {damage}. {advice}.")
-
-
 def require_development(state: Path) -> None:
     """Raises CommandError for the state of `hookchain serve`."""
     if is_production(state):
         rule = "is the state of `hookchain serve`, whose mails `hookchain dev` would keep to itself"
-        raise CommandError(f"{state}: {rule}. {_another('make dev')}.")
+        raise CommandError(f"{state}: {rule}. {other_folder('make dev')}.")
 
 
-def require_production(state: Path, options: Production) -> None:
-    """Mark a new state folder as one of `hookchain serve`, or one that it may take over. Raises CommandError."""
-    if not is_production(state):
-        if any((state / name).exists() for name in OURS if name != FILE_NAME) and not options.is_confirmed:
-            found = f"{state}: was made by `hookchain dev`"
-            if not options.is_adopted:
-                raise CommandError(f"{found}. To list what would be sent for real: hookchain serve --adopt.")
-            would = "\n".join(f"  {line}" for line in waiting_lines(state))
-            advice = "To take it over: hookchain serve --adopt --yes"
-            raise CommandError(f"{found}. This would be sent for real:\n{would}\n{advice}")
-        (state / PRODUCTION_FILE).touch(mode=database.PRIVATE_FILE)
+def claim_for_production(state: Path, options: Production) -> None:
+    """Mark the state folder as one of `hookchain serve`.
 
-
-_UNFINISHED: Final = """
-SELECT destination, count(*) FROM deliveries WHERE state NOT IN ('delivered', 'dead_lettered', 'merged')
-GROUP BY destination ORDER BY destination"""
+    Raises CommandError for a folder with state of `hookchain dev`, unless the operator confirmed that it is taken over.
+    """
+    if is_production(state):
+        return
+    has_state = any((state / name).exists() for name in OURS if name != FILE_NAME)
+    if has_state and not options.is_confirmed:
+        found = f"{state}: was made by `hookchain dev`"
+        if not options.is_adopted:
+            raise CommandError(f"{found}. To list what would be sent for real: hookchain serve --adopt.")
+        would = "\n".join(f"  {line}" for line in waiting_lines(state))
+        advice = "To take it over: hookchain serve --adopt --yes"
+        raise CommandError(f"{found}. This would be sent for real:\n{would}\n{advice}")
+    (state / PRODUCTION_FILE).touch(mode=database.PRIVATE_FILE)
 
 
 def waiting_lines(state: Path) -> list[str]:
@@ -207,44 +148,3 @@ def waiting_lines(state: Path) -> list[str]:
         if count := each.due + each.delayed:
             lines.append(f"{count_of(count, 'message')} on the bus for {each.subscription}")
     return lines or ["nothing"]
-
-
-def damage_of(path: Path) -> str:
-    """Return SQLite's description of the damage, or an empty text. Raises sqlite3.Error."""
-    if not path.is_file():
-        return ""
-    check = "quick_check(1)" if path.stat().st_size <= MOST_BYTES_READ else "schema_version"
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            result = str(connection.execute(f"PRAGMA {check}").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        if not database.is_damage(error):
-            raise
-        return str(error)
-    return "" if check == "schema_version" or result == "ok" else " ".join(result.split())
-
-
-def _emptied(state: Path, name: str) -> str:
-    """Return a description if the file is empty although the journal shows that it was in use.
-
-    An empty file is otherwise the beginning of a new one: SQLite creates it before it writes anything.
-    """
-    path, journal = state / name, state / JOURNAL
-    if name not in _USED or not path.is_file() or path.stat().st_size or not journal.is_file():
-        return ""
-    with closing(sqlite3.connect(journal)) as connection, suppress(sqlite3.DatabaseError):
-        if connection.execute(_USED[name]).fetchone():
-            return "an empty file, and the journal shows that it was in use"
-    return ""
-
-
-def _set_aside(path: Path, damage: str, effect: str, now: float) -> str:
-    aside = path.with_name(f"{path.name}{DAMAGED_MARK}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}")
-    for suffix in _BESIDE:
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
-    if path.name == JOURNAL:
-        for suffix in _BESIDE:  # the index names events by their rows in the old file
-            path.with_name(f"{SEARCH}{suffix}").unlink(missing_ok=True)
-    return f"{path.name} is damaged ({damage}) and was set aside as {aside.name}. {effect}."

@@ -31,7 +31,7 @@ from deploy.config.running_dev import PAUSE_FILE, file_version
 from deploy.dev import backup
 from deploy.dev.inspector import page_access
 from deploy.dev.inspector.app import make_app, open_local_backend
-from deploy.dev.supervisor import setup, state_folder
+from deploy.dev.supervisor import damaged_files, setup, state_folder
 from deploy.dev.supervisor.banner import production_banner
 from deploy.dev.supervisor.options import Options
 from deploy.dev.supervisor.output import JsonView
@@ -260,19 +260,19 @@ def test_state_of_dev_is_taken_over_only_after_what_would_be_sent_was_listed(tmp
         ledger.execute(f"INSERT INTO deliveries ({columns}, {more}) VALUES ({', '.join('?' * 16)})", values)
     ledger.close()
     with pytest.raises(CommandError, match=r"made by `hookchain dev`.*--adopt"):
-        state_folder.require_production(tmp_path, Production())
+        state_folder.claim_for_production(tmp_path, Production())
     with pytest.raises(CommandError, match=r"(?s)sent for real:\n  2 deliveries to crm\n.*--adopt --yes"):
-        state_folder.require_production(tmp_path, Production(is_adopted=True))
+        state_folder.claim_for_production(tmp_path, Production(is_adopted=True))
     state_folder.require_development(tmp_path)
-    state_folder.require_production(tmp_path, Production(is_adopted=True, is_confirmed=True))
-    state_folder.require_production(tmp_path, Production())
+    state_folder.claim_for_production(tmp_path, Production(is_adopted=True, is_confirmed=True))
+    state_folder.claim_for_production(tmp_path, Production())
     with pytest.raises(CommandError, match="is the state of `hookchain serve`"):
         state_folder.require_development(tmp_path)
 
 
 def test_a_new_folder_needs_nobodys_permission_and_is_named_by_the_commands(tmp_path: Path) -> None:
     with state_folder.locked(tmp_path / "state"):
-        state_folder.require_production(tmp_path / "state", Production())
+        state_folder.claim_for_production(tmp_path / "state", Production())
     version = local_version(tmp_path / "state")
     assert (version.name, version.trouble) == ("hookchain serve", "not up: hookchain serve")
 
@@ -281,7 +281,7 @@ def test_a_new_folder_needs_nobodys_permission_and_is_named_by_the_commands(tmp_
 def test_a_damaged_file_ends_the_start_and_is_not_set_aside(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not a database, not a database")
     with pytest.raises(CommandError, match="hookchain restore FILE"):
-        state_folder.require_undamaged(tmp_path)
+        damaged_files.require_undamaged(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

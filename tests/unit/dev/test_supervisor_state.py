@@ -14,10 +14,11 @@ from deploy.config.running_dev import PRODUCTION_FILE
 from deploy.dev.backup import needed_secrets
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
+from deploy.dev.supervisor.damaged_files import require_known_files, set_aside_damaged
 from deploy.dev.supervisor.processes import Folders
 from deploy.dev.supervisor.served_configuration import write_slices
 from deploy.dev.supervisor.start import purge_deliveries, purge_state
-from deploy.dev.supervisor.state_folder import locked, require_known_files, set_aside_damaged
+from deploy.dev.supervisor.state_folder import locked
 from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.local_retention import newest_at

@@ -2,6 +2,12 @@
 
 Ten thousand deliveries that failed together are due together. A destination that has just come back gets at most
 MAX_PER_SECOND of them a second. The others are moved to their turn, and deliveries to other destinations pass them.
+
+A row is moved by giving it a later `retry_at` and a new fence, so only one of two sweeps that find it moves it:
+
+    to the end of the pause   if its destination is paused
+    to its turn               if its destination has no turn left in this second
+    by POSTPONE_SECONDS       before it is published. If this process dies in between, the row is due again then
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,11 +68,11 @@ class _Second:
 
 @dataclass(slots=True)
 class Pace:
-    """The turns of the deliveries that sweeps publish.
+    """The turns of the deliveries that a sweep publishes.
 
     latest    the time of the last turn that was given out
-    _seconds  by destination: how far its turns are given out
-    _turns    the keys and fences of the rows that were moved to their turns, and are published when they are due
+    _seconds  by destination: how far its turns are given out, by this sweep or an earlier one
+    _turns    the keys and fences of the rows that this sweep moved to their turns, and publishes when they are due
     """
 
     latest: float = 0.0
@@ -74,12 +80,14 @@ class Pace:
     _turns: set[tuple[str, int]] = field(default_factory=set)
 
     def begin(self, now: float) -> None:
-        """Begin a sweep. Later turns that an earlier sweep gave out are forgotten, and given out again from now on."""
+        """Begin a sweep. Turns after now that an earlier sweep gave out are forgotten, and given out again."""
         self.latest = now
         self._turns.clear()
         for second in self._seconds.values():
             if second.start > now:
-                second.start, second.count = now, MAX_PER_SECOND
+                # The turns of this second may be used, so it counts as full, and the next turn is a second later.
+                second.start = now
+                second.count = MAX_PER_SECOND
 
     def split(self, rows: Iterable[LedgerRow], now: float) -> tuple[list[LedgerRow], dict[float, list[LedgerRow]]]:
         """Return the rows whose turn is now, and the others by the time of their turn."""
@@ -134,10 +142,9 @@ class DuePublisher:
     is_bus_down: bool = False
 
     async def publish(self, rows: Sequence[LedgerRow]) -> None:
-        """Move the rows ahead, then publish them. A row whose turn is later is only moved to its turn.
+        """Publish the due rows whose turn is now, and move the others: to their turns, or to the ends of pauses.
 
-        If this process dies in between, the rows are due again in ten minutes. A row that cannot be moved does not keep
-        the others from being published.
+        A row that cannot be moved does not keep the others from being published.
         """
         now = self.clock.now()
         self.backlog.note(row for row in rows if not self.pace.has_turn(row))
@@ -145,11 +152,11 @@ class DuePublisher:
         for turn, waiting in later.items():
             await self._move_to_turn(waiting, now, turn)
         if ready:
-            await self._publish_moved(ready, now)
+            await self._postpone_and_publish(ready, now)
 
     async def publish_ahead(self, rows: Sequence[LedgerRow], now: float) -> None:
-        """Publish rows that become due in the next minute, each with a delay."""
-        await self._publish_moved(await self._without_paused(rows, now), now)
+        """Publish rows that become due within a minute of `now`. Each message has the delay until its row is due."""
+        await self._postpone_and_publish(await self._without_paused(rows, now), now)
 
     async def _without_paused(self, rows: Sequence[LedgerRow], now: float) -> Sequence[LedgerRow]:
         """Move the rows of paused destinations to the ends of their pauses, and return the other rows."""
@@ -167,29 +174,32 @@ class DuePublisher:
     async def _move_to_end(self, rows: Sequence[LedgerRow], moves: Sequence[Move], now: float) -> None:
         """Move the rows to the ends of their pauses. Raises Temporary.
 
-        If an operator ended a pause meanwhile, move its rows back, because `hookchain resume` could not find them.
+        If an operator ended a pause meanwhile, make its rows due again: `hookchain resume` looked for the rows that
+        wait before these did.
         """
         assert self.pauses is not None
         by_key = {row.key: row for row in rows}
-        fences = await self.ledger.postpone_all(moves, now)
-        self.faults += [fence for fence in fences if isinstance(fence, errors.Temporary)]
-        moved = [(by_key[key], fence) for (key, *_), fence in zip(moves, fences, strict=True) if isinstance(fence, int)]
+        fences_or_faults = await self.ledger.postpone_all(moves, now)
+        self.faults += [each for each in fences_or_faults if isinstance(each, errors.Temporary)]
+        keys_and_fences = zip((key for key, *_ in moves), fences_or_faults, strict=True)
+        moved = [(by_key[key], fence) for key, fence in keys_and_fences if isinstance(fence, int)]
         if resumed := await self.pauses.resumed([row for row, _ in moved]):
             back = [(row.key, fence, now) for row, fence in moved if row.destination in resumed]
             await self.ledger.postpone_all(back, now)
 
-    async def _publish_moved(self, rows: Sequence[LedgerRow], now: float) -> None:
-        """Move the rows ahead and publish those that were moved. Note faults."""
+    async def _postpone_and_publish(self, rows: Sequence[LedgerRow], now: float) -> None:
+        """Postpone the rows, and publish those that were postponed. Note faults."""
         moved, faults = await move_rows(self.ledger, rows, now, now + POSTPONE_SECONDS)
         self.faults += faults
         try:
             if moved:
                 await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except errors.Temporary as error:
-            # Make the rows due again. With their new fence, a message that was published after all has no effect.
+            # Make the rows due again. With their new fence, a message that was published after all has no effect. A row
+            # that stays postponed because it cannot be written is due later, so that error is not noted.
             self.faults.append(error)
             self.is_bus_down = True
-            again_at = max([now, *[row.retry_at or now for row, _ in moved]])
+            again_at = max([now, *[row.retry_at or now for row, _ in moved]])  # so no row is due early
             await self.ledger.postpone_all([(row.key, fence, again_at) for row, fence in moved], now)
         else:
             self.count += len(moved)

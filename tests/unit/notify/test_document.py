@@ -9,7 +9,8 @@ from hypothesis import example, given, strategies as st
 
 from functions.notify.destinations import sheet
 from functions.notify.destinations.document import document
-from functions.notify.destinations.document.markdown import encoded, link_of, paragraphs_of, section_requests
+from functions.notify.destinations.document.doc_updates import section_requests
+from functions.notify.destinations.document.markdown import encoded, link_of, paragraphs_of
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, objects_at

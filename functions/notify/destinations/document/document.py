@@ -16,8 +16,7 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from functions.notify import bounded_texts, destination, destination_secrets, http_engine, http_kind
-from functions.notify.destinations.document import markdown
-from functions.notify.destinations.document.markdown import START
+from functions.notify.destinations.document import doc_updates, markdown
 from functions.notify.google_calls import CallFailed, GoogleCalls
 from functions.notify.kind_settings import EventExpression, GoogleId, KindSettings, LineTemplate, checked_by
 from shared import errors, event, expressions
@@ -51,8 +50,6 @@ SHARE_FOLDER: Final = (
 MAX_TITLE_CHARACTERS: Final = 250
 MAX_CHARACTERS: Final = 1_020_000
 """A document of Google has no more, whatever it contains."""
-EMPTY_END: Final = START + 1
-"""The index at which an empty body ends."""
 MakeUpdates: TypeAlias = Callable[[int], list[Json]]
 """Takes the index at which the document's body ends, and returns the updates of a batchUpdate, which Google calls its
 requests."""
@@ -208,7 +205,7 @@ class DocumentDestination:
         for _ in range(MAX_TRIES):
             current = await self._docs.read(url, deadline, secrets)
             named_ranges = current.get("namedRanges")
-            if isinstance(named_ranges, dict) and markdown.mark_of(content.key) in named_ranges:
+            if isinstance(named_ranges, dict) and doc_updates.mark_of(content.key) in named_ranges:
                 return Delivered(f"it was there already {link}")
             revision = current.get("revisionId")
             if rejection is not None and revision == tried_revision:
@@ -239,7 +236,7 @@ def request(
     """
     del secrets  # the sender reads the account's key
     content = content_of(delivery, settings, attempt.row_key)
-    return _update_request(settings, settings.append_to or NEW, content.make_updates(EMPTY_END))
+    return _update_request(settings, settings.append_to or NEW, content.make_updates(doc_updates.EMPTY_END))
 
 
 def creation_request(settings: Settings, content: Content) -> http_kind.OutgoingRequest:
@@ -278,12 +275,12 @@ def content_of(delivery: Delivery, settings: Settings, key: str, is_retry: bool 
             name: _text(name, expressions.over_event(text).search(seen)) for name, text in settings.values.items()
         }
         _verify_length(values.values())
-        return Content(title, lambda _: markdown.fill_requests(values, key), key, is_retry)
+        return Content(title, lambda _: doc_updates.fill_requests(values, key), key, is_retry)
     paragraphs = markdown.paragraphs_of(_markdown_template(settings.markdown).render(view))
     if not paragraphs:
         raise errors.Permanent("template_failed", "template 'markdown': its text is empty with this event")
     _verify_length(paragraph.text for paragraph in paragraphs)
-    return Content(title, partial(markdown.section_requests, paragraphs, key), key, is_retry)
+    return Content(title, partial(doc_updates.section_requests, paragraphs, key), key, is_retry)
 
 
 def _verify_length(texts: Iterable[str]) -> None:
@@ -321,4 +318,4 @@ def _is_marked(key: str) -> str:
 def _end_index(document: JsonObject) -> int:
     """Return the index of the body's end; for a body without a stated end, the end of an empty body."""
     ends = [element.get("endIndex") for element in objects_at(document, "body", "content")]
-    return max([end for end in ends if isinstance(end, int)], default=EMPTY_END)
+    return max([end for end in ends if isinstance(end, int)], default=doc_updates.EMPTY_END)

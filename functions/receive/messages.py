@@ -4,22 +4,21 @@ A recovered event is a request that its sender could not deliver. notify's sweep
 from the provider and published it, as shared/recovered.py describes. There are two ways to authenticate it. The
 provider's entry in functions/notify/recovery/ says which is used:
 
-    signature  The message has the headers of the original request. The body is written in several forms until the
-               signature verifies one of them. So the event has the bytes of the original.
+    signature  The message has the headers of the original request. The body is written in several forms (json_forms.py)
+               until the signature verifies one of them. So the event has the bytes of the original.
     listed     The message has the event as the provider's API lists it, over TLS, to the holder of a token. The body
                has the id of the original, but other parts may differ.
 """
 
 import asyncio
-import re
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from functions.receive import admission, parsing, receive
 from functions.receive.bus import read_push, rejected_letter
 from functions.receive.events import build_events
 from functions.receive.identity import SignedRequest
+from functions.receive.json_forms import json_forms
 from functions.receive.source import RECOVERED_KIND, Source
 from shared import errors, ports
 from shared.event import Event
@@ -29,11 +28,6 @@ from shared.signatures import auth_scheme, locations
 
 if TYPE_CHECKING:
     from shared.recovered import RecoveredRequest
-
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
-_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-f]{4})|.)")
-"""A JSON escape. The group is the number of a character in lower case, if the escape has one."""
-_ESCAPED_FOR_HTML: Final = re.compile("[<>&\u2028\u2029]")
 
 
 class _Content(NamedTuple):
@@ -58,6 +52,8 @@ def push_taker(verify_push: VerifyPush) -> receive.TakePush:
 async def take(receiver: receive.Receiver, source: Source, push: Push) -> receive.Accepted | receive.DeadLettered:
     """Publish the events of a message, and return once the bus has confirmed them.
 
+    `source` is the one that the bus belongs to. A recovered event names its own source.
+
     A message that can never be an event becomes a dead letter, which the bus has confirmed. Raises Temporary for
     anything else that fails: the platform must deliver the message again.
     """
@@ -71,10 +67,12 @@ async def take(receiver: receive.Receiver, source: Source, push: Push) -> receiv
         else:
             content = _read_message(receiver, source, push, now)
     except errors.Rejected as error:
-        named_source, shown_push = _readable(receiver, source, push) if is_recovered else (source, push)
-        letter = rejected_letter(named_source.name, shown_push, error, now)
-        await receiver.confirm(named_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
-        return receive.DeadLettered(named_source, error)
+        letter_source, letter_push = source, push
+        if is_recovered:
+            letter_source, letter_push = _source_and_readable_push(receiver, source, push)
+        letter = rejected_letter(letter_source.name, letter_push, error, now)
+        await receiver.confirm(letter_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
+        return receive.DeadLettered(letter_source, error)
     accepted = receive.Accepted(content.source, content.events)
     if accepted.events:
         await receiver.confirm(content.source, receiver.publish(accepted, content.parsed, now), deadline)
@@ -103,7 +101,7 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
     if source is None or not source.recover:
         raise errors.Rejected("unknown_source", "the source of this recovered event has no `recover`")
     secrets = await receiver.secrets_of(source)
-    signed: SignedRequest | None = None
+    signed: SignedRequest | None = None  # stays None for an event that is listed
     if source.recover == "signature":
         request, auth = await _verified_request(receiver, source, sent, secrets, now)
         parsed = parsing.read_data(source, request, receiver.limits, auth)
@@ -115,7 +113,7 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
     data = receive.checked_data(source, parsed.data)
     events = build_events(source, request, data, now, receiver.random_id, signed, secrets, is_recovered=True)
     if signed is None and any(event.deliveryid is None for event in events):
-        # It could not be recognized as the original.
+        # If the original arrives after all, nothing could tell that both are the same event.
         raise errors.Rejected("invalid_delivery_id", "the event that the provider's API lists has no id")
     return _Content(source, parsed, events)
 
@@ -123,8 +121,11 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
 async def _verified_request(
     receiver: receive.Receiver, source: Source, sent: "RecoveredRequest", secrets: admission.SecretValues, now: float
 ) -> tuple[Request, auth_scheme.AuthScheme]:
-    """Return the request with the bytes that its signature verifies. Raises Rejected and Temporary."""
-    for body in possible_bodies(sent.body):
+    """Return the request with the bytes that its signature verifies, and the auth scheme that verified it.
+
+    Raises Rejected and Temporary.
+    """
+    for body in json_forms(sent.body):
         request = parsing.with_content_type_of_body(source, _request_with_body(sent, source, body))
         fields = locations.RequestFields(request, admission.requested_url(request, source))
         try:
@@ -139,10 +140,11 @@ async def _verified_request(
     )
 
 
-def _readable(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
+def _source_and_readable_push(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
     """Return the source of a recovered event, and its message as a dead letter shows it to a person.
 
-    The source is read from the message's attributes, because its data may be unreadable.
+    The source is read from the message's attributes, because its data may be unreadable. If they name no source of this
+    deployment, return `source`, that of all recovered events.
     """
     from shared.recovered import readable
 
@@ -156,32 +158,3 @@ def _request_with_body(recovered: "RecoveredRequest", source: Source, text: str)
     if len(body) > source.max_body_bytes:
         raise body_too_large(source.max_body_bytes)
     return Request("POST", f"/{source.name}", "", recovered.headers, body)
-
-
-def possible_bodies(text: str) -> Iterator[str]:
-    """Yield the forms in which senders write this JSON, which has no white space between its values.
-
-    The first form is GitHub's, with escapes in upper case, as @octokit/webhooks 9.26 verifies a parsed payload.
-
-    >>> [*possible_bodies('["é"]')]
-    ['["é"]', '["\\\\u00E9"]', '["\\\\u00e9"]']
-    """
-    yielded: set[str] = set()
-    html_safe = _ESCAPED_FOR_HTML.sub(_escape, text)
-    with_escaped_slashes = text.replace("/", "\\/")
-    for form in (text, html_safe, with_escaped_slashes):
-        for variant in (form, _NOT_ASCII.sub(_escape, form)):
-            for body in (_ESCAPE.sub(_in_upper_case, variant), variant):
-                if body not in yielded:
-                    yielded.add(body)
-                    yield body
-
-
-def _in_upper_case(escape: re.Match[str]) -> str:
-    return f"\\u{escape[1].upper()}" if escape[1] else escape[0]
-
-
-def _escape(character: re.Match[str]) -> str:
-    """Return the character as JSON escapes of its UTF-16 code units."""
-    units = character[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -1,6 +1,8 @@
 """GitHub's deliveries of a webhook: https://docs.github.com/rest/repos/webhooks
 
-The list has every attempt, the newest first. All attempts of a delivery have the same GUID.
+The list has every attempt, the newest first. All attempts of a delivery have the same GUID: the first attempt, and
+redeliveries, which come before it in the list, maybe on an earlier page. An event is missed if its first attempt failed
+and no redelivery succeeded.
 """
 
 import json
@@ -26,8 +28,8 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
     """Yield what follows from an answer, by its kind. Raises UnknownHook, and errors of UNKNOWN_FORM.
 
     hooks       the requests for the deliveries of the source's webhooks
-    deliveries  the missed events, and the request for the next page
-    attempt     the event that GitHub was asked to deliver again
+    deliveries  the missed events, each with its request, and the request for the next page
+    attempt     the event, which GitHub has agreed to deliver again
     delivery    the event with its webhook request
     """
     match request.answer_kind:
@@ -37,7 +39,7 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
             yield from _read_deliveries(request, answer, window)
         case "attempt":
             yield _missed_event(request.context)._replace(is_redelivered=True)
-        case _:
+        case _:  # delivery
             yield _missed_event(request.context)._replace(webhook_request=_webhook_request(answer.body, window))
 
 
@@ -60,6 +62,10 @@ class _Attempt(NamedTuple):
     event_type: str
     action: str | None
 
+    @property
+    def is_delivered(self) -> bool:
+        return 200 <= self.status < 300
+
 
 def _read_attempt(listed: jsontext.Json) -> _Attempt:
     """Return an entry of the list. Raises errors of UNKNOWN_FORM."""
@@ -76,55 +82,54 @@ def _read_attempt(listed: jsontext.Json) -> _Attempt:
 
 
 def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
-    """Yield the deliveries without a successful attempt, and the request for the next page.
+    """Yield the missed events of a page, and the request for the next page.
 
-    The list has a redelivery before the first attempt of the same delivery, maybe on an earlier page. So the request's
-    context has what the earlier pages listed:
+    The request's context has the redeliveries of the pages before:
 
     settled   the GUIDs with a successful redelivery
     repeated  by GUID, the id and the status of the newest failed redelivery; only where GitHub delivers again
     """
     path = str(request.context["path"])
     settled = [*jsontext.list_at(request.context, "settled")]
-    repeated = {
-        guid: each for guid, each in jsontext.mapping_at(request.context, "repeated").items() if isinstance(each, list)
-    }
-    is_last_page = False
+    repeated = dict(jsontext.mapping_at(request.context, "repeated"))
     for attempt in kind.read_each(jsontext.list_at(jsontext.from_json(answer.body)), _read_attempt):
         if isinstance(attempt, kind.UnreadableEvent):
             yield attempt
-            continue
-        guid, status = attempt.guid, attempt.status
-        if attempt.attempted_at < window.since:
-            is_last_page = True
-            break
-        is_delivered = 200 <= status < 300
-        if attempt.is_redelivery:
-            if is_delivered:
-                settled.append(guid)
-            elif window.redelivers and guid not in settled:
-                repeated.setdefault(guid, [attempt.id, status])
-            continue
-        is_wanted = window.wants(attempt.event_type, attempt.action)
-        if is_wanted and attempt.attempted_at <= window.until and not is_delivered and guid not in settled:
-            redelivery_id, newest_status = repeated.get(guid, ("", status))
-            missed_event = kind.MissedEvent(
-                provider_id=guid,
-                type=attempt.event_type,
-                happened_at=attempt.attempted_at,
-                rejected_status=kind.rejected_status(int(str(newest_status))),
-                failed_redelivery_id=str(redelivery_id),
-            )
-            delivery_path = f"{path}/{attempt.id}"
-            yield missed_event._replace(api_request=_event_request(delivery_path, missed_event, window))
+        elif attempt.attempted_at < window.since:
+            return  # all that follow are older
+        elif attempt.is_redelivery and attempt.is_delivered:
+            settled.append(attempt.guid)
+        elif attempt.is_delivered or attempt.guid in settled:
+            continue  # the event has arrived
+        elif attempt.is_redelivery:
+            if window.redelivers:
+                repeated.setdefault(attempt.guid, [attempt.id, attempt.status])  # the list has the newest one first
+        elif attempt.attempted_at <= window.until and window.wants(attempt.event_type, attempt.action):
+            missed_event = _missed_event_of(attempt, repeated.get(attempt.guid))
+            yield missed_event._replace(api_request=_event_request(f"{path}/{attempt.id}", missed_event, window))
     cursor = _NEXT_CURSOR.search(answer.header("link") or "")
-    if cursor and not is_last_page:
+    if cursor:
         next_page = f"{path}?per_page={PAGE_SIZE}&cursor={quote(cursor[1], safe='%')}"
-        yield kind.ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": dict(repeated)})
+        yield kind.ApiRequest(next_page, "deliveries", {"path": path, "settled": settled, "repeated": repeated})
+
+
+def _missed_event_of(attempt: _Attempt, failed_redelivery: jsontext.Json) -> kind.MissedEvent:
+    """Return the event of a first attempt. If it has a failed redelivery, the status is that of the redelivery."""
+    redelivery_id, status = failed_redelivery if isinstance(failed_redelivery, list) else ("", attempt.status)
+    return kind.MissedEvent(
+        provider_id=attempt.guid,
+        type=attempt.event_type,
+        happened_at=attempt.attempted_at,
+        rejected_status=kind.rejected_status(int(str(status))),
+        failed_redelivery_id=str(redelivery_id),
+    )
 
 
 def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: kind.Window) -> kind.ApiRequest:
-    """Return the request that reads the delivery, or the one that makes GitHub attempt it again."""
+    """Return the request that reads the delivery, or the one that makes GitHub attempt it again.
+
+    Its context has the event, for `_missed_event`. There, `guid` is the event's id, which may consist of two ids.
+    """
     context: jsontext.JsonObject = {
         "guid": missed_event.id,
         "event": missed_event.type,
@@ -137,7 +142,7 @@ def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: k
 
 
 def _missed_event(context: jsontext.JsonObject) -> kind.MissedEvent:
-    """Return the event that `_event_request` was made for. Its id there consists of both ids."""
+    """Return the event of a context that `_event_request` has made."""
     happened_at = context["at"]
     assert isinstance(happened_at, int | float)
     status = context["status"]
@@ -152,7 +157,10 @@ def _missed_event(context: jsontext.JsonObject) -> kind.MissedEvent:
 
 
 def _webhook_request(body: bytes, window: kind.Window) -> recovered.RecoveredRequest:
-    """Return the request that GitHub recorded for a delivery. The numbers in its payload stay as GitHub wrote them."""
+    """Return the request that GitHub recorded for a delivery.
+
+    The numbers in its payload stay as GitHub wrote them, because its signature is verified.
+    """
     recorded = jsontext.mapping_at(json.loads(body, parse_float=_Number, parse_int=_Number), "request")
     if not isinstance(recorded["payload"], dict):
         raise TypeError("no payload")

@@ -36,7 +36,7 @@ MAX_PAUSE_SECONDS: Final = 3_600.0
 LIMITED_SECONDS: Final = 30.0
 """The least pause after a 429."""
 MAX_FAULTS: Final = 3
-"""In a row. Then the provider is not asked again in this run."""
+"""After so many faults in a row, the provider is not asked again in this run."""
 _NOT_OF_PLACE: Final = frozenset({401, 408})
 """The 4xx statuses that say nothing about a place. A 403 or 404 may: a token can have rights for other places only."""
 
@@ -149,10 +149,10 @@ class ProviderApi:
         if request.body is not None:
             headers.append(("Content-Type", "application/json"))
         outgoing = Outgoing(
-            "GET" if request.body is None else "POST",
-            self.settings.api_url + request.path,
-            tuple(headers),
-            b"" if request.body is None else jsontext.texts_json(request.body),
+            method="GET" if request.body is None else "POST",
+            url=self.settings.api_url + request.path,
+            headers=tuple(headers),
+            body=b"" if request.body is None else jsontext.texts_json(request.body),
             timeout_seconds=ANSWER_SECONDS,
             max_bytes=MAX_EVENT_BYTES if request.is_for_event else MAX_LIST_BYTES,
             allow_private=self.settings.allow_private,

@@ -19,7 +19,7 @@ from functions.notify.recovery import github, listing, recovery
 from functions.notify.recovery.kind import UnknownHook, Window, own_hooks
 from functions.notify.recovery.recovery import EVERY_SECONDS, MAX_REQUESTS, OVERLAP_SECONDS
 from functions.receive import entry, messages
-from functions.receive.messages import possible_bodies
+from functions.receive.json_forms import json_forms
 from functions.receive.source import RECOVERED_NAME
 from shared.dead_letter_message import dead_letter_from
 from shared.errors import Rejected, Temporary
@@ -415,7 +415,7 @@ async def test_the_body_is_written_as_its_sender_wrote_it(text: str) -> None:
 
 
 def test_a_text_of_ascii_is_written_in_one_way() -> None:
-    assert [*possible_bodies('{"a":1}')] == ['{"a":1}']
+    assert [*json_forms('{"a":1}')] == ['{"a":1}']
 
 
 async def test_an_event_that_is_too_large_for_the_bus_is_named(capsys: pytest.CaptureFixture[str]) -> None:

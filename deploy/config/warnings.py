@@ -26,7 +26,7 @@ from deploy.config.sections.source import SourceConfig
 from deploy.config.sections.subscribers import subscribers_warnings, tell_destinations
 from deploy.config.slices import retention_warning
 from functions.notify.registry import SUBSCRIBERS
-from functions.transform.comparisons import compared_paths
+from functions.transform.comparisons import paths_compared_with_numbers
 from functions.transform.program import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep, Step
@@ -320,12 +320,12 @@ def _number_texts(route: Route, compiled_sources: Mapping[str, JsonObject]) -> I
 def _compared_with_numbers(route: Route) -> Iterator[str]:
     """Yield the paths that are compared with a number while their values are as the source sent them."""
     if route.where is not None:
-        yield from compared_paths(route.where)
+        yield from paths_compared_with_numbers(route.where)
     for named in route.chain.steps:
         if isinstance(named.step, Cast):  # from here on, a value may be a number
             return
         if isinstance(named.step, Filter):
-            yield from compared_paths(Expression(named.step.keep))
+            yield from paths_compared_with_numbers(Expression(named.step.keep))
 
 
 def _carries_text(settings: JsonObject) -> bool:

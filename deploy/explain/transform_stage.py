@@ -14,7 +14,7 @@ from deploy.explain.differences import differences, line_of
 from deploy.explain.offline import Owners, local_secrets
 from deploy.explain.report import NOTIFY, TRANSFORM, Check, Stage, State
 from deploy.terminal.output import count_of, waits_text
-from functions.transform import chain, comparisons, program, route_runs
+from functions.transform import chain, expression_paths, program, route_runs
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
 from functions.transform.steps.decide import Filter, Switch as SwitchStep
@@ -133,7 +133,7 @@ def condition_values(condition: expressions.Expression, event: Event) -> tuple[s
     view = view_of(event)
     return tuple(
         line_of("·", each.path, each.value) + (f"; did you mean {each.likely_path}?" if each.likely_path else "")
-        for each in comparisons.read_values(condition, view)
+        for each in expression_paths.read_values(condition, view)
     )
 
 

@@ -219,7 +219,8 @@ def _match_where(where: "Expression", event: Event) -> Match:
     One that cannot be computed for the event, such as the length of a missing field, counts as false.
     """
     # Imported here, because many configurations have no `where`, and a start is quicker without JMESPath.
-    from functions.transform.comparisons import false_hint, missing_text, truth_hint
+    from functions.transform.comparisons import false_hint, truth_hint
+    from functions.transform.expression_paths import missing_text
     from shared.expressions import is_true
     from shared.jsontext import kind_of
 

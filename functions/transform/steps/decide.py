@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Annotated, ClassVar, Final, NotRequired
 
-from functions.transform import comparisons, paths, step
+from functions.transform import comparisons, expression_paths, paths, step
 from shared import errors, expressions, jsontext, times
 from shared.config.rules import LISTED, Name, Seconds, limits, read_by
 from shared.event import Event, view_of
@@ -79,7 +79,7 @@ class Filter(step.Settings, step.Step):
         rule = f"{self._keep.text} is not true{hint}"
         reason = f"{self.reason}: {rule}" if self.reason else rule
         # `missing` is not logged, because it names fields of the sender.
-        return step.Stop(reason, missing=comparisons.missing_text(self._keep, view=view))
+        return step.Stop(reason, missing=expression_paths.missing_text(self._keep, view=view))
 
 
 class Stop(step.Settings, step.Step):
@@ -156,7 +156,7 @@ class Switch(step.Settings, step.Step):
         conditions = [when for when, _ in self._cases if when]
         hints = (comparisons.false_hint(condition, view) for condition in conditions)
         first_hint = next(filter(None, hints), "")
-        missing_fields = comparisons.missing_text(*conditions, view=view)
+        missing_fields = expression_paths.missing_text(*conditions, view=view)
         return step.Noted(event, f"no case is true, so the event continues here{first_hint}{missing_fields}")
 
 

@@ -176,7 +176,7 @@ async def _send_in_turn(hosts: "StepHosts", asking: Asking, request: fetch.Outgo
     question = asking.question
     step_id = id(asking.settings)  # each step of the configuration has a settings object of its own
     key = await hosts.enter(step_id, question.host, asking.event)
-    if not isinstance(key, str):  # Closed, with the reason
+    if not isinstance(key, str):  # NotNow, with the reason
         raise step.SystemUnavailable("host_unavailable", key.reason, until=key.until)
     has_failed: bool | None = None  # None is neither: the outcome says nothing about the host
     reason = ""

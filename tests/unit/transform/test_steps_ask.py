@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from functions.transform.chain import Chain, ChainResult
-from functions.transform.hosts import BREAKER, Closed, StepHosts
+from functions.transform.hosts import BREAKER, NotNow, StepHosts
 from functions.transform.program import read_chain
 from functions.transform.step import Services, removals_of
 from functions.transform.steps import ask
@@ -230,10 +230,10 @@ def step_hosts() -> tuple[StepHosts, FakeClock]:
     return StepHosts(ProcessGate(clock.now, PLACES, PLACES), clock), clock
 
 
-async def ask_host(hosts: StepHosts, has_failed: bool | None = False, step: int = 1, host: str = API) -> Closed | None:
+async def ask_host(hosts: StepHosts, has_failed: bool | None = False, step: int = 1, host: str = API) -> NotNow | None:
     """Ask, and get the answer at once; return why it was not asked."""
     entered = await hosts.enter(step, host, HOST_EVENT)
-    if isinstance(entered, Closed):
+    if isinstance(entered, NotNow):
         return entered
     hosts.leave(entered, has_failed=has_failed, reason="answered 503")
     return None
@@ -325,8 +325,8 @@ async def test_on_lambda_a_host_that_another_instance_tries_is_not_asked_and_the
     grants = FakeGrants()
     hosts.instances = InstanceLeases(lambda: grants, hosts.gate, clock, "me")
     await grants.lease(f"{API}:instances", "another", MOST_INSTANCES, MOST_INSTANCES, clock.now(), 50.0)
-    assert await ask_host(hosts) == Closed(clock.now() + 1, f"another instance tries {API} first")
-    assert await ask_host(hosts) == Closed(clock.now() + 3, f"another instance tries {API} first")
+    assert await ask_host(hosts) == NotNow(clock.now() + 1, f"another instance tries {API} first")
+    assert await ask_host(hosts) == NotNow(clock.now() + 3, f"another instance tries {API} first")
     clock.advance(51)
     assert await ask_host(hosts) is None
     await hosts.give_back(API)

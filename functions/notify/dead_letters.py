@@ -1,7 +1,13 @@
-"""Dead letters: make those of notify, and store all of them, including the messages that the bus gave up on.
+"""Dead letters: make those of notify, and store all of them. A dead letter is about a message that is not tried again.
 
-If the bus brings a message twice, the same dead letter is written again, with the same id.
-https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
+notify publishes its dead letters to the topic DEAD_LETTERS, as receive and transform do. A message of this topic is
+
+    a dead letter               of one of these functions
+    an event, or a delivery     that the bus gave up on, because no function has acknowledged it
+    a message of another system
+
+Each of them becomes a dead letter in the journal (`letter_of_body`, `letter_of_message`), so that none is lost. If the
+bus brings a message twice, the same dead letter is written again, with the same id.
 """
 
 import hashlib
@@ -19,7 +25,10 @@ from shared.push import Push, parse_push
 
 SUBSCRIPTION: Final = "CloudPubSubDeadLetterSourceSubscription"
 DELIVERY_COUNT: Final = "CloudPubSubDeadLetterSourceDeliveryCount"
-"""The attributes that Pub/Sub adds to a message on which a subscription gave up."""
+"""The attributes that Pub/Sub adds to a message on which a subscription gave up.
+
+https://cloud.google.com/pubsub/docs/dead-letter-topics#track_delivery_attempts
+"""
 MAX_UNREADABLE_BYTES: Final = 256 * 1024
 """The most bytes of a message that is not Hookchain's which are kept for people to look at."""
 
@@ -43,8 +52,8 @@ async def keep_dead_letter(letter: DeadLetter, journal: Journal | None) -> None:
     await journal.record([letter])
 
 
-def read_dead_letter(body: bytes, now: float) -> DeadLetter:
-    """Return the dead letter in a pushed body; for any other body, a dead letter about it, so that none is lost."""
+def letter_of_body(body: bytes, now: float) -> DeadLetter:
+    """Return the dead letter in the message that a push of Pub/Sub holds, or about the body if it holds none."""
     try:
         push = parse_push(body)
     except Permanent as error:
@@ -53,18 +62,17 @@ def read_dead_letter(body: bytes, now: float) -> DeadLetter:
     if subscription := push.attributes.get(SUBSCRIPTION):
         count = push.attributes.get(DELIVERY_COUNT, "several")
         given_up = f"the subscription {subscription!r} gave up after {count} tries"
-    return read_message(push, now, given_up)
+    return letter_of_message(push, now, given_up)
 
 
-def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
-    """Return the dead letter in a message. For any other message, return a dead letter about it, so nothing is lost.
+def letter_of_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
+    """Return the dead letter in a message; for any other message, one about it.
 
-    `given_up` is the reason why the bus gave up on the message, which can be an event, a delivery, or a message of
-    another system; None if the bus did not give up.
+    `given_up` is the reason why the bus gave up on an event, a delivery or another message. None: the bus did not.
     """
     try:
         document = push.document()
-        letter = dead_letter_from(document) if given_up is None else undeliverable(push, document, now, given_up)
+        letter = dead_letter_from(document) if given_up is None else undeliverable_letter(push, document, now, given_up)
         _verify_storable(letter)
         return letter
     except Permanent as error:
@@ -73,9 +81,9 @@ def read_message(push: Push, now: float, given_up: str | None) -> DeadLetter:
         fault = Permanent("malformed_event", "the bus message has half of a surrogate pair in a name, so it has no id")
     if given_up is None:
         return unreadable_letter(push.data, fault, DEAD_LETTERS, now)
-    # Two messages of another system may have the same text, and each of them is kept.
-    whole = Permanent(fault.code, f"{given_up}, and it is not a message of Hookchain: {fault.detail}")
-    return unreadable_letter(push.data, whole, DEAD_LETTERS, now, push.message_id)
+    fault = Permanent(fault.code, f"{given_up}, and it is not a message of Hookchain: {fault.detail}")
+    # With the message's id: two messages of another system may have the same text, and each of them is kept.
+    return unreadable_letter(push.data, fault, DEAD_LETTERS, now, push.message_id)
 
 
 def _verify_storable(letter: DeadLetter) -> None:
@@ -87,7 +95,7 @@ def _verify_storable(letter: DeadLetter) -> None:
     "".join(texts).encode()
 
 
-def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLetter:
+def undeliverable_letter(push: Push, document: Json, now: float, reason: str) -> DeadLetter:
     """Return the dead letter of a delivery or an event after the bus has brought it as often as its policy allows.
 
     `document` is the content of the message. Raises Permanent (`malformed_event`).
@@ -107,7 +115,10 @@ def undeliverable(push: Push, document: Json, now: float, reason: str) -> DeadLe
 
 
 def delivery_letter(delivery: Delivery, message: bytes, code: PermanentCode, reason: str, now: float) -> DeadLetter:
-    """Return the dead letter of a delivery. Its id is the delivery's, so a delivery has one at most."""
+    """Return the dead letter of a delivery. Its id is the delivery's, so a delivery has one at most.
+
+    Its `event_id` is the id that the event had on arrival, before a step split it.
+    """
     return DeadLetter(
         id=delivery.id,
         code=code,
@@ -133,7 +144,10 @@ def conflict_letter(delivery: Delivery, message: bytes, now: float) -> DeadLette
 
 
 def unreadable_letter(content: bytes, error: Permanent, topic: str, now: float, message_id: str = "") -> DeadLetter:
-    """Return the dead letter of a message that is not Hookchain's. People can look at it; it cannot be replayed."""
+    """Return the dead letter of a message that is not Hookchain's. People can look at it; it cannot be replayed.
+
+    Its id is a hash of `message_id` and the content: without `message_id`, equal messages have one dead letter.
+    """
     dead_letter_id = hashlib.sha256(message_id.encode("utf-8", "replace") + content).hexdigest()
     return DeadLetter(
         id=dead_letter_id,

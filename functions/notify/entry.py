@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from functions.notify.dead_letters import keep_dead_letter, read_dead_letter, read_message
+from functions.notify.dead_letters import keep_dead_letter, letter_of_body, letter_of_message
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.waiting.sweep import Sweeper
@@ -73,7 +73,7 @@ async def answer(make_service: MakeService, head: http.Request, read_body: http.
             return http.json_reply({"published": await sweep(service, started)})
         body = await read_body(MAX_PUSH_BYTES)
         if path == "/dead-letters":
-            await _keep(service, read_dead_letter(body, service.notifier.clock.now()), started)
+            await _keep(service, letter_of_body(body, service.notifier.clock.now()), started)
             return ACKNOWLEDGED
         return ACKNOWLEDGED if await _deliver(service, body, started) else AGAIN
     except errors.Rejected as error:
@@ -101,7 +101,7 @@ async def take_dead_letter(make_service: MakeService, push: Push, started: float
     """Keep a dead letter, or a message that the bus gave up on for the reason `given_up`. As `take_delivery`."""
     try:
         service = make_service()
-        await _keep(service, read_message(push, service.notifier.clock.now(), given_up), started)
+        await _keep(service, letter_of_message(push, service.notifier.clock.now(), given_up), started)
     except Exception as error:
         log_unavailable(error, started)
         return False

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from functions.notify.dead_letters import read_dead_letter
+from functions.notify.dead_letters import letter_of_body
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, read_destinations
@@ -416,7 +416,7 @@ class _World:
         return not task.cancelled() and task.result()
 
     async def _keep(self, _: int, body: bytes) -> bool:
-        self._given_up.add(read_dead_letter(body, self._clock.now()).id)
+        self._given_up.add(letter_of_body(body, self._clock.now()).id)
         return True
 
     async def fetch(self, request: Outgoing) -> Fetched:

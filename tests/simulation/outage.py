@@ -16,7 +16,7 @@ from typing import Final, Literal
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.history.resumption import resume_destination
-from functions.notify.dead_letters import read_dead_letter
+from functions.notify.dead_letters import letter_of_body
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
 from functions.notify.registry import Destinations, read_destinations
@@ -241,7 +241,7 @@ class _World:
             return False
 
     async def _keep(self, body: bytes) -> bool:
-        letter = read_dead_letter(body, self._clock.now())
+        letter = letter_of_body(body, self._clock.now())
         self._result.dead_letters[(letter.destination or "", letter.code)] += 1
         return True
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from functions.notify.alerts.alert import alert_event
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, alert_of_letter
-from functions.notify.dead_letters import keep_dead_letter, read_dead_letter
+from functions.notify.dead_letters import keep_dead_letter, letter_of_body
 from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Acknowledged, Notifier
@@ -222,7 +222,7 @@ class World:
             return False
 
     async def _keep(self, body: bytes) -> bool:
-        letter = read_dead_letter(body, EPOCH)
+        letter = letter_of_body(body, EPOCH)
         await keep_dead_letter(letter, self.dead_letters)
         settings = AlertSettings(self.ops, {}, {OPS: frozenset({OPS})})
         try:

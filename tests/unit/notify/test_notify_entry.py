@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, read_dead_letter, read_message
+from functions.notify.dead_letters import MAX_UNREADABLE_BYTES, keep_dead_letter, letter_of_body, letter_of_message
 from functions.notify.destination import Attempt
 from functions.notify.entry import Service, answer
 from functions.notify.lambda_handler import SweepFailed, handle
@@ -266,7 +266,7 @@ async def test_where_there_is_no_journal_it_stays_with_the_bus() -> None:
 
 def test_a_delivery_that_pubsub_gave_up_on_is_kept_under_its_own_id() -> None:
     data = message_of(DELIVERY, NOW)
-    letter = read_dead_letter(push_of(data, GIVEN_UP), NOW)
+    letter = letter_of_body(push_of(data, GIVEN_UP), NOW)
     assert (letter.id, letter.code, letter.topic) == (DELIVERY.id, "undeliverable", "deliveries")
     assert (letter.event_id, letter.route, letter.destination) == ("e1", "tell the list", "crm")
     assert letter.reason == "the subscription 'deliveries-push' gave up after 100 tries"
@@ -274,26 +274,26 @@ def test_a_delivery_that_pubsub_gave_up_on_is_kept_under_its_own_id() -> None:
 
 
 def test_an_event_that_pubsub_gave_up_on_is_kept_before_it_has_a_route() -> None:
-    letter = read_dead_letter(push_of(to_json(to_cloudevent(EVENT)).encode(), GIVEN_UP), NOW)
+    letter = letter_of_body(push_of(to_json(to_cloudevent(EVENT)).encode(), GIVEN_UP), NOW)
     assert (letter.id, letter.code, letter.topic) == ("e1:", "undeliverable", "events")
 
 
 def test_what_the_bus_of_another_system_brought_in_vain_is_kept_each_time_and_says_who_gave_up() -> None:
     pushes = [Push(b"[1]", {}, message_id) for message_id in ("m1", "m2", "m1")]
-    first, second, repeated = [read_message(each, NOW, "the subscription 'bus-jobs' gave up") for each in pushes]
+    first, second, repeated = [letter_of_message(each, NOW, "the subscription 'bus-jobs' gave up") for each in pushes]
     assert first.reason.startswith("the subscription 'bus-jobs' gave up, and it is not a message of Hookchain: ")
     assert first.id == repeated.id != second.id
 
 
 @given(st.binary(max_size=200))
 def test_whatever_comes_is_kept(content: bytes) -> None:
-    assert read_dead_letter(content, NOW).message == content
-    assert read_dead_letter(push_of(content), NOW).message == content
-    assert read_dead_letter(push_of(content, GIVEN_UP), NOW).message == content
+    assert letter_of_body(content, NOW).message == content
+    assert letter_of_body(push_of(content), NOW).message == content
+    assert letter_of_body(push_of(content, GIVEN_UP), NOW).message == content
 
 
 def test_what_nobody_can_read_is_kept_in_part_where_it_is_huge() -> None:
-    letter = read_dead_letter(push_of(b"x" * (MAX_UNREADABLE_BYTES + 1)), NOW)
+    letter = letter_of_body(push_of(b"x" * (MAX_UNREADABLE_BYTES + 1)), NOW)
     assert len(letter.message) == MAX_UNREADABLE_BYTES
 
 
@@ -301,6 +301,6 @@ def test_what_nobody_can_read_is_kept_in_part_where_it_is_huge() -> None:
 def test_a_dead_letter_that_could_not_be_written_down_is_kept_as_it_came(name: str) -> None:
     """It would come again and again until the bus forgets it."""
     data = dead_letter_message(LETTER).data.replace(f'"{name}":"'.encode(), f'"{name}":"\\ud800'.encode())
-    letter = read_dead_letter(push_of(data), NOW)
+    letter = letter_of_body(push_of(data), NOW)
     assert (letter.code, letter.message) == ("malformed_event", data)
     assert "half of a surrogate pair" in letter.reason

@@ -12,7 +12,7 @@
 
 XML, forms and CSV have only texts. `truth_hint` explains why a condition is true although its value reads like false.
 
-A hint contains no value of the event, so it can be logged.
+A hint contains no value of the event but the name of its source, so it can be logged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,8 +34,7 @@ _READS_AS_FALSE: Final = frozenset({"false", "no", "off", "null", "none", "0"})
 def false_hint(condition: expressions.Expression, view: JsonObject) -> str:
     """Return why the condition is false and what to write instead, if it looks like a mistake; else an empty text.
 
-    `view` is the event as expressions see it. The hint is the end of a message: `: data.total is not a text, …`. It can
-    name the event's source.
+    `view` is the event as expressions see it. The hint is the end of a message: `: data.total is not a text, …`.
     """
     comparisons = list(_comparisons(condition.tree, view))
     source_text = repr(view.get("source"))
@@ -116,21 +115,18 @@ def _paths_where(comparisons: Iterable[_Comparison], is_mistake: Callable[[Json,
     return list(dict.fromkeys(paths))
 
 
-def _sentence(paths: Sequence[str], *, one: str, several: str) -> str:
-    """Return `: `, the paths, and what is true of one path or of several."""
-    return f": {' and '.join(paths)} {one if len(paths) == 1 else several}"
+def _hint(paths: Sequence[str], *, one: str, several: str, rest: str) -> str:
+    """Return the hint about the paths: what is true of one or of several of them, and the rest. Empty without paths."""
+    return f": {' and '.join(paths)} {one if len(paths) == 1 else several}{rest}" if paths else ""
 
 
 def _quoted_number_hint(comparisons: Sequence[_Comparison]) -> str:
     paths = _paths_where(
         comparisons, lambda value, other: isinstance(value, bool | int | float) and isinstance(other, str)
     )
-    if not paths:
-        return ""
-    rule = _sentence(
-        paths, one="is not a text, so it never equals one", several="are not texts, so they never equal one"
-    )
-    return f"{rule}; write numbers, true and false in backticks instead of quotes, such as `250`"
+    rest = "; write numbers, true and false in backticks instead of quotes, such as `250`"
+    one = "is not a text, so it never equals one"
+    return _hint(paths, one=one, several="are not texts, so they never equal one", rest=rest)
 
 
 def _letter_case_hint(comparisons: Sequence[_Comparison]) -> str:
@@ -139,17 +135,14 @@ def _letter_case_hint(comparisons: Sequence[_Comparison]) -> str:
         return is_text and value != other and str(value).casefold() == str(other).casefold()
 
     paths = _paths_where(comparisons, is_mistake)
-    rule = "only in upper and lower case"
-    return _sentence(paths, one=f"differs {rule}", several=f"differ {rule}") if paths else ""
+    return _hint(paths, one="differs", several="differ", rest=" only in upper and lower case")
 
 
 def _boolean_hint(comparisons: Sequence[_Comparison], source_text: str) -> str:
     paths = _paths_where(comparisons, lambda value, other: isinstance(value, str) and isinstance(other, bool))
-    if not paths:
-        return ""
-    rule = _sentence(paths, one="is text", several="are text")
     advice = f"compare with a text, such as 'true', or `cast` to boolean on source {source_text}"
-    return f"{rule}, which never equals true or false; {advice}"
+    rest = f", which never equals true or false; {advice}"
+    return _hint(paths, one="is text", several="are text", rest=rest)
 
 
 def _list_hint(comparisons: Sequence[_Comparison]) -> str:
@@ -162,10 +155,10 @@ def _number_hint(comparisons: Sequence[_Comparison], source_text: str) -> str:
     paths = _paths_where(comparisons, lambda value, other: _is_number_as_text(value) and _is_number(other))
     if not paths:
         return ""
-    rule = _sentence(paths, one="is text", several="are text")
     casts = ", ".join(f"{path}: number" for path in paths)
     advice = f"write to_number({paths[0]}), or `cast: {{{casts}}}` on source {source_text}"
-    return f"{rule}, which never equals or exceeds a number; {advice}"
+    rest = f", which never equals or exceeds a number; {advice}"
+    return _hint(paths, one="is text", several="are text", rest=rest)
 
 
 def _contains_hint(condition: expressions.Expression, view: JsonObject) -> str:
@@ -188,10 +181,9 @@ def _conversion_hint(comparisons: Sequence[_Comparison], condition: expressions.
         is_text = is_path(argument) and isinstance(search(argument, view), str)
         if is_text and search(call, view) is None:  # to_number() also converts some texts that `cast` does not
             paths.append(path_text(argument))
-    if not paths:
-        return ""
-    rule = f"{' and '.join(dict.fromkeys(paths))} is text that is not written as a number, such as 12.50"
-    return f": {rule}, so neither `cast` nor to_number() converts it"
+    fault = "is text that is not written as a number, such as 12.50"
+    rest = ", so neither `cast` nor to_number() converts it"
+    return _hint(list(dict.fromkeys(paths)), one=fault, several=fault, rest=rest)
 
 
 def _calls(node: "_TreeNode", name: str) -> Iterator["_TreeNode"]:

@@ -1,9 +1,9 @@
-"""Convert a value to another kind, if the result says the same. Each raises ValueError where it does not."""
+"""Convert a value to another kind, if the result says the same. Each cast raises ValueError where it does not."""
 
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeGuard
 
 from shared.jsontext import Json, to_json
 
@@ -62,3 +62,17 @@ CASTS: Final[Mapping[Kind, Callable[[Json], Json]]] = {
     "boolean": _boolean,
     "list": _list,
 }
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether the value is a number of JSON. In Python, true and false are instances of int, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def reads_as_number(text: str) -> bool:
+    """Return whether a cast to `number` converts the text."""
+    try:
+        _number(text)
+    except ValueError:
+        return False
+    return True

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
-from shared.casting import CASTS
+from shared.casting import is_number, reads_as_number
 from shared.did_you_mean import nearest
 from shared.expressions import Expression, names_of_path
 from shared.jsontext import Json, to_json
@@ -41,21 +41,21 @@ def comparison_texts(condition: str, numbers: Collection[str]) -> Iterator[str]:
         yield f"negates {name} alone, before the path goes on, which finds nothing: write !(…) around the whole path"
     for operator, value, other in _comparisons(tree):
         if other["type"] == "literal":
-            yield from _literal_texts(operator, other["value"], is_number=_makes_number(value, numbers))
+            yield from _literal_texts(operator, other["value"], compares_number=_makes_number(value, numbers))
 
 
-def _literal_texts(operator: str, literal: Json, *, is_number: bool) -> Iterator[str]:
-    """Yield why the comparison of a value with the literal is never true. `is_number`: the value is surely a number.
+def _literal_texts(operator: str, literal: Json, *, compares_number: bool) -> Iterator[str]:
+    """Yield why the comparison of a value with the literal is never true. `compares_number`: the value is surely one.
 
     JMESPath orders numbers only. Our library also orders two texts, character by character, which is right for dates.
     """
     if operator in _EQUALITY:
-        if is_number and isinstance(literal, str) and _reads_as_number(literal):
+        if compares_number and isinstance(literal, str) and reads_as_number(literal):
             yield f"compares a number with the text {literal!r}: they are never equal. Write `{literal}` in backticks"
     elif not isinstance(literal, str):
-        if not _is_number(literal):
+        if not is_number(literal):
             yield f"compares the order of values with `{to_json(literal)}`, which is no number: this is never true"
-    elif _reads_as_number(literal):
+    elif reads_as_number(literal):
         yield (
             f"compares with the text {literal!r}, but a number is never less than, equal to or more than a text, and "
             f"texts compare character by character. Write `{literal}` in backticks, and to_number(…) around a value "
@@ -92,22 +92,10 @@ def _comparisons(node: "_TreeNode") -> "Iterator[tuple[str, _TreeNode, _TreeNode
 def _makes_number(node: "_TreeNode", numbers: Collection[str]) -> bool:
     match node["type"]:
         case "literal":
-            return _is_number(node["value"])
+            return is_number(node["value"])
         case "function_expression":
             return node["value"] in _FUNCTIONS_TO_NUMBERS
     return node["type"] == "field" and node["value"] in numbers
-
-
-def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        CASTS["number"](text)
-    except ValueError:
-        return False
-    return True
 
 
 def keyword_texts(schema: Json) -> Iterator[str]:

@@ -4,8 +4,9 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, TypeGuard
+from typing import Final
 
+from shared.casting import is_number
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, texts_at
 from shared.subscribers.json_pointer import pointer_of, value_at
 
@@ -194,8 +195,8 @@ def _number(schema: JsonObject, usual: int | float, is_whole: bool) -> float:
     If no such number fits either, return the usual one.
     """
     multiple = schema.get("multipleOf")
-    step = multiple if _is_number(multiple) and multiple > 0 else 1
-    bounds = {key: bound for key in _KEEPS if _is_number(bound := schema.get(key))}
+    step = multiple if is_number(multiple) and multiple > 0 else 1
+    bounds = {key: bound for key in _KEEPS if is_number(bound := schema.get(key))}
     edges = list(bounds.values())
     candidates = [usual, *edges, *(edge + step for edge in edges), *(edge - step for edge in edges)]
     candidates += [sum(edges) / len(edges)] if edges else []
@@ -203,7 +204,3 @@ def _number(schema: JsonObject, usual: int | float, is_whole: bool) -> float:
         candidates = [math.ceil(number / step) * step for number in candidates if abs(number / step) < MAX_MULTIPLE]
     fitting = (number for number in candidates if all(_KEEPS[key](number, bound) for key, bound in bounds.items()))
     return next(fitting, usual)
-
-
-def _is_number(value: Json) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,7 +8,7 @@ happens, and what to write instead. The functions `*_texts` yield the texts abou
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
 from deploy.config.configuration import Configuration
@@ -26,7 +26,7 @@ from deploy.config.sections.source import SourceConfig
 from deploy.config.sections.subscribers import subscribers_warnings, tell_destinations
 from deploy.config.slices import retention_warning
 from functions.notify.registry import SUBSCRIBERS
-from functions.transform.comparisons import paths_compared_with_numbers
+from functions.transform.expression_paths import is_path, path_text
 from functions.transform.program import Program, read_program
 from functions.transform.routes import Route
 from functions.transform.step import NamedStep, Step
@@ -34,6 +34,7 @@ from functions.transform.steps.compose import Map, Template
 from functions.transform.steps.decide import Filter, Stop, Switch
 from functions.transform.steps.lint import Lint
 from functions.transform.steps.values import Cast, Default, Set
+from shared.casting import is_number
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
 from shared.expressions import Expression, is_true
@@ -41,6 +42,9 @@ from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, values_in
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
 from shared.times import duration_text
+
+if TYPE_CHECKING:
+    from jmespath.visitor import _TreeNode
 
 PlacedWarning: TypeAlias = tuple[DocumentPath, str]
 """The place of a warning, and what it says."""
@@ -320,12 +324,24 @@ def _number_texts(route: Route, compiled_sources: Mapping[str, JsonObject]) -> I
 def _compared_with_numbers(route: Route) -> Iterator[str]:
     """Yield the paths that are compared with a number while their values are as the source sent them."""
     if route.where is not None:
-        yield from paths_compared_with_numbers(route.where)
+        yield from _paths_beside_numbers(route.where.tree)
     for named in route.chain.steps:
         if isinstance(named.step, Cast):  # from here on, a value may be a number
             return
         if isinstance(named.step, Filter):
-            yield from paths_compared_with_numbers(Expression(named.step.keep))
+            yield from _paths_beside_numbers(Expression(named.step.keep).tree)
+
+
+def _paths_beside_numbers(node: "_TreeNode") -> Iterator[str]:
+    """Yield each path that the condition compares with a number that it states, outside of `[? … ]`."""
+    if node["type"] == "comparator":
+        left, right = node["children"]
+        for side, other in ((left, right), (right, left)):
+            if is_path(side) and other["type"] == "literal" and is_number(other["value"]):
+                yield path_text(side)
+    elif node["type"] in {"and_expression", "or_expression", "not_expression"}:
+        for child in node["children"]:
+            yield from _paths_beside_numbers(child)
 
 
 def _carries_text(settings: JsonObject) -> bool:

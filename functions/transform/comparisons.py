@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from functions.transform.expression_paths import is_path, path_text, search
-from shared import casting, expressions
+from shared import expressions
+from shared.casting import is_number, reads_as_number
 from shared.jsontext import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -58,22 +59,6 @@ def truth_hint(condition: expressions.Expression, value: Json) -> str:
         return ""
     advice = "compare it with a text, such as 'true', or `cast` it to boolean on the source"
     return f"{condition.text} is a text that reads like false, and any text that is not empty counts as true: {advice}"
-
-
-def paths_compared_with_numbers(condition: expressions.Expression) -> list[str]:
-    """Return the paths that the condition compares with a number that it states, outside of `[? … ]`."""
-    return list(dict.fromkeys(_paths_beside_numbers(condition.tree)))
-
-
-def _paths_beside_numbers(node: "_TreeNode") -> Iterator[str]:
-    if node["type"] == "comparator":
-        left, right = node["children"]
-        for one, other in ((left, right), (right, left)):
-            if is_path(one) and other["type"] == "literal" and _is_number(other["value"]):
-                yield path_text(one)
-    elif node["type"] in _LOGICAL:
-        for child in node["children"]:
-            yield from _paths_beside_numbers(child)
 
 
 class _Comparison(NamedTuple):
@@ -152,7 +137,9 @@ def _list_hint(comparisons: Sequence[_Comparison]) -> str:
 
 
 def _number_hint(comparisons: Sequence[_Comparison], source_text: str) -> str:
-    paths = _paths_where(comparisons, lambda value, other: _is_number_as_text(value) and _is_number(other))
+    paths = _paths_where(
+        comparisons, lambda value, other: is_number(other) and isinstance(value, str) and reads_as_number(value)
+    )
     if not paths:
         return ""
     casts = ", ".join(f"{path}: number" for path in paths)
@@ -174,8 +161,11 @@ def _contains_hint(condition: expressions.Expression, view: JsonObject) -> str:
 
 def _conversion_hint(comparisons: Sequence[_Comparison], condition: expressions.Expression, view: JsonObject) -> str:
     """Return the hint for a text that is compared with a number or given to to_number(), and is not one."""
-    texts = [each for each in comparisons if isinstance(each.value, str) and not _is_number_as_text(each.value)]
-    paths = _paths_where(texts, lambda _, other: _is_number(other))
+
+    def is_mistake(value: Json, other: Json) -> bool:
+        return is_number(other) and isinstance(value, str) and not reads_as_number(value)
+
+    paths = _paths_where(comparisons, is_mistake)
     for call in _calls(condition.tree, "to_number"):
         [argument] = call["children"]
         is_text = is_path(argument) and isinstance(search(argument, view), str)
@@ -193,17 +183,3 @@ def _calls(node: "_TreeNode", name: str) -> Iterator["_TreeNode"]:
     if node["type"] in _LOGICAL or node["type"] == "comparator":
         for child in node["children"]:
             yield from _calls(child, name)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_number_as_text(value: Json) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        casting.CASTS["number"](value)
-    except ValueError:
-        return False
-    return True

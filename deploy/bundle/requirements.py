@@ -14,7 +14,7 @@ from typing import Final
 from deploy.config.sections.kinds import settings_model
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.command_line import CommandError
-from deploy.topology.buses import GOOGLE_KINDS
+from deploy.topology.buses import GOOGLE_BUS_KINDS
 from functions.notify.own_kinds import own_kinds_of
 from functions.transform.program import read_program
 from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at, values_in
@@ -113,7 +113,7 @@ def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
             yield "schema"
         if any(map(_has_public_key, auth_entries(source))):
             yield "crypto"
-        if isinstance(bus := source.get("bus"), dict) and bus["kind"] in GOOGLE_KINDS:
+        if isinstance(bus := source.get("bus"), dict) and bus["kind"] in GOOGLE_BUS_KINDS:
             yield "crypto"  # the token of a push
 
 

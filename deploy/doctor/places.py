@@ -11,7 +11,7 @@ from deploy.cloud_access import aws, gcp_names
 from deploy.cloud_access.gcp import ApiError, GoogleApi
 from deploy.doctor.checks import Subject
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown, worst
-from deploy.topology import buses
+from deploy.topology import places
 from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import JsonObject, list_at, objects_at
@@ -32,21 +32,21 @@ def place_checks(subject: Subject, check: Callable[[JsonObject], Finding]) -> li
 
 def has_places(notify: JsonObject) -> bool:
     """Return whether a destination writes into a table or a bucket."""
-    return bool([*buses.tables(notify), *buses.buckets(notify)])
+    return bool([*places.tables(notify), *places.buckets(notify)])
 
 
 def google_places(target: gcp_names.Target, api: GoogleApi, notify: JsonObject) -> Finding:
     """Check each table and bucket. Raises ApiError, NotSignedIn and GcloudMissing."""
-    found = {name: _table(target, api, settings) for name, settings in buses.tables(notify)}
-    found |= {name: _bucket(target, api, settings) for name, settings in buses.buckets(notify)}
+    found = {name: _table(target, api, settings) for name, settings in places.tables(notify)}
+    found |= {name: _bucket(target, api, settings) for name, settings in places.buckets(notify)}
     return worst(found)
 
 
 def aws_places(api: aws.AwsApi, notify: JsonObject) -> Finding:
     """Check each bucket of S3, and that no destination needs an account of Google's. Raises AwsFault."""
     account = str(api.call("sts", "get_caller_identity").get("Account"))
-    found = {name: _needs_key(settings.secret) for name, settings in buses.tables(notify)}
-    for name, settings in buses.buckets(notify):
+    found = {name: _needs_key(settings.secret) for name, settings in places.tables(notify)}
+    for name, settings in places.buckets(notify):
         found[name] = _s3_bucket(api, settings, account) if settings.is_s3 else _needs_key(settings.secret)
     return worst(found)
 

@@ -11,7 +11,7 @@ from deploy.gcp.resource import Resource, keys
 from deploy.gcp.resources import project, stores, topics
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.services import Bundle, job, service, service_key, service_url
-from deploy.topology.buses import GOOGLE_KINDS
+from deploy.topology.buses import brings_on_google
 from deploy.topology.functions import FUNCTIONS, Function, consumers, subscription_name
 from deploy.topology.topology import NeededFunction, Topology, find_topology
 from shared import jsontext, ports, settings
@@ -172,7 +172,7 @@ def _subscriptions(deployment: Deployment, topology: Topology) -> tuple[Resource
         each
         for needed in topology.functions
         for source in needed.sources
-        if source.kind in GOOGLE_KINDS
+        if brings_on_google(source)
         for each in topics.bus_source(source, deployment.target, deployment.url(needed.name), needed.timeout_seconds)
     ]
     return (*pushed, *held, *brought)

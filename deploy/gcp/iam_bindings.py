@@ -9,8 +9,9 @@ from typing import Final
 from deploy.cloud_access import gcp_names
 from deploy.gcp.resource import GRANT, Command, Grant, Resource, key_of
 from deploy.gcp.resources.project import API, DEVELOPER, account_key, accounts
-from deploy.topology.buses import GOOGLE_KINDS, Place, TablePlace
+from deploy.topology.buses import brings_on_google
 from deploy.topology.functions import SENT_BACK, BlobUse, Function, subscription_name
+from deploy.topology.places import Place, TablePlace
 from deploy.topology.topology import TOPICS, NeededFunction
 from functions.notify.destinations.bus import GoogleTopic
 from shared.ports import DEAD_LETTERS, TAP
@@ -258,8 +259,8 @@ def _pubsub_bindings(
                 name = target.name_of(subscription_name(needed.function, each))
                 yield Grant("subscription", name, SUBSCRIBER, agent), why
         for source in needed.sources:
-            if source.kind in GOOGLE_KINDS:
-                yield Grant("subscription", target.name_of(source.name), SUBSCRIBER, agent), why
+            if brings_on_google(source):
+                yield Grant("subscription", target.name_of(source.resource_name), SUBSCRIBER, agent), why
     yield (
         Grant("account", target.name_of("push"), TOKEN_MAKER, agent),
         "Pub/Sub makes the tokens of its pushes",

@@ -1,80 +1,21 @@
 """The buses of other systems that a configuration is connected to: those it takes messages from, and publishes to."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from deploy.config import config_file, configuration
 from deploy.config.slices import destinations_of_kind
 from deploy.requests.sources import compiled_sources
-from functions.notify.destinations.bigquery import Settings as BigQuerySettings
+from deploy.topology.places import buckets
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings
-from functions.notify.destinations.object import Settings as ObjectSettings
-from functions.receive.source import RECOVERED_NAME
+from functions.receive.source import RECOVERED_KIND, RECOVERED_NAME
 from shared import ports
 from shared.jsontext import JsonObject, mapping_at, texts_at
 
-BIGQUERY: Final = "bigquery"
-OBJECT: Final = "object"
-_PLAIN: Final = re.compile(r"[A-Za-z0-9/_.=-]*")
-"""The characters of a prefix that mean nothing else in a condition of Google's or a policy of AWS."""
-
-
-@dataclass(frozen=True, slots=True)
-class TablePlace:
-    """A table of BigQuery. `creates`: it is made if it is missing."""
-
-    project: str
-    dataset: str
-    table: str
-    creates: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BucketPlace:
-    """A bucket of Cloud Storage, or of S3. Its objects' keys begin with `prefix`. `reads`: an object may be read."""
-
-    is_s3: bool
-    bucket: str
-    prefix: str
-    reads: bool
-
-
-Place: TypeAlias = TablePlace | BucketPlace
-
-
-def written_places(notify: JsonObject) -> tuple[Place, ...]:
-    """Return the places, each once; without those whose destination has a key of its own."""
-    return tuple(dict.fromkeys(place for _, place in places_by_destination(notify)))
-
-
-def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
-    """Yield the place of each destination by its name; none of one that has a key of its own."""
-    for name, settings in tables(notify):
-        if settings.secret is None:
-            yield name, TablePlace(settings.project, settings.dataset, settings.table, settings.create)
-    for name, objects in buckets(notify):
-        if objects.secret is None and objects.endpoint is None:
-            found = _PLAIN.match(objects.prefix)
-            prefix = found[0] if found else ""
-            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_key_per_delivery)
-
-
-def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:
-    for name, settings in destinations_of_kind(notify, BIGQUERY).items():
-        yield name, BigQuerySettings.model_validate(settings)
-
-
-def buckets(notify: JsonObject) -> Iterator[tuple[str, ObjectSettings]]:
-    for name, settings in destinations_of_kind(notify, OBJECT).items():
-        yield name, ObjectSettings.model_validate(settings)
-
-
 KIND: Final = "bus"
-RECOVERED: Final = "recovered"
-"""The kind of the bus that brings recovered events: a topic or a queue of the deployment's own."""
-GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket", RECOVERED})
+"""The kind of the destinations that publish to a bus."""
+GOOGLE_BUS_KINDS: Final = frozenset({"pubsub", "bucket", RECOVERED_KIND})
 """The kinds of buses that bring messages on Google Cloud."""
 
 
@@ -82,13 +23,15 @@ GOOGLE_KINDS: Final = frozenset({"pubsub", "bucket", RECOVERED})
 class BusSource:
     """A source whose messages a bus brings.
 
-    name      that of what a deployment makes for it, without the deployment's prefix
-    settings  what the slice says of its bus
+    source         the source's name
+    kind           the kind of its bus; RECOVERED_KIND for the deployment's own topic or queue of recovered events
+    resource_name  the name of what a deployment makes for it, without the deployment's prefix
+    settings       what the slice says of its bus
     """
 
     source: str
     kind: str
-    name: str
+    resource_name: str
     settings: JsonObject
 
     def text(self, key: str) -> str:
@@ -112,7 +55,7 @@ def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
 
 
 def brings_on_google(source: BusSource) -> bool:
-    return source.kind in GOOGLE_KINDS
+    return source.kind in GOOGLE_BUS_KINDS
 
 
 def silent_sources(receive: JsonObject, brings: Callable[[BusSource], bool], cloud: str) -> Iterator[str]:
@@ -134,8 +77,8 @@ def fed_buckets(receive: JsonObject, notify: JsonObject) -> Iterator[tuple[str, 
         if source.kind == "bucket" and "finalize" in source.events:
             prefix = source.text("prefix")
             for name, objects in buckets(notify):
-                is_told = objects.prefix.startswith(prefix) or prefix.startswith(objects.prefix)
-                if objects.bucket_name == source.text("bucket") and is_told:
+                prefixes_overlap = objects.prefix.startswith(prefix) or prefix.startswith(objects.prefix)
+                if objects.bucket_name == source.text("bucket") and prefixes_overlap:
                     yield source.source, name
 
 
@@ -147,8 +90,10 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
     topics = (*ports.TOPIC_NAMES, ports.RECOVERED, ports.TAP)
     own = {f"{prefix}{topic}{end}" for topic in topics for end in ("", ports.UNDELIVERED)}
     for source in bus_sources(receive):
-        place, _, name = (source.text("pubsub") or source.text("sqs").replace(":", "/")).rpartition("/")
-        is_elsewhere = source.kind == "pubsub" and place not in ("", f"projects/{project}/topics")
+        topic_parent, _, topic_name = source.text("pubsub").rpartition("/")
+        queue_name = source.text("sqs").rpartition(":")[2]  # an ARN ends with it
+        name = topic_name or queue_name
+        is_elsewhere = source.kind == "pubsub" and topic_parent not in ("", f"projects/{project}/topics")
         if name in own and not is_elsewhere:
             rule = f"must not name {name}, which is this deployment's own: each of its events would come back to it"
             return f"source {source.source!r}: bus: {rule}. For dead letters, set `alerts`"

@@ -11,9 +11,10 @@ from typing import Final
 
 from deploy.config.slices import blobs_seconds, cloud_sql_instances
 from deploy.secrets.needs import mail_transports, needs
-from deploy.topology.buses import BusSource, Place, bus_sources, published_buses, written_places
+from deploy.topology.buses import BusSource, bus_sources, published_buses
 from deploy.topology.functions import FUNCTIONS, Function, Store
 from deploy.topology.monitoring import ALARMS, LOG_METRICS, RECOVERED, REJECTED, SOURCE_ALARM, Alarm, LogMetric
+from deploy.topology.places import Place, written_places
 from functions.notify.destinations.bus import AwsBus, GoogleTopic
 from shared import ports, retention
 from shared.jsontext import Json, JsonObject, mappings_at, value_at

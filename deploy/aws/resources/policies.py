@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from deploy.aws import template_names as names
 from deploy.aws.resources import queues, stores
 from deploy.cloud_access import aws_names
-from deploy.topology import buses, functions
+from deploy.topology import functions
+from deploy.topology.places import BucketPlace
 from deploy.topology.topology import NeededFunction, Topology
 from functions.notify.destinations.bus import AwsBus
 from shared import tap
@@ -197,14 +198,14 @@ def _configured_rights(needed: NeededFunction) -> Iterator[Right]:
         why = "Secrets are made by `hookchain secrets` and not here; AWS adds six characters to the name in an ARN"
         yield Right(("secretsmanager:GetSecretValue",), tuple(map(_secret, needed.secrets)), why)
     for place in needed.places:
-        if isinstance(place, buses.BucketPlace) and place.is_s3:
+        if isinstance(place, BucketPlace) and place.is_s3:
             yield from _objects_of_destination(place)
     for service, action in PUBLISH.items():
         if arns := tuple(bus.arn for bus in needed.buses if isinstance(bus, AwsBus) and bus.arn_service == service):
             yield Right((action,), arns, "For the destinations that publish as this role")
 
 
-def _objects_of_destination(place: buses.BucketPlace) -> Iterator[Right]:
+def _objects_of_destination(place: BucketPlace) -> Iterator[Right]:
     """Yield the rights on the bucket of a destination, if it is this account's. The bucket of another account gets no
     events."""
     objects = names.sub(f"arn:${{AWS::Partition}}:s3:::{place.bucket}/{place.prefix}*")

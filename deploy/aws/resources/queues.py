@@ -5,8 +5,9 @@ from typing import Final
 
 from deploy.aws import template_names as names
 from deploy.cloud_access import aws_names
-from deploy.topology.buses import RECOVERED, BusSource
+from deploy.topology.buses import BusSource
 from deploy.topology.topology import LONGEST_WAIT_SECONDS, Topology
+from functions.receive.source import RECOVERED_KIND
 from shared.jsontext import Json, JsonObject
 
 LONGEST_KEPT_DAYS: Final = 14
@@ -32,7 +33,7 @@ def brings_on_aws(source: BusSource) -> bool:
 
 def has_queue(source: BusSource) -> bool:
     """Return whether a deployment makes the queue of the source's messages."""
-    return source.kind == RECOVERED or has_rule(source)
+    return source.kind == RECOVERED_KIND or has_rule(source)
 
 
 def has_rule(source: BusSource) -> bool:
@@ -51,7 +52,7 @@ def queue_arns(sources: tuple[BusSource, ...]) -> Iterator[Json]:
         if source.kind == "sqs":
             yield source.text("sqs")
         elif has_queue(source):
-            yield names.arn(names.queue(source.name))
+            yield names.arn(names.queue(source.resource_name))
 
 
 def brought_queues(topology: Topology) -> Iterator[str]:
@@ -61,7 +62,7 @@ def brought_queues(topology: Topology) -> Iterator[str]:
             if source.kind == "sqs":
                 yield source.text("sqs").rpartition(":")[2]
             elif has_queue(source):
-                yield aws_names.queue(names.PREFIX, source.name)
+                yield aws_names.queue(names.PREFIX, source.resource_name)
 
 
 def pattern(source: BusSource) -> Json:

@@ -174,7 +174,9 @@ def source_queues(receive: JsonObject) -> tuple[SourceQueue, ...]:
 
 def queue_of(source: buses.BusSource) -> SourceQueue:
     own = source.text("sqs")
-    return SourceQueue(own.rpartition(":")[2] or f"{PREFIX}{source.name}", own or queue_arn(source.name))
+    if own:
+        return SourceQueue(own.rpartition(":")[2], own)
+    return SourceQueue(f"{PREFIX}{source.resource_name}", queue_arn(source.resource_name))
 
 
 async def ensure_source_queues(place: AwsPlace, queues: Sequence[SourceQueue]) -> None:

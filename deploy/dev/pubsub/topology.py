@@ -64,7 +64,7 @@ def bus_topology(project: str, receive_port: int, receive: JsonObject) -> tuple[
         pushed = _pushed(topic, function_url(receive_port), f"/{source.source}")
         policy: JsonObject = {"deadLetterPolicy": {**letters, "maxDeliveryAttempts": MOST_TRIES}}
         found.append(Resource(topic, {"labels": dict(LABELS)}))
-        found.append(Resource(f"projects/{project}/subscriptions/{source.name}", {**pushed, **policy}))
+        found.append(Resource(f"projects/{project}/subscriptions/{source.resource_name}", {**pushed, **policy}))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from deploy.cloud_access import gcp_names
 from deploy.config.sections.bus_source import PREFIX
 from deploy.gcp.resource import ADDRESS, File, Resource, digest_of, gcloud, key_of, keys
 from deploy.gcp.resources import project, topics
-from deploy.topology.buses import GOOGLE_KINDS
+from deploy.topology.buses import brings_on_google
 from deploy.topology.functions import SWEEP, Function, subscription_name
 from deploy.topology.monitoring import CHARTS, SOURCE_ALARM, Alarm, Chart, LogMetric, Measure, Statistic
 from deploy.topology.topology import Topology
@@ -295,7 +295,7 @@ def monitoring(
 
 def _has_brought(topology: Topology) -> bool:
     """Return whether Pub/Sub brings messages to a source."""
-    return any(source.kind in GOOGLE_KINDS for needed in topology.functions for source in needed.sources)
+    return any(brings_on_google(source) for needed in topology.functions for source in needed.sources)
 
 
 def _dashboard(target: gcp_names.Target, topology: Topology, folder: Path) -> Resource:

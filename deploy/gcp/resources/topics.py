@@ -11,8 +11,9 @@ from typing import Final
 from deploy.cloud_access import gcp_names
 from deploy.gcp.resource import ADDRESS, Existing, Resource, digest_of, gcloud, key_of, label_text
 from deploy.gcp.resources.project import API, account_key
-from deploy.topology.buses import RECOVERED, BusSource
+from deploy.topology.buses import BusSource
 from deploy.topology.topology import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MOST_TRIES, Topic
+from functions.receive.source import RECOVERED_KIND
 from shared import jsontext, ports
 
 TOPIC: Final = "topic"
@@ -141,10 +142,10 @@ EVENT_TYPES: Final[Mapping[str, str]] = {
 
 def bus_topic(source: BusSource, target: gcp_names.Target) -> Topic:
     """Return the topic of a source's messages: its own, which a bucket publishes to, or the operator's."""
-    if source.kind == RECOVERED:
-        return Topic(source.name, "events that providers could not deliver")
+    if source.kind == RECOVERED_KIND:
+        return Topic(source.resource_name, "events that providers could not deliver")
     if source.kind == "bucket":
-        return Topic(source.name, f"what happens in the bucket {source.text('bucket')}")
+        return Topic(source.resource_name, f"what happens in the bucket {source.text('bucket')}")
     name = source.text("pubsub")
     full = name if "/" in name else f"projects/{target.project}/topics/{name}"
     return Topic(full, f"messages for the source {source.source}")
@@ -154,9 +155,9 @@ def bus_source(source: BusSource, target: gcp_names.Target, url: str, timeout_se
     """Yield what brings the source's messages to the function at `url`."""
     source_topic = bus_topic(source, target)
     push = Push(url, f"/{source.source}", ack_deadline(timeout_seconds))
-    is_recovered = source.kind == RECOVERED
+    is_recovered = source.kind == RECOVERED_KIND
     why = "hands recovered events to receive" if is_recovered else f"hands messages to the source {source.source}"
-    subscription = push_subscription(target, source.name, source_topic, push, why)
+    subscription = push_subscription(target, source.resource_name, source_topic, push, why)
     yield subscription
     if is_recovered or source.kind == "bucket":
         yield topic(target, source_topic)
@@ -171,7 +172,7 @@ def notification(source: BusSource, target: gcp_names.Target, subscription: Reso
     update deletes it by Google's own name, which stands in place of ADDRESS, and creates another one.
     """
     bucket = source.text("bucket")
-    topic_name = target.name_of(source.name)
+    topic_name = target.name_of(source.resource_name)
     types = [EVENT_TYPES[each] for each in source.events]
     prefix = source.text("prefix")
     settings = [f"--topic={topic_name}", "--payload-format=json", f"--event-types={','.join(types)}"]
@@ -185,7 +186,7 @@ def notification(source: BusSource, target: gcp_names.Target, subscription: Reso
         create=create,
         update=gcloud("storage buckets notifications delete", ADDRESS) + create,
         digest=digest_of(sorted(types), prefix),
-        needs=(topic_key(target, source.name), subscription.key),
+        needs=(topic_key(target, source.resource_name), subscription.key),
     )
 
 

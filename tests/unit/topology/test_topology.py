@@ -7,9 +7,9 @@ import pytest
 from deploy.config.compiler import FUNCTIONS as COMPILED, OPTIONAL
 from deploy.gcp.graph import graph
 from deploy.gcp.resources.stores import database
-from deploy.topology.buses import BucketPlace, TablePlace, written_places
 from deploy.topology.functions import FUNCTIONS
 from deploy.topology.monitoring import CHARTS, LOG_METRICS
+from deploy.topology.places import BucketPlace, TablePlace, written_places
 from deploy.topology.topology import FURTHER_METRICS, TOPICS, find_topology
 from shared.jsontext import JsonObject
 from shared.logs import FIELDS

@@ -17,7 +17,7 @@ from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.config.checkout import ROOT
 from deploy.config.compiler import compile_file
 from deploy.config.mail_settings import mail_settings_fault, mail_settings_warnings, recipients_as_senders
-from deploy.config.slices import google_only, local_only
+from deploy.config.platform_parts import google_only, local_only
 from deploy.requests.sources import compiled_sources
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import count_of

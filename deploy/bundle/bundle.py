@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deploy.bundle.requirements import features, requirements
+from deploy.config.databases import unreachable_databases
+from deploy.config.platform_parts import without_google_account
 from deploy.config.sections.own_files import imported_modules
-from deploy.config.slices import unreachable_databases, without_google_account
 from deploy.terminal.command_line import CommandError
 from deploy.topology.functions import FUNCTIONS
 from shared.jsontext import JsonObject

@@ -13,8 +13,9 @@ from deploy.aws.template import template
 from deploy.cli.command import parser, run_command
 from deploy.config import checkout, compiler, configured, dotenv, mail_settings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
+from deploy.config.databases import database_warnings
+from deploy.config.platform_parts import aws_only, google_only, local_only
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
-from deploy.config.slices import aws_only, database_warnings, google_only, local_only
 from deploy.config.warnings import configuration_notes, configuration_warnings
 from deploy.explain.event_types import EventTypeFindings, event_type_findings
 from deploy.gcp.costs import resources

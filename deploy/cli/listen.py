@@ -27,7 +27,7 @@ from deploy.cli.listen_lease import LeaseKeeper, LeaseLost, remove_old, verify_f
 from deploy.cli.trigger import make_key
 from deploy.client.hookchain.http import parse_url
 from deploy.cloud_access.inboxes import Inboxes, InboxFault
-from deploy.config import dotenv, running_dev, slices
+from deploy.config import dotenv, platform_parts, running_dev
 from deploy.config.checkout import state_folder
 from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.history import audit, local
@@ -141,7 +141,7 @@ def _target(options: argparse.Namespace, configuration: LoadedConfig, source: So
     """
     url = _dev_url(source) if options.to_dev else str(options.forward)
     host = parse_url(url).host
-    if not (slices.is_loopback(host) or host.endswith(".localhost") or options.allow_remote):
+    if not (platform_parts.is_loopback(host) or host.endswith(".localhost") or options.allow_remote):
         rule = "must be a URL of this machine, such as http://localhost:3000/in"
         raise UsageError(f"--forward: {rule}; got the host {host!r}. To allow it, add --allow-remote")
     signed_url = None if options.to_dev else url

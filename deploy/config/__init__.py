@@ -5,7 +5,8 @@
     model_faults    what is wrong, in an operator's words
     compiler        all faults, or the slices: read this first
     warnings        what is allowed and seldom meant
-    slices          what slices say of the places where they can run
+    platform_parts  the parts that only this machine, or only one cloud, can use
+    databases, notify_destinations, kept_bodies  facts about compiled slices
 
 checkout, configured, dotenv and running_dev say which file, environment and running `hookchain dev` a command uses;
 local_ports says at which ports one runs.

@@ -4,7 +4,7 @@ mail."""
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.slices import destinations_of_kind
+from deploy.config.notify_destinations import destinations_of_kind
 from functions.notify.destinations.email import email, mail, smtp_server
 from shared.jsontext import JsonObject, texts_at, value_at
 

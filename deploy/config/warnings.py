@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
 from deploy.config.configuration import Configuration
 from deploy.config.expression_warnings import comparison_texts, keyword_texts, template_texts
+from deploy.config.kept_bodies import retention_warning
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.alerts import alert_destinations
 from deploy.config.sections.auth import SIGNING_A_TIME, Auth, LinkAuth, PathAuth, QueryAuth
@@ -24,7 +25,6 @@ from deploy.config.sections.provider_event_types import EventTypes, known_event_
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
 from deploy.config.sections.subscribers import subscribers_warnings, tell_destinations
-from deploy.config.slices import retention_warning
 from functions.notify.registry import SUBSCRIBERS
 from functions.transform.expression_paths import is_path, path_text
 from functions.transform.program import Program, read_program

@@ -21,7 +21,7 @@ from aiohttp import StreamReader, web
 from aiohttp.typedefs import Handler, Middleware
 
 from deploy.config.local_ports import HOST
-from deploy.config.slices import is_loopback
+from deploy.config.platform_parts import is_loopback
 from shared import logs, outcomes
 from shared.http import problem
 from shared.jsontext import Json, to_json

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from deploy.config.slices import caught_sheets
+from deploy.config.notify_destinations import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.dev.local_server import json_answer
 from deploy.history.local import read_slice

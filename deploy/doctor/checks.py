@@ -18,7 +18,8 @@ from typing import Final
 
 from deploy.config import checkout, config_file, configured
 from deploy.config.config_file import NO_FILE
-from deploy.config.slices import blobs_seconds, sql_destinations
+from deploy.config.databases import sql_destinations
+from deploy.config.kept_bodies import blobs_seconds
 from deploy.history import source_access, source_health, status
 from deploy.history.local import open_local_state
 from deploy.history.state import State, StateFault, configured_destinations

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, inspect, types
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.exc import NoSuchTableError
 
-from deploy.config.slices import sql_destinations
+from deploy.config.databases import sql_destinations
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Finding, ok, problem, unknown, worst
 from functions.notify.columns import ColumnType

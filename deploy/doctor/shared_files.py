@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from deploy.config.slices import is_caught
+from deploy.config.notify_destinations import is_caught
 from deploy.doctor.checks import Subject
 from deploy.secrets.backend import SecretBackend
 from deploy.terminal.finding import Check, Finding, problem, unknown

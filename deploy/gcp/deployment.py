@@ -14,7 +14,7 @@ from typing import Final
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp, gcp_names
 from deploy.config import checkout, compiler, dotenv, mail_settings
-from deploy.config.slices import aws_only, local_only
+from deploy.config.platform_parts import aws_only, local_only
 from deploy.gcp import graph, plan
 from deploy.gcp.resources import services
 from deploy.requests.command_lines import closing_lines

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from deploy.config.slices import GOOGLE_KINDS
+from deploy.config.platform_parts import GOOGLE_KINDS
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify import destination, registry
 from functions.notify.examples import ATTEMPT, example_delivery

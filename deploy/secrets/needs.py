@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.config.compiler import secrets_needed
-from deploy.config.slices import destinations_of_kind
+from deploy.config.notify_destinations import destinations_of_kind
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email import smtp_server

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.config import config_file, configuration
-from deploy.config.slices import destinations_of_kind
+from deploy.config.notify_destinations import destinations_of_kind
 from deploy.requests.sources import compiled_sources
 from deploy.topology.places import buckets
 from functions.notify.destinations.bus import AwsBus, GoogleTopic, Settings

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from deploy.config.slices import destinations_of_kind
+from deploy.config.notify_destinations import destinations_of_kind
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import JsonObject

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from deploy.config.slices import blobs_seconds, cloud_sql_instances
+from deploy.config.databases import cloud_sql_instances
+from deploy.config.kept_bodies import blobs_seconds
 from deploy.secrets.needs import mail_transports, needs
 from deploy.topology.buses import BusSource, bus_sources, published_buses
 from deploy.topology.functions import FUNCTIONS, Function, Store

@@ -14,7 +14,7 @@ import aiohttp
 import pydantic
 from aiohttp import web
 
-from deploy.config.slices import caught_sheets
+from deploy.config.notify_destinations import caught_sheets
 from deploy.dev.caught import Sheet, SheetStore
 from deploy.dev.inspector import api
 from deploy.dev.local_server import json_answer

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field
 from pydantic_core import from_json
 
-from deploy.config.slices import is_loopback
+from deploy.config.platform_parts import is_loopback
 from shared.config.values import fault_text
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 

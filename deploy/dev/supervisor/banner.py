@@ -7,8 +7,9 @@ from typing import Final
 
 from deploy.config import config_file, local_ports
 from deploy.config.local_ports import Ports
+from deploy.config.notify_destinations import caught_sheets, is_caught
 from deploy.config.page_token import page_token, page_url
-from deploy.config.slices import caught_sheets, is_caught, without_google_account
+from deploy.config.platform_parts import without_google_account
 from deploy.dev.aws.stack import queue_of
 from deploy.dev.supervisor.setup import Setup
 from deploy.requests import events, samples, signing

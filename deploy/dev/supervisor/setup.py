@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import checkout, compiler, config_file, dotenv, local_ports, mail_settings, running_dev
-from deploy.config.slices import without_google_account
+from deploy.config.platform_parts import without_google_account
 from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
 from deploy.requests import signing, sources

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from deploy.config import checkout, local_ports, running_dev, slices
+from deploy.config import checkout, kept_bodies, local_ports, running_dev
 from deploy.config.probe import request_status
 from deploy.dev.aws import environments
 from deploy.dev.supervisor import damaged_files, runner, state_folder
@@ -180,7 +180,7 @@ def purge_state(state: Path, notify: jsontext.JsonObject, now: float) -> None:
     purge_journal(state / journal.FILE_NAME, now, retention)
     if (document_file := state / documents.FILE_NAME).is_file():
         documents.purge_documents(document_file, now)
-    kept_seconds = slices.blobs_seconds(retention, notify)
+    kept_seconds = kept_bodies.blobs_seconds(retention, notify)
     blobs.purge_blobs(state / "blobs", now - kept_seconds, needed_blobs(state))
     for path in state.glob(f"*{damaged_files.DAMAGED_MARK}*"):
         if path.stat().st_mtime < now - kept_seconds:

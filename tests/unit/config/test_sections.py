@@ -9,8 +9,8 @@ import pytest
 from deploy.bundle.requirements import features
 from deploy.config.compiler import compile_file
 from deploy.config.config_file import ConfigFaults
+from deploy.config.platform_parts import local_only
 from deploy.config.sections.bus_source import resource_name
-from deploy.config.slices import local_only
 from deploy.hooks import kinds as hook_kinds
 from deploy.secrets.needs import missing_effect, needs
 from deploy.topology.topology import find_topology

@@ -1,4 +1,7 @@
-"""Encryption: encrypt data and decrypt it, as sealed text or as JWE (functions/transform/encryption.py)."""
+"""Encryption: encrypt data and decrypt it, as sealed text or as JWE (functions/transform/encryption.py).
+
+Both steps read the keys, make a function that changes one value, and apply it to each value at `paths`.
+"""
 
 import os
 from collections.abc import Sequence
@@ -34,6 +37,9 @@ class EncryptionSettings(Settings):
              cannot be moved to where it means something else
     """
 
+    untouched_note: ClassVar[str]
+    """What the step does about a path without a value."""
+
     secret: SecretName
     paths: Annotated[Sequence[DataPath], LISTED, limits(min_length=1)] = ("data",)
     format: Literal["aes-gcm", "jwe"] = "aes-gcm"
@@ -45,10 +51,10 @@ class EncryptionSettings(Settings):
         self._paths = [parse_path(text) for text in self.paths]
         self._missing = MissingPaths()
 
-    def change_each(self, event: Event, change: Change, datatype: str | None = None) -> Event | Noted:
-        """Return the event with each value at `paths` changed.
+    def change_each(self, event: Event, change: Change, datatype_of_all: str | None = None) -> Event | Noted:
+        """Return the event with each value at `paths` changed, and a note about the paths without a value.
 
-        `datatype` is the content type of the data if all of it is changed.
+        `datatype_of_all` is the content type of the data if a path is all of it. Other changed data has none.
         """
         before = event
         untouched: list[Path] = []
@@ -60,9 +66,9 @@ class EncryptionSettings(Settings):
             data = update_value(event.data, path.parts, change_present)
             if data is event.data:
                 untouched.append(path)
-            event = event.with_data(data, None if path.parts else datatype)
-        act = f"nothing is {type(self).__name__.lower()}ed there"  # encrypted, decrypted
-        return self._missing.noted(event, before, untouched, act) if untouched else event
+            is_all = not path.parts
+            event = event.with_data(data, datatype_of_all if is_all else None)
+        return self._missing.noted(event, before, untouched, self.untouched_note) if untouched else event
 
     def needs(self) -> tuple[str, ...]:
         return ("jwe",) if self.format == "jwe" else ("crypto",)
@@ -84,6 +90,7 @@ class Encrypt(EncryptionSettings, AskingStep):
         varies=True,
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
+    untouched_note: ClassVar[str] = "nothing is encrypted there"
 
     algorithm: encryption.Algorithm | None = None
 
@@ -99,19 +106,18 @@ class Encrypt(EncryptionSettings, AskingStep):
         values = await services.secrets.values(self.secret)
         if self.format == "jwe":
             newest_jwe_key = encryption.parse_jwe_keys(self.secret, values)[0]
-            return self.change_each(
-                event,
-                lambda value, _: encryption.encrypt_jwe(to_json(value).encode(), newest_jwe_key, self.algorithm),
-                JWE_TYPE,
-            )
+
+            def encrypt_as_jwe(value: Json, _: str) -> Json:
+                return encryption.encrypt_jwe(to_json(value).encode(), newest_jwe_key, self.algorithm)
+
+            return self.change_each(event, encrypt_as_jwe, JWE_TYPE)
         newest_key = encryption.parse_keys(self.secret, values)[0]
 
-        def encrypt(value: Json, place: str) -> Json:
-            return encryption.seal(
-                to_json(value).encode(), newest_key, encryption.Binding(self.context, place), new_nonce()
-            )
+        def seal(value: Json, place: str) -> Json:
+            binding = encryption.Binding(self.context, place)
+            return encryption.seal(to_json(value).encode(), newest_key, binding, new_nonce())
 
-        return self.change_each(event, encrypt)
+        return self.change_each(event, seal)
 
 
 def new_nonce() -> bytes:
@@ -135,6 +141,7 @@ class Decrypt(EncryptionSettings, AskingStep):
         settings={"secret": "field-keys", "paths": ["data.iban"]}, before=_ENCRYPTED, after=_PLAIN, secrets=_SECRETS
     )
     extras: ClassVar[tuple[str, ...]] = ("crypto", "jwe")
+    untouched_note: ClassVar[str] = "nothing is decrypted there"
 
     algorithms: Annotated[list[encryption.Algorithm], LISTED, limits(min_length=1)] | None = None
 
@@ -149,28 +156,33 @@ class Decrypt(EncryptionSettings, AskingStep):
             jwe_keys = encryption.parse_jwe_keys(self.secret, values)
             accepted = self.algorithms or encryption.ALGORITHMS
 
-            def decrypt_from_jwe(value: Json, place: str) -> Json:
-                return _value(encryption.decrypt_jwe(_text(value, place), jwe_keys, place, accepted), place)
+            def decrypt_jwe(value: Json, place: str) -> Json:
+                decrypted = encryption.decrypt_jwe(_encrypted_text(value, place), jwe_keys, place, accepted)
+                return _decrypted_value(decrypted, place)
 
-            return self.change_each(event, decrypt_from_jwe)
+            return self.change_each(event, decrypt_jwe)
         keys = encryption.parse_keys(self.secret, values)
 
-        def decrypt(value: Json, place: str) -> Json:
-            plaintext = encryption.unseal(_text(value, place), keys, encryption.Binding(self.context, place))
-            return _value(encryption.Decrypted(plaintext, is_json=True), place)
+        def unseal(value: Json, place: str) -> Json:
+            binding = encryption.Binding(self.context, place)
+            plaintext = encryption.unseal(_encrypted_text(value, place), keys, binding)
+            return _decrypted_value(encryption.Decrypted(plaintext, is_json=True), place)
 
-        return self.change_each(event, decrypt)
+        return self.change_each(event, unseal)
 
 
-def _text(value: Json, place: str) -> str:
+def _encrypted_text(value: Json, place: str) -> str:
     """Return the value, which must be text. Raises Permanent (`cryptography_failed`)."""
     if not isinstance(value, str):
         raise Permanent("cryptography_failed", f"{place} is not encrypted: it is not text")
     return value
 
 
-def _value(decrypted: encryption.Decrypted, place: str) -> Json:
-    """Return the decrypted value; a text or bytes if it is not JSON. Raises Permanent (`cryptography_failed`)."""
+def _decrypted_value(decrypted: encryption.Decrypted, place: str) -> Json:
+    """Return the value of a decrypted text; the text itself, or bytes, if it is not meant to be JSON.
+
+    Raises Permanent (`cryptography_failed`).
+    """
     if not decrypted.is_json:
         return text_or_bytes(decrypted.plaintext)
     try:

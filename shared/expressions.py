@@ -47,7 +47,11 @@ _REPLACEMENTS: Final = {
 
 
 class ExpressionFault(ValueError):
-    """An expression that cannot be used: an error of the configuration."""
+    """An expression that cannot be used: an error of the configuration. `reason` is the text without the expression."""
+
+    def __init__(self, text: str, reason: str | None = None) -> None:
+        super().__init__(text)
+        self.reason = text if reason is None else reason
 
 
 class _BoundedFunctions(Functions):
@@ -82,7 +86,8 @@ class Expression:
         unknown = root_names(self._parsed.parsed).difference(names) if names else set[str]()
         if unknown:
             name = min(unknown)
-            raise ExpressionFault(f"{text!r}: there is no {name!r}; {_hint_on_name(name, text, names)}")
+            reason = f"there is no {name!r}; {_hint_on_name(name, text, names)}"
+            raise ExpressionFault(f"{text!r}: {reason}", reason)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -148,7 +153,8 @@ def _compile(text: str) -> ParsedResult:
         parsed = jmespath.compile(text)
         _verify_functions(parsed.parsed)
     except exceptions.JMESPathError as error:
-        raise ExpressionFault(f"{text!r} is not JMESPath: {_syntax(error, text)}") from error
+        reason = _syntax(error, text)
+        raise ExpressionFault(f"{text!r} is not JMESPath: {reason}", reason) from error
     except RecursionError as error:
         raise ExpressionFault("the expression is nested too deeply") from error
     return parsed

@@ -127,8 +127,8 @@ def expression_faults(file: ConfigFile, path: DocumentPath) -> Iterator[Fault]:
         try:
             expressions.over_event(expression)
         except expressions.ExpressionFault as fault:
-            reason = str(fault).removeprefix(repr(expression)).removeprefix(" is not JMESPath").removeprefix(": ")
-            yield fault_at(file, path, f"must be a JMESPath expression over the event; got {expression!r}: {reason}")
+            rule = "must be a JMESPath expression over the event"
+            yield fault_at(file, path, f"{rule}; got {expression!r}: {fault.reason}")
 
 
 def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str] = ()) -> str:

@@ -117,8 +117,7 @@ class Filter:
             expression = Expression(text, FILTER_NAMES)
         except ExpressionFault as fault:
             # Without the filter itself, which may contain a text that its author keeps secret.
-            rule = str(fault).removeprefix(repr(text)).removeprefix(" is not JMESPath").removeprefix(": ")
-            raise ExpressionFault(f"must be a JMESPath expression: {rule}") from None
+            raise ExpressionFault(f"must be a JMESPath expression: {fault.reason}") from None
         _verify(expression.tree)
         self._text = text
         self._parsed = _BoundedResult(text, expression.tree)

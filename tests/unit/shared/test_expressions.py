@@ -40,6 +40,8 @@ def test_a_faulty_expression_is_rejected_when_it_is_compiled(text: str, message:
         Expression(text)
 
     assert message in str(caught.value)
+    assert message in caught.value.reason
+    assert repr(text) not in caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,7 @@ def test_a_name_that_can_never_be_there_is_rejected_with_what_was_likely_meant(t
         Expression(text, {"data", "type"})
 
     assert str(caught.value) == f"{text!r}: {meant}"
+    assert caught.value.reason == meant
 
 
 @given(st.lists(st.sampled_from(["a", "data", '"first name"', '"ü"']), min_size=1, max_size=4), json_values)

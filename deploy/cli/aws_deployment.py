@@ -30,7 +30,6 @@ from deploy.cli.command import DONE, NOT_DONE, parser, run_command
 from deploy.cloud_access.aws import AwsApi, AwsFault, DeployedStack, configured_region, region_fault
 from deploy.cloud_access.aws_names import StackTarget, add_target_options, find_target
 from deploy.config import checkout, configured
-from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import needs
 from deploy.secrets.values import first_values
 from deploy.terminal.command_line import CommandError, Questions, questions
@@ -228,7 +227,7 @@ def _deploy(
     read = secrets_manager_backend.SecretsManagerBackend(deployed.target, deployed.api).how_to_read
     where = f"--platform aws{dotenv_settings.missing_target_options()}"
     portal = deployed.function_url("subscribe") if "subscribe" in prepared.slices else ""
-    lines = closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
+    lines = deployment_command.closing_lines(prepared.slices, deployed.receive_url(), random, read, where, portal)
     print("\n".join(["", *lines]))
     return DONE
 

@@ -1,17 +1,22 @@
-"""The parts that the commands of both clouds share: the configuration that is deployed, and confirmed removals."""
+"""The parts that the commands of both clouds share.
+
+They are the configuration that is deployed, the lines that a deployment ends with, and confirmed removals.
+"""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import parser
 from deploy.config import checkout, compiler, configured
 from deploy.explain.config_tests import require_passing_tests
+from deploy.requests.command_lines import CURL_SCHEMES, accepted_example, example_line
+from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.terminal.command_line import CommandError, Questions, read_answer
-from shared.jsontext import mappings_at, value_at
+from shared.jsontext import JsonObject, list_at, mappings_at, value_at
 
 UP_TO_DATE: Final = "Nothing to do: the deployment matches the configuration."
 
@@ -74,6 +79,59 @@ def token_lines(config: Path | None, environ: Mapping[str, str]) -> list[str]:
             token = value_at(source, "hook", "token")
             lines.append(f"notify renews the webhook of {name} with the token {token}. It needs {rights}")
     return lines
+
+
+def closing_lines(
+    slices: Mapping[str, JsonObject],
+    url: str,
+    random_secrets: Sequence[str],
+    read_command: Callable[[str], str],
+    where: str,
+    subscribe_url: str = "",
+) -> Iterator[str]:
+    """Yield the lines that a deployment ends with: how to send, and how to read the secrets that were generated.
+
+    url             receive's URL
+    random_secrets  the names of the secrets that have a random value
+    read_command    returns the command that prints the secret of a name
+    where           the options that find the deployment in commands
+    subscribe_url   empty without subscribers
+    """
+    for name in random_secrets:
+        yield f"Secret {name} has a random value. To read it:"
+        yield f"  {read_command(name)}"
+    yield "Senders post to:"
+    all_have_lines = True
+    for name, source in compiled_sources(slices["receive"]).items():
+        yield f"  {url}/{name}"
+        line = _curl_line(slices, f"{url}/{name}", name, source, read_command)
+        if line:
+            yield f"    {line}"
+        all_have_lines = all_have_lines and bool(line)
+    if not all_have_lines:
+        yield "The settings for each sender:"
+        yield f"  .venv/bin/hookchain sources {where}"
+    if subscribe_url:
+        portal_url = value_at(slices["subscribe"], "subscribers", "public_url") or subscribe_url
+        yield f"Your users manage their endpoints at {portal_url}/portal. To link to it for a tenant:"
+        yield f"  .venv/bin/hookchain portal-link TENANT {where}"
+    yield "Send a test event and follow its delivery:"
+    yield f"  .venv/bin/hookchain smoke {where}"
+
+
+def _curl_line(
+    slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read_command: Callable[[str], str]
+) -> str:
+    """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
+    a signature, does not accept POST, or accepts no example."""
+    if "POST" not in list_at(source, "methods"):
+        return ""
+    try:
+        event = accepted_example(slices, name)
+    except CommandError:
+        return ""
+    entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
+    return next(filter(None, (example_line(url, entry, event, read_command) for entry in entries)), "")
 
 
 def removal_parser(name: str, kept: str) -> argparse.ArgumentParser:

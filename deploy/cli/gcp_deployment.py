@@ -158,8 +158,23 @@ def _deploy(
         _keep(dotenv_settings)
     done = f"Done in {time.monotonic() - began:.0f} s: {count_of(len(actions), 'change')}."
     print(done if actions else deployment_command.UP_TO_DATE)
-    print("\n".join(["", *gcp_deployment.closing(deployment, random, dotenv_settings.missing_target_options())]))
+    print("\n".join(["", *closing_lines(deployment, random, dotenv_settings.missing_target_options())]))
     return DONE
+
+
+def closing_lines(deployment: Deployment, random_secrets: Sequence[str], options: str) -> Iterator[str]:
+    """Return the lines that the deployment ends with. `options` find it in commands; empty if .env names it."""
+    target = deployment.target
+
+    def read_command(name: str) -> str:
+        arguments = ("secrets", "versions", "access", "latest", f"--secret={target.name_of(name)}")
+        return shown(arguments, target.project)
+
+    subscribe_url = deployment.url("subscribe") if "subscribe" in deployment.slices else ""
+    where = f"--platform gcp{options}"
+    return deployment_command.closing_lines(
+        deployment.slices, deployment.url("receive"), random_secrets, read_command, where, subscribe_url
+    )
 
 
 def _keep(dotenv_settings: gcp_deployment.DotenvSettings) -> None:

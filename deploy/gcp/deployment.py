@@ -1,7 +1,7 @@
 """The parts of a deployment to Google Cloud around its plan, in the order of the command.
 
-Before the plan, the configuration is compiled and bundled. After it, the secrets that its actions create are found, its
-target is kept in .env so that later commands need no options, and the closing lines are made.
+Before the plan, the configuration is compiled and bundled. After it, the secrets that its actions create are found, and
+its target is kept in .env so that later commands need no options.
 """
 
 import argparse
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
-from deploy.cloud_access import gcp, gcp_names
+from deploy.cloud_access import gcp_names
 from deploy.config import checkout, compiler, dotenv, mail_settings
 from deploy.config.platform_parts import aws_only, local_only
 from deploy.gcp import graph, plan
 from deploy.gcp.resources import services
-from deploy.requests.command_lines import closing_lines
 from deploy.secrets.needs import Need, needs
 from deploy.terminal.command_line import CommandError
 from deploy.topology.buses import brings_on_google, own_bus_fault, silent_sources
@@ -101,16 +100,3 @@ class DotenvSettings:
         except gcp_names.TargetFault:
             pass
         return f" --project {target.project} --region {target.region} --prefix {target.prefix}"
-
-
-def closing(deployment: graph.Deployment, made: Sequence[str], options: str) -> Iterator[str]:
-    """Yield the last lines. `made` are the names of random secrets; `options` find the deployment in commands."""
-    target = deployment.target
-
-    def read(name: str) -> str:
-        arguments = ("secrets", "versions", "access", "latest", f"--secret={target.name_of(name)}")
-        return gcp.shown(arguments, target.project)
-
-    portal = deployment.url("subscribe") if "subscribe" in deployment.slices else ""
-    where = f"--platform gcp{options}"
-    return closing_lines(deployment.slices, deployment.url("receive"), made, read, where, portal)

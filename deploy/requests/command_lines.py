@@ -1,12 +1,9 @@
-"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign.
-
-A deployment ends with such lines for each source.
-"""
+"""Command lines that send one event to a source: curl where it can, else `hookchain send`, which can sign."""
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -18,7 +15,7 @@ from deploy.requests.accepted_bodies import with_accepted_body
 from deploy.requests.events import CONTENT_TYPES, MadeEvent
 from deploy.requests.sources import accepts_post, auth_entries, compiled_sources, is_plain_hmac, source_url
 from deploy.terminal.command_line import CommandError
-from shared.jsontext import Json, JsonObject, list_at, value_at
+from shared.jsontext import Json, JsonObject
 from shared.secrets import split_values, variable_name
 
 CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "query"})
@@ -235,56 +232,3 @@ def relative_path(path: Path) -> str:
     """Return the path from the current folder, if it is below it. Links are not resolved."""
     absolute = path.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
-
-
-def closing_lines(
-    slices: Mapping[str, JsonObject],
-    url: str,
-    random_secrets: Sequence[str],
-    read_command: Callable[[str], str],
-    where: str,
-    subscribe_url: str = "",
-) -> Iterator[str]:
-    """Yield the lines that a deployment ends with: how to send, and how to read the secrets that were generated.
-
-    url             receive's URL
-    random_secrets  the names of the secrets that have a random value
-    read_command    returns the command that prints the secret of a name
-    where           the options that find the deployment in commands
-    subscribe_url   empty without subscribers
-    """
-    for name in random_secrets:
-        yield f"Secret {name} has a random value. To read it:"
-        yield f"  {read_command(name)}"
-    yield "Senders post to:"
-    all_have_lines = True
-    for name, source in compiled_sources(slices["receive"]).items():
-        yield f"  {url}/{name}"
-        line = _curl(slices, f"{url}/{name}", name, source, read_command)
-        if line:
-            yield f"    {line}"
-        all_have_lines = all_have_lines and bool(line)
-    if not all_have_lines:
-        yield "The settings for each sender:"
-        yield f"  .venv/bin/hookchain sources {where}"
-    if subscribe_url:
-        portal_url = value_at(slices["subscribe"], "subscribers", "public_url") or subscribe_url
-        yield f"Your users manage their endpoints at {portal_url}/portal. To link to it for a tenant:"
-        yield f"  .venv/bin/hookchain portal-link TENANT {where}"
-    yield "Send a test event and follow its delivery:"
-    yield f"  .venv/bin/hookchain smoke {where}"
-
-
-def _curl(
-    slices: Mapping[str, JsonObject], url: str, name: str, source: JsonObject, read_command: Callable[[str], str]
-) -> str:
-    """Return a curl line as `hookchain sources` prints it, which reads the secret itself. Empty for a source that needs
-    a signature, does not accept POST, or accepts no example."""
-    if "POST" not in list_at(source, "methods"):
-        return ""
-    try:
-        event = accepted_example(slices, name)
-    except CommandError:
-        return ""
-    entries = [entry for entry in auth_entries(source) if entry["scheme"] in CURL_SCHEMES]
-    return next(filter(None, (example_line(url, entry, event, read_command) for entry in entries)), "")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.gcp_deployment import closing_lines
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.dotenv import read_dotenv
-from deploy.gcp.deployment import DotenvSettings, closing, missing_needs
+from deploy.gcp.deployment import DotenvSettings, missing_needs
 from deploy.gcp.graph import graph
 from deploy.gcp.plan import NOTHING, plan
 from deploy.secrets.needs import needs
@@ -128,7 +129,7 @@ def test_more_than_three_questions_are_never_asked() -> None:
 
 
 def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() -> None:
-    text = list(closing(deployment(CONFIG), ["shop-key"], options=""))
+    text = list(closing_lines(deployment(CONFIG), ["shop-key"], options=""))
     url = "https://hookchain-receive-123.europe-west1.run.app"
     read = "$(gcloud secrets versions access latest --secret=hookchain-{} --project=my-project | head -n 1)"
     lines = [line.strip() for line in text]
@@ -147,12 +148,12 @@ def test_the_end_has_a_line_to_paste_for_each_source_that_curl_can_speak_to() ->
 def test_the_end_says_where_users_manage_their_endpoints() -> None:
     section = "subscribers: {}\n"
     config = CONFIG.replace("destinations: {", "destinations: {customers: {subscribers: {tenant: data.id}}, ")
-    lines = [line.strip() for line in closing(deployment(config + section), [], "")]
+    lines = [line.strip() for line in closing_lines(deployment(config + section), [], "")]
     url = "https://hookchain-subscribe-123.europe-west1.run.app"
     assert f"Your users manage their endpoints at {url}/portal. To link to it for a tenant:" in lines
     assert ".venv/bin/hookchain portal-link TENANT --platform gcp" in lines
     own = "subscribers: {public_url: https://hooks.example.com}\n"
-    assert "at https://hooks.example.com/portal." in " ".join(closing(deployment(config + own), [], ""))
+    assert "at https://hooks.example.com/portal." in " ".join(closing_lines(deployment(config + own), [], ""))
 
 
 def test_the_key_of_subscribers_is_generated_and_must_be_long() -> None:

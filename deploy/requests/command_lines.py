@@ -35,7 +35,7 @@ class CommandLine:
 
     source     the source's name
     url        the source's URL, without a token
-    entry      the entry of the source's `auth` to use
+    auth       the entry of the source's `auth` to use
     content    the body, or a file's path where `is_file`
     format     the body's format, one of CONTENT_TYPES
     query      the parameters of the URL, besides a token
@@ -43,7 +43,7 @@ class CommandLine:
 
     source: str
     url: str
-    entry: JsonObject
+    auth: JsonObject
     content: str
     format: str = "json"
     is_file: bool = False
@@ -51,22 +51,23 @@ class CommandLine:
     query: Mapping[str, str] = field(default_factory=dict)
 
     def curl(self, with_secret: SecretWord) -> str:
-        """Return a line of curl. The entry's scheme must be one of CURL_SCHEMES."""
-        entry, options = self.entry, list[str]()
+        """Return a line of curl. The scheme of `auth` must be one of CURL_SCHEMES."""
+        auth = self.auth
+        options: list[str] = []
         query = self._query_text
         url = shlex.quote(f"{self.url}{query}")
-        match entry.get("scheme"):
+        match auth.get("scheme"):
             case "basic":
-                options = ["-u", with_secret(f"{entry.get('username') or 'anyone'}:", False)]
+                options = ["-u", with_secret(f"{auth.get('username') or 'anyone'}:", False)]
             case "header":
-                options = ["-H", with_secret(f"{entry.get('header')}: ", False)]
+                options = ["-H", with_secret(f"{auth.get('header')}: ", False)]
             case "bearer":
                 options = ["-H", with_secret("Authorization: Bearer ", False)]
             case "path":
                 url = with_secret(f"{self.url}/", True) + (shlex.quote(query) if query else "")
             case "query":
                 begin = f"{query}&" if query else "?"
-                url = with_secret(f"{self.url}{begin}{quote(str(entry.get('parameter')), safe='')}=", True)
+                url = with_secret(f"{self.url}{begin}{quote(str(auth.get('parameter')), safe='')}=", True)
         data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
         headers = {"Content-Type": CONTENT_TYPES[self.format], **self.headers}
         rest = [*_header_options(headers), *data]
@@ -74,7 +75,7 @@ class CommandLine:
 
     def send(self, secret: Sequence[str] | None = None) -> str:
         """Return a line of `hookchain send`. `secret` are the options for it; without them it is given by its name."""
-        secret = ["--secret", str(self.entry.get("secret"))] if secret is None else secret
+        secret = ["--secret", str(self.auth.get("secret"))] if secret is None else secret
         data = ["--file" if self.is_file else "--data", self.content]
         if not self.is_file and not self.content.startswith(_RECOGNIZED[self.format]):
             data = ["--format", self.format, *data]
@@ -86,16 +87,16 @@ class CommandLine:
         return f"?{urlencode(self.query)}" if self.query else ""
 
     def _auth_options(self, secret: Sequence[str]) -> list[str]:
-        entry = self.entry
-        match entry.get("scheme"):
+        auth = self.auth
+        match auth.get("scheme"):
             case "basic":
-                return ["--basic", str(entry.get("username") or "anyone"), *secret]
+                return ["--basic", str(auth.get("username") or "anyone"), *secret]
             case "header":
-                return ["--password-header", str(entry.get("header")), *secret]
+                return ["--password-header", str(auth.get("header")), *secret]
             case "bearer":
                 return ["--bearer", *secret]
             case "hmac":
-                parts = [str(entry.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
+                parts = [str(auth.get(name, "")) for name in ("header", "algorithm", "encoding", "prefix")]
                 return ["--hmac", ":".join(parts), *secret]
             case "standard-webhooks":
                 return ["--standard-webhooks", *secret]
@@ -107,10 +108,10 @@ def _header_options(headers: Mapping[str, str]) -> list[str]:
     return [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
 
 
-def can_send(entry: JsonObject) -> bool:
-    """Return whether `hookchain send` can authenticate by this entry."""
-    is_standard = entry.get("scheme") == "standard-webhooks" and entry.get("key", "base64") == "base64"
-    return entry.get("scheme") in CURL_SCHEMES or is_standard or is_plain_hmac(entry)
+def can_send(auth: JsonObject) -> bool:
+    """Return whether `hookchain send` can authenticate by this entry of an `auth`."""
+    is_standard = auth.get("scheme") == "standard-webhooks" and auth.get("key", "base64") == "base64"
+    return auth.get("scheme") in CURL_SCHEMES or is_standard or is_plain_hmac(auth)
 
 
 def first_event_line(
@@ -124,9 +125,9 @@ def first_event_line(
     line = _first_event(slices, ports, sample)
     if line is None:
         return None
-    if line.entry.get("scheme") not in CURL_SCHEMES:
+    if line.auth.get("scheme") not in CURL_SCHEMES:
         return line.send()
-    values = split_values(secrets.get(variable_name(str(line.entry.get("secret", ""))), ""))
+    values = split_values(secrets.get(variable_name(str(line.auth.get("secret", ""))), ""))
     secret = values[0] if values else ""
     return line.curl(lambda text, in_url: shlex.quote(text + (quote(secret, safe="") if in_url else secret)))
 
@@ -141,7 +142,7 @@ def first_event_line_without_secret(
     line = _first_event(slices, ports, sample)
     if line is None:
         return None
-    if line.entry.get("secret"):
+    if line.auth.get("secret"):
         return line.send()
     return line.curl(lambda text, _: shlex.quote(text))  # nothing to hide
 
@@ -154,13 +155,13 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
     """
     sources = compiled_sources(slices["receive"])
     posted = {name: source for name, source in sources.items() if accepts_post(source)}
-    found = [(name, entry) for name, source in posted.items() for entry in auth_entries(source) if can_send(entry)]
+    found = [(name, auth) for name, source in posted.items() for auth in auth_entries(source) if can_send(auth)]
     fault: CommandError | None = None
-    by_curl = [(name, entry) for name, entry in found if entry.get("scheme") in CURL_SCHEMES]
-    others = [(name, entry) for name, entry in found if entry.get("scheme") not in CURL_SCHEMES]
-    for name, entry in (*by_curl, *others):
+    by_curl = [(name, auth) for name, auth in found if auth.get("scheme") in CURL_SCHEMES]
+    others = [(name, auth) for name, auth in found if auth.get("scheme") not in CURL_SCHEMES]
+    for name, auth in (*by_curl, *others):
         try:
-            return _event_for(slices, name, entry, ports, sample)
+            return _event_for(slices, name, auth, ports, sample)
         except CommandError as error:
             fault = fault or error
     if fault:
@@ -169,7 +170,7 @@ def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | 
 
 
 def _event_for(
-    slices: Mapping[str, JsonObject], name: str, entry: JsonObject, ports: Ports, sample: Path | None
+    slices: Mapping[str, JsonObject], name: str, auth: JsonObject, ports: Ports, sample: Path | None
 ) -> CommandLine:
     """Return an event for this source, by this entry of its `auth`. Raises CommandError if no example can be made."""
     source = compiled_sources(slices["receive"])[name]
@@ -186,10 +187,10 @@ def _event_for(
         format = sample.suffix.removeprefix(".")
         headers = {**event.headers, **events.format_headers(source, format)}
         return CommandLine(
-            name, url, entry, relative_path(sample), format, is_file=True, headers=headers, query=event.query
+            name, url, auth, relative_path(sample), format, is_file=True, headers=headers, query=event.query
         )
     made = with_accepted_body(name, source, event)
-    return CommandLine(name, url, entry, made.to_body().decode(), made.format, headers=made.headers, query=made.query)
+    return CommandLine(name, url, auth, made.to_body().decode(), made.format, headers=made.headers, query=made.query)
 
 
 def accepted_example(slices: Mapping[str, JsonObject], name: str) -> MadeEvent:
@@ -200,20 +201,20 @@ def accepted_example(slices: Mapping[str, JsonObject], name: str) -> MadeEvent:
     return with_accepted_body(name, source, event)
 
 
-def example_line(url: str, entry: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:
+def example_line(url: str, auth: JsonObject, event: MadeEvent, secret_command: Callable[[str], str] | None) -> str:
     """Return a line without a secret, to be pasted into a shell: it reads the secret itself.
 
     `secret_command` returns a command that prints the secret of a name; without it, the secret is a variable of the
     shell. `url` is without a token. Empty for a signature that only `hookchain trigger` can make.
     """
-    name = str(entry.get("secret"))
+    name = str(auth.get("secret"))
     command = secret_command(name) if secret_command else None
     content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
-    line = CommandLine("", url, entry, content, event.format, headers=event.headers, query=event.query)
-    if entry["scheme"] in CURL_SCHEMES:
+    line = CommandLine("", url, auth, content, event.format, headers=event.headers, query=event.query)
+    if auth["scheme"] in CURL_SCHEMES:
         value = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
         return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
-    if not can_send(entry):
+    if not can_send(auth):
         return ""
     return line.send() if command is None else f"{command} | {line.send(['--secret-stdin'])}"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from deploy.bundle.requirements import features, requirements
+from deploy.bundle.requirements import needed_extras, requirements
 from deploy.config.databases import unreachable_databases
 from deploy.config.platform_parts import without_google_account
 from deploy.config.sections.own_files import imported_modules
@@ -120,7 +120,7 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
     files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
     mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
     by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()
-    extras = (function, platform, *by_name, *features(function, compiled))
+    extras = (function, platform, *by_name, *needed_extras(function, compiled))
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras
     ).encode()

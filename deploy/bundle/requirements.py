@@ -38,26 +38,31 @@ class Pin:
 
 
 def requirements(pyproject: Path, pins: Path, extras: Sequence[str]) -> str:
-    """Raises PinsFault."""
+    """Return the text of a requirements.txt: the pins of the extras' packages and of everything that these need.
+
+    Raises PinsFault if an extra is not declared, or a package has no pin.
+    """
     pinned = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
-    named = {name for extra in extras for name in _packages_of(_extras(pyproject), extra)}
+    named = {name for extra in extras for name in _packages_of(_declared_extras(pyproject), extra)}
     if missing := named - pinned.keys():
         raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}. Update it with `make pins`")
     return "".join(pinned[name].text for name in sorted(_with_needs(named, pinned)))
 
 
 def read_pins(text: str) -> Iterator[Pin]:
+    """Yield the pins. Below a pin, comments name the packages that need it: `# via NAME`, or `# via` and `#   NAME`."""
     lines: list[str] = []
     needed_by: set[str] = set()
-    for line in [*text.splitlines(), "end==0"]:
-        if _PIN.match(line):
-            if lines:
-                yield _pin(lines, needed_by)
+    for line in text.splitlines():
+        if _PIN.match(line) and lines:
+            yield _pin(lines, needed_by)
             lines, needed_by = [], set()
         if not line.lstrip().startswith("#"):
             lines.append(line)
         elif lines and (package := _NAME.match(line.strip().removeprefix("#").strip().removeprefix("via").strip())):
             needed_by.add(normalized(package[0]))
+    if lines:
+        yield _pin(lines, needed_by)
 
 
 def _pin(lines: list[str], needed_by: set[str]) -> Pin:
@@ -70,7 +75,7 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _extras(pyproject: Path) -> dict[str, list[str]]:
+def _declared_extras(pyproject: Path) -> dict[str, list[str]]:
     with pyproject.open("rb") as file:
         extras: dict[str, list[str]] = tomllib.load(file)["project"]["optional-dependencies"]
     return extras
@@ -99,9 +104,9 @@ PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", 
 """Schemes that may verify with a public key. Standard Webhooks does if its secret is a public key."""
 
 
-def features(function: str, compiled: JsonObject) -> tuple[str, ...]:
+def needed_extras(function: str, compiled: JsonObject) -> tuple[str, ...]:
     """Return the names of the extras that a function needs, each once, in alphabetical order."""
-    found = _EXTRAS[function](compiled) if function in _EXTRAS else ()
+    found = _EXTRAS_BY_FUNCTION[function](compiled) if function in _EXTRAS_BY_FUNCTION else ()
     return tuple(sorted(set(found)))
 
 
@@ -151,12 +156,12 @@ def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
         yield "zones"
 
 
-_EXTRAS: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
+_EXTRAS_BY_FUNCTION: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
     "receive": _extras_for_sources,
     "transform": _extras_for_steps,
     "notify": _extras_for_destinations,
 }
-"""By function. One that is missing always needs the same."""
+"""By function: yields the extras that its slice needs. A function that is missing always needs the same."""
 
 
 def _has_account_key(settings: Json) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from deploy.bundle.bundle import CannotDeploy, NotABundle, bundle_files, contents, write
-from deploy.bundle.requirements import PinsFault, features, requirements
+from deploy.bundle.requirements import PinsFault, needed_extras, requirements
 from deploy.cli import bundle
 from deploy.config.compiler import compile_file
 from shared.jsontext import JsonObject
@@ -148,13 +148,13 @@ def compiled(source: str = "auth: none", steps: str = "[]") -> dict[str, JsonObj
     ],
 )
 def test_receive_needs_what_its_sources_use(source: str, extras: tuple[str, ...]) -> None:
-    assert features("receive", compiled(source)["receive"]) == extras
+    assert needed_extras("receive", compiled(source)["receive"]) == extras
 
 
 def test_transform_needs_what_its_steps_say() -> None:
     slices = compiled(steps="[{drop: [data.x]}, {lint: {schema: {type: object}}}]")
-    assert "schema" in features("transform", slices["transform"])
-    assert features("transform", compiled()["transform"]) == ()
+    assert "schema" in needed_extras("transform", slices["transform"])
+    assert needed_extras("transform", compiled()["transform"]) == ()
 
 
 def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
     def extras(destination: str) -> tuple[str, ...]:
         text = "sources: {a: {auth: none}}\nroutes: [{name: r, to: d}]\ndestinations_from: [beacon.py]\n"
         text += f"destinations: {{d: {destination}}}\n"
-        return features("notify", compile_text(text, tmp_path)["notify"])
+        return needed_extras("notify", compile_text(text, tmp_path)["notify"])
 
     assert extras("{apprise: {secret: gotify-url}}") == ("apprise",)
     assert extras("{beacon: {}}") == ("jwe",)
@@ -175,9 +175,9 @@ def test_notify_needs_what_its_kinds_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("secret", "extras"), [("secret: robot-key", ("crypto",)), ("", ())])
 def test_the_key_of_a_service_account_needs_cryptography(secret: str, extras: tuple[str, ...]) -> None:
     call = f"{{url: 'https://api.example.com/in', auth: {{scheme: google_oauth, {secret}}}}}"
-    assert features("transform", compiled(steps=f"[{{call: {call}}}]")["transform"]) == extras
+    assert needed_extras("transform", compiled(steps=f"[{{call: {call}}}]")["transform"]) == extras
     destination: JsonObject = {"kind": "email", "settings": {"auth": [{"scheme": "google_oauth", "secret": "key"}]}}
-    assert features("notify", {"destinations": {"api": destination}}) == ("crypto",)
+    assert needed_extras("notify", {"destinations": {"api": destination}}) == ("crypto",)
 
 
 def test_a_plan_for_aws_lists_every_destination_that_cannot_be_deployed_there(root: Path) -> None:

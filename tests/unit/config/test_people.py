@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.bundle.requirements import features
+from deploy.bundle.requirements import needed_extras
 from deploy.config.compiler import secrets_needed
 from deploy.config.config_file import ConfigFaults
 from deploy.secrets.needs import needs
@@ -160,7 +160,7 @@ def test_a_list_at_a_url_is_named_with_its_secret() -> None:
         "providers": {"github": "github"},
     }
     assert "people-token" in secrets_needed({"notify": slice_})
-    assert "zones" in features("notify", slice_)
+    assert "zones" in needed_extras("notify", slice_)
     [need] = [each for each in needs({"receive": {"sources": {}}, "notify": slice_}, {}) if each.name == "people-token"]
     assert (need.uses_text, need.readers, need.origin) == ("the list of people", ("notify",), "issued")
     inside = slice_of("{url: 'http://hr.internal/p', allow_private: true}", "email: {to: actor}")

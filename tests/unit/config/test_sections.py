@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from deploy.bundle.requirements import features
+from deploy.bundle.requirements import needed_extras
 from deploy.config.compiler import compile_file
 from deploy.config.config_file import ConfigFaults
 from deploy.config.platform_parts import local_only
@@ -248,7 +248,7 @@ def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> Non
     assert window.wants("issues", "opened")
     assert not window.wants("issues", "closed")
     assert slices["receive"]["sources"]["a"]["recover"] == "signature"  # type: ignore[index, call-overload]
-    assert "crypto" in features("receive", slices["receive"])
+    assert "crypto" in needed_extras("receive", slices["receive"])
     [token] = [each for each in needs(slices, {}) if each.name == "token"]
     assert (token.readers, token.uses_text, token.can_be_random) == (("notify",), "recovery of a", False)
     assert missing_effect([token]) == "lost events of a are not recovered"

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from deploy.aws.prepare import prepare, warnings
-from deploy.bundle.requirements import features
+from deploy.bundle.requirements import needed_extras
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config, secrets_needed
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, misleading_values, parse_config
@@ -304,8 +304,8 @@ def test_lint_says_which_cloud_brings_no_messages(source: str, warning: str) -> 
 
 
 def test_only_receive_that_verifies_pushes_needs_cryptography() -> None:
-    assert features("receive", compiled("{bus: {bucket: files}}")["receive"]) == ("crypto",)
-    assert features("receive", compiled(f"{{bus: {{sqs: '{QUEUE}'}}}}")["receive"]) == ()
+    assert needed_extras("receive", compiled("{bus: {bucket: files}}")["receive"]) == ("crypto",)
+    assert needed_extras("receive", compiled(f"{{bus: {{sqs: '{QUEUE}'}}}}")["receive"]) == ()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from deploy.bundle.bundle import CannotDeploy, contents
-from deploy.bundle.requirements import features
+from deploy.bundle.requirements import needed_extras
 from deploy.cli import lint
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
@@ -63,7 +63,7 @@ def notify_of(place: str, others: str = "key: number") -> JsonObject:
 
 def test_its_libraries_are_in_a_bundle_that_uses_it(root: Path) -> None:
     notify = notify_of(AT_HOST)
-    assert features("notify", notify) == ("sql",)
+    assert needed_extras("notify", notify) == ("sql",)
     files = contents(root, "notify", notify, "aws")
     text = next(content.decode() for place, content in files.items() if place.name == "requirements.txt")
     assert [name for name in ("sqlalchemy==", "pg8000==", "pymysql==", "scramp==") if name not in text] == []

@@ -12,7 +12,7 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/tables/insert
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import compress
 from typing import Annotated, ClassVar, Final, Self, cast
@@ -64,13 +64,13 @@ FITTING: Final[Mapping[ColumnType, frozenset[str]]] = {
     "json": frozenset({"JSON", "STRING"}),
 }
 """The types of columns that take the values of a type of the mapping."""
-_PERHAPS_ONE_ROW: Final = frozenset({400, 413})
+_PERHAPS_FOR_ONE_ROW: Final = frozenset({400, 413})
 """The statuses by which BigQuery rejects all rows, perhaps because of one of them."""
 _QUOTA: Final = frozenset({"quotaExceeded", "rateLimitExceeded"})
 _NO_FIELD: Final = "no such field"
 _NOT_SENT: Final = RetryLater("the delivery waited for others to be sent, and was not sent")
-_BEFORE: Final = b'{"skipInvalidRows":true,"rows":['
-_AFTER: Final = b"]}"
+_BEFORE_ROWS: Final = b'{"skipInvalidRows":true,"rows":['
+_AFTER_ROWS: Final = b"]}"
 """The body of each request before and after its rows, by which `_joined` joins several."""
 
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,299}$")]
@@ -147,8 +147,14 @@ def request(
         raise errors.Permanent("output_too_large", f"the row has {len(content):,} bytes; {MAX_BYTES:,} fit")
     url = f"{_table_url(settings)}/{quote(settings.table)}/insertAll"
     auth = _auth(settings, CREATE_SCOPE if settings.create else INSERT_SCOPE)
-    headers = (("content-type", "application/json"),)
-    return http_kind.OutgoingRequest("POST", url, headers, _BEFORE + content + _AFTER, auth, settings.allow_private)
+    return http_kind.OutgoingRequest(
+        method="POST",
+        url=url,
+        headers=(("content-type", "application/json"),),
+        body=_BEFORE_ROWS + content + _AFTER_ROWS,
+        auth=auth,
+        allow_private=settings.allow_private,
+    )
 
 
 def outcome(response: http_kind.Response) -> Outcome:
@@ -246,7 +252,10 @@ class BigQueryDestination(HttpDestination):
         return [next(results) if has_time else _NOT_SENT for has_time in have_time]
 
     async def _send_together(self, rows: Sequence[_WaitingRow]) -> Sequence[_RowResult]:
-        """Send the rows together; where one of them may be the fault of all, each half by itself."""
+        """Send the rows together, and return the result of each.
+
+        If BigQuery rejects all of them, perhaps because of one row, send each half by itself, down to single rows.
+        """
         deadline = min(row.deadline for row in rows)
         if deadline - asyncio.get_running_loop().time() < MIN_SECONDS:  # many halves took the time
             return [RetryLater("the time was over before this delivery was sent without those beside it")] * len(rows)
@@ -258,7 +267,7 @@ class BigQueryDestination(HttpDestination):
             return [error] * len(rows)
         if not isinstance(response, http_kind.Response):
             return [response] * len(rows)
-        if response.status not in _PERHAPS_ONE_ROW or len(rows) == 1:
+        if response.status not in _PERHAPS_FOR_ONE_ROW or len(rows) == 1:
             return outcomes(response, len(rows))
         for row in rows:
             row.is_sent = False  # nothing was accepted
@@ -303,10 +312,8 @@ def connect(name: str, settings: Settings, context: destination.Context) -> BigQ
 
 def _joined(rows: Sequence[_WaitingRow]) -> http_kind.OutgoingRequest:
     """Return one request of all the rows, made of the bodies of their own requests."""
-    first = rows[0].request
-    contents = b",".join([row.request.body[len(_BEFORE) : -len(_AFTER)] for row in rows])
-    body = _BEFORE + contents + _AFTER
-    return http_kind.OutgoingRequest(first.method, first.url, first.headers, body, first.auth, first.allow_private)
+    contents = b",".join([row.request.body[len(_BEFORE_ROWS) : -len(_AFTER_ROWS)] for row in rows])
+    return replace(rows[0].request, body=_BEFORE_ROWS + contents + _AFTER_ROWS)
 
 
 def _outcome_of_all(response: http_kind.Response) -> Outcome:

@@ -37,7 +37,9 @@ def fault_at(file: ConfigFile, path: DocumentPath, rule: str) -> Fault:
 
 def setting_name(file: ConfigFile, path: DocumentPath) -> str:
     """Return `source 'crm': auth.secret` for its path. Routes and tests go by their name, or by a number from 1."""
+    # pydantic calls an alternative of a union by its validator: `function-before[…]`.
     names = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
+    # An event type of `subscribers` is named like an entry of a section: `event_type 'order.paid'`.
     if names[:2] == ["subscribers", "event_types"] and len(names) > 2:
         names = names[1:]
     section = names[0] if names else ""
@@ -67,7 +69,7 @@ def _written(path: DocumentPath, document: jsontext.Json) -> DocumentPath:
         elif isinstance(part, str) and isinstance(inside, dict) and (part in inside or position == len(path)):
             inside = inside.get(part)
         elif inside is not None:
-            continue
+            continue  # what is written there has no such item, so pydantic added the part
         written.append(part)
     return tuple(part for part in written if part != "[key]")
 
@@ -152,6 +154,12 @@ def rule_of(detail: ErrorDetails, model: type[BaseModel], outer: Collection[str]
             return f"there is no such key{did_you_mean(meant if meant in keys else str(key), keys)}"
         case "missing":
             return fault_text(detail)
+        case _:
+            return _rule_of_value(detail, model)
+
+
+def _rule_of_value(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return the rule that a value breaks, made more precise where the model or the key says more, and the value."""
     rule = fault_text(detail)
     if detail["type"] == "string_pattern_mismatch" and (examples := _examples_at(model, detail["loc"])):
         rule = f"must have the form of {' or '.join(map(repr, examples))}"

@@ -39,7 +39,7 @@ def setting_name(file: ConfigFile, path: DocumentPath) -> str:
     """Return `source 'crm': auth.secret` for its path. Routes and tests go by their name, or by a number from 1."""
     # pydantic calls an alternative of a union by its validator: `function-before[…]`.
     names = [str(part) for part in _written(path, file.document) if not str(part).startswith("function-")]
-    # An event type of `subscribers` is named like an entry of a section: `event_type 'order.paid'`.
+    # An event type of `subscribers` is named like an entry of a section: `event type 'order.paid'`.
     if names[:2] == ["subscribers", "event_types"] and len(names) > 2:
         names = names[1:]
     section = names[0] if names else ""

@@ -13,8 +13,6 @@ from functions.receive.source import RECOVERED_KIND, RECOVERED_NAME
 from shared import ports
 from shared.jsontext import JsonObject, mapping_at, texts_at
 
-KIND: Final = "bus"
-"""The kind of the destinations that publish to a bus."""
 GOOGLE_BUS_KINDS: Final = frozenset({"pubsub", "bucket", RECOVERED_KIND})
 """The kinds of buses that bring messages on Google Cloud."""
 
@@ -67,7 +65,7 @@ def silent_sources(receive: JsonObject, brings: Callable[[BusSource], bool], clo
 
 def published_buses(notify: JsonObject) -> tuple[GoogleTopic | AwsBus, ...]:
     """Return the buses that notify publishes to as its own account or role, each once."""
-    read = map(Settings.model_validate, destinations_of_kind(notify, KIND).values())
+    read = map(Settings.model_validate, destinations_of_kind(notify, "bus").values())
     return tuple(dict.fromkeys(each.target for each in read if each.secret is None and each.api_url is None))
 
 

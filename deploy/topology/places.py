@@ -14,8 +14,6 @@ from functions.notify.destinations.bigquery import Settings as BigQuerySettings
 from functions.notify.destinations.object import Settings as ObjectSettings
 from shared.jsontext import JsonObject
 
-BIGQUERY: Final = "bigquery"
-OBJECT: Final = "object"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/_.=-]*")
 """The characters of a prefix that mean nothing else in a condition of Google's or a policy of AWS."""
 
@@ -45,26 +43,25 @@ Place: TypeAlias = TablePlace | BucketPlace
 
 def written_places(notify: JsonObject) -> tuple[Place, ...]:
     """Return the places, each once; without those whose destination has a key of its own."""
-    return tuple(dict.fromkeys(place for _, place in places_by_destination(notify)))
+    return tuple(dict.fromkeys(_places(notify)))
 
 
-def places_by_destination(notify: JsonObject) -> Iterator[tuple[str, Place]]:
-    """Yield the place of each destination by its name; none of one that has a key of its own."""
-    for name, settings in tables(notify):
+def _places(notify: JsonObject) -> Iterator[Place]:
+    for _, settings in tables(notify):
         if settings.secret is None:
-            yield name, TablePlace(settings.project, settings.dataset, settings.table, settings.create)
-    for name, objects in buckets(notify):
+            yield TablePlace(settings.project, settings.dataset, settings.table, settings.create)
+    for _, objects in buckets(notify):
         if objects.secret is None and objects.endpoint is None:
             found = _PLAIN.match(objects.prefix)
             prefix = found[0] if found else ""
-            yield name, BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_key_per_delivery)
+            yield BucketPlace(objects.is_s3, objects.bucket_name, prefix, not objects.has_key_per_delivery)
 
 
 def tables(notify: JsonObject) -> Iterator[tuple[str, BigQuerySettings]]:
-    for name, settings in destinations_of_kind(notify, BIGQUERY).items():
+    for name, settings in destinations_of_kind(notify, "bigquery").items():
         yield name, BigQuerySettings.model_validate(settings)
 
 
 def buckets(notify: JsonObject) -> Iterator[tuple[str, ObjectSettings]]:
-    for name, settings in destinations_of_kind(notify, OBJECT).items():
+    for name, settings in destinations_of_kind(notify, "object").items():
         yield name, ObjectSettings.model_validate(settings)

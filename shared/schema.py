@@ -1,8 +1,10 @@
-"""JSON Schema 2020-12 for bodies from anywhere: bounded rules, the texts of faults, and the check that a schema stands
-alone.
+"""JSON Schema 2020-12 for bodies from anywhere.
 
-With jsonschema's own rules a sender could take hours of computing or all memory. Import this module only where a
-schema is checked: jsonschema is slow to import.
+`verify_schema` checks an operator's schema, `Schema` checks values with it, and `broken_rule` describes a fault. With
+jsonschema's own rules a sender could take hours of computing or all memory, so RULES replaces four of them. These rules
+only say that a value fails: `broken_rule` ignores the messages of all errors, and makes its text from the rule.
+
+Import this module only where a schema is checked: jsonschema is slow to import.
 """
 
 import re
@@ -27,49 +29,115 @@ specification allows."""
 MAX_FAULTS: Final = 10
 """The most faults of a value that are found and shown."""
 _MAX_SHOWN_CHARACTERS: Final = 80
-"""The longest part of the schema that a fault shows."""
-MAX_MATCHED_CHARACTERS: Final = 32_768
-TOO_LONG: Final = (
-    f"is too long to be matched against a pattern, which is done with {MAX_MATCHED_CHARACTERS:,} characters"
-)
+"""The longest part of a rule's value, such as a `const`, that the text of a fault shows."""
+_MAX_MESSAGE_CHARACTERS: Final = 200
+"""The longest part of jsonschema's message about a document that is no schema. The message quotes the document."""
+_MAX_MATCHED_CHARACTERS: Final = 32_768
+"""The longest text that is matched against a `pattern`. A time bound interrupts `re` late, after 7 s for a text of 900
+KB."""
 
 
-def unique_items(_: Draft202012Validator, unique: Json, items: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """Compare items by hash: comparing each with every other one can take hours."""
+class Schema:
+    """A JSON Schema that is ready to check values."""
+
+    def __init__(self, document: Json) -> None:
+        """Compile the schema. Raises ValueError if it cannot be used."""
+        verify_schema(document)
+        self._validator = bounded_validator(document, _format_checker())
+
+    def find_faults(self, value: Json, place: str) -> list[str]:
+        """Return at most MAX_FAULTS faults, each text once. `place` is the path to the value, with which they begin."""
+        faults: dict[str, None] = {}
+        try:
+            for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
+                faults[f"{_place_of(error, place)} {broken_rule(error)}"] = None
+        except (RecursionError, ArithmeticError, ValueError):
+            # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
+            # (`format: regex`) may fail to compile in other ways than jsonschema expects.
+            faults[f"{place} cannot be checked against the schema"] = None
+        return [*faults]
+
+
+def verify_schema(document: Json) -> None:
+    """Raise ValueError with the broken rule unless the document is a JSON Schema that needs no other document."""
+    if not isinstance(document, dict):
+        raise ValueError("must be a JSON Schema, which is an object")
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "the schema"
+        raise ValueError(f"must be a JSON Schema: {place}: {error.message[:_MAX_MESSAGE_CHARACTERS]}") from error
+    if (reference := unresolvable_reference(document)) is not None:
+        raise ValueError(f"{reference!r} must refer to a part of this schema. Copy the other one into `$defs`")
+
+
+def unresolvable_reference(document: Json) -> str | None:
+    """Return the first reference that leads to nothing in the schema, or None. Nothing is looked up elsewhere."""
+    root: Resource[Json] = DRAFT202012.create_resource(document)
+    waiting = [(root, Registry().resolver_with_root(root))]
+    while waiting:
+        resource, resolver = waiting.pop()
+        for reference in _references(resource.contents):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                return reference
+        waiting.extend((inner, resolver.in_subresource(inner)) for inner in resource.subresources())
+    return None
+
+
+def _references(schema: Json) -> Iterator[str]:
+    for key in ("$ref", "$dynamicRef"):
+        if isinstance(schema, dict) and isinstance(reference := schema.get(key), str):
+            yield reference
+
+
+def bounded_validator(schema: Json, format_checker: FormatChecker | None = None) -> Validator:
+    """Return a validator by RULES, for a schema that `verify_schema` accepted. It looks nothing up elsewhere."""
+    bounded_class = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
+    validator: Validator = bounded_class(schema, registry=Registry(), format_checker=format_checker)
+    return validator
+
+
+def _unique_items(_: Draft202012Validator, unique: Json, items: Json, __: JsonObject) -> Iterator[ValidationError]:
+    """Yield an error if two items are equal. They are compared by hash: comparing all pairs can take hours."""
     if unique is True and isinstance(items, list) and _holds_equal(items):
-        yield ValidationError("holds an item twice")
+        yield ValidationError("has equal items")
 
 
-def pattern(_: Draft202012Validator, expected: Json, text: Json, __: JsonObject) -> Iterator[ValidationError]:
-    """Reject long texts: a time bound interrupts `re` late, after 7 s for a text of 900 KB."""
+def _pattern(_: Draft202012Validator, expected: Json, text: Json, __: JsonObject) -> Iterator[ValidationError]:
+    """Yield an error if the text does not match, or is longer than _MAX_MATCHED_CHARACTERS."""
     if not isinstance(text, str) or not isinstance(expected, str):
         return
-    if len(text) > MAX_MATCHED_CHARACTERS:
-        yield ValidationError(TOO_LONG)
-    elif not re.search(expected, text):
+    if len(text) > _MAX_MATCHED_CHARACTERS or not re.search(expected, text):
         yield ValidationError("does not match")
 
 
-def any_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
-    """Keep no errors: the library would keep the errors of each schema, 2 KB for each item of a list."""
-    if not any(_fitting(kind, schemas, value)):
-        yield ValidationError("must fit one of the schemas")
+def _any_of(validator: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
+    """Yield an error if the value fits no schema.
+
+    The library would keep the errors of each schema, 2 KB for each item of a list. This rule keeps none.
+    """
+    if not any(_fitting(validator, schemas, value)):
+        yield ValidationError("fits none")
 
 
-def one_of(kind: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
-    if len(list(islice(_fitting(kind, schemas, value), 2))) != 1:
-        yield ValidationError("must fit exactly one of the schemas")
+def _one_of(validator: Draft202012Validator, schemas: Json, value: Json, _: JsonObject) -> Iterator[ValidationError]:
+    """Yield an error unless the value fits exactly one schema. It keeps no errors of the schemas, as `_any_of`."""
+    at_most_two = [*islice(_fitting(validator, schemas, value), 2)]
+    if len(at_most_two) != 1:
+        yield ValidationError("does not fit exactly one")
 
 
-RULES: Final = {"uniqueItems": unique_items, "pattern": pattern, "anyOf": any_of, "oneOf": one_of}
+RULES: Final = {"uniqueItems": _unique_items, "pattern": _pattern, "anyOf": _any_of, "oneOf": _one_of}
 
 
-def _fitting(kind: Draft202012Validator, schemas: Json, value: Json) -> Iterator[bool]:
+def _fitting(validator: Draft202012Validator, schemas: Json, value: Json) -> Iterator[bool]:
     """Yield True for each schema that the value fits."""
     assert isinstance(schemas, list)
     for schema in schemas:
         assert isinstance(schema, dict | bool)
-        if next(kind.descend(value, schema), None) is None:
+        if next(validator.descend(value, schema), None) is None:
             yield True
 
 
@@ -84,27 +152,6 @@ def _as_compared(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _as_compared(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class Schema:
-    """A JSON Schema that is ready to check values."""
-
-    def __init__(self, document: Json) -> None:
-        """Compile the schema. Raises ValueError if it cannot be used."""
-        verify_schema(document)
-        self._validator = bounded_validator(document, _format_checker())
-
-    def find_faults(self, value: Json, place: str) -> list[str]:
-        """Return at most MAX_FAULTS faults. `place` is the path to the value, for their texts."""
-        faults: dict[str, None] = {}
-        try:
-            for error in islice(self._validator.iter_errors(value), MAX_FAULTS):
-                faults[f"{_place_of(error, place)} {broken_rule(error)}"] = None
-        except (RecursionError, ArithmeticError, ValueError):
-            # A schema may refer to itself, a number may be too long to compute with, and a text that is to be a regex
-            # (`format: regex`) may fail to compile in other ways than jsonschema expects.
-            faults[f"{place} cannot be checked against the schema"] = None
-        return [*faults]
 
 
 def _format_checker() -> FormatChecker:
@@ -132,11 +179,14 @@ def broken_rule(error: ValidationError) -> str:
 
     jsonschema's own message also quotes the value. That is the sender's, and must not reach a log.
     """
-    rule = str(error.validator)
+    if error.validator is None:  # the schema `false`, which no value fits
+        return "is not allowed"
+    rule = error.validator
     rule_value = cast("Json", error.validator_value)
-    if error.message == TOO_LONG:  # the rule `pattern` of this module, which did not match the text
-        return TOO_LONG
-    if rule == "required":  # one error for each missing name, of which each describes all
+    if rule == "pattern" and len(cast("str", error.instance)) > _MAX_MATCHED_CHARACTERS:
+        limit = f"{_MAX_MATCHED_CHARACTERS:,} characters"
+        return f"is too long to be matched against a pattern, which is done with {limit}"
+    if rule == "required":  # there is an error for each missing field, and each gets this text, which names them all
         fields = cast("JsonObject", error.instance)
         return f"lacks {', '.join(repr(name) for name in cast('list[str]', rule_value) if name not in fields)}"
     if rule == "type":
@@ -148,45 +198,4 @@ def broken_rule(error: ValidationError) -> str:
         return "holds an item twice"
     if rule in ("const", "enum") or isinstance(rule_value, str | int | float):
         return f"breaks {rule}: {to_json(rule_value)[:_MAX_SHOWN_CHARACTERS]}"
-    return f"breaks {rule}" if error.validator else "is not allowed"
-
-
-def bounded_validator(schema: Json, format_checker: FormatChecker | None = None) -> Validator:
-    """Return a validator by RULES, for a schema that was checked. It looks nothing up elsewhere."""
-    kind = extend(Draft202012Validator, RULES)  # type: ignore[no-untyped-call] # it has no types
-    made: Validator = kind(schema, registry=Registry(), format_checker=format_checker)
-    return made
-
-
-def verify_schema(document: Json) -> None:
-    """Raise ValueError with the broken rule unless the document is a JSON Schema that needs no other document."""
-    if not isinstance(document, dict):
-        raise ValueError("must be a JSON Schema, which is an object")
-    try:
-        Draft202012Validator.check_schema(document)
-    except SchemaError as error:
-        place = ".".join(map(str, error.absolute_path)) or "the schema"
-        raise ValueError(f"must be a JSON Schema: {place}: {error.message[:200]}") from error
-    if (reference := reference_outside(document)) is not None:
-        raise ValueError(f"{reference!r} must refer to a part of this schema. Copy the other one into `$defs`")
-
-
-def reference_outside(document: Json) -> str | None:
-    """Return the first reference that leads to nothing in the schema, or None. Nothing is looked up elsewhere."""
-    root: Resource[Json] = DRAFT202012.create_resource(document)
-    waiting = [(root, Registry().resolver_with_root(root))]
-    while waiting:
-        resource, resolver = waiting.pop()
-        for reference in _references(resource.contents):
-            try:
-                resolver.lookup(reference)
-            except Unresolvable:
-                return reference
-        waiting.extend((inner, resolver.in_subresource(inner)) for inner in resource.subresources())
-    return None
-
-
-def _references(schema: Json) -> Iterator[str]:
-    for key in ("$ref", "$dynamicRef"):
-        if isinstance(schema, dict) and isinstance(reference := schema.get(key), str):
-            yield reference
+    return f"breaks {rule}"

@@ -1,6 +1,7 @@
-"""Secrets by name, from a mounted file, the environment or the platform's secret manager, and the values in a secret.
+"""Secrets by name: where their text is read, how long their values are used, and which values a text has.
 
-The text of a secret has one value in each line, the newest first. A value that is empty or a placeholder is never used.
+A text comes from a mounted file, the environment or the platform's secret manager. It has one value in each line, the
+newest first. A value that is empty or a placeholder is never used.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from shared import jsontext, logs, ports
 from shared.errors import Temporary
 
 SECRET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+"""A secret's name, such as `github-secret`."""
 _SECRET_KEY: Final = re.compile(r"([a-z0-9_]+_)?secret")
 # fmt: off
 _SETTINGS_WITH_USERS_KEYS: Final = frozenset({
@@ -23,7 +25,9 @@ _SETTINGS_WITH_USERS_KEYS: Final = frozenset({
 # fmt: on
 """Settings whose keys the user chooses. A key `secret` in them does not name a secret."""
 CACHE_SECONDS: Final = 300.0
+"""The time for which values are used before they are read again."""
 READ_SECONDS: Final = 2.0
+"""The time within which all places together must give the text of a secret."""
 STALE_SECONDS: Final = 86_400.0
 """The time for which the values that were read last are used while the store cannot be reached."""
 RETRY_SECONDS: Final = 15.0
@@ -95,13 +99,13 @@ class SecretDenied(Temporary):
 
 
 class InvalidSecret(Temporary):
-    """A secret that its user cannot use. It is Temporary, because the operator can set another value.
+    """A secret whose value was read, but does not have the form that its user needs. An operator may correct it.
 
     `reason` names the secret and says why. The detail adds the command that sets it.
     """
 
     def __init__(self, name: str, fault: str) -> None:
-        """`fault` continues a sentence that begins with the secret's name."""
+        """Make the fault. `fault` continues a sentence that begins with the secret's name: "has no `private_key`"."""
         self.name = name
         self.reason = f"secret {name!r} {fault}"
         super().__init__("secret_unusable", f"{self.reason}: set it with `hookchain secrets set {name}`")
@@ -123,6 +127,21 @@ class _Cached(NamedTuple):
     def stale_until(self) -> float:
         return self.read_at + STALE_SECONDS
 
+    def is_fresh(self, now: float) -> bool:
+        """Return whether the values are used without asking the store. Not if they were read later than now: somebody
+        has set the clock back."""
+        return self.read_at <= now < self.refresh_at
+
+    def is_usable(self, now: float) -> bool:
+        """Return whether the values are used if the store cannot be reached."""
+        return self.read_at <= now < self.stale_until
+
+    def during_refresh(self, now: float) -> "_Cached":
+        """Return what other calls use while one call reads the values again. They do not wait for it: for them the
+        values are fresh, also if the clock was set back."""
+        refresh_at = min(now + RETRY_SECONDS, self.stale_until)
+        return self._replace(read_at=min(self.read_at, now), refresh_at=refresh_at)
+
 
 class SecretStore:
     """The Secrets port over readers that are tried in order, each in a thread, and `manager` last.
@@ -142,24 +161,19 @@ class SecretStore:
         """Return the values, the newest first, and at least one. With `fresh`, they are read now. Raises Temporary."""
         now = self._clock.now()
         cached = self._cache.get(name)
-        # Values that were read later than now are read again: somebody has set the clock back.
-        if cached and cached.read_at <= now < cached.refresh_at and not fresh:
+        if cached and cached.is_fresh(now) and not fresh:
             return cached.values
         if cached and now < cached.stale_until:
-            # Other calls use the last values while this one refreshes, instead of waiting for it. For them too, the
-            # values must not be read later than now.
-            self._cache[name] = cached._replace(
-                read_at=min(cached.read_at, now), refresh_at=min(now + RETRY_SECONDS, cached.stale_until)
-            )
+            self._cache[name] = cached.during_refresh(now)
         try:
             values = usable_values(name, await self._text(name))
         except SecretStoreUnreachable as error:
             return self._last_values(name, error)
-        except Temporary:
+        except Temporary:  # the store answered: a secret that it denies, or a weak value, takes effect at once
             self._cache.pop(name, None)
             raise
-        now = self._clock.now()
-        self._cache[name] = _Cached(values, now, now + CACHE_SECONDS)
+        read_at = self._clock.now()
+        self._cache[name] = _Cached(values, read_at, read_at + CACHE_SECONDS)
         return values
 
     async def _text(self, name: str) -> str | None:
@@ -169,8 +183,11 @@ class SecretStore:
             async with asyncio.timeout(READ_SECONDS):
                 text = await asyncio.to_thread(self._read, name)
                 return await self._manager(name) if text is None and self._manager else text
-        except (PermissionError, UnicodeDecodeError) as error:
-            raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {_unreadable(error)}") from error
+        except PermissionError as error:
+            reason = error.strerror or "it is forbidden"
+            raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: {reason}") from error
+        except UnicodeDecodeError as error:
+            raise Temporary("secret_unavailable", f"secret {name!r} cannot be read: it is not UTF-8") from error
         except OSError as error:  # a timeout is one, and so are the errors of HTTP clients
             detail = f"secret {name!r} cannot be read: {type(error).__name__}"
             raise SecretStoreUnreachable("secret_unavailable", detail) from error
@@ -179,7 +196,7 @@ class SecretStore:
         """Return the cached values, and log a warning at times. Raises the error if they are missing or too old."""
         now = self._clock.now()
         cached = self._cache.get(name)
-        if cached is None or not cached.read_at <= now < cached.stale_until:
+        if cached is None or not cached.is_usable(now):
             raise error
         if now >= cached.warn_at:
             hours = (cached.stale_until - now) / 3_600
@@ -196,12 +213,12 @@ class SecretStore:
         return None
 
 
-def _unreadable(error: PermissionError | UnicodeDecodeError) -> str:
-    return error.strerror or "it is forbidden" if isinstance(error, PermissionError) else "it is not UTF-8"
-
-
 def usable_values(name: str, text: str | None) -> tuple[str, ...]:
-    """Return the secret's values. Raises Temporary if it is missing or weak, because an operator can correct that."""
+    """Return the values in the secret's text, at least one.
+
+    Raises Temporary, because an operator can correct it: SecretMissing if there is no text, and `secret_weak` if it has
+    no value or one that must not be used.
+    """
     if text is None:
         where = f"set {variable_name(name)}, or create it in this platform's secret store"
         raise SecretMissing("secret_unavailable", f"secret {name!r} does not exist: {where}")

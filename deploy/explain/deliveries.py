@@ -18,10 +18,10 @@ from functions.notify.recipients.recipient import NoRecipient
 from functions.notify.registry import DeliveryOptions
 from shared import errors, secrets, times
 from shared.delivery import Delivery, delivery_message
-from shared.did_you_mean import is_missing, missing_path, removal_hint
 from shared.event import event_json, view_of
 from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.ledger import DestinationState
+from shared.missing_paths import is_missing, missing_path_message, removal_hint
 
 _PATH: Final = re.compile(r"data(?:\.\w+)+")
 """A setting that is a path to a field of the event."""
@@ -201,7 +201,7 @@ def _missing_lines(delivery: Delivery, notify: JsonObject) -> Iterator[str]:
     texts = texts_in(mapping_at(notify, "destinations", delivery.destination))
     for path in dict.fromkeys(text for text in texts if _PATH.fullmatch(text)):
         if is_missing(path, view):
-            yield missing_path(path, view, "it counts as null")
+            yield missing_path_message(path, view, "it counts as null")
 
 
 def _unanswered_lines(configured: DeliveryOptions) -> Iterator[str]:

@@ -28,7 +28,7 @@ from functions.notify.notifier import Acknowledged, Nacked, Notifier, Result, Wo
 from functions.notify.registry import Target
 from functions.notify.waiting import due, pauses
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, Wait, spread
-from shared import did_you_mean, errors, event, journal, ledger, ledger_rules, outcomes, own_modules, time_bound
+from shared import errors, event, journal, ledger, ledger_rules, missing_paths, outcomes, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
 from shared.push import Push
 
@@ -256,7 +256,7 @@ async def _call(notifier: Notifier, work: Work, target: Target, started_at: floa
     notifier.gate.note_computing(work.delivery.id, computing.seconds)
     if not isinstance(outcome, Failed):
         return outcome
-    hint = did_you_mean.removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
+    hint = missing_paths.removal_hint(outcome.reason, notifier.removals.get(work.delivery.route, {}))
     return replace(outcome, reason=f"{outcome.reason}{hint}")
 
 
@@ -328,7 +328,7 @@ async def _find_recipient(notifier: Notifier, work: Work, target: Target) -> set
     try:
         work.person = await notifier.recipients.require_person(target.configured, work.delivery)
     except errors.Permanent as error:  # there is none, or the event's data is gone
-        hint = did_you_mean.removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
+        hint = missing_paths.removal_hint(error.detail, notifier.removals.get(work.delivery.route, {}))
         return dead_letters.DeadLetterReason(error.code, f"{error.detail}{hint}")
     except errors.Temporary as error:
         if error.code != "people_unavailable":

@@ -14,9 +14,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from functions.transform import output, step
 from functions.transform.step import NamedStep, StepResult
 from shared import errors, own_modules, time_bound
-from shared.did_you_mean import IS_NOT_THERE, likely_path, removal_hint
 from shared.event import Event
 from shared.jsontext import Json, to_json
+from shared.missing_paths import IS_NOT_THERE, likely_path, removal_hint
 
 OnError: TypeAlias = Literal["dead_letter", "continue", "drop"]
 Steps: TypeAlias = tuple[NamedStep, ...]

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from functions.transform.step import Noted, Settings
-from shared import did_you_mean, errors, expressions
+from shared import did_you_mean, errors, expressions, missing_paths
 from shared.config.rules import verified_by
 from shared.event import Event, attribute_text
 from shared.jsontext import Json, kind_of, to_json
@@ -228,7 +228,7 @@ def iterate_values(value: Json, parts: tuple[Part, ...], place: str = "data") ->
             raise _not_an_object(value, place, part)
         inner_place = _place_of_key(place, part)
         if part not in value:
-            raise errors.Permanent("path_conflict", f"{inner_place}{did_you_mean.IS_NOT_THERE}")
+            raise errors.Permanent("path_conflict", f"{inner_place}{missing_paths.IS_NOT_THERE}")
         yield from iterate_values(value[part], rest, inner_place)
         return
     items = _list_with(value, part, place)
@@ -244,7 +244,7 @@ def change_values(value: Json, parts: tuple[Part, ...], change: Change) -> Json:
 
     def change_present(present: MaybeJson, place: str) -> Json:
         if isinstance(present, Missing):
-            raise errors.Permanent("path_conflict", f"{place}{did_you_mean.IS_NOT_THERE}")
+            raise errors.Permanent("path_conflict", f"{place}{missing_paths.IS_NOT_THERE}")
         return change(present, place)
 
     return update_value(value, parts, change_present, strict=True)
@@ -306,7 +306,7 @@ def _is_nothing_at(value: MaybeJson, part: int | Every) -> bool:
 def _list_with(value: MaybeJson, part: int | Every, place: str) -> list[Json]:
     """Return the value, which must be a list with an item at this position. Raises Permanent (`path_conflict`)."""
     if isinstance(value, Missing):
-        raise errors.Permanent("path_conflict", f"{place}{did_you_mean.IS_NOT_THERE}")
+        raise errors.Permanent("path_conflict", f"{place}{missing_paths.IS_NOT_THERE}")
     if not isinstance(value, list):
         raise errors.Permanent("path_conflict", f"{place} is {kind_of(value)}, not a list")
     if isinstance(part, int) and part >= len(value):
@@ -446,18 +446,18 @@ class MissingPaths:
         if note is None and len(self._notes) < self._max_shapes:
             note = _missing_note(path, data, act)
             self._notes[path.parts, shape] = note
-        return note or f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
+        return note or f"{path.text!r}{missing_paths.IS_MISSING}; {act}".removesuffix("; ")
 
 
 def _missing_note(path: Path, data: Json, act: str) -> str:
     """Return the note about one missing path, with the path that is probably meant."""
     names = [part for part in path.parts if isinstance(part, str) and is_field_name(part)]
     if len(names) < len(path.parts):  # an item of a list is missing, or a field in it, or a name has a full stop
-        return f"{path.text!r}{did_you_mean.IS_MISSING}; {act}".removesuffix("; ")
+        return f"{path.text!r}{missing_paths.IS_MISSING}; {act}".removesuffix("; ")
     for position in range(1, len(names)):
         if isinstance(find_value(data, path.parts[:position]), list):
             list_text = ".".join(["data", *names[:position]])
             item_path = f"{list_text}[*].{'.'.join(names[position:])}"
             advice = f"{list_text!r} is a list; write {item_path!r} for each item"
-            return f"{path.text!r}{did_you_mean.IS_MISSING}: {advice}"
-    return did_you_mean.missing_path(".".join(["data", *names]), {"data": data}, act)
+            return f"{path.text!r}{missing_paths.IS_MISSING}: {advice}"
+    return missing_paths.missing_path_message(".".join(["data", *names]), {"data": data}, act)

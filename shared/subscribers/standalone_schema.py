@@ -321,7 +321,7 @@ def _require_no_loop(schema: JsonObject, path: str) -> None:
 def _require_schema(schema: JsonObject, path: str, checked: set[bytes]) -> None:
     """Check the schema and each of its definitions, which other schemas may have too. Raises CatalogueFault."""
     # Imported here, because it is slow to import and seldom needed.
-    from shared.schema import reference_outside
+    from shared.schema import unresolvable_reference
 
     definitions = schema.get("$defs")
     if isinstance(definitions, dict):
@@ -331,7 +331,7 @@ def _require_schema(schema: JsonObject, path: str, checked: set[bytes]) -> None:
         _require_part(schema_alone, path, "", checked)
     else:
         _require_part(schema, path, "", checked)
-    if (reference := reference_outside(schema)) is not None:
+    if (reference := unresolvable_reference(schema)) is not None:
         raise CatalogueFault(path, f"{reference[:200]!r} leads to nothing in the schema")
 
 

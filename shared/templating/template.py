@@ -14,7 +14,7 @@ from urllib.parse import quote
 from jinja2 import TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 
-from shared import did_you_mean, errors, event
+from shared import did_you_mean, errors, event, missing_paths
 from shared.jsontext import Json, JsonObject
 from shared.templating import budget, costs, sandbox
 
@@ -335,17 +335,17 @@ def _missing_field_message(error: UndefinedError, source: str, paths: Iterable[s
     hint = "write {{ … | default('') }} where it may be missing"
     quoted_names = re.findall(r"'([^']*)'", str(error))
     key = quoted_names[-1] if quoted_names and quoted_names[-1] in source else ""
-    missing_paths = [path for path in paths if did_you_mean.is_missing(path, view)]
+    missing = [path for path in paths if missing_paths.is_missing(path, view)]
     # In a missing path such as `data.nme`, the first key is a field of the event, so Jinja's error names a later one.
-    candidates = [path for path in missing_paths if not key or f".{key}." in f"{path}."]
+    candidates = [path for path in missing if not key or f".{key}." in f"{path}."]
     path = max(candidates, key=len, default=key)
     if not path:
         return f"a field that it names is not in this event; {hint}"
     if path in view:  # the field of another value, such as a list's item
         return f"a value that it reads has no {path!r}; {hint}"
-    if "-" in (did_you_mean.likely_path(path, view) or ""):
+    if "-" in (missing_paths.likely_path(path, view) or ""):
         hint = f"{hint}; a name with a hyphen is written as in data['first-name']"
-    return did_you_mean.missing_path(path, view, hint)
+    return missing_paths.missing_path_message(path, view, hint)
 
 
 def _syntax_message(error: TemplateSyntaxError, environment: sandbox.Sandbox) -> str:

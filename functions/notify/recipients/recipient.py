@@ -15,7 +15,7 @@ from functions.notify import bounded_texts, registry
 from functions.notify.destinations.email.mail import Address, is_allowed
 from functions.notify.recipients.people import Person, ReadPeople, masked
 from functions.notify.recipients.people_list import compiled_reader
-from shared import claim_check, did_you_mean, errors, ports
+from shared import claim_check, errors, missing_paths, ports
 from shared.delivery import Delivery
 from shared.event import Event, view_of
 from shared.jsontext import Json, JsonObject, kind_of, value_at
@@ -124,8 +124,8 @@ def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
     if isinstance(value, str) and value:
         return value
     if value is None or value == "":
-        if bounded_texts.compiled_expression(path).is_path and did_you_mean.is_missing(path, view):
-            return NoRecipient(f"`to`: {did_you_mean.missing_path(path, view, _ADVICE)}")
+        if bounded_texts.compiled_expression(path).is_path and missing_paths.is_missing(path, view):
+            return NoRecipient(f"`to`: {missing_paths.missing_path_message(path, view, _ADVICE)}")
         return NoRecipient(f"the event has nobody at `{path}`: {_ADVICE}")
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 
 from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.subscribers.subscribers import LATE_SECONDS, MAX_ENDPOINTS, Subscribers
-from shared import batching, claim_check, did_you_mean, errors, expressions, jsontext, logs, ports, store_ports, times
+from shared import batching, claim_check, errors, expressions, jsontext, logs, missing_paths, ports, store_ports, times
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.event import Event, event_json, view_of
 from shared.subscribers import directory, matching, model, payload
@@ -296,8 +296,8 @@ def tenants_in(view: jsontext.JsonObject, tenant: expressions.Expression) -> lis
     for value in values:
         if not isinstance(value, str) or not _TENANT.fullmatch(value):
             kind = "text that is not a tenant's id" if isinstance(value, str) else jsontext.kind_of(value)
-            if result is None and tenant.is_path and did_you_mean.is_missing(tenant.text, view):
-                return f"`tenant`: {did_you_mean.missing_path(tenant.text, view, f'it {rule}')}"
+            if result is None and tenant.is_path and missing_paths.is_missing(tenant.text, view):
+                return f"`tenant`: {missing_paths.missing_path_message(tenant.text, view, f'it {rule}')}"
             advice = ". Write to_string(…) around it" if kind == "a number" else ""
             return f"`tenant` ({tenant.text}): {rule}; got {kind}{advice}"
         ids[value] = None

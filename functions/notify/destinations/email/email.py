@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
 from functions.notify import bounded_texts, destination
 from functions.notify.destinations.email import default_mail, mail, mail_html, transports
-from shared import claim_check, did_you_mean, errors, jsontext
+from shared import claim_check, errors, jsontext, missing_paths
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
 from shared.event import UNFIT, view_of
 from shared.templating.template import Template, is_template, one_line_template
@@ -296,7 +296,7 @@ class _AttachedFile:
             else:
                 value = value.get(name) if isinstance(value, dict) else None
         if value is None:
-            rule = did_you_mean.missing_path(self._content, view, "set it in a step, or correct the path")
+            rule = missing_paths.missing_path_message(self._content, view, "set it in a step, or correct the path")
             raise errors.Permanent("undefined_field", f"{self._name}.content: {rule}")
         return mail.Attachment(self._safe_filename(view), self._type, _content_bytes(value))
 

@@ -21,6 +21,7 @@ from deploy.explain.rendering import body_value
 from deploy.terminal.output import BOLD, DIM, Screen, listing_lines
 from functions.notify import http_kind, own_kinds
 from functions.notify.examples import example_request
+from functions.notify.kind_settings import KindSettings
 from functions.transform import step_classes, verifying
 from functions.transform.step import AskingStep, Example, Settings, Step
 from shared import errors
@@ -31,15 +32,17 @@ WIDTH: Final = 100
 """The characters of a line of prose."""
 PAGE: Final = "functions/notify/README.md"
 EXAMPLES_FOLDER: Final = Path(__file__).parent / "destination_examples"
+_BASE_CLASSES: Final = (Settings, KindSettings)
+"""The classes whose docstrings are for those who write a step or a kind."""
 
 
 def setting_texts(model: type[Settings] | type[BaseModel] | type[Step]) -> Iterator[str]:
     """Yield the docstrings of the model or step, of the settings that it shares, and of its short form's model."""
     inner = (_inner(model),) if issubclass(model, BaseModel) else ()
     for part in dict.fromkeys((*model.__mro__, *inner)):
-        is_of_project = part is not Settings and not part.__module__.startswith("pydantic")
+        describes_settings = part not in _BASE_CLASSES and not part.__module__.startswith("pydantic")
         text = vars(part).get("__doc__")
-        if is_of_project and issubclass(part, Settings | BaseModel) and isinstance(text, str):
+        if describes_settings and issubclass(part, Settings | BaseModel) and isinstance(text, str):
             yield inspect.cleandoc(text)
 
 

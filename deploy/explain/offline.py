@@ -1,8 +1,8 @@
 """Receive and the steps on this machine without a platform: the ports that they need, in memory.
 
 Events are published to a list. A caller chooses whether receive authenticates (`without_authentication`) and whether
-secrets are read (`NO_SECRETS`). Only `local_services` sends requests to other systems. `fault_text` words the fault of
-a step.
+secrets are read (`NO_SECRETS`). Only `local_services` sends requests to other systems. For a step that fails,
+`fault_text` has more than a log may have.
 """
 
 import json
@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Final, NoReturn
 
 from functions.receive import admission, messages, receive
 from functions.receive.bus import MESSAGE_ID
@@ -52,10 +52,10 @@ class RecordingBus:
         return tuple(from_cloudevent(json.loads(message.data)) for message in self.messages)
 
 
-def offline_receiver(slice_: JsonObject, store: SecretStore, bus: RecordingBus, now: float) -> Receiver:
-    """Return a receiver of the sources in receive's slice, which publishes to `bus` at the time `now`."""
+def offline_receiver(receive_slice: JsonObject, store: SecretStore, bus: RecordingBus, now: float) -> Receiver:
+    """Return a receiver of the slice's sources, which publishes to `bus` at the time `now`."""
     return Receiver(
-        sources=read_sources(slice_),
+        sources=read_sources(receive_slice),
         secrets=store,
         bus=bus,
         blobs=None,
@@ -103,7 +103,7 @@ def local_services(environ: Mapping[str, str]) -> Services:
 
 
 NO_SECRETS: Final = {"SECRETS_DIR": os.devnull}
-"""The environment that stands for "read no secret" wherever explain takes an environment: see `local_secrets`."""
+"""The environment that explain is given if it must read no secret."""
 NOT_READ: Final = "is not read here"
 
 
@@ -112,13 +112,14 @@ def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) 
 
     With NO_SECRETS, each value that is asked for raises Temporary.
     """
+    if environ == NO_SECRETS:  # the whole of it: an operator's own can have the same folder
+        return SecretStore((_unread_secret,), clock or SystemClock())
     folder = read_settings(environ).secrets_folder
-    readers = (_unread_secret,) if environ == NO_SECRETS else (from_folder(folder), from_environment(environ))
-    return SecretStore(readers, clock or SystemClock())
+    return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())
 
 
-def _unread_secret(name: str) -> str | None:
-    """Raises Temporary."""
+def _unread_secret(name: str) -> NoReturn:
+    """Raise Temporary for each secret that is asked for."""
     rule = f"this needs the secret {name!r}, which {NOT_READ}. `hookchain explain` reads it"
     raise errors.Temporary("secret_unavailable", rule)
 
@@ -127,14 +128,14 @@ _REQUEST_SETTINGS: Final = frozenset({"allow", "handshakes", "form", "methods"})
 """The settings of a source, besides `auth`, that say which requests it takes or answers."""
 
 
-def without_authentication(receive: JsonObject, *, keeps_requests: bool = False) -> JsonObject:
+def without_authentication(receive_slice: JsonObject, *, keeps_requests: bool = False) -> JsonObject:
     """Return receive's slice with sources that accept requests without authentication.
 
     `keeps_requests`: a source takes the methods and addresses, and answers the handshakes, that it does with
     authentication. Without that, each source takes a POST from any address, since a test's input is an event's body.
     """
-    sources = mappings_at(receive, "sources").items()
-    return {**receive, "sources": {name: _open(source, keeps_requests) for name, source in sources}}
+    sources = mappings_at(receive_slice, "sources").items()
+    return {**receive_slice, "sources": {name: _open(source, keeps_requests) for name, source in sources}}
 
 
 def _open(source: JsonObject, keeps_requests: bool) -> JsonObject:

@@ -1,7 +1,8 @@
-"""The read side of the journal on Firestore: events, dead letters, and the plots over both.
+"""The journal on Firestore as the commands use it: they read events, dead letters and the plots over both.
 
-Each query is over one field's own index. Documents of an earlier version, which these queries do not find, are
-rewritten before the first read.
+They also mark dead letters and erase events. Each query is over one field's own index. Documents of an earlier version,
+which these queries do not find, are rewritten before the first read. Firestore's client returns a field's value as an
+object of any type, so each is converted where it is used.
 """
 
 import asyncio
@@ -50,7 +51,10 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def version(self) -> int:
-        """Read the newest event, delivery that was attempted, and dead letter: they change when anything does."""
+        """Return a number that changes when anything does: from the newest event, attempted delivery and dead letter.
+
+        It is compared only with numbers of the same process.
+        """
         store = self._store
         newest_letter = query_document(DEAD_LETTERS, order_by="seq", descending=True, limit=1, select=("seq", "state"))
         found = await asyncio.gather(
@@ -78,14 +82,15 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
             # Bodies have documents of their own where they are kept for a shorter time.
             names = [name for name, fields in events.items() if fields.get("document") is None]
             bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
-            found |= {name: _text_of({**fields, **bodies.get(name, {})}) for name, fields in events.items()}
+            for name, fields in events.items():
+                found[name] = _text_of(bodies.get(name, fields))
         return found
 
     @cloud_journal.on_own_loop
     async def event(self, event_id: str) -> journal_view.EventRecord | None:
         name = document_id(event_id)
         found, rows, letters = await asyncio.gather(
-            self._store.get(EVENTS, [name], ("id", "entry", "passes")),
+            self._store.get(EVENTS, [name], WITHOUT_DOCUMENT),
             self._store.query(ledger_documents.event_query(event_id)),
             self._letters_of_event(event_id),
         )

@@ -21,7 +21,12 @@ def fitting(pattern: str | re.Pattern[str], rule: str) -> AfterValidator:
 
 
 _LOCATION: Final = re.compile(
-    r"(header|query|beside)\.[^\s.]+|(data|body)(\.[^.\s]+)+|data(\.[^.\s]+)+ if data(\.[^.\s]+)+"
+    r"""
+    (header|query|beside)\.[^\s.]+               # beside.KEY: the name of the one key in `data` besides KEY
+    | (data|body)(\.[^.\s]+)+
+    | data(\.[^.\s]+)+[ ]if[ ]data(\.[^.\s]+)+   # the first path, where the second has a value too
+    """,
+    re.VERBOSE,
 )
 _LOCATION_RULE: Final = (
     "header.NAME, query.NAME or data.path.to.field; ` + ` joins two; `data.a if data.b` needs a value at both"
@@ -66,7 +71,8 @@ def _origin(text: str) -> str:
         raise ValueError("must be in ASCII as browsers send it: write the host's domain as `xn--…`")
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin such as https://www.example.com, without a path or a trailing slash")
-    return text.removesuffix(":443" if text.startswith("https:") else ":80")
+    implied_port = ":443" if text.startswith("https:") else ":80"
+    return text.removesuffix(implied_port)
 
 
 Origin = Annotated[str, StringConstraints(to_lower=True), AfterValidator(_origin)]

@@ -42,15 +42,15 @@ def database(target: gcp_names.Target, needed: frozenset[Store]) -> tuple[Resour
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
     protected = "--delete-protection"  # a mistake would delete every claim and every record
     made = Resource(
-        DATABASE,
-        name,
-        "the ledger and the journal",
+        kind=DATABASE,
+        name=name,
+        why="the ledger and the journal",
         create=gcloud("firestore databases create", where, protected),
         update=gcloud("firestore databases update", f"--database={name}", protected),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
     unused = set() if "documents" in needed else {DOCUMENTS}
-    unindexed = {name: fields for name, fields in UNINDEXED.items() if name not in unused}
+    unindexed = {collection: fields for collection, fields in UNINDEXED.items() if collection not in unused}
     exempt = [_exemption(target, collection, field) for collection, fields in unindexed.items() for field in fields]
     expiring = [_expiry(target, collection) for collection in EXPIRING if collection not in unused]
     return (made, *_in_sequence([*exempt, *expiring]))
@@ -61,10 +61,10 @@ def tap_database(target: gcp_names.Target) -> Resource:
     name = gcp_names.tap_database(target)
     where = (f"--database={name}", f"--location={target.region}", "--type=firestore-native")
     return Resource(
-        DATABASE,
-        name,
-        "the leases of developers who listen",
-        gcloud("firestore databases create", where),
+        kind=DATABASE,
+        name=name,
+        why="the leases of developers who listen",
+        create=gcloud("firestore databases create", where),
         needs=(key_of(API, "firestore.googleapis.com"), topic_key(target, DEAD_LETTERS)),
     )
 
@@ -80,20 +80,22 @@ def _in_sequence(changes: Sequence[Resource]) -> Iterator[Resource]:
 def _expiry(target: gcp_names.Target, collection: str) -> Resource:
     """Return the rule by which the collection's documents expire. `--async`: the plan does not wait for Firestore."""
     return Resource(
-        EXPIRY,
-        collection,
-        f"documents of {collection} go when their {EXPIRE_AT} has passed",
-        gcloud("firestore fields ttls update", _field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
+        kind=EXPIRY,
+        name=collection,
+        why=f"documents of {collection} go when their {EXPIRE_AT} has passed",
+        create=gcloud("firestore fields ttls update", _field(target, collection, EXPIRE_AT), "--enable-ttl", "--async"),
         needs=(database_key(target),),
     )
 
 
 def _exemption(target: gcp_names.Target, collection: str, field: str) -> Resource:
     return Resource(
-        EXEMPTION,
-        f"{collection}.{field}",
-        "nothing asks for it: an index would make writing slower",
-        gcloud("firestore indexes fields update", _field(target, collection, field), "--disable-indexes", "--async"),
+        kind=EXEMPTION,
+        name=f"{collection}.{field}",
+        why="nothing asks for it: an index would make writing slower",
+        create=gcloud(
+            "firestore indexes fields update", _field(target, collection, field), "--disable-indexes", "--async"
+        ),
         needs=(database_key(target),),
     )
 
@@ -108,15 +110,17 @@ def bucket(target: gcp_names.Target, kept_days: int, folder: Path) -> Resource:
     file = File(folder / "lifecycle.json", json.dumps(rules, indent=2) + "\n")
     # Deleted bodies cannot be restored: the operator decides how long the senders' data is kept.
     settings = ("--uniform-bucket-level-access", "--public-access-prevention", "--soft-delete-duration=0")
-    url, lifecycle = f"gs://{gcp_names.bucket(target)}", f"--lifecycle-file={file.path}"
+    url = f"gs://{gcp_names.bucket(target)}"
+    lifecycle = f"--lifecycle-file={file.path}"
     digest = digest_of("bucket", settings, rules)
     update_labels = f"--update-labels={label_text(target, digest)}"
     update = gcloud("storage buckets update", url, settings, lifecycle, update_labels)
+    create = gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle)
     return Resource(
-        BUCKET,
-        gcp_names.bucket(target),
-        "bodies that are too large for a bus",
-        create=gcloud("storage buckets create", url, f"--location={target.region}", settings, lifecycle) + update,
+        kind=BUCKET,
+        name=gcp_names.bucket(target),
+        why="bodies that are too large for a bus",
+        create=create + update,  # a bucket can get its labels only by an update
         update=update,
         digest=digest,
         needs=(key_of(API, "storage.googleapis.com"),),
@@ -127,26 +131,36 @@ def bucket(target: gcp_names.Target, kept_days: int, folder: Path) -> Resource:
 def sources_bucket(target: gcp_names.Target, services: Mapping[str, str], folder: Path) -> Resource:
     """Return the rules for the bucket of `gcloud run deploy --source`, where each uploaded archive would stay for ever.
 
-    `services` are the names of the functions' services by their keys. Other functions of the project may use the bucket
-    too, so only the archives of these expire."""
+    `services` are the names of the functions' services by the keys of their resources: a first deployment makes the
+    bucket, so the rules wait for them. Other functions of the project may use the bucket too, so only the archives of
+    these services expire.
+    """
     # As gcloud names it, because the name of a bucket must not contain "google".
     name = f"run-sources-{target.project.replace('google', 'elgoog')}-{target.region}"
     condition: JsonObject = {"age": SOURCES_DAYS, "matchesPrefix": [f"services/{each}/" for each in services.values()]}
     rules: JsonObject = {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}
     file = File(folder / "sources-lifecycle.json", json.dumps(rules, indent=2) + "\n")
     update = gcloud("storage buckets update", f"gs://{name}", f"--lifecycle-file={file.path}")
-    why = f"the sources of a build go after {SOURCES_DAYS} days"
     return Resource(
-        BUCKET, name, why, create=update, update=update, needs=tuple(services), files=(file,), is_shared=True
+        kind=BUCKET,
+        name=name,
+        why=f"the sources of a build go after {SOURCES_DAYS} days",
+        create=update,
+        update=update,
+        needs=tuple(services.keys()),
+        files=(file,),
+        is_shared=True,
     )
 
 
 def image_repository(target: gcp_names.Target) -> Resource:
     return Resource(
-        REPOSITORY,
-        IMAGES,
-        "what was built; shared by all that is deployed from source in this region",
-        gcloud("artifacts repositories create", IMAGES, "--repository-format=docker", f"--location={target.region}"),
+        kind=REPOSITORY,
+        name=IMAGES,
+        why="what was built; shared by all that is deployed from source in this region",
+        create=gcloud(
+            "artifacts repositories create", IMAGES, "--repository-format=docker", f"--location={target.region}"
+        ),
         needs=(key_of(API, "artifactregistry.googleapis.com"),),
     )
 
@@ -168,11 +182,12 @@ def secret(target: gcp_names.Target, name: str, readers: tuple[str, ...]) -> tup
     """Return a secret and its first value. A plan never replaces a value; `hookchain secrets set` does."""
     secret_id = target.name_of(name)
     made = Resource(
-        SECRET,
-        secret_id,
-        f"read by {' and '.join(readers)}",
-        gcloud("secrets create", secret_id, replication(target), f"--labels={label_text(target)}"),
+        kind=SECRET,
+        name=secret_id,
+        why=f"read by {' and '.join(readers)}",
+        create=gcloud("secrets create", secret_id, replication(target), f"--labels={label_text(target)}"),
         needs=(key_of(API, "secretmanager.googleapis.com"),),
     )
-    adding = Command(("secrets", "versions", "add", secret_id, "--data-file=-"), secret=name)
-    return made, Resource(VALUE, secret_id, "its first value", (adding,), needs=(made.key,))
+    add_version = Command(("secrets", "versions", "add", secret_id, "--data-file=-"), secret=name)
+    first_value = Resource(kind=VALUE, name=secret_id, why="its first value", create=(add_version,), needs=(made.key,))
+    return made, first_value

@@ -83,7 +83,7 @@ class Lint(Settings, Step):
     format    json, xml, yaml or plist: text or bytes must be well-formed. Data that was parsed when it was received
               always is
     schema    a JSON Schema 2020-12, in place or as the name of a file. With `format`, it applies to what the text
-              contains
+              contains. Of its own formats, date, date-time, email, idn-email, ipv4, ipv6, regex and uuid are checked
     types     `path: kind` for fields: text, number, integer, boolean, list, object or null; `text or null` is either,
               `text?` may be missing
     on_fault  refuse (default): the event becomes a dead letter; warn: the event continues and the faults are

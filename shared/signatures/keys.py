@@ -50,7 +50,11 @@ def public_key(secret: str) -> PublicKey:
 
 
 def _parse_key(text: str) -> PublicKey | None:
-    """Return the key; None if it is of a kind that no scheme uses. Raises ValueError, TypeError or KeyError."""
+    """Return the key; None if it is of a kind that no scheme uses.
+
+    Raises ValueError, TypeError or KeyError, OverflowError for numbers that no key has, and RecursionError for JSON
+    that is nested too deeply.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
@@ -121,6 +125,7 @@ def _key_if_used(key: object) -> PublicKey | None:
 
 
 def _is_hex(text: str) -> bool:
+    """Return whether the text is hex. Base64 of a key could be, too, but has other letters in all probability."""
     return len(text) % 2 == 0 and all(letter in "0123456789abcdefABCDEF" for letter in text)
 
 
@@ -174,6 +179,7 @@ def is_signed_by(
 
 
 def is_key_for(key: PublicKey, scheme: str) -> bool:
+    """Return whether the key is of the kind that the scheme needs: `ed25519`, `ecdsa` or `rsa`."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     kinds = {"ed25519": ed25519.Ed25519PublicKey, "ecdsa": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}

@@ -98,7 +98,7 @@ class Settings(BaseModel):
     def _body_fits(self) -> Self:
         if self.body is not None:
             Template("body", self.body)
-            if self.method in BODILESS - {"DELETE"}:
+            if self.method in BODILESS - {"DELETE"}:  # a DELETE request may have a body, if it is wanted
                 raise ValueError(f"body: a {self.method} request has none; use POST, or put the values into the URL")
             if self.format.startswith("cloudevents"):
                 raise ValueError("body: in CloudEvents the body is the event; change it with the route's steps")

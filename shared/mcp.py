@@ -69,7 +69,8 @@ class Tool:
 
     description  the text from which an assistant decides when to call it
     run          takes the arguments, and returns the text of the result. Raises ToolFault
-    arguments    the JSON Schema of each argument: `type`, `description`, and `enum`, `minimum`, `maximum`, `maxLength`
+    arguments    the JSON Schema of each argument: `type`, `description`, and `enum`, `maxLength`, or both `minimum` and
+                 `maximum`
     required     the names of those that must be given
     is_writing   it changes something
     """
@@ -91,13 +92,15 @@ class Tool:
         return {"name": name, "description": self.description, "inputSchema": schema, "annotations": hints}
 
     def argument_fault(self, arguments: JsonObject) -> str | None:
-        """Return why the arguments are invalid. An unknown or a missing one never leads to another action."""
+        """Return why the arguments are invalid; None if they are not. Invalid arguments are never ignored."""
         if unknown := [name for name in arguments if name not in self.arguments]:
             return f"there is no argument {unknown[0][:40]!r}{did_you_mean(unknown[0][:40], self.arguments)}"
         if missing := [name for name in self.required if name not in arguments]:
             return f"the argument {missing[0]!r} is missing"
-        faults = (_value_fault(value, self.arguments[name]) for name, value in arguments.items())
-        return next((f"{name}: {fault}" for name, fault in zip(arguments, faults, strict=True) if fault), None)
+        for name, value in arguments.items():
+            if fault := _value_fault(value, self.arguments[name]):
+                return f"{name}: {fault}"
+        return None
 
 
 def _value_fault(value: Json, schema: JsonObject) -> str | None:

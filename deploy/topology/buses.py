@@ -43,7 +43,10 @@ class BusSource:
 
 
 def bus_sources(receive: JsonObject) -> tuple[BusSource, ...]:
-    """Return the sources of receive's slice that have a bus, and last what takes recovered events, if there is any."""
+    """Return the sources of receive's slice that have a bus.
+
+    Recovered events have a bus of their own, which counts as one more source, the last, if a source has `recover`.
+    """
     sources = {**compiled_sources(receive), RECOVERED_NAME: mapping_at(receive, "recovered")}
     return tuple(
         BusSource(name, str(bus["kind"]), str(bus["name"]), bus)
@@ -57,7 +60,10 @@ def brings_on_google(source: BusSource) -> bool:
 
 
 def silent_sources(receive: JsonObject, brings: Callable[[BusSource], bool], cloud: str) -> Iterator[str]:
-    """Yield a text for each source whose bus brings no messages on the cloud, which `brings` decides."""
+    """Yield a text for each source whose bus brings no messages on this cloud.
+
+    `brings` says of a source whether its bus does, and `cloud` is the name of the cloud in the text.
+    """
     for source in bus_sources(receive):
         if not brings(source):
             yield f"source {source.source!r} gets no messages on {cloud} from its `{source.kind}`"
@@ -91,8 +97,9 @@ def own_bus_fault(receive: JsonObject, prefix: str, project: str = "") -> str | 
         topic_parent, _, topic_name = source.text("pubsub").rpartition("/")
         queue_name = source.text("sqs").rpartition(":")[2]  # an ARN ends with it
         name = topic_name or queue_name
-        is_elsewhere = source.kind == "pubsub" and topic_parent not in ("", f"projects/{project}/topics")
-        if name in own and not is_elsewhere:
+        # A queue of another account is not told from an own one: the own account is not known before a deployment.
+        is_of_other_project = source.kind == "pubsub" and topic_parent not in ("", f"projects/{project}/topics")
+        if name in own and not is_of_other_project:
             rule = f"must not name {name}, which is this deployment's own: each of its events would come back to it"
             return f"source {source.source!r}: bus: {rule}. For dead letters, set `alerts`"
     return None
@@ -102,7 +109,8 @@ def loop_warnings(file: config_file.ConfigFile, slices: Mapping[str, JsonObject]
     """Yield a warning for each source of a bucket into which one of its routes writes objects."""
     routes = configuration.Configuration.model_validate(file.document).routes
     for source, destination in fed_buckets(slices["receive"], slices["notify"]):
-        if any({source, "all"} & {*route.from_} and destination in route.to for route in routes):
+        takes_source = [route for route in routes if source in route.from_ or "all" in route.from_]
+        if any(destination in route.to for route in takes_source):
             rule = f"{destination!r} writes into its bucket, and each object there is its next event: a loop"
             advice = "give both a `prefix` and a `key` that differ at the beginning"
             yield config_file.Fault(file.line(("sources", source)), f"source {source!r}", f"{rule}; {advice}")

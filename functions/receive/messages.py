@@ -60,19 +60,16 @@ async def take(receiver: receive.Receiver, source: Source, push: Push) -> receiv
     assert source.bus
     deadline = asyncio.get_running_loop().time() + receive.CONFIRM_SECONDS
     now = receiver.clock.now()
-    is_recovered = source.bus.kind == RECOVERED_KIND
     try:
-        if is_recovered:
+        if source.bus.kind == RECOVERED_KIND:
             content = await _read_recovered(receiver, push, now)
         else:
             content = _read_message(receiver, source, push, now)
     except errors.Rejected as error:
-        letter_source, letter_push = source, push
-        if is_recovered:
-            letter_source, letter_push = _source_and_readable_push(receiver, source, push)
-        letter = rejected_letter(letter_source.name, letter_push, error, now)
-        await receiver.confirm(letter_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
-        return receive.DeadLettered(letter_source, error)
+        shown_source, shown_push = _as_shown_to_people(receiver, source, push)
+        letter = rejected_letter(shown_source.name, shown_push, error, now)
+        await receiver.confirm(shown_source, receiver.bus.publish(ports.DEAD_LETTERS, [letter]), deadline)
+        return receive.DeadLettered(shown_source, error)
     accepted = receive.Accepted(content.source, content.events)
     if accepted.events:
         await receiver.confirm(content.source, receiver.publish(accepted, content.parsed, now), deadline)
@@ -94,6 +91,7 @@ async def _read_recovered(receiver: receive.Receiver, push: Push, now: float) ->
     What `admission.admit` checks of a sender does not apply: its address, and the method and the headers that it uses.
     The signature, the body and the data are checked as for any request.
     """
+    # Imported here, because few configurations have a source with `recover`.
     from shared.recovered import read_recovered
 
     sent = read_recovered(push.data)
@@ -140,12 +138,15 @@ async def _verified_request(
     )
 
 
-def _source_and_readable_push(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
-    """Return the source of a recovered event, and its message as a dead letter shows it to a person.
+def _as_shown_to_people(receiver: receive.Receiver, source: Source, push: Push) -> tuple[Source, Push]:
+    """Return the source and the message that a dead letter shows: for a recovered event its own source and readable
+    data, and for any other message those given.
 
     The source is read from the message's attributes, because its data may be unreadable. If they name no source of this
     deployment, return `source`, that of all recovered events.
     """
+    if source.bus is None or source.bus.kind != RECOVERED_KIND:
+        return source, push
     from shared.recovered import readable
 
     named_source = receiver.sources.get(push.attributes.get("source", ""), source)

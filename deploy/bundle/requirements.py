@@ -161,7 +161,7 @@ _EXTRAS_BY_FUNCTION: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] 
     "transform": _extras_for_steps,
     "notify": _extras_for_destinations,
 }
-"""By function: yields the extras that its slice needs. A function that is missing always needs the same."""
+"""By function: yields the extras that its slice needs. A function that is missing needs none."""
 
 
 def _has_account_key(settings: Json) -> bool:

@@ -260,8 +260,14 @@ def read_body(options: argparse.Namespace, stdin: TextIO) -> "tuple[Json | bytes
 
 
 def parse_fields(pairs: Iterable[str]) -> JsonObject:
-    """Read `name=text` and `name:=JSON`. Raises ValueError."""
-    return dict(_parse_field(pair) for pair in pairs)
+    """Return the fields that name=text and name:=JSON give. Raises ValueError, also for a name that comes twice."""
+    fields: JsonObject = {}
+    for pair in pairs:
+        name, value = _parse_field(pair)
+        if name in fields:
+            raise ValueError(f"the field {name!r} is given twice. For a list, write {name}:=[…].")
+        fields[name] = value
+    return fields
 
 
 def _parse_field(pair: str) -> tuple[str, Json]:

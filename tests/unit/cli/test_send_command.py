@@ -140,6 +140,7 @@ def test_a_rejection_is_reported_and_ends_with_1(send: Command) -> None:
         (["a=1", "--secret", "no-such"], "there is no secret 'no-such'. Set NO_SUCH, or write it to .env"),
         (["a=1", "--basic", "web"], "the secret is missing. Name it with --secret"),
         (["a"], "Write name=text, or name:=JSON"),
+        (["a=1", "a=2"], "given twice. For a list, write a:=[…]"),
         (["a:=x"], "For a text write a=…"),
         (["--secret-stdin"], "the body is missing"),
     ],

@@ -180,13 +180,23 @@ def _raw_parts(
         return {}
     body = request.body if with_body else None
     headers: bytes | None = None
+    media_type = attribute_text(request.header("content-type") or "")
     if source.keep_raw == "all":
         headers = texts_json([[name, value] for name, value in request.headers if name not in source.left_out_headers])
     if source.password_headers:
-        body, headers = _without_credentials(source, request, secrets, body, headers)
+        # Imported here, because a source whose schemes are all signatures has no credentials to remove.
+        from shared.credential_masks import without_credentials
+
+        # Anybody who has a password or a token can send with it, so none is kept, also where proxies copy it into other
+        # headers. A signature fits its own request only.
+        credentials = _credentials(source, request, secrets)
+        body = None if body is None else _without_tokens(request, source.body_tokens)
+        body = None if body is None else without_credentials(body, credentials)
+        headers = None if headers is None else without_credentials(headers, credentials)
+        media_type = without_credentials(media_type.encode(), credentials).decode()
     raw: dict[str, str | None] = {}
     if body is not None:
-        raw["rawtype"] = attribute_text(request.header("content-type") or "") or None
+        raw["rawtype"] = media_type or None
         try:
             raw["rawbody"] = body.decode("utf-8")
         except UnicodeDecodeError:
@@ -196,27 +206,12 @@ def _raw_parts(
     return raw
 
 
-def _without_credentials(
-    source: Source, request: http.Request, secrets: admission.SecretValues, body: bytes | None, headers: bytes | None
-) -> tuple[bytes | None, bytes | None]:
-    """Return the body and the headers without passwords and tokens, also where proxies copy them into other headers.
-
-    Anybody who has a password or a token can send with it, so none is kept. A signature fits its own request only.
-    An argument is None if it is not kept. The body becomes None if the tokens in it cannot be removed.
-    """
-    # Imported here, because a source whose schemes are all signatures has no credentials to remove.
-    from shared.credential_masks import without_credentials
-
+def _credentials(source: Source, request: http.Request, secrets: admission.SecretValues) -> tuple[str, ...]:
+    """Return the passwords and tokens of the source: their stored values, and what the request has in their headers."""
     secret_values = [value for auth in source.auth if not auth.signs_content for value in secrets.get(auth.secret, ())]
     # Without what stands before the credential, such as `Bearer `.
     sent_values = [value.rpartition(" ")[2] for name, value in request.headers if name in source.password_headers]
-    credentials = (*secret_values, *sent_values)
-    if body is not None:
-        body = _without_tokens(request, source.body_tokens)
-    return (
-        None if body is None else without_credentials(body, credentials),
-        None if headers is None else without_credentials(headers, credentials),
-    )
+    return (*secret_values, *sent_values)
 
 
 def _without_tokens(request: http.Request, places: Sequence[Location]) -> bytes | None:

@@ -519,6 +519,15 @@ async def test_a_password_that_a_proxy_copied_is_not_kept(auth: str, presented: 
         assert spelling.lower() not in shown
 
 
+async def test_a_password_in_the_content_type_is_not_kept() -> None:
+    posting = Posting("s: {auth: {scheme: bearer, secret: key}, keep_raw: true}", TOKENS)
+    media_type = ("content-type", f"application/json; token={TOKEN}")
+    assert (await posting.send("/s", b"{}", media_type, ("authorization", f"Bearer {TOKEN}"))).status == 200
+    [event] = posting.events
+    assert event.rawtype == "application/json; token=***"
+    assert TOKEN not in (event.rawheaders or "")
+
+
 async def test_a_json_web_token_that_a_proxy_copied_is_not_kept_and_a_signatures_headers_are() -> None:
     token_auth = "{scheme: jwt, header: x-token, algorithms: HS256, secret: key, max_age: true}"
     auth = f"[{token_auth}, {{scheme: hmac, header: X-Sig, secret: key}}]"

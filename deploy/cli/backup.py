@@ -105,12 +105,19 @@ def _print_repeats(old: Path, restored: Path) -> None:
     deliveries = count_of(len(waiting.deliveries), "delivery", "deliveries")
     unrouted = f" and those of {count_of(len(waiting.events), 'event')} without routes yet" if waiting.events else ""
     print(f"It will make {deliveries}{unrouted}, which waited at that time.")
-    repeated = backups.repeated_in(old, restored, waiting)
-    if repeated is None:
+    repeats = backups.repeated_in(old, restored, waiting)
+    if repeats is None:
         most = f"up to {len(waiting.deliveries):,}{unrouted}"
         print(f"The old state cannot be read: of these, {most} were made after the backup and will be made again.")
     else:
-        print(f"Of these, {repeated:,} were made after the backup and will be made again.")
+        print(f"Of these, {repeats.unasked:,} were made after the backup and will be made again.")
+    if waiting.held:
+        held = count_of(len(waiting.held), "more delivery is held", "more deliveries are held")
+        made = f"up to {len(waiting.held):,}" if repeats is None else f"{repeats.of_held:,}"
+        print(
+            f"{held}. Of these, {made} were made after the backup: they will be made again if you resume or release "
+            "their destination."
+        )
     if missing := backups.missing_events(old, restored):
         print(f"{count_of(missing, 'event')} arrived after the backup, and are not in it.")
 

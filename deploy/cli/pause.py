@@ -209,7 +209,8 @@ def _resume_all(options: argparse.Namespace) -> int:
     with audited_action(options, "hookchain resume", "resume all destinations"):
         (state / running_dev.PAUSE_FILE).unlink()
     is_running = local.running_ports(state) is not None
-    print(f"All deliveries start {'within a few seconds' if is_running else 'once `hookchain serve` runs'}")
+    when = "within a few seconds" if is_running else "once `hookchain serve` runs"
+    print(f"All deliveries start {when}, except those to destinations that are paused themselves")
     return DONE
 
 

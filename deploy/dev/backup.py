@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from deploy.config.running_dev import PAUSE_FILE, PRODUCTION_FILE, is_production, read_dev_file
 from deploy.dev.pubsub import messages, store
@@ -173,15 +173,22 @@ def _require_own_member(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The unfinished work of a state: keys of deliveries, and the ids of events that are not routed yet."""
+    """The unfinished work of a state.
+
+    deliveries  the keys of the deliveries that are made without anybody's doing
+    held        the keys of those that are held, until their destination is resumed or they are released
+    events      the ids of events that are not routed yet
+    """
 
     deliveries: frozenset[str]
+    held: frozenset[str]
     events: frozenset[str]
 
 
 def waiting_in(state: Path) -> Waiting:
     """Return what waits in a state that nothing runs on. Raises sqlite3.Error."""
     deliveries: set[str] = set()
+    held: set[str] = set()
     events: set[str] = set()
     for _, topic, document in _messages(state):
         if topic == ports.EVENTS:
@@ -189,18 +196,31 @@ def waiting_in(state: Path) -> Waiting:
         elif topic == ports.DELIVERIES:
             deliveries.add(str(document.get("id", "")))
     for key, _, row_state in _rows(state):
-        if row_state in ledger_rules.FINAL or row_state == ledger_rules.HELD:
-            deliveries.discard(key)
-        else:
+        if row_state == ledger_rules.HELD:
+            held.add(key)
+        elif row_state not in ledger_rules.FINAL:
             deliveries.add(key)
-    return Waiting(frozenset(deliveries), frozenset(events))
+            continue
+        deliveries.discard(key)
+    return Waiting(frozenset(deliveries), frozenset(held), frozenset(events))
 
 
-def repeated_in(current: Path, restored: Path, waiting: Waiting) -> int | None:
+class Repeats(NamedTuple):
+    """The numbers of deliveries that were made after a backup, and are made again by the restored state.
+
+    unasked  without anybody's doing
+    of_held  once their destination is resumed or they are released
+    """
+
+    unasked: int
+    of_held: int
+
+
+def repeated_in(current: Path, restored: Path, waiting: Waiting) -> Repeats | None:
     """Return how many deliveries of the current state the restored one makes again; None if that cannot be read.
 
-    Those are deliveries that wait in the restored state, and those of the events that it routes again, unless they are
-    final there.
+    Those are deliveries that wait or are held in the restored state, and those of the events that it routes again,
+    unless they are final there.
     """
     if not (current / ledger.FILE_NAME).is_file():
         return None
@@ -212,15 +232,18 @@ def repeated_in(current: Path, restored: Path, waiting: Waiting) -> int | None:
         key for key, event, row_state in _rows(restored) if row_state in ledger_rules.FINAL and is_routed_again(event)
     }
 
-    delivered = (ledger_rules.DELIVERED, ledger_rules.MERGED)
+    unasked = of_held = 0
     try:
-        return sum(
-            key in waiting.deliveries or (is_routed_again(event) and key not in final_in_restored)
-            for key, event, row_state in _rows(current)
-            if row_state in delivered
-        )
+        for key, event, row_state in _rows(current):
+            if row_state not in (ledger_rules.DELIVERED, ledger_rules.MERGED):
+                continue
+            if key in waiting.held:
+                of_held += 1
+            elif key in waiting.deliveries or (is_routed_again(event) and key not in final_in_restored):
+                unasked += 1
     except sqlite3.Error:
         return None
+    return Repeats(unasked, of_held)
 
 
 def missing_events(current: Path, restored: Path) -> int:

@@ -161,6 +161,33 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
     assert ("/in", 1) not in crm.taken
 
 
+def test_deliveries_that_were_held_and_made_since_are_counted_apart(tmp_path: Path, crm: Receiver) -> None:
+    state, file = tmp_path / "state", tmp_path / "monday.backup"
+    with running(tmp_path, TWO.replace("http://127.0.0.1:PORT", crm.url), ENVIRON, serves=True) as stack:
+        hookchain(state, "pause", "crm")
+        for number in (1, 2, 3):
+            assert send(f"{stack.url}/shop", number) == 200
+        wait_for(lambda: {("/later", 1), ("/later", 2), ("/later", 3)} <= {*crm.taken})
+        with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+            count_held = "SELECT count(*) FROM deliveries WHERE state = 'held'"
+            wait_for(lambda: ledger.execute(count_held).fetchone() == (3,))
+        hookchain(state, "backup", str(file))
+        hookchain(state, "resume", "crm")
+        wait_for(lambda: {("/in", 1), ("/in", 2), ("/in", 3)} <= {*crm.taken})
+        stop(stack, tmp_path)
+    said = hookchain(state, "restore", str(file))
+    assert "It will make 0 deliveries, which waited at that time." in said
+    assert "3 more deliveries are held. Of these, 3 were made after the backup: they will be made again if you" in said
+    before = list(crm.taken)
+    with running(tmp_path, TWO.replace("http://127.0.0.1:PORT", crm.url), ENVIRON, serves=True) as stack:
+        assert "except those to destinations that are paused themselves" in hookchain(state, "resume", "--all")
+        time.sleep(2.0)
+        assert crm.taken == before
+        hookchain(state, "resume", "crm")
+        wait_for(lambda: len(crm.taken) == len(before) + 3)
+        stop(stack, tmp_path)
+
+
 MANIFEST: Final = ("backup.json", tarfile.REGTYPE, b'{"version": 1, "created_at": 1.0, "secrets": []}')
 
 

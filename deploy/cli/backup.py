@@ -110,10 +110,10 @@ def _print_repeats(old: Path, restored: Path) -> None:
         most = f"up to {len(waiting.deliveries):,}{unrouted}"
         print(f"The old state cannot be read: of these, {most} were made after the backup and will be made again.")
     else:
-        print(f"Of these, {repeats.unasked:,} were made after the backup and will be made again.")
+        print(f"Of these, {repeats.at_start:,} were made after the backup and will be made again.")
     if waiting.held:
         held = count_of(len(waiting.held), "more delivery is held", "more deliveries are held")
-        made = f"up to {len(waiting.held):,}" if repeats is None else f"{repeats.of_held:,}"
+        made = f"up to {len(waiting.held):,}" if repeats is None else f"{repeats.at_release:,}"
         print(
             f"{held}. Of these, {made} were made after the backup: they will be made again if you resume or release "
             "their destination."

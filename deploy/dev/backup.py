@@ -208,12 +208,12 @@ def waiting_in(state: Path) -> Waiting:
 class Repeats(NamedTuple):
     """The numbers of deliveries that were made after a backup, and are made again by the restored state.
 
-    unasked  without anybody's doing
-    of_held  once their destination is resumed or they are released
+    at_start    without anybody's doing
+    at_release  once their destination is resumed or they are released
     """
 
-    unasked: int
-    of_held: int
+    at_start: int
+    at_release: int
 
 
 def repeated_in(current: Path, restored: Path, waiting: Waiting) -> Repeats | None:
@@ -232,18 +232,18 @@ def repeated_in(current: Path, restored: Path, waiting: Waiting) -> Repeats | No
         key for key, event, row_state in _rows(restored) if row_state in ledger_rules.FINAL and is_routed_again(event)
     }
 
-    unasked = of_held = 0
+    at_start = at_release = 0
     try:
         for key, event, row_state in _rows(current):
             if row_state not in (ledger_rules.DELIVERED, ledger_rules.MERGED):
                 continue
             if key in waiting.held:
-                of_held += 1
+                at_release += 1
             elif key in waiting.deliveries or (is_routed_again(event) and key not in final_in_restored):
-                unasked += 1
+                at_start += 1
     except sqlite3.Error:
         return None
-    return Repeats(unasked, of_held)
+    return Repeats(at_start, at_release)
 
 
 def missing_events(current: Path, restored: Path) -> int:

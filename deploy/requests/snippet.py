@@ -87,7 +87,7 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     if entry is None:
         schemes = " or ".join(dict.fromkeys(str(each["scheme"]) for each in entries))
         raise ValueError(
-            f"no snippet can sign for the source {source!r}, which needs {schemes}. Send a test event with `hookchain "
+            f"no snippet can sign as the source {source!r} needs it ({schemes}). Send a test event with `hookchain "
             f"smoke --source {source}`, or give your application a source of its own."
         )
     id_places = events.id_places(settings)

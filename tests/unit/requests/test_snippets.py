@@ -77,7 +77,7 @@ def test_a_note_says_why_the_example_of_a_program_is_rejected(sources: Command) 
 @pytest.mark.parametrize(
     ("source", "code", "message"),
     [
-        (["stripe"], 1, "which needs hmac. Send a test event with `hookchain smoke --source stripe`"),
+        (["stripe"], 1, "needs it (hmac). Send a test event with `hookchain smoke --source stripe`"),
         (["door"], 1, "accepts no POST. Make a link with `hookchain link door`"),
         (["form"], 1, "the source 'form' accepts no POST, and a snippet sends nothing else"),
         ([], 2, "--snippet needs the NAME of a source"),

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 MAX_CHARACTERS: Final = 4_096
 MAX_JOINED_CHARACTERS: Final = 4 * 1024 * 1024
 """The longest text that join() may make."""
-# Kinds of nodes of which only the first child reads the searched value. The others read what the first one found.
-_LEADS_INSIDE: Final = frozenset(
-    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
-)
+PROJECTIONS: Final = frozenset({"projection", "value_projection", "filter_projection", "flatten"})
+"""The kinds of nodes that go on with each item of a list, or with each value of an object."""
+LEADS_INSIDE: Final = PROJECTIONS | {"subexpression", "index_expression", "pipe"}
+"""The kinds of nodes of which only the first child reads the searched value. The others read what the first found."""
+LOGICAL: Final = frozenset({"and_expression", "or_expression", "not_expression"})
 
 
 class ExpressionFault(ValueError):
@@ -144,7 +145,7 @@ def root_names(node: "_TreeNode") -> set[str]:
     if node["type"] == "expref":  # an argument such as `&price`, which a function applies to items of a list
         return set()
     inner = _inner(node)
-    if node["type"] in _LEADS_INSIDE:
+    if node["type"] in LEADS_INSIDE:
         inner = inner[:1]
     return set[str]().union(*map(root_names, inner))
 

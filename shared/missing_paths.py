@@ -57,6 +57,11 @@ def missing_path_message(path: str, view: JsonObject, act: str = "") -> str:
     return _and_then(rule, act)
 
 
+def plain_message(path: str, act: str = "") -> str:
+    """Return a message that the event lacks the path, without a hint. `act` is as in `missing_path_message`."""
+    return _and_then(f"{path!r}{IS_MISSING}", act)
+
+
 def _and_then(rule: str, act: str) -> str:
     return f"{rule}; {act}" if act else rule
 

@@ -37,7 +37,7 @@ from functions.transform.steps.values import Cast, Default, Set
 from shared.casting import is_number
 from shared.config.signed import DigestAuth, SignedAuth
 from shared.did_you_mean import nearest
-from shared.expressions import Expression, is_true
+from shared.expressions import LOGICAL, Expression, is_true
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, values_in
 from shared.retention import retention_of
 from shared.signatures.auth_scheme import read_scheme
@@ -339,7 +339,7 @@ def _paths_beside_numbers(node: "_TreeNode") -> Iterator[str]:
         for side, other in ((left, right), (right, left)):
             if is_path(side) and other["type"] == "literal" and is_number(other["value"]):
                 yield path_text(side)
-    elif node["type"] in {"and_expression", "or_expression", "not_expression"}:
+    elif node["type"] in LOGICAL:
         for child in node["children"]:
             yield from _paths_beside_numbers(child)
 

@@ -233,9 +233,15 @@ def rejected_letter(source: str, push: Push, error: errors.Rejected, now: float)
     reason = f"source {source!r} cannot take the message: {error.code}: {error.detail}"
     if len(push.data) > MAX_KEPT_BYTES:
         reason += f"; the first {MAX_KEPT_BYTES:,} of its {len(push.data):,} bytes are kept"
-    return dead_letter_message(
-        journal.DeadLetter(letter_id, "message_rejected", reason, now, push.data[:MAX_KEPT_BYTES], ports.DEAD_LETTERS)
+    letter = journal.DeadLetter(
+        id=letter_id,
+        code="message_rejected",
+        reason=reason,
+        at=now,
+        message=push.data[:MAX_KEPT_BYTES],
+        topic=ports.DEAD_LETTERS,
     )
+    return dead_letter_message(letter)
 
 
 async def read_push(head: http.Request, read_body: http.ReadBody, verify_push: VerifyPush) -> Push:

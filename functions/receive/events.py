@@ -180,7 +180,7 @@ def _raw_parts(
         return {}
     body = request.body if with_body else None
     headers: bytes | None = None
-    media_type = attribute_text(request.header("content-type") or "")
+    media_type = request.header("content-type") or ""
     if source.keep_raw == "all":
         headers = texts_json([[name, value] for name, value in request.headers if name not in source.left_out_headers])
     if source.password_headers:
@@ -190,13 +190,14 @@ def _raw_parts(
         # Anybody who has a password or a token can send with it, so none is kept, also where proxies copy it into other
         # headers. A signature fits its own request only.
         credentials = _credentials(source, request, secrets)
-        body = None if body is None else _without_tokens(request, source.body_tokens)
+        if body is not None:
+            body = _without_tokens(request, source.body_tokens)  # None if they cannot be removed
         body = None if body is None else without_credentials(body, credentials)
         headers = None if headers is None else without_credentials(headers, credentials)
-        media_type = without_credentials(media_type.encode(), credentials).decode()
+        media_type = without_credentials(media_type.encode("utf-8", "replace"), credentials).decode()
     raw: dict[str, str | None] = {}
     if body is not None:
-        raw["rawtype"] = media_type or None
+        raw["rawtype"] = attribute_text(media_type) or None  # it is cut here, so that no credential is cut in two
         try:
             raw["rawbody"] = body.decode("utf-8")
         except UnicodeDecodeError:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_ITEMS: Final = 100
 """The most items of a list in which a comparison inside `[? … ]` is evaluated."""
-_LOGICAL: Final = frozenset({"and_expression", "or_expression", "not_expression"})
 _READS_AS_FALSE: Final = frozenset({"false", "no", "off", "null", "none", "0"})
 
 
@@ -86,7 +85,7 @@ def _comparisons(node: "_TreeNode", value: Json) -> Iterator[_Comparison]:
         items = search(node["children"][0], value)
         for item in items[:MAX_ITEMS] if isinstance(items, list) else ():
             yield from _comparisons(node["children"][2], item)
-    elif node["type"] in _LOGICAL:
+    elif node["type"] in expressions.LOGICAL:
         for child in node["children"]:
             yield from _comparisons(child, value)
     elif node["type"] in {"pipe", "projection", "function_expression", "subexpression"} and node["children"]:
@@ -180,6 +179,6 @@ def _calls(node: "_TreeNode", name: str) -> Iterator["_TreeNode"]:
     """Yield the calls of a function on which the condition's result depends directly."""
     if node["type"] == "function_expression" and node["value"] == name:
         yield node
-    if node["type"] in _LOGICAL or node["type"] == "comparator":
+    if node["type"] in expressions.LOGICAL or node["type"] == "comparator":
         for child in node["children"]:
             yield from _calls(child, name)

@@ -25,8 +25,6 @@ from shared.jsontext import Json, JsonObject, to_json, value_at
 if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
-_PROJECTIONS: Final = frozenset({"projection", "filter_projection", "value_projection", "flatten"})
-"""The nodes that go on with each item of a list, or with each value of an object."""
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MISSING_PATHS: Final = MissingPaths(max_shapes=1_000)
 
@@ -106,8 +104,7 @@ def _path_nodes(node: "_TreeNode") -> Iterator["_TreeNode"]:
         if leading:
             yield {"type": "subexpression", "value": None, "children": leading}
             return
-    if node["type"] in _PROJECTIONS or node["type"] in {"subexpression", "index_expression", "pipe"}:
-        # Only the first child reads the event. The others read the value that was found there.
+    if node["type"] in expressions.LEADS_INSIDE:
         yield from _path_nodes(node["children"][0])
         return
     # The names in an `&price` belong to each item, and the children of a slice are numbers.
@@ -120,7 +117,7 @@ def _leading_path(nodes: "list[_TreeNode]") -> Iterator["_TreeNode"]:
     """Yield the parts of a path that come before its first projection: of `a.b[*].c`, the parts `a` and `b`."""
     for node in nodes:
         if not is_path(node):
-            if node["type"] in _PROJECTIONS and is_path(node["children"][0]):
+            if node["type"] in expressions.PROJECTIONS and is_path(node["children"][0]):
                 yield node["children"][0]
             return
         yield node

@@ -446,14 +446,14 @@ class MissingPaths:
         if note is None and len(self._notes) < self._max_shapes:
             note = _missing_note(path, data, act)
             self._notes[path.parts, shape] = note
-        return note or f"{path.text!r}{missing_paths.IS_MISSING}; {act}".removesuffix("; ")
+        return note or missing_paths.plain_message(path.text, act)
 
 
 def _missing_note(path: Path, data: Json, act: str) -> str:
     """Return the note about one missing path, with the path that is probably meant."""
     names = [part for part in path.parts if isinstance(part, str) and is_field_name(part)]
     if len(names) < len(path.parts):  # an item of a list is missing, or a field in it, or a name has a full stop
-        return f"{path.text!r}{missing_paths.IS_MISSING}; {act}".removesuffix("; ")
+        return missing_paths.plain_message(path.text, act)
     for position in range(1, len(names)):
         if isinstance(find_value(data, path.parts[:position]), list):
             list_text = ".".join(["data", *names[:position]])

@@ -294,8 +294,9 @@ def _netloc(origin: str) -> str:
 def is_local(url: str) -> bool:
     """Return whether the URL's host is this machine."""
     try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
+        parts = urlsplit(url)
+        return is_loopback(parts.hostname or "") and parts.port != 0
+    except ValueError:  # also a "port" that is no number, as in 127.0.0.1:80.example.com
         return False
 
 

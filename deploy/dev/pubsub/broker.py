@@ -155,7 +155,7 @@ class PubSub:
         try:
             self.broker.expire(self._purge_clock.now())
         except (resources.ApiError, sqlite3.Error) as error:
-            logs.log("ERROR", "the emulated bus cannot delete old messages; it tries again later", detail=str(error))
+            logs.log("ERROR", "the local bus cannot delete old messages; it tries again later", detail=str(error))
 
 
 class Broker:
@@ -272,8 +272,8 @@ class Broker:
         try:
             self._store.write(self._pending, changes)  # in one transaction
         except sqlite3.Error as error:
-            logs.log("ERROR", "the emulated bus cannot write its file", detail=str(error))
-            raise resources.ApiError("UNAVAILABLE", f"The emulated bus cannot write its file: {error}") from error
+            logs.log("ERROR", "the local bus cannot write its file", detail=str(error))
+            raise resources.ApiError("UNAVAILABLE", f"The local bus cannot write its file: {error}") from error
         self._pending = Changes()
 
     def _flush_soon(self, seconds: float = ACK_FLUSH_SECONDS) -> None:
@@ -294,7 +294,7 @@ class Broker:
             oldest = now - subscriber.config.retention_seconds
             subscriber.drop(published_before=oldest)
             if count := self._store.expire(subscriber.id, oldest):
-                text = "the emulated bus deleted messages that were not acknowledged within their retention"
+                text = "the local bus deleted messages that were not acknowledged within their retention"
                 logs.log("ERROR", text, count=count, topic=subscriber.config.topic.rpartition("/")[2])
         self._store.forget_unowed()
 

@@ -37,8 +37,8 @@ async def google_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except errors.Temporary as error:
         fault = ApiError("UNAVAILABLE", error.detail)
     except sqlite3.Error as error:
-        logs.log("ERROR", "the emulated bus cannot use its file", detail=str(error))
-        fault = ApiError("UNAVAILABLE", f"The emulated bus cannot use its file: {error}")
+        logs.log("ERROR", "the local bus cannot use its file", detail=str(error))
+        fault = ApiError("UNAVAILABLE", f"The local bus cannot use its file: {error}")
     except web.HTTPRequestEntityTooLarge:
         fault = invalid("Request payload size exceeds the limit: 10485760 bytes.")
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):

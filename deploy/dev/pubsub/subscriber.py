@@ -278,7 +278,7 @@ class Pusher:
         if error := task.exception():
             # Only the error's type: its text may have a part of the message.
             detail = f"message {pending.message.id}: {type(error).__name__}"
-            logs.log("ERROR", "the emulated bus failed to push a message; it tries again", detail=detail)
+            logs.log("ERROR", "the local bus failed to push a message; it tries again", detail=detail)
             self._failed(pending)
         self.wake()
 

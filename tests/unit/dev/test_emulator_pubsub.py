@@ -320,7 +320,16 @@ MAPPED = "0000000000000000FFFF0000"
 
 
 @pytest.mark.parametrize(
-    "url", ["//127.0.0.1.evil.example", "null", "", "//0.0.0.0", "http://localhost.evil.example", "//["]
+    "url",
+    [
+        "//127.0.0.1.evil.example",
+        "//127.0.0.1:80.evil.example",
+        "null",
+        "",
+        "//0.0.0.0",
+        "http://localhost.evil.example",
+        "//[",
+    ],
 )
 def test_no_other_name_is_local(url: str) -> None:
     assert not is_local(url)

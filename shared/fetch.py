@@ -1,4 +1,7 @@
-"""The port of requests to other systems. See shared/ports.py."""
+"""The port of requests to other systems: a request, its answer, and what an answer says about the next request.
+
+`Fetch` is a port as those in shared/ports.py. The adapter is shared/outgoing/guarded_fetch.py.
+"""
 
 from datetime import UTC
 from typing import Final, NamedTuple, Protocol
@@ -6,22 +9,53 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.errors import Permanent
 
-_MAX_ORIGIN = 100
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""The statuses whose `Location` is another address for the request. A 304 names none, for example."""
+_MAX_ORIGIN: Final = 100
+"""The most characters of a redirect's origin that are described. Another system chose them."""
 
 
-class NameBlocked(Permanent):
-    """`address_blocked`, because the host's name has an address to which nothing is sent.
+class Tls(NamedTuple):
+    """Certificates of a request's own, as PEM.
 
-    A later lookup may give others: a filter of DNS, a login page for a network or a network's own DNS answer so for a
-    time. An address in the URL itself does not change.
+    certificate, key  the client's, with the certificates between it and its authority
+    authorities       that may issue the server's certificate, in place of the system's
     """
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("address_blocked", detail)
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+
+
+class Outgoing(NamedTuple):
+    """A request to another system.
+
+    headers          pairs of a name and a value; the connection adds its own, such as `host`
+    timeout_seconds  the time for the whole request, until its answer has arrived
+    max_bytes        the longest body of the answer: the rest is cut
+    allow_private    its address may be one that is not public, and its URL may have plain http
+    allow_http       its URL may have plain http, even if its address must be public
+    may_repeat       it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
+    tls              its own certificates; None for no certificate of the client, and the system's authorities
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    timeout_seconds: float = 10.0
+    max_bytes: int = 1_048_576
+    allow_private: bool = False
+    allow_http: bool = False
+    may_repeat: bool = False
+    tls: Tls | None = None
 
 
 class Fetched(NamedTuple):
-    """Another system's answer. Header names are in lower case; a body longer than asked for is cut, and says so."""
+    """Another system's answer. Header names are in lower case.
+
+    is_cut  the body was longer than `max_bytes`, and only its beginning is here
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -29,7 +63,29 @@ class Fetched(NamedTuple):
     is_cut: bool = False
 
     def header(self, name: str) -> str | None:
+        """Return the value of the first header with this name, which is in lower case; None if there is none."""
         return next((value for key, value in self.headers if key == name), None)
+
+
+class Fetch(Protocol):
+    async def fetch(self, request: Outgoing) -> Fetched:
+        """Send one request and return the answer, whatever its status. Follow no redirect.
+
+        It connects to the address that it checked. Raises Permanent before anything is sent: NameBlocked for the
+        address of a host's name, and otherwise for the method, the URL, an address in it, or a header. Raises Temporary
+        if the answer, or its first `max_bytes`, does not arrive in time.
+        """
+
+
+class NameBlocked(Permanent):
+    """`address_blocked`, because the host's name has an address to which nothing is sent.
+
+    A delivery is tried again after it, and after no other Permanent: a filter of DNS, a login page for a network or a
+    network's own DNS answer so for a time. An address in the URL itself does not change.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("address_blocked", detail)
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
@@ -57,68 +113,28 @@ def _is_whole_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 12
 
 
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-"""The statuses whose `Location` is another address for the request. A 304 names none, for example."""
-
-
 def redirect_target(url: str, location: str | None) -> str:
-    """Describe where a redirect of the URL leads, with none of its path: that may hold a part of an event or a secret.
+    """Describe where a redirect of the URL leads; empty if that is not known, or is the URL itself.
 
-    Empty if that is not known.
+    The path is left out, because it may hold a part of an event or a secret. From https://a.example/x:
+
+    https://a.example/x/  the same URL with a slash at its end
+    http://a.example/x    the same path at http://a.example
+    https://b.example/x/  the same path with a slash at its end at https://b.example
+    https://a.example/y   another path of https://a.example
+    https://b.example/y   another host, https://b.example
     """
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location or ""))
-        origin, same_host = f"{there.scheme}://{there.netloc.rpartition('@')[2]}", here.netloc == there.netloc
     except ValueError:
         return ""
+    origin = f"{there.scheme}://{there.netloc.rpartition('@')[2]}"
     if not location or not origin.isascii() or not origin.isprintable() or len(origin) > _MAX_ORIGIN:
         return ""
-    slash = ""
-    if here.path != there.path and here.path.rstrip("/") == there.path.rstrip("/"):
-        slash = " with a slash at its end" if there.path.endswith("/") else " without the slash at its end"
-    if here.path != there.path and not slash:
-        return f"another path of {origin}" if here.hostname == there.hostname else f"another host, {origin}"
-    if same_host and here.scheme == there.scheme:
-        return f"the same URL{slash}" if slash else ""
-    return f"the same path{slash} at {origin}"
-
-
-class Tls(NamedTuple):
-    """Certificates of a request's own, as PEM.
-
-    certificate, key  the client's, with the certificates between it and its authority
-    authorities       that may issue the server's certificate, in place of the system's
-    """
-
-    certificate: str = ""
-    key: str = ""
-    authorities: str = ""
-
-
-class Outgoing(NamedTuple):
-    """A request to another system.
-
-    allow_private  its address may be one that is not public, and its URL may have plain http
-    allow_http     its URL may have plain http
-    may_repeat     it may be sent twice: where a kept connection ends without an answer, it is sent on a new one
-    """
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    timeout_seconds: float = 10.0
-    max_bytes: int = 1_048_576
-    allow_private: bool = False
-    may_repeat: bool = False
-    tls: Tls | None = None
-    allow_http: bool = False
-
-
-class Fetch(Protocol):
-    async def fetch(self, request: Outgoing) -> Fetched:
-        """Send one request and return the answer, whatever its status. Follow no redirect.
-
-        It connects to the address that it checked. Raises Permanent before anything is sent, and Temporary if the
-        answer, or its first `max_bytes`, does not arrive in time.
-        """
+    is_same_origin = (here.scheme, here.netloc) == (there.scheme, there.netloc)
+    if here.path == there.path:
+        return "" if is_same_origin else f"the same path at {origin}"
+    if here.path.rstrip("/") == there.path.rstrip("/"):
+        slash = "with a slash" if there.path.endswith("/") else "without the slash"
+        return f"the same URL {slash} at its end" if is_same_origin else f"the same path {slash} at its end at {origin}"
+    return f"another path of {origin}" if here.hostname == there.hostname else f"another host, {origin}"

@@ -34,7 +34,7 @@ from typing import Final, Protocol, TypeVar
 from functions.notify import bounded_texts, destination, destination_secrets, http_kind
 from shared import claim_check, credential_masks, errors, fetch, limits, logs, own_modules, time_bound
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.outgoing import allowed_requests, authenticator
+from shared.outgoing import allowed_urls, authenticator, request_headers
 
 DELIVERY_HEADER: Final = "webhook-delivery"
 UNREACHABLE_SECONDS: Final = 60.0
@@ -372,12 +372,12 @@ def _verify_secrets(outgoing: fetch.Outgoing, secrets: http_kind.SecretValues) -
     """
     for name, values in secrets.items():
         for value in values:
-            if not allowed_requests.is_header_value(value) and any(value in text for _, text in outgoing.headers):
+            if not request_headers.is_header_value(value) and any(value in text for _, text in outgoing.headers):
                 raise http_kind.unusable_secret(name, "has a character that no header can hold, such as a curly quote")
             address = value.strip()
             if "://" in address and address in outgoing.url:
                 try:
-                    allowed_requests.read_target(address, outgoing.allow_private)
+                    allowed_urls.read_target(address, outgoing.allow_private)
                 except errors.Permanent as error:
                     raise http_kind.unusable_secret(name, f"is no URL to send to ({error.detail})") from error
 

@@ -16,7 +16,7 @@ from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings
 from shared import errors, jsontext, times
 from shared.config.rules import rate_of
-from shared.outgoing.allowed_requests import read_target
+from shared.outgoing.allowed_urls import read_target
 from shared.subscribers import json_pointer, payload, sealing
 from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
 

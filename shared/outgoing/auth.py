@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator,
 
 from shared.config import rules, values
 from shared.errors import Permanent
-from shared.outgoing.allowed_requests import read_target
+from shared.outgoing.allowed_urls import read_target
 
 
 class RequestAuth(BaseModel):

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote
 
 from shared import errors, ports
 from shared.fetch import Fetch, Fetched, Outgoing
-from shared.outgoing import access_tokens, allowed_requests
+from shared.outgoing import access_tokens, allowed_urls
 from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudIdentity:
-    """This function's own identity on its platform. Each field is None if the platform does not have it. They raise
-    Temporary.
+    """This function's own identity on its platform. A field is None if the platform does not have it. Each call raises
+    Temporary if the platform gives none now.
 
     identity_token  returns a Google token that identifies this function to an audience (a URL)
     access_token    returns a Google token that permits what a scope names
@@ -55,7 +55,8 @@ class Authenticator:
     async def send(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Fetched:
         """Authenticate and send a request. A 401 to a kept token has it sent once more, with a new token.
 
-        Raises as Fetch does. Where no token is given it raises Temporary, and never Unanswered: nothing was sent.
+        Raises as `authenticate` and Fetch do. If there is no token, it raises a Temporary that is not Unanswered,
+        because nothing was sent.
         """
         authenticated = await self.authenticate(schemes, request)
         answer = await self._fetch.fetch(authenticated)
@@ -64,19 +65,22 @@ class Authenticator:
         return answer
 
     async def authenticate(self, schemes: "Sequence[AnyRequestAuth]", request: Outgoing) -> Outgoing:
-        """Return the request with what authenticates it, by the newest value of each secret. Raises Temporary.
+        """Return the request with what authenticates it, by the newest value of each secret.
 
-        A signature of the whole request is made last.
+        A signature of the whole request is made last. Raises Temporary without a secret or a token, and Permanent if
+        the request cannot be signed.
         """
         for scheme in sorted(schemes, key=lambda scheme: scheme.scheme == "aws"):
             request = await self._authenticated(scheme, request)
         return request
 
     def forget_token(self, schemes: "Sequence[AnyRequestAuth]", rejected: Outgoing) -> bool:
-        """Forget the token that a request carried and that was rejected; return False if there was none.
+        """Forget the token that a rejected request carried. Return whether a scheme's tokens are kept here at all.
 
-        `rejected` is the request as `authenticate` returned it.
+        If they are, authenticating the request again gets a new token. `rejected` is the request as `authenticate`
+        returned it.
         """
+        # A `google_oauth` without a secret is for the function's own account, whose tokens the platform keeps.
         schemes_with_token = [each for each in schemes if each.scheme in ("oauth2", "google_oauth") and each.secret]
         authorization = next((value for name, value in rejected.headers if name == "authorization"), "")
         token = authorization.removeprefix("Bearer ")
@@ -85,23 +89,28 @@ class Authenticator:
         return bool(schemes_with_token)
 
     async def _authenticated(self, scheme: "AnyRequestAuth", request: Outgoing) -> Outgoing:
-        if scheme.scheme == "google":
-            return _with_bearer(request, await self._identity_token(scheme.audience or request.url.partition("?")[0]))
-        if scheme.scheme == "google_oauth":
-            return _with_bearer(request, await self._google_token(scheme, request.allow_private))
-        if scheme.scheme == "aws":
-            return _with_aws_signature(request, scheme, await self._aws_credentials(scheme), self._now())
-        secret = (await self._secrets.values(scheme.secret))[0]
-        if scheme.scheme == "oauth2":
-            return _with_bearer(request, await self._client_token(scheme, secret, request.allow_private))
-        if scheme.scheme == "bearer":
-            return _with_bearer(request, secret)
-        if scheme.scheme == "basic":
-            pair = b64encode(f"{scheme.username}:{secret}".encode()).decode()
-            return _with_header(request, "authorization", f"Basic {pair}")
-        if scheme.scheme == "header":
-            return _with_header(request, scheme.header, f"{scheme.prefix}{secret}")
-        return _with_parameter(request, scheme.parameter, secret)
+        match scheme.scheme:
+            case "google":
+                audience = scheme.audience or request.url.partition("?")[0]
+                return _with_bearer(request, await self._identity_token(audience))
+            case "google_oauth":
+                return _with_bearer(request, await self._google_token(scheme, request.allow_private))
+            case "oauth2":
+                return _with_bearer(request, await self._client_token(scheme, request.allow_private))
+            case "bearer":
+                return _with_bearer(request, await self._newest(scheme.secret))
+            case "basic":
+                user_and_password = f"{scheme.username}:{await self._newest(scheme.secret)}"
+                return _with_header(request, "authorization", f"Basic {b64encode(user_and_password.encode()).decode()}")
+            case "header":
+                return _with_header(request, scheme.header, f"{scheme.prefix}{await self._newest(scheme.secret)}")
+            case "query":
+                return _with_parameter(request, scheme.parameter, await self._newest(scheme.secret))
+            case "aws":
+                return _with_aws_signature(request, scheme, await self._aws_credentials(scheme), self._now())
+
+    async def _newest(self, secret_name: str) -> str:
+        return (await self._secrets.values(secret_name))[0]
 
     async def _identity_token(self, audience: str) -> str:
         if self._cloud.identity_token is None:
@@ -111,7 +120,7 @@ class Authenticator:
 
     async def _google_token(self, scheme: "GoogleOAuthRequestAuth", allow_private: bool) -> str:
         if scheme.secret is not None:
-            key = (await self._secrets.values(scheme.secret))[0]
+            key = await self._newest(scheme.secret)
             name, now = scheme.secret, self._now()
             fetch = partial(access_tokens.service_account_token, scheme.scope, name, key, self._fetch, now)
             return await self._tokens.token(_credential(scheme, allow_private), key, fetch)
@@ -120,13 +129,14 @@ class Authenticator:
             raise errors.Temporary("identity_missing", detail)
         return await self._cloud.access_token(scheme.scope)
 
-    async def _client_token(self, scheme: "OAuth2RequestAuth", secret: str, allow_private: bool) -> str:
+    async def _client_token(self, scheme: "OAuth2RequestAuth", allow_private: bool) -> str:
+        secret = await self._newest(scheme.secret)
         fetch = partial(access_tokens.client_credentials_token, scheme, secret, self._fetch, self._now(), allow_private)
         return await self._tokens.token(_credential(scheme, allow_private), secret, fetch)
 
     async def _aws_credentials(self, scheme: "AwsRequestAuth") -> Credentials:
         if scheme.access_key_id is not None and scheme.secret is not None:
-            return Credentials(scheme.access_key_id, (await self._secrets.values(scheme.secret))[0])
+            return Credentials(scheme.access_key_id, await self._newest(scheme.secret))
         if self._cloud.aws_role is None:
             detail = "this platform has no AWS role: set `access_key_id` and `secret`"
             raise errors.Temporary("identity_missing", detail)
@@ -155,17 +165,19 @@ def _with_parameter(request: Outgoing, name: str, value: str) -> Outgoing:
 def _with_aws_signature(request: Outgoing, scheme: "AwsRequestAuth", credentials: Credentials, now: float) -> Outgoing:
     """Return the request with its parameters in the order that AWS signs them in.
 
-    Raises Permanent for a bad URL, and for a signed header that is not ASCII.
+    The content type and AWS's own headers are signed. Raises Permanent for a URL to which nothing may be sent, and for
+    a signed header that is not ASCII.
     """
-    target = allowed_requests.read_target(request.url, request.allow_private)
+    target = allowed_urls.read_target(request.url, request.allow_private, request.allow_http)
     path, _, query = target.path.partition("?")
-    # Latin-1 keeps every byte as it is.
-    found = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
-    pairs = sorted((quote(k, "", "latin-1"), quote(v, "", "latin-1")) for k, v in found)
+    # Latin-1 has a character for each byte, so that a parameter in any encoding keeps its bytes.
+    parameters = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
+    pairs = sorted((quote(name, "", "latin-1"), quote(value, "", "latin-1")) for name, value in parameters)
     signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
-    covered = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
-    place = (request.method, target.authority, signed_path)
-    headers = signed_headers(place, covered, request.body, Scope(scheme.region, scheme.service), credentials, now)
-    added = tuple((name, value) for name, value in headers.items() if name not in covered)
+    signed = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
+    request_line = (request.method, target.authority, signed_path)
+    scope = Scope(scheme.region, scheme.service)
+    headers = signed_headers(request_line, signed, request.body, scope, credentials, now)
+    added = tuple((name, value) for name, value in headers.items() if name not in signed)
     origin = f"{'https' if target.secure else 'http'}://{target.authority}"
     return request._replace(url=f"{origin}{signed_path}", headers=(*request.headers, *added))

@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, NameBlocked, Outgoing, Tls
-from shared.outgoing.allowed_requests import Target, address_of, blocked_kind, read_target, verify_headers
+from shared.outgoing.allowed_urls import Target, address_of, blocked_kind, read_target
 from shared.outgoing.http_client import IDLE_SECONDS, Connection, ConnectionLost, TlsAnswer
+from shared.outgoing.request_headers import verify_headers
 from shared.outgoing.tls_contexts import TlsContexts
 
 UNREPEATABLE_SECONDS: Final = 4.0

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from shared import errors, http, jsontext
 from shared.event import Event
-from shared.outgoing.allowed_requests import OWN, is_header_value, verify_headers
+from shared.outgoing.request_headers import CONNECTION_HEADERS, is_header_value, verify_headers
 from shared.signatures.signing import MAX_SIGNATURES, hmac_signature, standard_content, standard_key, standard_signature
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
 
@@ -150,7 +150,7 @@ def _name_fault(lower: str) -> str | None:
     """Return the rule that a header's name, in lower case, breaks; None if a tenant can set this header."""
     if not re.fullmatch(http.HEADER_NAME, lower):
         return "must be the name of a header: letters, digits and '-'"
-    if lower in OWN or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
+    if lower in CONNECTION_HEADERS or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
         return "is set by the sender itself; take it out"
     return None
 

@@ -297,7 +297,7 @@ class OtlpPost:
         """Return the headers in the secret. Raises Temporary, also if a request cannot have them, or if the secret has
         another form."""
         # Imported here, because it takes 3 ms of a function's start.
-        from shared.outgoing.allowed_requests import verify_headers
+        from shared.outgoing.request_headers import verify_headers
 
         text = (await self._secrets.values(name))[0]
         try:

@@ -2,7 +2,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from shared.errors import Temporary, Unanswered
 from shared.fetch import Fetched, NameBlocked, Outgoing
-from shared.outgoing.allowed_requests import address_of, blocked_kind
+from shared.outgoing.allowed_urls import address_of, blocked_kind
 from shared.outgoing.guarded_fetch import verified_target
 
 

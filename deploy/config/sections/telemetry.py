@@ -18,7 +18,7 @@ from shared import errors
 from shared.config import rules, values
 from shared.credential_masks import MASK
 from shared.jsontext import JsonObject
-from shared.outgoing.allowed_requests import read_target
+from shared.outgoing.allowed_urls import read_target
 
 SECTION: Final = "telemetry"
 HEADERS_SECRET: Final = "otel-exporter-otlp-headers"  # noqa: S105 its name, whose variable is OTEL_EXPORTER_OTLP_HEADERS

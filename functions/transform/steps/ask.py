@@ -22,7 +22,7 @@ from shared.config.rules import LISTED, Seconds, SecretName, limits, verified_by
 from shared.event import NAMES, Event, to_cloudevent, view_of
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, canonical, to_json
-from shared.outgoing.allowed_requests import read_target
+from shared.outgoing.allowed_urls import read_target
 from shared.timed_cache import TimedCache
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject
-from shared.outgoing.allowed_requests import read_target
+from shared.outgoing.allowed_urls import read_target
 from shared.outgoing.auth import AwsRequestAuth, GoogleOAuthRequestAuth
 from tests.unit.notify.http_kinds import HOSTILE, delivery_of, request_of
 

@@ -25,7 +25,7 @@ from shared.fetch import Fetched, Tls
 from shared.formats.parse import parse_body
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.outgoing.allowed_requests import verify_headers
+from shared.outgoing.request_headers import verify_headers
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
 from shared.signatures.locations import RequestFields
 from tests.fakes.destinations import a_context

@@ -306,6 +306,16 @@ async def test_a_request_is_signed_for_aws_as_botocore_signs_it(
     )
 
 
+async def test_a_request_with_plain_http_is_signed_for_aws_where_http_is_allowed() -> None:
+    auth = scheme(
+        {"scheme": "aws", "service": "s3", "region": "eu-west-1", "access_key_id": "A", "secret": "aws-secret"}
+    )
+    request = Outgoing("GET", "http://store.example.com/a", allow_http=True)
+    signed = await Services().authenticator().authenticate([auth], request)
+    assert signed.url == request.url
+    assert "Authorization" in dict(signed.headers)
+
+
 async def test_a_header_that_aws_would_read_in_its_own_way_is_not_signed() -> None:
     auth = scheme(
         {"scheme": "aws", "service": "s3", "region": "eu-west-1", "access_key_id": "A", "secret": "aws-secret"}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from shared.errors import Permanent
-from shared.outgoing.allowed_requests import Target, blocked_kind, read_target, verify_headers
+from shared.outgoing.allowed_urls import Target, blocked_kind, read_target
+from shared.outgoing.request_headers import verify_headers
 
 
 def code(url: str, allow_private: bool = False) -> str:

@@ -18,7 +18,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 
 from shared import errors, fetch
-from shared.outgoing.allowed_requests import OWN
+from shared.outgoing.request_headers import CONNECTION_HEADERS
 
 METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
 SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "auth", "codes", "exceptions"})
@@ -103,7 +103,9 @@ def _outgoing(request: requests.PreparedRequest) -> fetch.Outgoing:
     body = request.body or b""
     if not isinstance(body, bytes | str):
         raise requests.ConnectionError("a body that is a file or a stream is not supported")
-    headers = [(name, _text(value)) for name, value in request.headers.items() if name.lower() not in OWN]
+    headers = [
+        (name, _text(value)) for name, value in request.headers.items() if name.lower() not in CONNECTION_HEADERS
+    ]
     return fetch.Outgoing(
         str(request.method), str(request.url), tuple(headers), body if isinstance(body, bytes) else body.encode()
     )

@@ -9,8 +9,9 @@ from functions.notify.destinations.webhook.body import Format
 from functions.notify.destinations.webhook.webhook import BODILESS, PreparedWebhook, WebhookSettings
 from shared import errors, event
 from shared.config import rules, signed, values
-from shared.outgoing.allowed_requests import read_target, verify_headers
+from shared.outgoing.allowed_urls import read_target
 from shared.outgoing.auth import AnyRequestAuth
+from shared.outgoing.request_headers import verify_headers
 from shared.templating.template import Template, is_template
 from shared.writers.xml_writer import NAME_RULE, is_xml_name
 

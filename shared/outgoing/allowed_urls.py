@@ -1,4 +1,7 @@
-"""The requests that may be sent to other systems: their addresses, URLs and headers. Pure.
+"""The URLs and addresses to which requests to other systems may be sent. Pure.
+
+An address is allowed unless `blocked_kind` names its kind. `read_target` verifies a URL, and the address in it if it
+has one. If it has a name instead, shared/outgoing/guarded_fetch.py verifies each address that the name has.
 
 A URL that is rejected here is rejected when the configuration is loaded, too, because `read_target` looks up no name.
 It is the only parser of URLs to send to, and strict where the usual parsers disagree with each other.
@@ -10,18 +13,16 @@ there.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
 from shared.errors import Permanent
-from shared.http import HEADER_NAME
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
-_V4: Final = tuple(
+_BLOCKED_V4: Final = tuple(
     (ip_network(block), word)
     for block, word in (
         ("0.0.0.0/8", "this network (RFC 791)"),
@@ -48,7 +49,7 @@ _V4: Final = tuple(
 # Of IPv6, only this is handed out (RFC 4291): it leaves out loopback, mapped, NAT64, unique local, link-local,
 # site-local, multicast, discard-only and segment routing all at once.
 _V6_UNICAST: Final = IPv6Network("2000::/3")
-_V6: Final = tuple(
+_BLOCKED_V6: Final = tuple(
     (ip_network(block), word)
     for block, word in (
         ("2001::/23", "reserved for protocols, Teredo too (RFC 2928, RFC 4380)"),
@@ -74,13 +75,30 @@ _METADATA: Final = tuple(
     )
 )
 # The networks in which the last 32 bits of an address are an IPv4 address: compatible, mapped, NAT64.
-_LAST: Final = tuple(
+_CARRIES_V4_LAST: Final = tuple(
     IPv6Network(block) for block in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
 
+MAX_URL_CHARACTERS: Final = 8_192
+"""The longest URL that is read."""
+_URL: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(#.*)?", re.I
+)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
+_NAME_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""A host whose last label is a number is read as an address (WHATWG, URL), in forms that programs read differently."""
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_BAD_PORTS: Final = frozenset(
+    {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
+)
+"""The ports above 1023 in https://fetch.spec.whatwg.org/#port-blocking. Of those below, only 80 and 443 are allowed."""
+_METADATA_NAMES: Final = ("metadata.google.internal", "metadata.goog", "metadata")
+_LOCAL_NAMES: Final = ("localhost", "localdomain", "local", "internal", "home.arpa")
+
 
 def address_of(text: str) -> Address | None:
-    """Read an address; None for a text that is not an address in its one usual spelling."""
+    """Return the address that the text is; None for any other text, such as `127.1`, which only some programs read."""
     try:
         return ip_address(text)
     except ValueError:
@@ -90,7 +108,8 @@ def address_of(text: str) -> Address | None:
 def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
     """Return why nothing may be sent to the address: its kind, in words; None if it is allowed.
 
-    `allow_private` allows all addresses except those of the clouds' metadata, and those with a zone of IPv6.
+    `allow_private` allows all addresses except those of the clouds' metadata, and those with a zone of IPv6. So only
+    the metadata is looked for inside an address: without `allow_private`, all addresses that carry one are rejected.
     """
     if isinstance(address, IPv6Address) and address.scope_id:
         return "an address of one network interface"
@@ -99,43 +118,29 @@ def blocked_kind(address: Address, allow_private: bool = False) -> str | None:
     if allow_private:
         return None
     if isinstance(address, IPv4Address):
-        return next((word for block, word in _V4 if address in block), None)
+        return next((word for block, word in _BLOCKED_V4 if address in block), None)
     if address not in _V6_UNICAST:
         return "not of IPv6's public range, 2000::/3 (RFC 4291)"
     if _is_isatap(address):
         return "ISATAP, which carries an IPv4 address (RFC 5214)"
-    return next((word for block, word in _V6 if address in block), None)
+    return next((word for block, word in _BLOCKED_V6 if address in block), None)
 
 
-def _carried(address: Address) -> tuple[IPv4Address, ...]:
+def _carried(address: Address) -> list[IPv4Address]:
     """Return the IPv4 addresses inside an IPv6 address, to which a request may be forwarded."""
     if isinstance(address, IPv4Address):
-        return ()
-    last = any(address in block for block in _LAST) or _is_isatap(address)
-    found = (IPv4Address(int(address) & 0xFFFF_FFFF) if last else None, address.sixtofour, *(address.teredo or ()))
-    return tuple(each for each in found if each)
+        return []
+    carried = [*(address.teredo or ())]
+    if address.sixtofour is not None:
+        carried.append(address.sixtofour)
+    if _is_isatap(address) or any(address in block for block in _CARRIES_V4_LAST):
+        carried.append(IPv4Address(int(address) & 0xFFFF_FFFF))
+    return carried
 
 
 def _is_isatap(address: IPv6Address) -> bool:
     # The mask leaves out the two bits that say whether the interface's id is unique, and whether it is a group's.
     return int(address) >> 32 & 0xFCFF_FFFF == 0x5EFE
-
-
-MAX_URL_CHARACTERS: Final = 8_192
-_URL: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(#.*)?", re.I
-)
-_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-
-# The ports above 1023 in https://fetch.spec.whatwg.org/#port-blocking. Of those below, only 80 and 443 are allowed.
-_BAD_PORTS: Final = frozenset(
-    {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
-)
-_METADATA_NAMES: Final = ("metadata.google.internal", "metadata.goog", "metadata")
-_LOCAL_NAMES: Final = ("localhost", "localdomain", "local", "internal", "home.arpa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,8 @@ class Target:
 def read_target(url: str, allow_private: bool = False, allow_http: bool = False) -> Target:
     """Return the parts of the URL, if requests may be sent to it. No name is looked up.
 
-    `allow_http` also allows plain http, as `allow_private` does.
+    `allow_private` allows addresses that are not public, as for `blocked_kind`, and plain http. `allow_http` allows
+    plain http only.
 
     Raises Permanent: `address_blocked` if the host is not public, and `invalid_url` for every other fault.
     """
@@ -205,7 +211,7 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
 
 
 def _checked_host(host: str, allow_private: bool) -> Address | None:
-    """Return the address if the host is one, or None for a name that may be looked up. Raises Permanent."""
+    """Return the host's address; None if the host is a name, and this name may be looked up. Raises Permanent."""
     if not host.isascii():  # a resolver may turn full-width or circled digits, and other full stops, into plain ones
         raise Permanent("address_blocked", "the URL's host has characters that are not ASCII: write its `xn--` form")
     if host.startswith("["):
@@ -215,12 +221,12 @@ def _checked_host(host: str, allow_private: bool) -> Address | None:
         return _checked_address(address, allow_private)
     name = host.removesuffix(".")
     labels = name.split(".")
-    if _NUMBER.fullmatch(labels[-1]):
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
         address = address_of(host)
         if address is None:
             raise Permanent("address_blocked", "the URL's host is a number in a form that programs read differently")
         return _checked_address(address, allow_private)
-    if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)):
+    if len(name) > 253 or not all(map(_NAME_LABEL.fullmatch, labels)):
         raise Permanent("invalid_url", "the URL's host must be a DNS name or an address")
     _verify_host_name(name, allow_private)
     return None
@@ -243,55 +249,3 @@ def _verify_host_name(name: str, allow_private: bool) -> None:
         raise Permanent(
             "address_blocked", "the URL's host is a name of this machine or network; `allow_private: true` permits it"
         )
-
-
-MAX_VALUE_CHARACTERS: Final = 16_384
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-# The headers that the connection sets itself, and those that would change how the request or its answer is read.
-OWN: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
-def verify_headers(headers: Sequence[tuple[str, str]]) -> None:
-    """Raise Permanent (`invalid_header`) for a header that cannot be sent. The message never has the header's value."""
-    for name, _ in headers:
-        _verify_header_name(name)
-    all_values = "".join([value for _, value in headers])
-    if _VALUE.fullmatch(all_values) and len(all_values) <= MAX_VALUE_CHARACTERS:
-        return
-    for name, value in headers:
-        if not _VALUE.fullmatch(value):
-            raise Permanent(
-                "invalid_header",
-                f"the header {name!r} must have no line break, no control character, and only characters of latin-1",
-            )
-        if len(value) > MAX_VALUE_CHARACTERS:
-            raise Permanent("invalid_header", f"the header {name!r} has more than {MAX_VALUE_CHARACTERS} characters")
-
-
-def is_header_value(text: str) -> bool:
-    """Return whether a header can have the text as its value, or as a part of it."""
-    return _VALUE.fullmatch(text) is not None
-
-
-@lru_cache(maxsize=256)
-def _verify_header_name(name: str) -> None:
-    if not re.fullmatch(HEADER_NAME, name):
-        raise Permanent("invalid_header", "a header's name must have letters, digits and '-' only")
-    if name.lower() in OWN:
-        raise Permanent("invalid_header", f"the header {name!r} is set by the connection: remove it")

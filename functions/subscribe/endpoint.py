@@ -1,13 +1,13 @@
-"""An endpoint: the rules of its settings, its secrets, and how the API shows it.
+"""An endpoint in the API: how it is shown, its version, the rules of its settings, and its secrets.
 
-Its ETag is a hash of the fields that a caller can change. A secret is sealed for one endpoint, so it cannot be opened
-as the secret of another one.
+Its version is an ETag, a hash of the fields that a caller can change. A secret is sealed for one endpoint, so it cannot
+be opened as the secret of another one.
 """
 
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, ParamSpec
 from urllib.parse import urlsplit
 
 from functions.subscribe import problems, route
@@ -21,10 +21,12 @@ from shared.subscribers import json_pointer, payload, sealing
 from shared.subscribers.model import AuthKind, Endpoint, EndpointSecret
 
 _ANY_VERSION: Final = "*"
+"""The value of `If-Match` that every version matches (RFC 9110, 13.1.1)."""
 NONCE_BYTES: Final = 12
 SECRET_BYTES: Final = 32
 PRIVATE_KEY: Final = "whsk_"
 """A Standard Webhooks secret that signs with Ed25519 begins so."""
+Arguments = ParamSpec("Arguments")
 
 
 def endpoint_view(endpoint: Endpoint) -> models.EndpointView:
@@ -82,6 +84,23 @@ def verify_endpoint_settings(endpoint: Endpoint, secret: str | None, settings: S
         raise problems.invalid_values(faults)
 
 
+def verify_url(url: str, settings: SubscribeSettings) -> None:
+    """Raise ValueError or Permanent if deliveries cannot be sent to the URL."""
+    if url.lower().startswith("http://") and not settings.allow_http:
+        raise ValueError("must begin with https://")
+    read_target(url, settings.allow_private, settings.allow_http)
+
+
+def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
+    """Return whether the change would send the secret to another host or port, which could then read it.
+
+    Only `basic` and `bearer` send the secret itself. The other kinds send a signature.
+    """
+    is_secret_sent = after.auth.kind in ("basic", "bearer")
+    url_before, url_after = urlsplit(before.url.lower()), urlsplit(after.url.lower())
+    return is_secret_sent and (url_before.scheme, url_before.netloc) != (url_after.scheme, url_after.netloc)
+
+
 def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings) -> Iterator[problems.FaultAt]:
     """Yield the JSON pointer of each value that breaks a rule, and the rule. The models have verified their forms."""
     limits = settings.limits
@@ -92,38 +111,23 @@ def _faults(endpoint: Endpoint, secret: str | None, settings: SubscribeSettings)
     ):
         if count > most:
             yield f"/{name}", f"must have at most {most}; got {count}"
-    if rule := _broken_rule(lambda: verify_url(endpoint.url, settings)):
+    if rule := _broken_rule(verify_url, endpoint.url, settings):
         yield "/url", rule
-    if rule := _broken_rule(lambda: payload.verify_auth(endpoint.auth)):
+    if rule := _broken_rule(payload.verify_auth, endpoint.auth):
         yield "/auth", rule
     for name, value in endpoint.headers.items():
-        if rule := _header_fault(name, value, endpoint):
+        if rule := _broken_rule(payload.verify_header, name, value, endpoint.auth):
             yield json_pointer.pointer("/headers", name), rule
     if any(destination.payload == "standard" for destination in settings.destinations.values()):
         for name in payload.STANDARD_FIELDS:
             if name in endpoint.fields:
                 yield f"/fields/{name}", "must not be one of the body's own: type, timestamp, data"
-    if endpoint.filter and (rule := _broken_rule(lambda: _verify_filter(endpoint.filter, limits.filter_characters))):
+    if endpoint.filter and (rule := _broken_rule(_verify_filter, endpoint.filter, limits.filter_characters)):
         yield "/filter", rule
-    if secret is not None and (rule := _broken_rule(lambda: payload.verify_secret(endpoint.auth, secret))):
+    if secret is not None and (rule := _broken_rule(payload.verify_secret, endpoint.auth, secret)):
         yield "/secret", rule
     if rule := _rate_fault(endpoint.rate, settings):
         yield "/rate", rule
-
-
-def sends_secret_elsewhere(before: Endpoint, after: Endpoint) -> bool:
-    """Return whether the change would send the secret to another host, which could then read it.
-
-    Only `basic` and `bearer` send the secret itself. The other kinds send a signature.
-    """
-    is_secret_sent = after.auth.kind in ("basic", "bearer")
-    scheme_and_host_before = urlsplit(before.url.lower())[:2]
-    scheme_and_host_after = urlsplit(after.url.lower())[:2]
-    return is_secret_sent and scheme_and_host_before != scheme_and_host_after
-
-
-def _header_fault(name: str, value: str, endpoint: Endpoint) -> str | None:
-    return _broken_rule(lambda: payload.verify_header(name, value, endpoint.auth))
 
 
 def _verify_filter(text: str, most: int) -> None:
@@ -133,18 +137,14 @@ def _verify_filter(text: str, most: int) -> None:
     Filter(text, most)
 
 
-def verify_url(url: str, settings: SubscribeSettings) -> None:
-    """Raise ValueError or Permanent if deliveries cannot be sent to the URL."""
-    if url.lower().startswith("http://") and not settings.allow_http:
-        raise ValueError("must begin with https://")
-    read_target(url, settings.allow_private, settings.allow_http)
-
-
 def _rate_fault(rate: str, settings: SubscribeSettings) -> str | None:
-    """Return the rule that the rate breaks; None if it is empty or breaks none. No destination's rate may be lower."""
+    """Return the rule that the rate breaks; None if it is empty or breaks none.
+
+    It may not be higher than the rate of any configured destination, because each of them delivers to the endpoint.
+    """
     if not rate:
         return None
-    if rule := _broken_rule(lambda: rate_of(rate)):
+    if rule := _broken_rule(rate_of, rate):
         return rule
     for destination in settings.destinations.values():
         if destination.rate and _per_second(rate) > _per_second(destination.rate):
@@ -157,10 +157,10 @@ def _per_second(rate: str) -> float:
     return count / seconds
 
 
-def _broken_rule(verify: Callable[[], object]) -> str | None:
-    """Return the rule that `verify` says is broken; None if it raises nothing."""
+def _broken_rule(verify: Callable[Arguments, object], *args: Arguments.args, **kwargs: Arguments.kwargs) -> str | None:
+    """Return the rule that the arguments break, as `verify` says when it raises; None if it raises nothing."""
     try:
-        verify()
+        verify(*args, **kwargs)
     except ValueError as error:
         return str(error)
     except errors.Permanent as error:
@@ -169,7 +169,10 @@ def _broken_rule(verify: Callable[[], object]) -> str | None:
 
 
 def make_secret(service: Service, kind: AuthKind, replaced_secret: str = "") -> str:
-    """Return a new random secret in the form of the kind. A private key is replaced by another private key."""
+    """Return a new random secret in the form of the kind.
+
+    For `standard`, that is a shared secret, unless it takes the place of a private key: then it is one, too.
+    """
     raw = service.random_bytes(SECRET_BYTES)
     if kind == "standard" and replaced_secret.startswith(PRIVATE_KEY):
         return f"{PRIVATE_KEY}{b64encode(raw + _public_bytes(raw)).decode()}"
@@ -185,14 +188,14 @@ def _public_bytes(private: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-async def seal_secret(service: Service, tenant: str, endpoint: str, text: str, now: float) -> EndpointSecret:
+async def seal_secret(service: Service, tenant: str, endpoint_id: str, text: str, now: float) -> EndpointSecret:
     """Return the secret as it is stored, sealed for this endpoint alone. Raises Temporary."""
     sealer = await service.keyring.sealer()
-    sealed = sealer.seal(text, sealing.seal_context(tenant, endpoint), service.random_bytes(NONCE_BYTES))
+    sealed = sealer.seal(text, sealing.seal_context(tenant, endpoint_id), service.random_bytes(NONCE_BYTES))
     return EndpointSecret(sealed=sealed, created_at=now)
 
 
-async def open_secret(service: Service, tenant: str, endpoint: str, secret: EndpointSecret) -> str:
+async def open_secret(service: Service, tenant: str, endpoint_id: str, secret: EndpointSecret) -> str:
     """Return the text of a sealed secret. Raises Temporary (`secret_unusable`)."""
     sealer = await service.keyring.sealer()
-    return sealer.open(secret.sealed, sealing.seal_context(tenant, endpoint))
+    return sealer.open(secret.sealed, sealing.seal_context(tenant, endpoint_id))

@@ -74,7 +74,7 @@ async def answer_page(service: Service, request: Request) -> Reply | None:
 async def _reply_with_catalogue(service: Service, request: Request) -> Reply:
     """Return the page of the catalogue, which is made again after CATALOGUE_SECONDS. Raises Temporary."""
     # Imported here, because few requests need it.
-    from functions.subscribe.handlers.event_types import MAX_ANSWER_BYTES, catalogue_part
+    from functions.subscribe.catalogue import MAX_ANSWER_BYTES, catalogue_part
     from shared.subscribers.catalogue_page import STYLE_HASH, catalogue_page
 
     kept = service.published_catalogue

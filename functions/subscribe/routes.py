@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from functions.subscribe.access import REVEAL, Access
-from functions.subscribe.handlers import deliveries, endpoints, event_types, messages, sending_again, tenants
+from functions.subscribe.handlers import api_keys, deliveries, endpoints, event_types, messages, sending_again, tenants
 from functions.subscribe.problems import MethodRejected, not_found
 from functions.subscribe.route import MAX_IMPORT_BYTES, PARAMS, Route
 
@@ -68,10 +68,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", TYPE, VIEW, event_types.get_event_type),
     Route("PUT", TYPE, OPERATOR_WRITES, event_types.put_event_type),
     Route("DELETE", TYPE, OPERATOR_WRITES, event_types.delete_event_type),
-    Route("GET", KEYS, ADMIN, tenants.list_keys),
-    Route("POST", KEYS, ADMIN, tenants.create_key, status=201),
-    Route("POST", f"{KEY}/rotate", ADMIN, tenants.rotate_key),
-    Route("DELETE", KEY, ADMIN, tenants.delete_key),
+    Route("GET", KEYS, ADMIN, api_keys.list_keys),
+    Route("POST", KEYS, ADMIN, api_keys.create_key, status=201),
+    Route("POST", f"{KEY}/rotate", ADMIN, api_keys.rotate_key),
+    Route("DELETE", KEY, ADMIN, api_keys.delete_key),
 )
 
 

@@ -17,19 +17,27 @@ from shared.subscribers import sealing
 from shared.subscribers.directory import Directory
 
 MAX_REQUESTS: Final = 60
-"""The most requests of a tenant at once, after a minute without any. One more is possible each INTERVAL_SECONDS."""
+"""The most requests of a tenant at once: see RequestRate."""
 INTERVAL_SECONDS: Final = 60 / MAX_REQUESTS
+"""The time from one slot to the next."""
 AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
-"""A request takes the next free slot, at most so far ahead, and does not wait for it. Without one, it is rejected."""
+"""How far ahead a request may take a slot: that of the last of MAX_REQUESTS requests at once."""
 CURSOR: Final = "cursor"
-"""The purpose of the keys that sign cursors."""
+"""The purpose of the keys that sign cursors. The purpose of the others is credentials.PORTAL."""
 AT_ONCE: Final = 20
-"""The most reads of a request that run at the same time."""
+"""The most awaitables of a request that run at the same time."""
 Result = TypeVar("Result")
 
 
 class RequestRate:
-    """The rate of a tenant's requests, which all instances keep together. `grants` is called at the first request."""
+    """The rate of those requests of a tenant that cost the most: to verify, test or send again.
+
+    Each takes the next free slot of the tenant, and does not wait for it. If no slot within AHEAD_SECONDS is free, the
+    request is rejected. So after a minute without any, MAX_REQUESTS can be made at once, and then one each
+    INTERVAL_SECONDS.
+
+    All instances count together, in `grants`, which is called at the first request.
+    """
 
     def __init__(self, grants: Callable[[], store_ports.Grants], clock: ports.Clock) -> None:
         self._grants = cache(grants)
@@ -39,10 +47,12 @@ class RequestRate:
         """Count a request of the tenant. Raises ApiProblem (`too_many_requests`), and Temporary."""
         now = self._clock.now()
         bucket = f"api:{tenant}:requests"
-        first_slot_at, _, reserved_count = await self._grants().reserve(bucket, 1, INTERVAL_SECONDS, now, AHEAD_SECONDS)
+        slot_at, _interval, reserved_count = await self._grants().reserve(
+            bucket, most=1, interval=INTERVAL_SECONDS, now=now, ahead=AHEAD_SECONDS
+        )
         if reserved_count:
             return
-        seconds = max(1, ceil(first_slot_at - now - AHEAD_SECONDS))
+        seconds = max(1, ceil(slot_at - now - AHEAD_SECONDS))
         limit = f"{MAX_REQUESTS} requests at once, and then one a second, may verify, test or send again"
         rule = f"at most {limit}; try again in {seconds} s"
         raise problems.ApiProblem("too_many_requests", rule, retry_after_seconds=seconds)
@@ -77,7 +87,7 @@ def _derived(values: tuple[str, ...], purpose: str) -> tuple[bytes, ...]:
 
 @dataclass(slots=True)
 class PublishedCatalogue:
-    """The page of the catalogue, which is used again until `until` (Unix seconds).
+    """The page of the catalogue, which pages.py makes, and uses again until `until` (Unix seconds).
 
     Anybody may request the page, and it costs a read of all event types to make it.
     """
@@ -90,6 +100,9 @@ class PublishedCatalogue:
 class Service:
     """The parts that handlers need.
 
+    directory     the documents of subscribers, as their models
+    documents     the same documents as texts, for those that need no model
+    fetch         returns what sends requests to endpoints
     random_bytes  returns this number of bytes that nobody can guess
     elapsed       a clock in seconds that is never set back, to measure how long a request takes
     request_rate  the rate of a tenant's requests; None if only the operator makes requests
@@ -114,7 +127,10 @@ class Service:
 
 
 async def await_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Await all of them, AT_ONCE at a time, and return their results in the same order. Raises what one raises."""
+    """Await all of them, AT_ONCE at a time, and return their results in the same order.
+
+    Raises what one raises; the others run to their ends nevertheless.
+    """
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def in_turn(awaitable: Awaitable[Result]) -> Result:

@@ -1,12 +1,11 @@
-"""The catalogue of event types, from the configuration and from the API. If both have one name, the configuration's
-counts."""
+"""The event types in the API: to list, change, import and export them. catalogue.py reads them."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Final, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from functions.subscribe import cursors, problems, route
+from functions.subscribe import catalogue, cursors, problems, route
 from functions.subscribe.models import values
 from functions.subscribe.service import Service, await_all
 from shared.jsontext import Json, texts_json
@@ -16,12 +15,6 @@ RESERVED: Final = frozenset({"export", "import"})
 """Names that are paths of the API themselves."""
 MAX_LOOKED_THROUGH: Final = 500
 """The most types that are read for one answer. If few of them belong to the group, it has fewer items and a cursor."""
-READ_AT_ONCE: Final = 25
-"""The number of types that are read at a time: one may have 350 kB."""
-MAX_TYPES: Final = 5_000
-"""The most types that are shown on a page, or exported."""
-MAX_ANSWER_BYTES: Final = 2_000_000
-"""The most bytes of an answer with event types. AWS accepts 6 MB, and escapes may make the answer longer."""
 
 
 class EventTypeInput(values.Input):
@@ -83,13 +76,6 @@ class Exported(values.Output):
     openapi: str
 
 
-class CataloguePart(NamedTuple):
-    """Event types in the order of their names. `is_whole`: these are all."""
-
-    types: Sequence[model.EventType]
-    is_whole: bool
-
-
 async def list_event_types(call: route.Call, query: EventTypeQuery) -> values.Page[EventTypeView]:
     """List the event types."""
     list_key: Json = [directory.EVENT_TYPES, query.group]
@@ -98,12 +84,12 @@ async def list_event_types(call: route.Call, query: EventTypeQuery) -> values.Pa
     items: list[EventTypeView] = []
     next_cursor: str | None = None
     size = looked_at = 0
-    async for event_type in event_types_from(call.service, last_name):
+    async for event_type in catalogue.event_types_after(call.service, last_name):
         is_in_group = query.group in ("", event_type.group)
         if is_in_group:
             size += len(event_type.text().encode())
-        # A type that is too large by itself is returned nevertheless: otherwise, the list could not go on.
-        is_too_large = is_in_group and size > MAX_ANSWER_BYTES and bool(items)
+        # The first type is returned even if it is too large: otherwise, the list could not go on.
+        is_too_large = is_in_group and size > catalogue.MAX_ANSWER_BYTES and bool(items)
         if is_too_large or len(items) == query.limit or looked_at == MAX_LOOKED_THROUGH:
             next_cursor = await cursors.make_cursor(call.service, list_key, [last_name])
             break
@@ -116,7 +102,7 @@ async def list_event_types(call: route.Call, query: EventTypeQuery) -> values.Pa
 
 async def get_event_type(call: route.Call, _: values.NoQuery) -> EventTypeView:
     """Return an event type."""
-    event_type = await find_event_type(call.service, call.params["type"])
+    event_type = await catalogue.find_event_type(call.service, call.params["type"])
     if event_type is None:
         raise problems.not_found(f"event type: {call.params['type']}")
     return event_type_view(call.service, event_type)
@@ -130,7 +116,7 @@ async def put_event_type(call: route.Call, body: EventTypeInput) -> EventTypeVie
         event_type = event_types.event_type_from(name, body.model_dump(by_alias=True))
     except standalone_schema.CatalogueFault as error:
         raise problems.invalid_values([(error.path, error.rule)]) from error
-    return event_type_view(call.service, await _keep(call, event_type))
+    return event_type_view(call.service, await _store(call, event_type))
 
 
 async def delete_event_type(call: route.Call, _: values.NoQuery) -> None:
@@ -153,7 +139,7 @@ async def import_event_types(call: route.Call, body: ImportInput) -> Imported:
         raise problems.invalid_values([(f"/document{fault.path}", fault.rule) for fault in error.faults]) from error
     for event_type in types:
         _verify_changeable(call, event_type.name)
-    types_before = await await_all(find_event_type(call.service, event_type.name) for event_type in types)
+    types_before = await await_all(catalogue.find_event_type(call.service, event_type.name) for event_type in types)
     created, updated, unchanged = [], [], []
     for event_type, before in zip(types, types_before, strict=True):
         if before is None:
@@ -162,20 +148,23 @@ async def import_event_types(call: route.Call, body: ImportInput) -> Imported:
             unchanged.append(event_type)
         else:
             updated.append(event_type)
+    # If a write fails, some types are stored, and the same import stores the others.
     if not body.dry_run:
-        await await_all(_keep(call, event_type) for event_type in (*created, *updated))
+        await await_all(_store(call, event_type) for event_type in (*created, *updated))
     return Imported(created=_names(created), updated=_names(updated), unchanged=_names(unchanged))
 
 
 async def export_event_types(call: route.Call, query: ExportQuery) -> Exported:
     """Export the event types as webhooks of an OpenAPI document."""
+    # Imported here, because few requests need it.
     from shared.subscribers.openapi_webhooks import openapi_document
 
     settings = call.service.settings
-    part = await catalogue_part(call.service, query.group)
+    part = await catalogue.catalogue_part(call.service, query.group)
     document = openapi_document(part.types, settings.portal_name, payload=settings.payload)
-    if not part.is_whole or len(texts_json(document)) > MAX_ANSWER_BYTES:
-        rule = f"the document would have more than {MAX_ANSWER_BYTES // 1_000_000} MB, or {MAX_TYPES:,} event types"
+    if not part.is_whole or len(texts_json(document)) > catalogue.MAX_ANSWER_BYTES:
+        megabytes = catalogue.MAX_ANSWER_BYTES // 1_000_000
+        rule = f"the document would have more than {megabytes} MB, or {catalogue.MAX_TYPES:,} event types"
         advice = "export one `group` at a time, or list the event types page by page"
         raise problems.ApiProblem("answer_too_large", f"{rule}; {advice}")
     return Exported.model_validate(document)
@@ -195,55 +184,11 @@ def _verify_changeable(call: route.Call, name: str) -> None:
         )
 
 
-async def _keep(call: route.Call, event_type: model.EventType) -> model.EventType:
+async def _store(call: route.Call, event_type: model.EventType) -> model.EventType:
     """Store the event type, and return it as it is stored."""
     stored = event_type.model_copy(update={"updated_at": call.now})
     await call.service.documents.write(directory.EVENT_TYPES, stored.name, stored.text())
     return stored
-
-
-async def find_event_type(service: Service, name: str) -> model.EventType | None:
-    """Return the event type of this name: the configuration's, or else the stored one; None if there is none."""
-    configured = service.settings.event_types.get(name)
-    if configured is not None:
-        return configured
-    if not route.PARAMS["type"].is_valid(name):
-        return None
-    stored = await service.directory.read(model.EventType, directory.EVENT_TYPES, name)
-    return stored[0] if stored else None
-
-
-async def event_types_after(service: Service, after: str, limit: int) -> list[model.EventType]:
-    """Return the types whose names come after that name, in the order of their names."""
-    configured = sorted(name for name in service.settings.event_types if name > after)[:limit]
-    stored = await service.directory.page(model.EventType, directory.EVENT_TYPES, limit, after)
-    types_by_name = {event_type.name: event_type for event_type in stored}
-    types_by_name |= {name: service.settings.event_types[name] for name in configured}
-    return [types_by_name[name] for name in sorted(types_by_name)][:limit]
-
-
-async def event_types_from(service: Service, after: str) -> AsyncIterator[model.EventType]:
-    """Yield the types whose names come after that name, in the order of their names. Few are read at once: a type may
-    have 350 kB."""
-    while types := await event_types_after(service, after, READ_AT_ONCE):
-        for event_type in types:
-            yield event_type
-        if len(types) < READ_AT_ONCE:
-            return
-        after = types[-1].name
-
-
-async def catalogue_part(service: Service, group: str = "") -> CataloguePart:
-    """Return as many of the types, or of the types of a group, as an answer can contain."""
-    types: list[model.EventType] = []
-    size = 0
-    async for event_type in event_types_from(service, ""):
-        if group in ("", event_type.group):
-            size += len(event_type.text().encode())
-            if size > MAX_ANSWER_BYTES or len(types) == MAX_TYPES:
-                return CataloguePart(types, is_whole=False)
-            types.append(event_type)
-    return CataloguePart(types, is_whole=True)
 
 
 def event_type_view(service: Service, event_type: model.EventType) -> EventTypeView:

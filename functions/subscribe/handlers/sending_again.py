@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field
 
-from functions.subscribe import cursors
-from functions.subscribe.handlers import deliveries, endpoints, event_types, messages, tenants
+from functions.subscribe import catalogue, cursors
+from functions.subscribe.handlers import deliveries, endpoints, messages, tenants
 from functions.subscribe.models import endpoints as endpoint_models, values
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
@@ -316,7 +316,7 @@ async def send_test(call: Call, body: TestInput) -> TestSent:
     destination = next(iter(service.settings.destinations), None)
     if destination is None:
         raise ApiProblem("endpoint_inactive", "no destination of the configuration sends to subscribers")
-    data = _sample_of(await event_types.find_event_type(service, body.type))
+    data = _sample_of(await catalogue.find_event_type(service, body.type))
     event = Event(
         id=call.new_id("test"),
         source=names.SUBSCRIBERS_SOURCE,

@@ -1,7 +1,4 @@
-"""The tenants, their portal tokens, and the operator's API keys.
-
-The store has only the digests of an API key's secrets.
-"""
+"""The tenants, and the portal tokens with which a tenant's people use the portal."""
 
 import asyncio
 from dataclasses import asdict
@@ -12,21 +9,17 @@ from pydantic import Field, field_validator
 from functions.subscribe import access, credentials, cursors, problems
 from functions.subscribe.models import values
 from functions.subscribe.route import Call
-from shared.subscribers.directory import API_KEYS, TENANTS, endpoints_of, sessions_of
-from shared.subscribers.model import ApiKey, Capability, Endpoint, Scope, Session, Tenant
+from shared.subscribers.directory import TENANTS, endpoints_of, sessions_of
+from shared.subscribers.model import Capability, Endpoint, Session, Tenant
 from shared.times import rfc3339
 
 DELETED_AT_ONCE: Final = 50
 """The number of endpoints that are deleted at the same time."""
-ID_CHARACTERS: Final = 12
-SECRET_BYTES: Final = 32
-"""The sizes of an API key's id and secret, as credentials.API_KEY has them."""
-MAX_OLD_DIGESTS: Final = 3
-"""The most former secrets of an API key that stay valid for a while, if it is rotated several times."""
 MAX_METADATA: Final = 20
 """The most keys of a tenant's metadata."""
 MIN_TOKEN_SECONDS: Final = 60
 MAX_TOKEN_SECONDS: Final = 7 * 86_400
+"""The shortest and the longest life of a portal token."""
 
 
 class TenantInput(values.Input):
@@ -52,29 +45,6 @@ class TenantView(values.Output):
     email: str
     metadata: dict[str, str]
     created_at: str
-
-
-class ApiKeyInput(values.Input):
-    """A new API key. `write` includes `read`, and `admin` includes all."""
-
-    description: Annotated[values.Line, Field(max_length=200)] = ""
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
-
-
-class ApiKeyView(values.Output):
-    """An API key without its secret. `rotated` is true while the previous secret is still valid."""
-
-    id: str
-    description: str
-    scopes: list[Scope]
-    created_at: str
-    rotated: bool
-
-
-class ApiKeyCreated(ApiKeyView):
-    """The key, which is shown once. After a rotation, the previous key is valid for 24 more hours."""
-
-    key: str
 
 
 class PortalTokenInput(values.Input):
@@ -133,21 +103,21 @@ async def put_tenant(call: Call, body: TenantInput) -> TenantView:
         new = before or Tenant(id=call.tenant, created_at=now)
         return new.model_copy(update={"name": body.name, "email": body.email, "metadata": body.metadata})
 
-    kept = await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
-    assert kept
-    return tenant_view(kept)
+    stored = await call.service.directory.change(Tenant, TENANTS, call.tenant, decide)
+    assert stored is not None  # because `decide` always returns a tenant
+    return tenant_view(stored)
 
 
 async def delete_tenant(call: Call, _: values.NoQuery) -> None:
     """Delete a tenant with its endpoints, and revoke its portal tokens."""
     await delete_endpoints(call, call.tenant)
     await call.service.documents.delete(TENANTS, call.tenant)
-    # Deletes also endpoints that were created in the meantime.
+    # Deletes the endpoints that were created before the tenant's document was gone.
     await delete_endpoints(call, call.tenant)
 
 
 async def delete_endpoints(call: Call, tenant: str) -> None:
-    """Delete all endpoints of the tenant. Raises Temporary: some may be deleted then."""
+    """Delete all endpoints of the tenant. After a Temporary, some may be deleted, and it can be called again."""
     directory, now = call.service.directory, call.now
     while endpoints := await directory.page(Endpoint, endpoints_of(tenant), DELETED_AT_ONCE):
         # Not counted, because the tenant with its count is deleted too.
@@ -241,71 +211,13 @@ async def get_portal_info(call: Call, _: values.NoQuery) -> PortalInfo:
 
 
 def base_url(call: Call) -> str:
-    """Return the URL before `/portal`: as configured, otherwise with the host that the request was sent to."""
+    """Return the URL before `/portal`: as configured, otherwise with the host that the request was sent to.
+
+    Only the response to this request has the URL, so a caller that sends another host only misleads itself.
+    """
     configured = call.service.settings.public_url
     if configured:
         return configured
     host = call.request.header("host") or "localhost"
     scheme = call.request.header("x-forwarded-proto") or "http"
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
-
-
-async def list_keys(call: Call, query: values.ListQuery) -> values.Page[ApiKeyView]:
-    """List the API keys."""
-    items, next_ = await cursors.read_page(call, ApiKey, API_KEYS, query, lambda key: _key_view(call, key))
-    return values.Page[ApiKeyView](items=items, next=next_)
-
-
-async def create_key(call: Call, body: ApiKeyInput) -> ApiKeyCreated:
-    """Create an API key, and show it once."""
-    id_ = call.new_short_id("key", ID_CHARACTERS)
-    text, digest = _make_key(call, id_)
-    scopes = tuple(dict.fromkeys(body.scopes))
-    key = ApiKey(id=id_, description=body.description, scopes=scopes, digests=((digest, None),), created_at=call.now)
-    await call.service.documents.write(API_KEYS, id_, key.text())
-    return ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
-
-
-async def rotate_key(call: Call, _: values.NoBody) -> ApiKeyCreated:
-    """Replace an API key; the one before is valid for 24 hours more."""
-    now, id_ = call.now, call.params["key"]
-    text, digest = _make_key(call, id_)
-
-    def decide(before: ApiKey | None) -> ApiKey:
-        if before is None:
-            raise problems.not_found("API key")
-        older = [
-            (old_digest, until or now + credentials.OVERLAP_SECONDS)
-            for old_digest, until in before.digests
-            if until is None or now < until
-        ]
-        return before.model_copy(update={"digests": ((digest, None), *older[:MAX_OLD_DIGESTS])})
-
-    key = await call.service.directory.change(ApiKey, API_KEYS, id_, decide)
-    assert key
-    return ApiKeyCreated(**_key_view(call, key).model_dump(), key=text)
-
-
-async def delete_key(call: Call, _: values.NoQuery) -> None:
-    """Delete an API key."""
-    if await call.service.documents.get(API_KEYS, call.params["key"]) is None:
-        raise problems.not_found("API key")
-    await call.service.documents.delete(API_KEYS, call.params["key"])
-
-
-def _make_key(call: Call, id_: str) -> tuple[str, str]:
-    """Return a new key's text, and its digest."""
-    text = credentials.api_key_text(id_, call.service.random_bytes(SECRET_BYTES))
-    parts = credentials.read_api_key(text)
-    assert parts
-    return text, parts.digest
-
-
-def _key_view(call: Call, key: ApiKey) -> ApiKeyView:
-    return ApiKeyView(
-        id=key.id,
-        description=key.description,
-        scopes=list(key.scopes),
-        created_at=rfc3339(key.created_at),
-        rotated=any(until is not None and call.now < until for _, until in key.digests),
-    )

@@ -42,7 +42,7 @@ class NotifySpans:
 
     def begin(self, push: Push, delivery: Delivery) -> None:
         """Begin a message in the current task."""
-        parent = spans.ids_of(push.attributes.get(spans.TRACE_ATTRIBUTE))
+        parent = spans.ids_of_traceparent(push.attributes.get(spans.TRACE_ATTRIBUTE))
         _current.set(_Scope(parent, parent or spans.ids_of_event(delivery.event)))
 
     def note_attempt(self, event: Event, kind: str, entry: journal.AttemptEntry, outcome: Outcome) -> None:

@@ -35,7 +35,7 @@ created."""
 _PAGE: Final = 500
 """The number of endpoints that are read at a time."""
 _LATEST_MILLISECONDS: Final = 10**14
-"""A time in the year 5138, before which all messages are received."""
+"""A time in the year 5138. From it, the time of a message is subtracted, so that the newest message sorts first."""
 
 
 def endpoints_of(tenant: str) -> str:
@@ -116,9 +116,9 @@ class Directory:
         `decide` gets None if no document is stored. If it returns None, nothing is written, and the stored document is
         returned. If another change was faster, it is called again. Raises what `decide` raises.
         """
-        for number in range(TRIES):
-            if number:
-                await back_off(CONTENTION_SECONDS * number)
+        for tries_before in range(TRIES):
+            if tries_before:
+                await back_off(CONTENTION_SECONDS * tries_before)
             found = await self.documents.get(partition, id)
             before = None if found is None else read_stored(model, found)
             after = decide(before)
@@ -149,17 +149,17 @@ class Directory:
         Only the tenant's document is read and written. The endpoints themselves are counted if they never were, once a
         day, and, at most once a minute, if there seem to be `most`.
         """
-        for number in range(TRIES):
-            if number:
-                await back_off(CONTENTION_SECONDS * number)
+        for tries_before in range(TRIES):
+            if tries_before:
+                await back_off(CONTENTION_SECONDS * tries_before)
             stored = await self.read(Tenant, TENANTS, tenant)
             if stored is None:
                 return None
             tenant_document, version = stored
             count = tenant_document.endpoints
             if count is None or _is_recount_due(count, most, now):
-                number_stored = len(await self._endpoint_documents(tenant))
-                count = EndpointCount(number=number_stored, changed_at=now, counted_at=now)
+                endpoints = await self._endpoint_documents(tenant)
+                count = EndpointCount(number=len(endpoints), changed_at=now, counted_at=now)
             has_room = count.number < most
             if has_room:
                 count = count.model_copy(update={"number": count.number + 1, "changed_at": now})
@@ -186,15 +186,19 @@ class Directory:
     ) -> bool:
         """Delete the endpoint, and store its id. Return False if its version is not `expected`.
 
-        If several callers delete it at the same moment, only the caller that keeps its id lowers the count.
+        The id is stored first, so that no crash leaves a deleted endpoint without it. If several callers delete the
+        endpoint at the same moment, only the one that has stored the id lowers the count.
         """
-        former = await self.documents.write(former_endpoints_of(tenant), id, "{}", NO_VERSION, now + FORMER_SECONDS)
-        is_gone = await self.documents.delete(endpoints_of(tenant), id, expected)
-        if not is_gone and former is not None:  # so that a later deletion lowers the count
-            await self.documents.delete(former_endpoints_of(tenant), id, former)
-        if is_counted and is_gone and former is not None:
+        former = former_endpoints_of(tenant)
+        former_version = await self.documents.write(former, id, "{}", NO_VERSION, now + FORMER_SECONDS)
+        is_deleted = await self.documents.delete(endpoints_of(tenant), id, expected)
+        if former_version is None:  # another caller has stored it
+            return is_deleted
+        if not is_deleted:  # takes the id back, so that a later deletion stores it and lowers the count
+            await self.documents.delete(former, id, former_version)
+        elif is_counted:
             await self.uncount_endpoint(tenant, now)
-        return is_gone
+        return is_deleted
 
     async def mark_endpoints_changed(self, tenant: str) -> None:
         """Write the tenant's document unchanged. By its new version, notify knows that its endpoints have changed.

@@ -1,4 +1,11 @@
-"""Event types as the webhooks of an OpenAPI document, which is read and written here."""
+"""Event types as the webhooks of an OpenAPI document, which is written and read here.
+
+`event_type_of_webhook` reads what `openapi_document` writes, and the documents of other programs, too. The body of a
+webhook may be the envelope of Standard Webhooks, or the data alone. `modernized` rewrites the schemas of OpenAPI 3.0 as
+those of 3.1.
+
+The functions that follow references return an object and its path, by which a fault names its place.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, TypeAlias
@@ -107,11 +114,11 @@ def event_type_of_webhook(
     operation, operation_path = _resolved(document, path_item[method], pointer(item_path, method))
     content, content_path = _content(document, operation, operation_path)
     schema, schema_path = content.get("schema", {}), pointer(content_path, "schema")
-    payload = operation.get(PAYLOAD_KEY)
-    data_schema = None if payload == "data" else _in_envelope(document, name, schema, schema_path)
-    is_enveloped = data_schema is not None
-    if data_schema is not None:
-        schema, schema_path = data_schema
+    is_data_alone = operation.get(PAYLOAD_KEY) == "data"
+    enveloped = None if is_data_alone else _in_envelope(document, name, schema, schema_path)
+    is_enveloped = enveloped is not None
+    if enveloped is not None:
+        schema, schema_path = enveloped
     tags = operation.get("tags")
     return make_event_type(
         operation_path,
@@ -140,7 +147,9 @@ def _content(document: JsonObject, operation: JsonObject, path: str) -> tuple[Js
 def _in_envelope(document: JsonObject, name: str, schema: Json, path: str) -> tuple[Json, str] | None:
     """Return the schema of `data` and its path, if the schema describes an envelope for this event type; otherwise
     None."""
-    body_schema, where = _resolved(document, schema, path) if isinstance(schema, dict) else ({}, path)
+    if not isinstance(schema, dict):  # `true`, for example, is a schema too
+        return None
+    body_schema, where = _resolved(document, schema, path)
     properties = body_schema.get("properties")
     if not isinstance(properties, dict) or properties.keys() != _ENVELOPE:
         return None
@@ -207,6 +216,9 @@ def _modern(value: Json, *, are_names: bool = False) -> Json:
         modern["type"] = [modern["type"], "null"]
         del modern["nullable"]
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(modern.get(exclusive), bool) and modern.pop(exclusive) and bound in modern:
+        is_exclusive = modern.get(exclusive)
+        if isinstance(is_exclusive, bool):
+            del modern[exclusive]
+        if is_exclusive is True and bound in modern:
             modern[exclusive] = modern.pop(bound)
     return modern

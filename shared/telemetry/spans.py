@@ -60,9 +60,17 @@ PRODUCER: Final = 4
 CONSUMER: Final = 5
 
 TRACE_SECONDS: Final = 3_600.0
-_HEX: Final = re.compile(r"(?!0{16})[0-9a-f]{32}")
-_RECEIVED: Final = re.compile(r"([0-9]{1,12}\.[0-9]{6}) ([0-9]{1,12}\.[0-9]{6}) ([A-Z]*) ([1-5][0-9]{2})")
-_ERROR: Final = 2
+"""The time after an event was received in which work on it is in the event's own trace."""
+TRACE_ATTRIBUTE: Final = "traceparent"
+"""The attribute of a message with the ids of the span that published it."""
+RECEIVED: Final = "hookchain-received"
+"""The attribute of a message in which receive's times travel. receive exports nothing itself, because a sender waits
+for its answer."""
+_TRACE_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{32}")
+_RECEIVED_TEXT: Final = re.compile(r"([0-9]{1,12}\.[0-9]{6}) ([0-9]{1,12}\.[0-9]{6}) ([A-Z]*) ([1-5][0-9]{2})")
+"""The text of RECEIVED: two times, the method, and the status. See `received_attribute`."""
+_STATUS_ERROR: Final = 2
+"""STATUS_CODE_ERROR of OTLP."""
 
 Value: TypeAlias = str | int | float | bool
 
@@ -105,10 +113,6 @@ class Span:
         return Place(*self.ids)
 
 
-TRACE_ATTRIBUTE: Final = "traceparent"
-"""The attribute of a message with the ids of the span that published it."""
-
-
 def new_trace_id() -> str:
     return secrets.token_hex(16)
 
@@ -135,8 +139,9 @@ def event_ids(event_id: str, received_at: str) -> tuple[str, str]:
 
 
 def trace_id_of(event_id: str) -> str:
+    """Return the id of the event's own trace: its id, or a hash of an id that cannot be that of a trace."""
     origin = event_id.partition("-")[0]
-    return origin if _HEX.fullmatch(origin) else _hashed(origin, 32)
+    return origin if _TRACE_ID.fullmatch(origin) else _hashed(origin, 32)
 
 
 def _hashed(text: str, digits: int) -> str:
@@ -153,8 +158,8 @@ def ids_of_line(line: JsonObject) -> tuple[str, str | None] | None:
     return (trace_id_of(event_id), None) if isinstance(event_id, str) else None
 
 
-def ids_of(traceparent: str | None) -> tuple[str, str] | None:
-    """Return the trace and span ids of a `traceparent`; None if it is none. Ids of zeros alone are not valid."""
+def ids_of_traceparent(traceparent: str | None) -> tuple[str, str] | None:
+    """Return the trace and span ids in a `traceparent`; None for any other text. Ids of zeros alone are not valid."""
     if not traceparent or not TRACEPARENT.fullmatch(traceparent):
         return None
     _, trace_id, span_id, _ = traceparent.split("-")
@@ -181,11 +186,6 @@ def place_of(event: Event, now: float, parent: tuple[str, str] | None = None) ->
     return Place(*own)
 
 
-RECEIVED: Final = "hookchain-received"
-"""The attribute of a message in which receive's times travel. receive exports nothing itself, because a sender waits
-for its answer."""
-
-
 def received_attribute(started_at: float, published_at: float, method: str, status: int) -> dict[str, str]:
     """Return the attribute. `method` is empty where a bus brought the event. Times are Unix seconds."""
     return {RECEIVED: f"{started_at:.6f} {published_at:.6f} {method} {status}"}
@@ -196,27 +196,31 @@ def receive_spans(event: Event, event_type: str, text: str, arrived_at: float, s
 
     event_type  as a log line may have it
     arrived_at  when the bus had the message
-    system      the bus, and `scheme` that of the request's URL
+    system      the bus, as MESSAGING_SYSTEM
+    scheme      that of the request's URL
     """
-    match = _RECEIVED.fullmatch(text)
+    match = _RECEIVED_TEXT.fullmatch(text)
     if match is None:
         return []
     started_at, published_at, method, status = float(match[1]), float(match[2]), match[3], int(match[4])
-    own, ended_at, path = ids_of_event(event), max(published_at, arrived_at), f"/{event.source_name}"
+    ended_at = max(published_at, arrived_at)
+    trace_id, span_id = ids_of_event(event)
+    sender = ids_of_traceparent(event.traceparent)
+    links = () if sender is None or sender[0] == trace_id else (sender,)
+    place = Place(trace_id, "", links)
+    path = f"/{event.source_name}"
     attributes = event_attributes(event, event_type)
     publishing = {**publishing_attributes(system, "events", 1), **attributes}
     if method:
-        kind, name = SERVER, f"{method} {path}"
         request = {HTTP_METHOD: method, HTTP_ROUTE: path, URL_PATH: path, URL_SCHEME: scheme, HTTP_STATUS: status}
         attributes |= {FAAS_TRIGGER: "http", **request}
+        receive = Span("receive", f"{method} {path}", SERVER, place, span_id, started_at, ended_at, attributes)
     else:
-        kind, name = CONSUMER, f"receive {path}"
         attributes[FAAS_TRIGGER] = "pubsub"
-    sender = ids_of(event.traceparent)
-    links = () if sender is None or sender[0] == own[0] else (sender,)
-    receive = Span("receive", name, kind, Place(own[0], "", links), own[1], started_at, ended_at, attributes)
+        receive = Span("receive", f"receive {path}", CONSUMER, place, span_id, started_at, ended_at, attributes)
     place, span_id = receive.inner_place(), published_id(event)
-    return [receive, Span("receive", "publish events", PRODUCER, place, span_id, published_at, ended_at, publishing)]
+    publish = Span("receive", "publish events", PRODUCER, place, span_id, published_at, ended_at, publishing)
+    return [receive, publish]
 
 
 def event_attributes(event: Event, event_type: str) -> dict[str, Value | None]:
@@ -240,7 +244,7 @@ def publishing_attributes(system: str, topic: str, count: int) -> dict[str, Valu
 
 
 def kept_document(span: Span) -> JsonObject:
-    """Return what the journal keeps of a span. A step has its route and its number, which tell it from its like."""
+    """Return what the journal keeps of a span. The name of a step is its route and its label."""
     step = span.attributes.get(STEP)
     milliseconds = round((span.ended_at - span.started_at) * 1_000, 3)
     code = {"code": span.error} if span.error else {}
@@ -287,7 +291,7 @@ def _document(span: Span) -> JsonObject:
     if span.place.parent_id:
         document["parentSpanId"] = span.place.parent_id
     if span.error:
-        document["status"] = {"code": _ERROR, "message": span.error}
+        document["status"] = {"code": _STATUS_ERROR, "message": span.error}
     if span.place.links:
         document["links"] = [{"traceId": trace_id, "spanId": span_id} for trace_id, span_id in span.place.links]
     return document

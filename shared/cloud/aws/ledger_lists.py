@@ -16,11 +16,12 @@ from shared.subscribers.names import endpoint_name
 ROWS_AT_ONCE: Final = 18
 """The number of rows for which one answer has room. A row has a message of 200 KiB, which base64 makes a third longer,
 and MAX_ATTEMPTS_BYTES, which JSON's escapes at most double."""
-CHUNK: Final = 100
-"""The number of rows that are read at once if no index finds the state."""
-MANY: Final = 1_000
-"""The number of entries of an index that are read at once to find those of a destination."""
+ROWS_READ: Final = 100
+"""The chunk of a search that reads whole rows, because no index finds the state."""
+ENTRIES_READ: Final = 1_000
+"""The chunk of a search that reads only the entries of an index, to find those of a destination."""
 MAX_CHUNKS: Final = 10
+"""The most chunks that are read if no index lists the rows in the state."""
 MAX_DELIVERIES: Final = 100_000
 """The most deliveries of an event that are read: one for each route and destination, and one for each endpoint."""
 
@@ -42,35 +43,45 @@ class LedgerLists:
         A search without an index ends after MAX_CHUNKS chunks, and may then return fewer rows than there are.
         """
         if event_id is not None:
-            # A filter may leave out any of the event's rows, so all of them are read.
-            most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
-            entries = await self._store.query_index(
-                tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
-            )
-            return newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
+            return await self._event_rows(limit, event_id, destination, state, before)
         # An endpoint's rows that wait or are held are few among all that do, and many are in the endpoint's own index.
         if destination is not None and endpoint_name(destination) and state not in {rules.RETRY_SCHEDULED, rules.HELD}:
             return await self._endpoint_rows(limit, destination, state, before)
-        is_indexed = state in FOUND
-        # Without an index of the state, whole rows are read to see it. The entries of an index name the destination.
-        chunk = CHUNK if state and not is_indexed else MANY if destination else limit
+        indexed_state = state if state in FOUND else None
+        if state != indexed_state:
+            chunk = ROWS_READ  # whole rows are read to see their state
+        elif destination is not None:
+            chunk = ENTRIES_READ  # an entry names its destination
+        else:
+            chunk = limit
         rows: list[LedgerRow] = []
-        high = inf if before is None else before[0]
-        async for keys in self.keys(state if state and is_indexed else "", destination, chunk, high):
+        # The index knows only the time of `before`. Of the rows of that moment, `newest_of` returns those after it.
+        latest = inf if before is None else before[0]
+        async for keys in self.keys(indexed_state, destination, chunk, latest):
             rows += newest_of(await self.read(keys, LISTED), limit - len(rows), destination, state, before)
             if len(rows) >= limit:
                 break
         return rows
+
+    async def _event_rows(
+        self, limit: int, event_id: str, destination: str | None, state: str | None, before: Place | None
+    ) -> Sequence[LedgerRow]:
+        # A filter may leave out any of the event's rows, so all of them are read.
+        most = limit if destination is None and state is None and before is None else MAX_DELIVERIES
+        entries = await self._store.query_index(
+            tables.DELIVERIES, tables.DELIVERIES_BY_EVENT, event_id, most, descending=True
+        )
+        return newest_of(await self.read(keys_of(entries)), limit, destination, state, before)
 
     async def _endpoint_rows(
         self, limit: int, destination: str, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
         """Return the newest rows of an endpoint. Its index shows only which rows are dead-lettered (`failed`).
 
-        For any other state, the rows that are not dead-lettered are read, MANY * MAX_CHUNKS at most.
+        For any other state, the rows that are not dead-lettered are read, ENTRIES_READ * MAX_CHUNKS at most.
         """
         at = "" if before is None else endpoint_at(before)
-        chunk = CHUNK if state else limit
+        chunk = ROWS_READ if state else limit
         looked_through = 0
         condition = ""
         if state == rules.DEAD_LETTERED:
@@ -78,7 +89,7 @@ class LedgerLists:
         elif state:
             condition = f"attribute_not_exists(#{tables.FAILED})"
         rows: list[LedgerRow] = []
-        while len(rows) < limit and looked_through < MANY * MAX_CHUNKS:
+        while len(rows) < limit and looked_through < ENTRIES_READ * MAX_CHUNKS:
             entries = await self._store.query_text_index(
                 tables.DELIVERIES, tables.DELIVERIES_BY_ENDPOINT, destination, chunk, at, condition
             )
@@ -90,25 +101,26 @@ class LedgerLists:
         return rows
 
     async def keys(
-        self, state: str, destination: str | None = None, chunk: int = MANY, high: float = inf
+        self, state: str | None, destination: str | None = None, chunk: int = ENTRIES_READ, latest: float = inf
     ) -> AsyncIterator[list[str]]:
         """Yield the keys of rows that an index lists, `chunk` entries at a time, newest first.
 
         With a state, all rows in this state are searched; without one, at most MAX_CHUNKS chunks of rows. Only the keys
-        of the destination's rows are yielded, so a list may be shorter than a chunk, or empty. `high` is the latest
+        of the destination's rows are yielded, so a list may be shorter than a chunk, or empty. `latest` is the latest
         time of creation. Some rows may be in another state meanwhile.
         """
         index = tables.DELIVERIES_BY_STATE if state else tables.LISTED_DELIVERIES
         chunks = 0
-        while state or chunks < MAX_CHUNKS:
+        while state is not None or chunks < MAX_CHUNKS:
             entries = await read_shards(
-                self._store, tables.DELIVERIES, index, chunk, state=state, high=high, descending=True
+                self._store, tables.DELIVERIES, index, chunk, state=state or "", high=latest, descending=True
             )
             yield keys_of([entry for entry in entries if destination in (None, entry["destination"])])
             if len(entries) < chunk:
                 return
             chunks += 1
-            high = nextafter(float(str(entries[-1]["created_at"])), -inf)  # the next chunk begins just before it
+            # The next chunk begins just before the last entry. Others of the same moment may be left out.
+            latest = nextafter(float(str(entries[-1]["created_at"])), -inf)
 
     async def read(self, keys: Sequence[str], fields: Sequence[str] = ()) -> list[LedgerRow]:
         """Return the rows that exist, in no order, with strong consistency. `fields`: those to read; none for all."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ACCOUNT_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default"
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 ASK_SECONDS: Final = 2.0
+"""The time for one request for a token."""
 MARGIN_SECONDS: Final = 225.0
 """The metadata server gives a new token once the old has five minutes left."""
 LAST_SECONDS: Final = 10.0
@@ -36,55 +37,73 @@ IDENTITY_SECONDS: Final = 1_800.0
 LAST_IDENTITY_SECONDS: Final = 3_300.0
 """The time for which it is used if the metadata server gives no new one."""
 MAX_AUDIENCES: Final = 100
+"""The most audiences whose tokens are kept. A URL that an event chooses may be one. For one more, all are forgotten."""
 
 Authorization = Callable[[], Awaitable[str | None]]
-"""Answers the Authorization header's value, or None if there is none. May raise Temporary."""
+"""Returns the value of the header `Authorization`, or None for a request without one. May raise Temporary."""
 
 
 async def no_authorization() -> None:
-    """Answer None: an emulator asks for no authorization."""
+    """Return None: an emulator asks for no authorization."""
 
 
 class Token(NamedTuple):
-    """An access token. `expires_at` in Unix seconds."""
+    """An access token. `expires_at` is in Unix seconds; infinite if it never expires."""
 
     text: str
     expires_at: float
 
 
-def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
-    """Return an authorization that renews its token before it ends.
+class RenewedToken:
+    """An access token that is renewed before it expires.
 
-    Callers that ask while a token is being fetched wait for it. If none can be fetched, the old token is used until it
-    expires. `fetch` may raise Temporary, and so does the authorization once there is no token that is good.
+    Callers that ask while a token is being fetched wait for it. If none can be fetched, the old token is used until
+    LAST_SECONDS before it expires. `fetch` may raise Temporary, and so does each method if there is no old token then.
     """
-    token: Token | None = None
-    fetching: asyncio.Future[Token] | None = None
-    renew_at = 0.0
 
-    async def authorization() -> str | None:
-        nonlocal token, fetching, renew_at
-        if token is None or now() >= max(renew_at, token.expires_at - MARGIN_SECONDS):
-            if fetching is None or fetching.done():
-                fetching = asyncio.ensure_future(fetch())
+    def __init__(self, fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> None:
+        self._fetch = fetch
+        self._now = now
+        self._token: Token | None = None
+        self._fetching: asyncio.Future[Token] | None = None
+        self._paused_until = 0.0
+
+    async def header(self) -> str:
+        """Return the value of the header `Authorization`."""
+        return f"Bearer {await self.text()}"
+
+    async def text(self) -> str:
+        """Return the token."""
+        token = self._token
+        if token is None or self._now() >= max(self._paused_until, token.expires_at - MARGIN_SECONDS):
+            if self._fetching is None or self._fetching.done():
+                self._fetching = asyncio.ensure_future(self._fetch())
             try:
-                token = await asyncio.shield(fetching)
+                # Without `shield`, a cancelled caller would cancel it for all.
+                self._token = token = await asyncio.shield(self._fetching)
             except errors.Temporary:
-                if token is None or now() >= token.expires_at - LAST_SECONDS:
+                token = self._token
+                if token is None or self._now() >= token.expires_at - LAST_SECONDS:
                     raise
-                renew_at = min(now() + PAUSE_SECONDS, token.expires_at - LAST_SECONDS)
-        return f"Bearer {token.text}"
-
-    return authorization
+                self._paused_until = min(self._now() + PAUSE_SECONDS, token.expires_at - LAST_SECONDS)
+        return token.text
 
 
-def metadata_authorization(host: str, now: Callable[[], float] = time.time, path: str = "token") -> Authorization:
+def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
+    """Return an authorization by a token that is renewed: see RenewedToken."""
+    return RenewedToken(fetch, now).header
+
+
+def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> Authorization:
     """Return an authorization by the metadata server at that host, with its port if that is not 80."""
+    return _metadata_token(host, "token", now).header
 
+
+def _metadata_token(host: str, path: str, now: Callable[[], float]) -> RenewedToken:
     async def fetch() -> Token:
         return _token(await _ask_metadata(host, path, "credentials_unavailable", "a token"), now())
 
-    return renewed(fetch, now)
+    return RenewedToken(fetch, now)
 
 
 def _token(body: bytes, now: float) -> Token:
@@ -116,7 +135,7 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
     import google.auth.transport.urllib3
     import urllib3
 
-    pool = urllib3.PoolManager(timeout=2.0, retries=False)
+    pool = urllib3.PoolManager(timeout=ASK_SECONDS, retries=False)
     transport = google.auth.transport.urllib3.Request(pool)  # type: ignore[no-untyped-call] # google-auth has none here
     try:
         if credentials is None:
@@ -130,46 +149,53 @@ def _refreshed(credentials: "Credentials | None") -> "Credentials":
 class ScopedTokens:
     """Access tokens by scope, for other APIs than the ports': `await token(scope)`. Raises Temporary.
 
-    `scope` is one or more URLs, separated by spaces.
+    `scope` is one or more URLs, separated by spaces. Only the configuration names scopes, so all tokens are kept.
     """
 
     def __init__(self, host: str, now: Callable[[], float] = time.time) -> None:
         self._host = host
         self._now = now
-        self._known: dict[str, Authorization] = {}
+        self._known: dict[str, RenewedToken] = {}
 
     async def __call__(self, scope: str) -> str:
-        authorization = self._known.get(scope)
-        if authorization is None:
+        if scope not in self._known:
             path = f"token?scopes={quote(','.join(scope.split()), safe='')}"
-            authorization = self._known[scope] = metadata_authorization(self._host, self._now, path)
-        return (await authorization() or "").removeprefix("Bearer ")
+            self._known[scope] = _metadata_token(self._host, path, self._now)
+        return await self._known[scope].text()
+
+
+class _Identity(NamedTuple):
+    text: str
+    fetched_at: float
 
 
 class MetadataIdentity:
-    """Identity tokens by audience: `await identity(audience)`. The audience is a URL. Raises Temporary."""
+    """Identity tokens by audience: `await identity(audience)`. The audience is a URL. Raises Temporary.
+
+    The metadata server does not say when they expire, so the time since each was fetched counts.
+    """
 
     def __init__(self, host: str, now: Callable[[], float] = time.time) -> None:
         self._host = host
         self._now = now
-        self._known: dict[str, tuple[float, str]] = {}
+        self._known: dict[str, _Identity] = {}
 
     async def __call__(self, audience: str) -> str:
-        fetched_at, token = self._known.get(audience, (-LAST_IDENTITY_SECONDS, ""))
-        if self._now() < fetched_at + IDENTITY_SECONDS:
-            return token
+        known = self._known.get(audience)
+        if known is not None and self._now() < known.fetched_at + IDENTITY_SECONDS:
+            return known.text
         path = f"identity?audience={quote(audience, safe='')}"
         try:
             body = await _ask_metadata(self._host, path, "identity_unavailable", "an identity")
         except errors.Temporary:
-            if self._now() >= fetched_at + LAST_IDENTITY_SECONDS:
+            if known is None or self._now() >= known.fetched_at + LAST_IDENTITY_SECONDS:
                 raise
-            return token
+            return known.text
         if len(self._known) >= MAX_AUDIENCES:
             self._known.clear()
-        token = body.decode("ascii", "replace").strip()
-        self._known[audience] = self._now(), token
-        return token
+        text = body.decode("ascii", "replace").strip()
+        self._known[audience] = _Identity(text, self._now())
+        return text
 
 
 async def _ask_metadata(host: str, path: str, code: errors.TemporaryCode, what: str) -> bytes:

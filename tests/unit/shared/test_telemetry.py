@@ -92,7 +92,7 @@ def test_an_id_that_is_no_trace_s_makes_one(event_id: str) -> None:
     ],
 )
 def test_a_sender_s_malformed_trace_is_no_link(traceparent: str | None) -> None:
-    assert spans.ids_of(traceparent) is None
+    assert spans.ids_of_traceparent(traceparent) is None
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,12 @@ _STEPS: Final = bytes.maketrans(_OPENING + _CLOSING, b"\x01\x01\xff\xff")
 def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = False) -> Json:
     """Parse UTF-8, as the RFC has it, unless the sender names another charset. A byte order mark is skipped.
 
-    A lone surrogate is rejected, because UTF-8 cannot hold it. `is_verified` says that the depth and the number of
-    values were verified, and that the charset is UTF-8. Raises Rejected without a cause, because the cause would carry
-    the body into a traceback.
+    First the depth and the number of values are verified. Then orjson parses the text, if the text cannot exceed a
+    limit of keys or integers. If it can, or orjson cannot be relied upon, the standard library parses it.
+
+    `is_verified` is for a text that `parse_lines` has recoded and verified already. A lone surrogate is rejected,
+    because UTF-8 cannot hold it. Raises Rejected without a cause, because the cause would carry the body into a
+    traceback.
     """
     text = body
     if not is_verified:
@@ -72,22 +75,11 @@ def parse(body: bytes, media: MediaType, limits: Limits, *, is_verified: bool = 
             return _by_orjson(text, outlined, quotes)
         except (TypeError, ValueError):
             pass  # the standard library parses the text, or says what is wrong with it
-    try:
-        value: Json = _decoder(in_reach).decode(text.decode("utf-8"))
-    except json.JSONDecodeError as error:  # its message quotes nothing of the text
-        fault = error if text.strip() else "the body is empty"
-        raise errors.Rejected("malformed_body", f"not JSON: {fault}") from None
-    except UnicodeDecodeError as error:
-        raise errors.Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
-    except ValueError:  # from int(), by its own limit
-        raise errors.Rejected("number_out_of_range", "an integer has too many digits") from None
-    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
-        _verify_whole_pairs(value)
-    return value
+    return _by_standard_library(text, in_reach)
 
 
 class _LimitsInReach(NamedTuple):
-    """The limits that a text may pass. A limit is None if the text is too short to pass it."""
+    """The limits that a text may exceed. A limit is None if the text is too short to exceed it."""
 
     most_keys: int | None = None
     longest_key: int | None = None
@@ -138,11 +130,27 @@ def _escaped_quotes(text: bytes) -> int:
     return text.replace(b"\\\\", b"").count(b'\\"') if b"\\" in text else 0
 
 
+def _by_standard_library(text: bytes, in_reach: _LimitsInReach) -> Json:
+    """Parse with the standard library, and verify these limits. Raises Rejected."""
+    try:
+        value: Json = _decoder(in_reach).decode(text.decode("utf-8"))
+    except json.JSONDecodeError as error:  # its message quotes nothing of the text
+        fault = error if text.strip() else "the body is empty"
+        raise errors.Rejected("malformed_body", f"not JSON: {fault}") from None
+    except UnicodeDecodeError as error:
+        raise errors.Rejected("malformed_body", f"not JSON: byte {error.start} is not UTF-8") from None
+    except ValueError:  # from int(), by its own limit
+        raise errors.Rejected("number_out_of_range", "an integer has too many digits") from None
+    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
+        _verify_whole_pairs(value)
+    return value
+
+
 def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
     """Return a list with the value of each line of newline-delimited JSON, or of RFC 7464's sequences."""
     text = body.removeprefix(_BYTE_ORDER_MARK) if media.charset in _UTF_8 else _recoded(body, media)
     count = sum(1 for _ in _LINE.finditer(text))
-    verify_shape(text, limits, texts=1 + count, inside=1)
+    verify_shape(text, limits, texts=1 + count, outer_levels=1)
     values: list[Json] = []
     for number, line in enumerate(_LINE.finditer(text), start=1):
         try:
@@ -153,7 +161,7 @@ def parse_lines(body: bytes, media: MediaType, limits: Limits) -> Json:
 
 
 def quotable_json(body: bytes, media: MediaType) -> bytes | None:
-    """Return the body, which was parsed, as JSON that can stand in a document of ours; None if it cannot."""
+    """Return a body that `parse` has accepted, if it can stand in a document of ours as it is; otherwise None."""
     return None if media.charset not in _UTF_8 or body.startswith(_BYTE_ORDER_MARK) else body
 
 
@@ -195,7 +203,7 @@ def _object_of(pairs: list[tuple[str, Json]]) -> JsonObject:
 
 
 def _object_maker(most_keys: int | None, longest_key: int | None) -> Callable[[list[tuple[str, Json]]], JsonObject]:
-    """Return a function that makes an object of pairs, and raises Rejected for a duplicate key or a passed limit."""
+    """Return a function that makes an object of pairs, and raises Rejected for a duplicate key or an exceeded limit."""
 
     def make(pairs: list[tuple[str, Json]]) -> JsonObject:
         members = _object_of(pairs)
@@ -224,10 +232,10 @@ def _no_constant(_: str) -> Json:
     raise errors.Rejected("malformed_body", "not JSON: it has no NaN and no Infinity")
 
 
-def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0) -> None:
+def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, outer_levels: int = 0) -> None:
     """Verify how deep the values of a UTF-8 body are nested, and how many there are. Raises Rejected.
 
-    `texts` is the number of JSON texts in the body, `inside` the number of levels that they will be put into. The
+    `texts` is the number of JSON texts in the body, `outer_levels` the number of levels that they will be put into. The
     counts are exact up to the first fault in the JSON, where the parser stops.
     """
     # Once all but brackets, quotation marks and backslashes are deleted, the two marks of a string are neighbours,
@@ -235,10 +243,10 @@ def verify_shape(body: bytes, limits: Limits, *, texts: int = 1, inside: int = 0
     marks = body.translate(None, _ALL_BUT_BRACKETS_QUOTES_BACKSLASHES).replace(b'""', b"")
     strings_are_plain = b'"' not in marks and b"\\" not in marks
     if strings_are_plain and texts + len(body.translate(None, _ALL_BUT_OPENING_COMMAS)) <= limits.max_nodes:
-        _verify_depth(marks, limits, inside)
+        _verify_depth(marks, limits, outer_levels)
         return
     bare = _without_strings(body, limits)
-    _verify_depth(bare, limits, inside)
+    _verify_depth(bare, limits, outer_levels)
     _verify_nodes(bare, limits, texts)
 
 
@@ -261,11 +269,11 @@ def _verify_nodes(bare: bytes, limits: Limits, texts: int) -> None:
         raise _too_many(limits)
 
 
-def _verify_depth(bare: bytes, limits: Limits, inside: int) -> None:
+def _verify_depth(bare: bytes, limits: Limits, outer_levels: int) -> None:
     """Raise Rejected if the values are nested too deeply. `bare` must have no bracket in a string."""
     steps = memoryview(bare.translate(_STEPS, _ALL_BUT_BRACKETS)).cast("b")
     deepest = max(accumulate(steps), default=0)
-    if inside + deepest > limits.max_depth:
+    if outer_levels + deepest > limits.max_depth:
         raise errors.Rejected("nested_too_deeply", f"the JSON is nested deeper than {limits.max_depth} levels")
 
 

@@ -13,15 +13,19 @@ SHOWN_CHARACTERS: Final = 64
 """The longest key of a sender's data that a message shows."""
 
 Location: TypeAlias = "tuple[Location, str | int] | None"
-"""The place of a value: the place of the list or object that it is in, and its position or key there.
+"""Where a value is: the location of the list or object that it is in, and its position or key there.
 
-None is the value as a whole. So `((None, "items"), 0)` is `items[0]`. A place is cheap to make for each value, and is
-written as text only for a fault.
+None is the value as a whole. So `((None, "items"), 0)` is `items[0]`. A location is cheap to make for each value. Only
+for a fault, `FormatFault.message` writes it as the text that is called `place` here.
 """
 
 
 def is_field_name(key: str) -> bool:
-    """Return whether a key is a short name: letters, digits, `_` and `-`."""
+    """Return whether a key is a short name of ASCII letters, digits, `_` and `-` that begins with no digit and no `-`.
+
+    Short is at most SHOWN_CHARACTERS.
+    """
+    # Most keys are identifiers, which are found faster than by the pattern.
     return (
         len(key) <= SHOWN_CHARACTERS
         and key.isascii()
@@ -114,7 +118,10 @@ def scalar_text(value: jsontext.Json, location: Location) -> str:
 
 
 def verify_json(value: jsontext.Json, location: Location = None) -> None:
-    """Raise FormatFault for a value that is not JSON. A step that the operator wrote in Python can return one."""
+    """Raise FormatFault for a key, a text or a number that JSON lacks, or that UTF-8 cannot encode.
+
+    A step that the operator wrote in Python can return one. Values of types that JSON lacks are not looked for.
+    """
     if isinstance(value, str):
         if not value.isascii():
             _verify_text(value, location)

@@ -186,16 +186,16 @@ class DynamoLedger(ledger_writes.LedgerWrites):
         because what the caller knows may be old. For a call that can create the row, `now` is the time at which an
         expired row counts as none; for any other call it is 0, so that no row counts as expired.
         """
-        is_stored = False  # whether `known` is what the store has answered in this call
+        is_fresh = False  # whether `known` is what the store has answered in this call
         for _ in range(TRIES):
             if known is None:
                 known = _known_of(await self._store.get(tables.DELIVERIES, key), now)
-                is_stored = True
+                is_fresh = True
             answer, row = decide(known.row)
-            if row is None and is_stored:
-                return answer, known.version
             if row is None:
-                known = None
+                if is_fresh:
+                    return answer, known.version
+                known = None  # so that the stored row is read, and decides
                 continue
             version = token_hex(VERSION_BYTES)
             condition = _is_still(known.version) if known.row else Condition(ABSENT_OR_EXPIRED, {"now": now})
@@ -203,7 +203,7 @@ class DynamoLedger(ledger_writes.LedgerWrites):
             if stored is None or stored.get(VERSION) == version:  # written now, or before its first answer was lost
                 return answer, version
             known = _known_of(stored, now)
-            is_stored = True
+            is_fresh = True
         raise errors.Temporary(
             "ledger_unavailable", f"DynamoDB: others kept writing delivery {key}, {TRIES} times in a row"
         )

@@ -36,6 +36,8 @@ WHOLE: Final = ("row", "attempts")
 """The fields that are read of a row before it is changed. The message is read only where it is needed: it is large."""
 FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` and `by_destination_state` find."""
+STATE_INDEXES: Final = frozenset({"by_state", "by_destination_state"})
+"""The fields by which rows are found by their state. Any other field finds rows in every state."""
 OLD_RETRY_AT: Final = "retry_at"
 """The field in which earlier versions stored the time of a retry, as a number."""
 OLD_HELD: Final = "disabled"
@@ -45,11 +47,7 @@ DELIVERIES_AT_ONCE: Final = 1_000
 """The number of an event's rows that one query returns. Most events have a few, one for each route and destination. An
 event for subscribers has one for each endpoint, which may be many."""
 
-_SELDOM: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
-"""The fields that are written only if they have another value than in _ADDED."""
-_WRITTEN: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM})
-"""The fields that are always written as they are."""
-_ADDED: Final[JsonObject] = {
+_DEFAULTS: Final[JsonObject] = {
     "unknown_count": 0,
     "group": "",
     "merged": 0,
@@ -57,7 +55,13 @@ _ADDED: Final[JsonObject] = {
     "undelivered_since": 0,
     "needs_release": False,
 }
-"""The fields that a document may lack, because an earlier version wrote it, or because they have these values."""
+"""The values of the fields that a document may lack: an earlier version did not write them, or they are seldom set."""
+_SELDOM_SET: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
+"""The fields of _DEFAULTS that are written only if they have another value."""
+_ALWAYS_WRITTEN: Final = tuple(
+    name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM_SET}
+)
+"""The fields that are always written as they are."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
 """The fields that each change of a row writes. A field that the new content lacks is removed, and so is its index
 entry."""
@@ -72,20 +76,22 @@ def new_document(row: LedgerRow) -> Write:
     }
     if row.message:
         fields["message"] = row.message
-    return Write(LEDGER, row.key, _fields(row) | fields, is_new=True)
+    return Write(LEDGER, row.key, _changing_fields(row) | fields, is_new=True)
 
 
 def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
-    """Return the write of what may change. `before` is the row as it was read with its attempts, or as a claim left it.
+    """Return the write of what may change. With `version`, it is a conflict if the document has another version.
 
-    `before` is None if only the field `row` was read. Attempts and the message are then left as they are, but a final
-    row loses its message in any case. With `version`, it is a conflict if the document has another version.
+    `before` is the row as it was read with its attempts, or as a claim left it: attempts and the message are written if
+    they differ from it. It is None if only the field `row` was read: they are then left as they are. A final row loses
+    its message in any case.
     """
-    fields, mask = _fields(row), [*_CHANGING]
+    fields = _changing_fields(row)
+    mask = [*_CHANGING]
     if before is not None and row.attempts != before.attempts:
         fields["attempts"] = ledger_writes.attempts_text(row)
         fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
-        mask += "attempts", "ended"
+        mask += ["attempts", "ended"]
     if row.state in rules.FINAL or (before is not None and row.message != before.message):
         fields["message"] = row.message or None
         mask.append("message")
@@ -94,17 +100,16 @@ def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: s
 
 def upgraded_document(row: LedgerRow, version: str) -> Write:
     """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
-    places = ("event_id", "created", "by_destination")
-    fields = {**(new_document(row).fields or {})}
+    new_fields = new_document(row).fields or {}
+    unchanging = {name: new_fields[name] for name in ("event_id", "created", "by_destination")}
+    # Compared with a row that has no attempts, any attempts have changed, and are written.
     changed = changed_document(row, row._replace(attempts=()), version)
-    mask = (*(changed.mask or ()), *places)
-    return replace(changed, fields={**(changed.fields or {}), **{name: fields[name] for name in places}}, mask=mask)
+    return replace(changed, fields={**(changed.fields or {}), **unchanging}, mask=(*(changed.mask or ()), *unchanging))
 
 
-def _fields(row: LedgerRow) -> dict[str, Value]:
-    """Return the fields of _CHANGING that the row has now."""
+def _changing_fields(row: LedgerRow) -> dict[str, Value]:
+    """Return those of the fields in _CHANGING that the row has in its state. The others are to be removed."""
     shard, created_at = shards.shard_of(row.key), microseconds(row.created_at)
-    # A float may be written in another way than json.dumps writes it: it reads the same.
     fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
@@ -117,38 +122,38 @@ def _fields(row: LedgerRow) -> dict[str, Value]:
     return fields
 
 
-def place_in_index(start: str, row: LedgerRow) -> str:
+def place_in_index(prefix: str, row: LedgerRow) -> str:
     """Return the text by which `by_destination` or `by_destination_state` lists the row.
 
-    `start` is the destination, or `<destination>/<state>`. An endpoint's rows are few enough to need no shards.
+    `prefix` is the destination, or `<destination>/<state>`. An endpoint's rows are few enough to need no shards.
     """
     created_at = microseconds(row.created_at)
     if endpoint_name(row.destination) is None:
-        return firestore.sharded(f"{start}/", shards.shard_of(row.key), created_at)
-    return _endpoint_place(start, created_at, row.key)
+        return firestore.sharded(f"{prefix}/", shards.shard_of(row.key), created_at)
+    return _endpoint_place(prefix, created_at, row.key)
 
 
-def _endpoint_place(start: str, created_at: int, key: str) -> str:
+def _endpoint_place(prefix: str, created_at: int, key: str) -> str:
     """Return the text that sorts an endpoint's rows by their creation (in microseconds), then by their keys."""
-    return f"{start}/{created_at:0{firestore.DIGITS}d}/{key}"
+    return f"{prefix}/{created_at:0{firestore.DIGITS}d}/{key}"
 
 
 def endpoint_query(destination: str, state: str | None, limit: int, before: Place | None) -> JsonObject:
     """Return the query for an endpoint's rows, newest first, and after that place if there is one."""
     field = "by_destination" if state is None else "by_destination_state"
-    start = destination if state is None else f"{destination}/{state}"
-    low, high = begins_with(field, f"{start}/")
+    prefix = destination if state is None else f"{destination}/{state}"
+    low, high = begins_with(field, f"{prefix}/")
     if before is not None:
         at, key = before
-        high = Where(field, "LESS_THAN", _endpoint_place(start, microseconds(at), key))
+        high = Where(field, "LESS_THAN", _endpoint_place(prefix, microseconds(at), key))
     return query_document(LEDGER, [low, high], order_by=field, descending=True, limit=limit, select=ROW)
 
 
 def _row_document(row: LedgerRow) -> JsonObject:
     """Return the content of the field `row`, which `row_of` reads."""
-    document: JsonObject = {name: getattr(row, name) for name in _WRITTEN}
+    document: JsonObject = {name: getattr(row, name) for name in _ALWAYS_WRITTEN}
     document["replays"] = list(row.replays)
-    return document | {name: value for name in _SELDOM if (value := getattr(row, name))}
+    return document | {name: value for name in _SELDOM_SET if (value := getattr(row, name))}
 
 
 def row_of(fields: Fields) -> LedgerRow:
@@ -157,8 +162,8 @@ def row_of(fields: Fields) -> LedgerRow:
     assert isinstance(document, dict)
     replays = document.pop("replays")
     assert isinstance(replays, list)
-    document = _ADDED | document
-    values = {name: document[name] for name in (*_WRITTEN, *_SELDOM)}
+    document = _DEFAULTS | document
+    values = {name: document[name] for name in (*_ALWAYS_WRITTEN, *_SELDOM_SET)}
     stored_state = str(values["state"])
     if stored_state in earlier_words.STATES:  # an earlier version wrote it
         values |= {
@@ -188,20 +193,16 @@ def held_query(destination: str, limit: int, state: str = rules.HELD, start: str
     """Return the query for the deliveries that are held for a destination, in the order of their places from `start`
     on. `state` may be an earlier version's word."""
     field = "by_destination_state"
-    where = begins_with(field, f"{destination}/{state}/")
+    low, high = begins_with(field, f"{destination}/{state}/")
     if start:
-        where[0] = Where(field, "GREATER_THAN_OR_EQUAL", start)
-    return query_document(LEDGER, where, order_by=field, limit=limit, select=ROW)
+        low = Where(field, "GREATER_THAN_OR_EQUAL", start)
+    return query_document(LEDGER, [low, high], order_by=field, limit=limit, select=ROW)
 
 
 def event_query(event_id: str, after: Name | None = None) -> JsonObject:
     """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
     where = [Where("event_id", "EQUAL", event_id), *([Where(NAME, "GREATER_THAN", after)] if after else [])]
     return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
-
-
-STATE_INDEXES: Final = frozenset({"by_state", "by_destination_state"})
-"""The fields by which rows are found by their state. Any other field finds rows in every state."""
 
 
 def index_of(destination: str | None, state: str | None) -> tuple[str, str]:

@@ -98,7 +98,7 @@ def operator_authorization(environ: Mapping[str, str]) -> tokens.Authorization:
     """Return the operator's access: the account in GOOGLE_APPLICATION_CREDENTIALS, else the one signed in to gcloud."""
     if environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return tokens.google_authorization()
-    return tokens.renewed(_gcloud_token)
+    return tokens.RenewedToken(_gcloud_token).header
 
 
 async def _gcloud_token() -> tokens.Token:

@@ -61,7 +61,7 @@ class DeliveryQuery(values.ListQuery):
     state         the state of the deliveries
     type          the type of their events
     since, until  the time at which the deliveries were created
-    search        the beginning of an event's id, a message's id or a type
+    search        the beginning of a type, or of the id of an event, a message or a delivery, or of a `webhook-id`
     """
 
     state: State | None = None
@@ -257,7 +257,8 @@ async def newest_rows(
 ) -> list[ledger.LedgerRow]:
     """Return the newest rows of all these destinations that come after a position, at most `limit`.
 
-    The ledger has an index for each destination, so each is asked for as many rows.
+    The ledger lists the rows of one destination in one state, newest first. Each of these lists is asked for `limit`
+    rows, because all of the newest may be in the same one, and then the lists are merged.
     """
     states: tuple[outcomes.DeliveryState | None, ...] = STATES[state] if state else (None,)
     lists = await await_all(
@@ -346,7 +347,8 @@ async def message_entry_of(service: Service, tenant: str, row: ledger.LedgerRow)
 async def _part_of_row(service: Service, tenant: str, row: ledger.LedgerRow) -> MessageEntry | None:
     """Return the entry of the part of a split event that the delivery has; None if there is none.
 
-    The row has the id of the event that was received. The id of a part is that id with a number.
+    The row has the id of the event that was received. The id of a part is that id with a number. So all parts are
+    listed, and the delivery's key, which is made of the part's id, shows which one it is.
     """
     partition = directory.message_entries_of(tenant)
     suffix = f"-{directory.route_mark(row.route, configured_name(row))}"

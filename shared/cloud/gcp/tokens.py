@@ -89,11 +89,6 @@ class RenewedToken:
         return token.text
 
 
-def renewed(fetch: Callable[[], Awaitable[Token]], now: Callable[[], float] = time.time) -> Authorization:
-    """Return an authorization by a token that is renewed: see RenewedToken."""
-    return RenewedToken(fetch, now).header
-
-
 def metadata_authorization(host: str, now: Callable[[], float] = time.time) -> Authorization:
     """Return an authorization by the metadata server at that host, with its port if that is not 80."""
     return _metadata_token(host, "token", now).header
@@ -126,7 +121,7 @@ def google_authorization() -> Authorization:
         found = await asyncio.to_thread(_refreshed, found)
         return Token(str(found.token), found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry else math.inf)
 
-    return renewed(fetch)
+    return RenewedToken(fetch).header
 
 
 def _refreshed(credentials: "Credentials | None") -> "Credentials":

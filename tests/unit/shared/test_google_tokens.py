@@ -24,10 +24,10 @@ from shared.cloud.gcp.tokens import (
     LAST_IDENTITY_SECONDS,
     Authorization,
     MetadataIdentity,
+    RenewedToken,
     ScopedTokens,
     Token,
     metadata_authorization,
-    renewed,
 )
 from shared.errors import Rejected, Temporary
 from shared.event import to_cloudevent
@@ -88,7 +88,7 @@ async def test_a_token_is_renewed_before_it_ends() -> None:
     async def fetch() -> Token:
         return Token(f"t{next(given)}", clock.now() + 3_600)
 
-    authorization = renewed(fetch, clock.now)
+    authorization = RenewedToken(fetch, clock.now).header
     assert await authorization() == "Bearer t0"
     clock.advance(3_374)
     assert await authorization() == "Bearer t0"
@@ -104,7 +104,7 @@ async def test_a_token_serves_to_its_end_while_no_new_one_comes() -> None:
             return token
         raise Temporary("credentials_unavailable", "the metadata server did not answer")
 
-    authorization = renewed(fetch, clock.now)
+    authorization = RenewedToken(fetch, clock.now).header
     await authorization()
     clock.advance(3_589)
     assert await authorization() == "Bearer t0"

@@ -1,5 +1,9 @@
 """Messages about a path that an event lacks, such as `data.customer.nme`, with the path that is probably meant.
 
+A path here is names with dots between them, and a position in a list is a name, too: `data.items.0.price`. The paths of
+steps have positions in brackets: `data.items[0].price`, or `data.items[*].price` for each item. Only `removal_hint`
+meets both, and compares them without their positions.
+
 A message travels as text: in a note, a fault or a reason. `removal_hint` finds the path in it again by IS_MISSING or
 IS_NOT_THERE, so whoever writes such a message uses one of them.
 """
@@ -21,8 +25,10 @@ IS_MISSING: Final = " is not in this event"
 IS_NOT_THERE: Final = " is not there"
 """The words after the path at the end of a fault's detail, if a step needs something at the path."""
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_MISSING: Final = re.compile(rf"(data[\w.\[\]*-]*)'?(?:{IS_MISSING}|{IS_NOT_THERE})")
-_INDEX: Final = re.compile(r"\.\d+(?=\.|$)|\[[\d*]+\]")
+_MISSING_PATH: Final = re.compile(rf"(data[\w.\[\]*-]*)'?(?:{IS_MISSING}|{IS_NOT_THERE})")
+"""A path in the data within a message, with or without quotes."""
+_POSITION: Final = re.compile(r"\.\d+(?=\.|$)|\[[\d*]+\]")
+"""A position in a path: `.0`, `[0]` or `[*]`."""
 
 
 def is_missing(path: str, view: JsonObject) -> bool:
@@ -33,12 +39,12 @@ def is_missing(path: str, view: JsonObject) -> bool:
 
 
 def missing_path_message(path: str, view: JsonObject, act: str = "") -> str:
-    """Return a message that the event lacks the path, with one hint at the cause and with `act`.
+    """Return a message that the event lacks the path, with the first hint that applies, and with `act`.
 
-    The hint is the JSON in a text that holds the field, or the kind of the value on the way that has no fields, or the
-    nearest path. If the event has the path, the message says what is there, such as null. `act` says what happens, or
-    what to do: a clause with a small letter and without a full stop. It is left out beside JSON in a text, whose hint
-    says what to do.
+    If the event has the path after all, the message says what is there, such as null. The hints are: the JSON in a text
+    that holds the field, the kind of the value on the way that has no fields, and the nearest path. `act` says what
+    happens, or what to do: a clause with a small letter and without a full stop. It is left out beside JSON in a text,
+    whose hint says what to do.
     """
     names = path.split(".")
     present = names[: _present_count(names, view)]
@@ -113,17 +119,18 @@ def removal_hint(message: str, removals: Mapping[str, Sequence[str]]) -> str:
 
     `removals` are the paths that each step removes, by its label.
     """
-    found = _MISSING.search(message)
+    found = _MISSING_PATH.search(message)
     if found is None:
         return ""
-    missing = _INDEX.sub("", found[1])
-    labels = [label for label, paths in removals.items() if any(_is_within(missing, path) for path in paths)]
+    missing = found[1]
+    labels = [label for label, paths in removals.items() if any(_is_within(missing, removed) for removed in paths)]
     return f". The route's {' or '.join(labels)} may have removed it" if labels else ""
 
 
-def _is_within(path: str, removed: str) -> bool:
-    plain = _INDEX.sub("", removed)
-    return path == plain or path.startswith(f"{plain}.")
+def _is_within(path: str, outer: str) -> bool:
+    """Return whether the path is the outer one or leads further, if their positions are left out."""
+    names, outer_names = _POSITION.sub("", path), _POSITION.sub("", outer)
+    return names == outer_names or names.startswith(f"{outer_names}.")
 
 
 def _nearest_path(path: str, known: list[str]) -> str | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from deploy.config.local_ports import Ports
@@ -24,9 +24,23 @@ CURL_SCHEMES: Final = frozenset({"none", "basic", "header", "bearer", "path", "q
 _RECOGNIZED: Final[Mapping[str, tuple[str, ...]]] = {"json": ("{", "["), "xml": ("<",), "form": (), "yaml": ()}
 """By format: the first characters by which `hookchain send` recognizes it."""
 
-SecretWord: TypeAlias = Callable[[str, bool], str]
-"""A function that returns a shell word: the text, followed by the secret. The second argument is True if the word is a
-URL, in which the secret has to be escaped."""
+
+@dataclass(frozen=True, slots=True)
+class CurlSecret:
+    """The secret in a line of curl: its value, or with `is_expression` a shell expression for it, such as `$TOKEN`."""
+
+    text: str
+    is_expression: bool = False
+
+    def word(self, before: str, *, in_url: bool = False) -> str:
+        """Return a shell word: the text before the secret, and the secret. In a URL, its value is percent-encoded.
+
+        A shell cannot encode what it puts in place of an expression, so such a line needs a secret that a URL can hold.
+        """
+        if self.is_expression:
+            escaped = "".join(f"\\{each}" if each in '\\"$`' else each for each in before)
+            return f'"{escaped}{self.text}"'
+        return shlex.quote(before + (quote(self.text, safe="") if in_url else self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +50,9 @@ class CommandLine:
     source     the source's name
     url        the source's URL, without a token
     auth       the entry of the source's `auth` to use
-    content    the body, or a file's path where `is_file`
+    content    the body; with `is_file`, the path of a file that holds it
     format     the body's format, one of CONTENT_TYPES
+    headers    the headers besides those of `auth`. A Content-Type replaces the format's
     query      the parameters of the URL, besides a token
     """
 
@@ -50,32 +65,33 @@ class CommandLine:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
-    def curl(self, with_secret: SecretWord) -> str:
-        """Return a line of curl. The scheme of `auth` must be one of CURL_SCHEMES."""
+    def curl(self, secret: CurlSecret) -> str:
+        """Return a line of curl. The scheme of `auth` must be one of CURL_SCHEMES; `none` ignores the secret."""
         auth = self.auth
         options: list[str] = []
         query = self._query_text
         url = shlex.quote(f"{self.url}{query}")
         match auth.get("scheme"):
             case "basic":
-                options = ["-u", with_secret(f"{auth.get('username') or 'anyone'}:", False)]
+                options = ["-u", secret.word(f"{auth.get('username') or 'anyone'}:")]
             case "header":
-                options = ["-H", with_secret(f"{auth.get('header')}: ", False)]
+                options = ["-H", secret.word(f"{auth.get('header')}: ")]
             case "bearer":
-                options = ["-H", with_secret("Authorization: Bearer ", False)]
+                options = ["-H", secret.word("Authorization: Bearer ")]
             case "path":
-                url = with_secret(f"{self.url}/", True) + (shlex.quote(query) if query else "")
+                url = secret.word(f"{self.url}/", in_url=True) + (shlex.quote(query) if query else "")
             case "query":
                 begin = f"{query}&" if query else "?"
-                url = with_secret(f"{self.url}{begin}{quote(str(auth.get('parameter')), safe='')}=", True)
+                parameter = quote(str(auth.get("parameter")), safe="")
+                url = secret.word(f"{self.url}{begin}{parameter}=", in_url=True)
         data = ["--data-binary", f"@{self.content}"] if self.is_file else ["-d", self.content]
         headers = {"Content-Type": CONTENT_TYPES[self.format], **self.headers}
         rest = [*_header_options(headers), *data]
         return " ".join(["curl", *options, shlex.join(rest), url])
 
-    def send(self, secret: Sequence[str] | None = None) -> str:
-        """Return a line of `hookchain send`. `secret` are the options for it; without them it is given by its name."""
-        secret = ["--secret", str(self.auth.get("secret"))] if secret is None else secret
+    def send(self, *, is_secret_piped: bool = False) -> str:
+        """Return a line of `hookchain send`, which looks the secret up by its name, or reads it from standard input."""
+        secret = ["--secret-stdin"] if is_secret_piped else ["--secret", str(self.auth.get("secret"))]
         data = ["--file" if self.is_file else "--data", self.content]
         if not self.is_file and not self.content.startswith(_RECOGNIZED[self.format]):
             data = ["--format", self.format, *data]
@@ -117,10 +133,11 @@ def can_send(auth: JsonObject) -> bool:
 def first_event_line(
     slices: Mapping[str, JsonObject], ports: Ports, secrets: Mapping[str, str], sample: Path | None = None
 ) -> str | None:
-    """Return a line that works as printed, for this machine; None if no source can be sent to. Raises CommandError if
-    sources can be sent to, but an example can be made for none of them.
+    """Return a line that works as printed, on this machine; None if no source can be sent to.
 
-    It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are variables.
+    It is curl with the secret in it where a source accepts that, else `hookchain send`. `secrets` are the values of
+    secrets, by the names of their variables. Raises CommandError if sources can be sent to, but an example can be made
+    for none of them.
     """
     line = _first_event(slices, ports, sample)
     if line is None:
@@ -128,8 +145,7 @@ def first_event_line(
     if line.auth.get("scheme") not in CURL_SCHEMES:
         return line.send()
     values = split_values(secrets.get(variable_name(str(line.auth.get("secret", ""))), ""))
-    secret = values[0] if values else ""
-    return line.curl(lambda text, in_url: shlex.quote(text + (quote(secret, safe="") if in_url else secret)))
+    return line.curl(CurlSecret(values[0] if values else ""))
 
 
 def first_event_line_without_secret(
@@ -144,7 +160,7 @@ def first_event_line_without_secret(
         return None
     if line.auth.get("secret"):
         return line.send()
-    return line.curl(lambda text, _: shlex.quote(text))  # nothing to hide
+    return line.curl(CurlSecret(""))  # the source needs none
 
 
 def _first_event(slices: Mapping[str, JsonObject], ports: Ports, sample: Path | None) -> CommandLine | None:
@@ -184,10 +200,10 @@ def _event_for(
     event_type, data = example
     event = events.make_event_without_id(source, event_type, data)
     if sample:
-        format = sample.suffix.removeprefix(".")
-        headers = {**event.headers, **events.format_headers(source, format)}
+        body_format = sample.suffix.removeprefix(".")
+        headers = {**event.headers, **events.format_headers(source, body_format)}
         return CommandLine(
-            name, url, auth, relative_path(sample), format, is_file=True, headers=headers, query=event.query
+            name, url, auth, relative_path(sample), body_format, is_file=True, headers=headers, query=event.query
         )
     made = with_accepted_body(name, source, event)
     return CommandLine(name, url, auth, made.to_body().decode(), made.format, headers=made.headers, query=made.query)
@@ -212,16 +228,11 @@ def example_line(url: str, auth: JsonObject, event: MadeEvent, secret_command: C
     content = event.data.decode() if isinstance(event.data, bytes) else json.dumps(event.data)
     line = CommandLine("", url, auth, content, event.format, headers=event.headers, query=event.query)
     if auth["scheme"] in CURL_SCHEMES:
-        value = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
-        return line.curl(lambda text, _: f'"{_escaped(text)}{value}"')
+        expression = f"${variable_name(name)}" if command is None else f"$({command} | head -n 1)"
+        return line.curl(CurlSecret(expression, is_expression=True))
     if not can_send(auth):
         return ""
-    return line.send() if command is None else f"{command} | {line.send(['--secret-stdin'])}"
-
-
-def _escaped(text: str) -> str:
-    """Escape what has a meaning within a shell's double quotes."""
-    return "".join(f"\\{each}" if each in '\\"$`' else each for each in text)
+    return line.send() if command is None else f"{command} | {line.send(is_secret_piped=True)}"
 
 
 def program() -> str:

@@ -22,23 +22,35 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
-from typing import Final
+from typing import Final, TypeVar
 
 from shared import errors, ports, store_ports
 from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, Health, Load, ProcessGate
 
+# Leases
 COVER_SECONDS: Final = 5.0
 """The time that an attempt may take besides its timeout."""
 LEASE_SECONDS: Final = 15.0
 """How long a lease lasts besides the time of one attempt."""
+MOST_INSTANCES: Final = 12
+"""The number of instances, of about 20, that work for a receiver that answers slowly, or for groups that flood the bus.
+The others work for everybody else. A process without an answer from the receiver leases all of these places, so only
+one process at a time waits for the first answer: with two, seven receivers that hang would hold 14 instances."""
+LONG_SECONDS: Final = 2.0
+"""A receiver that takes longer is not opened for all instances, because the first round of attempts would hold every
+instance for that time."""
+
+# The return of work
 ASK_AGAIN_SECONDS: Final = 1.0
 """The wait before a process that got no lease asks for it again, and before work without a lease comes back."""
 WAIT_FACTOR: Final = 3
 """The factor by which the wait grows when work comes back in vain."""
-MOST_INSTANCES: Final = 12
-"""The number of instances, of about 20, that work for a receiver that answers slowly, or for a group that floods the
-bus. The others work for everybody else. A process without an answer from the receiver leases all of these places, so
-only one process at a time waits for the first answer: with two, seven receivers that hang would hold 14 instances."""
+MAX_GROWTHS: Final = 4
+"""The wait grows at most so often. It is longer than MAX_WAIT_SECONDS then."""
+MAX_WAIT_SECONDS: Final = 60.0
+"""The longest wait for a lease of a receiver."""
+
+# Floods
 FLOOD_LOAD: Final = 7.0
 FLOOD_SHARE: Final = 1 / 3
 """A group counts as the cause of a queue in the bus if its recent work in this process is at least FLOOD_LOAD, and at
@@ -47,9 +59,6 @@ FLOOD_SECONDS: Final = 30.0
 """For so long after a message has waited in the bus, a group can become the cause. It stays the cause for as long."""
 HOLDING_SECONDS: Final = 0.5
 """A receiver that answers sooner holds no instance for long."""
-LONG_SECONDS: Final = 2.0
-"""A receiver that takes longer is not opened for all instances, because the first round of attempts would hold every
-instance for that time."""
 FULL_BATCH: Final = 5
 """One message holds an instance for as long as ten. So in a flood, a batch must have at least so many messages of the
 group."""
@@ -59,9 +68,13 @@ ROUND_SECONDS: Final = 2.0
 """Work of a flood comes back at multiples of this time, so that it comes in full batches."""
 TOGETHER_SECONDS: Final = 0.001
 """All messages of a batch begin within this time."""
-MAX_WAIT_SECONDS: Final = 60.0
+
 MAX_KNOWN: Final = 10_000
 """The number of receivers, and of groups, that are remembered. The lease of a forgotten receiver ends by itself."""
+_FLOOD_BUCKET: Final = ":instances"
+"""The bucket for floods, whose leases all groups share. Each place in it is an instance that works for a flood."""
+
+_Known = TypeVar("_Known")
 
 
 @dataclass(slots=True)
@@ -102,7 +115,7 @@ class _Flooding:
 class InstanceLeases:
     """The leases of this process. `grants` is called at first use, because most processes need no lease.
 
-    `holder` is the name of this process.
+    `holder` is the name of this process. A lane is a receiver, by the name that the gate has for it.
     """
 
     def __init__(
@@ -127,15 +140,14 @@ class InstanceLeases:
         """
         if self._gate.is_answering(lane):
             return ADMITTED
-        lease = self._leases.setdefault(lane, _Lease())
-        self._leases.move_to_end(lane)
-        if len(self._leases) > MAX_KNOWN:
-            self._leases.popitem(last=False)
+        lease = _remembered(self._leases, lane, _Lease)
         async with lease.lock:  # the messages of a batch come together, and the first one asks for all
-            if self._gate.is_answering(lane) or await self._has_lease(lane, lease, timeout_seconds):
+            if self._gate.is_answering(lane):
+                return ADMITTED
+            if await self._may_call(_bucket(lane), lease, timeout_seconds, wanted=MOST_INSTANCES):
                 return ADMITTED
         health: Health = "troubled" if is_troubled else self._gate.health(lane)
-        wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(return_count, 4)
+        wait = ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(return_count, MAX_GROWTHS)
         if health == "troubled":  # the attempt of the process that has the lease ends first
             wait = max(wait, timeout_seconds)
         return ComeBack(min(wait, MAX_WAIT_SECONDS), health)
@@ -143,32 +155,33 @@ class InstanceLeases:
     async def enter_flood(
         self, lane: str, group: str, timeout_seconds: float, return_count: int
     ) -> Admitted | ComeBack:
-        """Return ADMITTED if the work may begin, or else when it comes back.
+        """Return ADMITTED if the work may begin, or else when it comes back. Raises Temporary.
 
-        It comes back if its group floods the bus and its receiver takes long. It may begin all the same if it is part
-        of a full batch of the group, or has come back often, and this process has the lease for floods, which all
-        groups share. Raises Temporary.
+        Work may begin if its group does not flood the bus, or its receiver answers fast. Work of a flood may begin if
+        it is part of a full batch or has come back often, and this process has a lease for floods.
         """
         now = self._clock.now()
-        flooding = self._flooding.setdefault(group, _Flooding())
-        self._flooding.move_to_end(group)
-        if len(self._flooding) > MAX_KNOWN:
-            self._flooding.popitem(last=False)
+        flooding = _remembered(self._flooding, group, _Flooding)
         if return_count == 0:
-            self._load.add(now)
-            flooding.load.add(now)
-            is_most = flooding.load.count >= max(FLOOD_LOAD, FLOOD_SHARE * self._load.count)
-            if is_most and self._gate.has_seen_queue(FLOOD_SECONDS):
-                flooding.until = now + FLOOD_SECONDS
-        if now >= flooding.until or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
+            self._note_new_work(flooding, now)
+        is_flood = now < flooding.until
+        if not is_flood or self._gate.usual_seconds(lane) < HOLDING_SECONDS:
             return ADMITTED
         if await flooding.count_batch() >= FULL_BATCH or return_count >= PASSES_AFTER:
             async with self._flood_lease.lock:
-                if await self._has_lease("", self._flood_lease, timeout_seconds, wanted=1):
+                if await self._may_call(_FLOOD_BUCKET, self._flood_lease, timeout_seconds, wanted=1):
                     return ADMITTED
         now = self._clock.now()
         at = now + ASK_AGAIN_SECONDS * WAIT_FACTOR ** min(return_count, PASSES_AFTER)
         return ComeBack(ceil(at / ROUND_SECONDS) * ROUND_SECONDS - now, "healthy")
+
+    def _note_new_work(self, flooding: _Flooding, now: float) -> None:
+        """Count work of the group that comes for the first time, and note if the group causes the queue in the bus."""
+        self._load.add(now)
+        flooding.load.add(now)
+        is_most = flooding.load.count >= max(FLOOD_LOAD, FLOOD_SHARE * self._load.count)
+        if is_most and self._gate.has_seen_queue(FLOOD_SECONDS):
+            flooding.until = now + FLOOD_SECONDS
 
     async def leave(self, lane: str) -> None:
         """Open the receiver for other processes until the lease of this one ends, if the receiver answers now."""
@@ -177,17 +190,21 @@ class InstanceLeases:
             return
         del self._leases[lane]
         now = self._clock.now()
-        if now >= lease.until:
-            return
         left_seconds = lease.until - now
+        if left_seconds <= 0:
+            return
         with contextlib.suppress(errors.Temporary):  # the lease ends by itself
-            if self._gate.usual_seconds(lane) < LONG_SECONDS:  # open it for all: the bucket is queued until then
+            if self._gate.usual_seconds(lane) < LONG_SECONDS:
+                # Open it for all: the next slot is free when the lease ends, and until then the bucket is queued.
                 await self._grants().reserve(_bucket(lane), 1, left_seconds, now, ahead=0.0)
-            else:
+            else:  # keep one place, so that MOST_INSTANCES - 1 other processes can have one each
                 await self._grants().lease(_bucket(lane), self._holder, 1, MOST_INSTANCES, now, left_seconds)
 
-    async def _has_lease(self, lane: str, lease: _Lease, timeout_seconds: float, wanted: int = MOST_INSTANCES) -> bool:
-        """Return whether the lease is valid, or could be had, or the receiver is open for all. Raises Temporary."""
+    async def _may_call(self, bucket: str, lease: _Lease, timeout_seconds: float, *, wanted: int) -> bool:
+        """Return whether the lease covers an attempt, or could be had, or the bucket is open for all. Raises Temporary.
+
+        A new lease has `wanted` places; only one if other processes have places.
+        """
         now = self._clock.now()
         if now + timeout_seconds + COVER_SECONDS <= lease.until:
             return True
@@ -195,18 +212,26 @@ class InstanceLeases:
         if 0 < lease.ask_at - now <= ASK_AGAIN_SECONDS:
             return False
         seconds = timeout_seconds + COVER_SECONDS + LEASE_SECONDS
-        bucket = _bucket(lane)
         # `used` is as if all places were in use, so that no share of them goes to other processes that want some.
         answer = await self._grants().lease(bucket, self._holder, wanted, MOST_INSTANCES, now, seconds, used=wanted)
         if 0 < answer.places < wanted:  # the receiver has answered other processes, so one place is enough
             answer = await self._grants().lease(bucket, self._holder, 1, MOST_INSTANCES, now, seconds, used=1)
+        is_open_for_all = answer.is_queued
         if answer.places:
             lease.until = now + seconds
-        elif not answer.is_queued:
+        elif not is_open_for_all:
             lease.ask_at = now + ASK_AGAIN_SECONDS
-        is_open_for_all = answer.is_queued
         return answer.places > 0 or is_open_for_all
 
 
 def _bucket(lane: str) -> str:
     return f"{lane}:instances"
+
+
+def _remembered(known: OrderedDict[str, _Known], name: str, make: Callable[[], _Known]) -> _Known:
+    """Return what is known by this name, which counts as used last. Of too many, forget the one used longest ago."""
+    found = known.setdefault(name, make())
+    known.move_to_end(name)
+    if len(known) > MAX_KNOWN:
+        known.popitem(last=False)
+    return found

@@ -195,12 +195,12 @@ class DuePublisher:
             if moved:
                 await self.bus.publish(ports.DELIVERIES, [due_message(row, fence, now) for row, fence in moved])
         except errors.Temporary as error:
-            # Make the rows due again. With their new fence, a message that was published after all has no effect. A row
-            # that stays postponed because it cannot be written is due later, so that error is not noted.
+            # Make each row due again at its own time. With its new fence, a message that was published after all has no
+            # effect. A row that stays postponed because it cannot be written is due later, so that error is not noted.
             self.faults.append(error)
             self.is_bus_down = True
-            again_at = max([now, *[row.retry_at or now for row, _ in moved]])  # so no row is due early
-            await self.ledger.postpone_all([(row.key, fence, again_at) for row, fence in moved], now)
+            back = [(row.key, fence, max(now, row.retry_at or now)) for row, fence in moved]
+            await self.ledger.postpone_all(back, now)
         else:
             self.count += len(moved)
 

@@ -17,7 +17,7 @@ from functions.notify.alerts.monitor import Monitor
 from functions.notify.hook_expiry import PARTITION
 from functions.notify.waiting.due import BACK_SECONDS
 from functions.notify.waiting.levels import EVERY_SECONDS, SweepLevels
-from functions.notify.waiting.publication import DueCount
+from functions.notify.waiting.publication import Backlog, DueCount, DuePublisher, Pace
 from functions.notify.waiting.schedule import MAX_ASKED_SECONDS, next_retry_at
 from functions.notify.waiting.side_tasks import SideTasks, Task
 from functions.notify.waiting.sweep import BATCH_ROWS, STAY_SECONDS, Sweeper
@@ -77,6 +77,19 @@ async def test_a_sweep_that_left_rows_behind_does_not_raise_the_lower_bound() ->
         notifier.clock.advance(BACK_SECONDS)
     notifier.bus.fault = None
     assert await sweeper.sweep() == 1
+
+
+async def test_rows_that_a_failed_publish_gives_back_keep_their_own_times() -> None:
+    notifier = await waiting(2)
+    ledger, now = notifier.ledger, notifier.clock.now()
+    times = {a_delivery(0).id: now + 10, a_delivery(1).id: now + 50}
+    moves = [(row.key, row.fence, times[row.key]) for row in await ledger.due(now, 10, 0.0)]
+    await ledger.postpone_all(moves, now)
+    notifier.bus.fault = "down"
+    publisher = DuePublisher(ledger, notifier.bus, notifier.clock, None, Pace(), Backlog())
+    await publisher.publish_ahead(await ledger.due(now + 60, 10, 0.0), now)
+    assert publisher.is_bus_down
+    assert {row.key: row.retry_at for row in await ledger.due(now + 1_000, 10, 0.0)} == times
 
 
 async def test_a_row_that_cannot_be_moved_holds_up_no_other() -> None:

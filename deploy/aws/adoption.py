@@ -4,7 +4,7 @@ CloudFormation imports them in a change set of its own. The deployment that foll
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from deploy.aws import template_names
@@ -20,8 +20,9 @@ from shared.jsontext import Json, JsonObject, mapping_at, objects_at, to_json
 SERVICE: Final = "cloudformation"
 CHANGE_SET: Final = "hookchain-adopt"
 WAIT_SECONDS: Final = 600.0
-"""How long CloudFormation may take for one of the two steps of an adoption."""
+"""How long CloudFormation may take for one of the two steps of an adoption: making the change set, and running it."""
 POLL_SECONDS: Final = 1.0
+"""The time between two questions for the status of a step."""
 
 
 def indexes_of(api: AwsApi, tables: Sequence[str]) -> dict[str, frozenset[str]]:
@@ -39,8 +40,9 @@ def adoption_template(
 ) -> str:
     """Return a template of the stores that exist. CloudFormation imports only what has its name written out.
 
-    Their DeletionPolicy is Retain, so that a failure deletes none. CloudFormation does not look at what it imports: an
-    index that a table does not have yet is left out here, so that the deployment that follows adds it.
+    `indexes` are the names of the indexes that each table has, as `indexes_of` returns them. Their DeletionPolicy is
+    Retain, so that a failure deletes no store. CloudFormation does not look at what it imports: an index that a table
+    does not have yet is left out here, so that the deployment that follows adds it.
     """
     existing: dict[str, JsonObject] = {}
     for name in aws_names.TABLES:
@@ -82,38 +84,43 @@ def _imported_store(resource: JsonObject, own: JsonObject) -> JsonObject:
 
 
 def adopt(api: AwsApi, target: aws_names.StackTarget, template: str) -> None:
-    """Create the stack with what exists. Raises CommandError and AwsFault."""
-    named = {"StackName": target.stack, "ChangeSetName": CHANGE_SET}
+    """Create the stack with what exists: make a change set that imports it, and run that.
+
+    Raises CommandError and AwsFault.
+    """
+    change_set = {"StackName": target.stack, "ChangeSetName": CHANGE_SET}
     tags: list[Json] = [{"Key": aws_names.STACK_TAG, "Value": target.prefix}]
     api.call(
         SERVICE,
         "create_change_set",
-        **named,
+        **change_set,
         ChangeSetType="CREATE",
         ImportExistingResources=True,
         TemplateBody=template,
         Parameters=[{"ParameterKey": "Prefix", "ParameterValue": target.prefix}],
         Tags=tags,
     )
-    _wait(api, "describe_change_set", named, "Status", "CREATE_COMPLETE")
-    api.call(SERVICE, "execute_change_set", **named)
-    _wait(api, "describe_stacks", {"StackName": target.stack}, "StackStatus", "CREATE_COMPLETE", "IMPORT_COMPLETE")
+    _wait(api, "describe_change_set", change_set, "Status", {"CREATE_COMPLETE"})
+    api.call(SERVICE, "execute_change_set", **change_set)
+    _wait(api, "describe_stacks", {"StackName": target.stack}, "StackStatus", {"CREATE_COMPLETE", "IMPORT_COMPLETE"})
 
 
-def _wait(api: AwsApi, operation: str, arguments: Mapping[str, str], field: str, *ends: str) -> None:
-    """Wait until `field` of the description has one of the statuses `ends`.
+def _wait(
+    api: AwsApi, operation: str, arguments: Mapping[str, str], status_field: str, done_statuses: Collection[str]
+) -> None:
+    """Wait until what `operation` describes has one of the statuses `done_statuses`.
 
     Raises AwsFault, and CommandError if the step fails or takes longer than WAIT_SECONDS.
     """
     give_up_at = time.monotonic() + WAIT_SECONDS
     while True:
         answer = api.call(SERVICE, operation, **arguments)
-        found = next(iter(objects_at(answer, "Stacks")), answer)  # a change set is not in a list
-        status = str(found.get(field))
-        if status in ends:
+        described = next(iter(objects_at(answer, "Stacks")), answer)  # a change set is not in a list
+        status = str(described.get(status_field))
+        if status in done_statuses:
             return
         if status.endswith(("FAILED", "ROLLBACK_COMPLETE")) or time.monotonic() > give_up_at:
-            reason = found.get(f"{field}Reason") or status
+            reason = described.get(f"{status_field}Reason") or status
             stack = arguments["StackName"]
             raise command_line.CommandError(
                 f"stack {stack}: cannot take in the tables and the bucket that an earlier one left: {reason}. "

@@ -132,12 +132,14 @@ def configured_project(runner: Runner) -> str | None:
 
 
 CALL_SECONDS: Final = 5.0
+"""How long an API may take to connect, and for each part of its answer."""
 TOKEN_SECONDS: Final = 30.0
 """How long gcloud may take to return a token: it may have to get a new one."""
 MAX_ANSWER_BYTES: Final = 20_000_000
 RETRY_WAITS_SECONDS: Final = (0.5, 2.0)
 """The waits before a request is repeated that was answered with a transient error."""
 _TRANSIENT: Final = frozenset({429, 500, 502, 503, 504})
+"""The statuses after which a read is repeated. 0, which stands for no answer, is not one of them."""
 _OVERRIDE: Final = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's own variables, for private endpoints
 
 Token = Callable[[], str]
@@ -209,7 +211,10 @@ class GoogleApi:
         self._sleep = sleep
 
     def get(self, service: str, path: str, query: Mapping[str, str | list[str]] | None = None) -> JsonObject:
-        """Return the answer. `service` is a name such as `run`. Raises ApiError, NotSignedIn and GcloudMissing."""
+        """Return the answer, as `ask` does. `service` is a name such as `run`.
+
+        Raises ApiError, NotSignedIn and GcloudMissing.
+        """
         return self._call("GET", service, f"{path}?{urlencode(query, doseq=True)}" if query else path, None)
 
     def post(self, service: str, path: str, body: JsonObject) -> JsonObject:
@@ -241,9 +246,10 @@ class GoogleApi:
 
 
 def ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> JsonObject:
-    """Return the answer of any JSON API to one call: an object, a list as `items`, and no fields for what is not JSON.
+    """Return the answer of any JSON API to one call, as an object.
 
-    Raises ApiError.
+    Any other value in JSON becomes its field `items`. An answer that is not JSON becomes an empty object, even if the
+    API accepted the call. Raises ApiError.
     """
     document, _ = exchange(method, url, headers, body)
     return document

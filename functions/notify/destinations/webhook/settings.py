@@ -17,8 +17,8 @@ from shared.writers.xml_writer import NAME_RULE, is_xml_name
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
 _OWN_HEADERS: Final = frozenset({"hookchain-hops", "webhook-id", "webhook-timestamp", "webhook-signature"})
-_FORMAT_OF: Final = {"data": "json", "form": "form"}
-"""The format of a body that can hold a signature at a location of this kind."""
+_BODY_FORMATS: Final = {"data": "json", "form": "form"}
+"""By the kind of a location in the body: the format of a body that has such locations."""
 
 
 def _as_signature(value: object) -> object:
@@ -121,13 +121,14 @@ class Settings(BaseModel):
             return self
         if signature.when is not None or signature.variant is not None:
             raise ValueError("signature: `when` and `variant` are for what is received; take them out")
-        scheme = self._prepared.layout
-        assert scheme is not None
-        is_item = scheme.timestamp is not None and scheme.timestamp.kind == "signature"
-        if is_item and signature.unit == "http-date" and "," in scheme.separator:
+        layout = self._prepared.layout
+        assert layout is not None
+        # A timestamp of this kind is a pair beside those of the signatures: `t=…,v1=…`.
+        is_pair = layout.timestamp is not None and layout.timestamp.kind == "signature"
+        if is_pair and signature.unit == "http-date" and "," in layout.separator:
             raise ValueError("signature: an HTTP date has a comma, which separates the pairs; choose another `unit`")
-        for location in (scheme.at, scheme.timestamp, scheme.id, scheme.body_digest, scheme.each):
-            wanted = _FORMAT_OF.get(location.kind) if location is not None else None
-            if wanted is not None and wanted != self.format:
-                raise ValueError(f"signature: {location} is a place in the body of `format: {wanted}`")
+        for location in (layout.at, layout.timestamp, layout.id, layout.body_digest, layout.each):
+            body_format = _BODY_FORMATS.get(location.kind) if location is not None else None
+            if body_format is not None and body_format != self.format:
+                raise ValueError(f"signature: {location} is a place in the body of `format: {body_format}`")
         return self

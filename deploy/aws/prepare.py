@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import unified_diff
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +30,7 @@ EVENTBRIDGE: Final = "https://docs.aws.amazon.com/eventbridge/latest/userguide/e
 IAM: Final = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
 LAMBDA: Final = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 TEMPLATE_BYTES: Final = 1_000_000
+"""The text of a template."""
 RESOURCES: Final = 500
 """The resources of a stack."""
 ENVIRONMENT_BYTES: Final = 4_096
@@ -60,17 +60,18 @@ REQUEST_BYTES: Final = 6 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The bundles are in `folder`, in a folder for each function; the template belongs at `path` among them.
+    """A deployment that is ready for AWS: its bundles are written, and its template is made.
 
-    code      the digest of each function's bundle, by function
-    template  its text, which `write_template` writes
-    defaults  the values of the template's parameters, by name
-    warnings  what the configuration allows and AWS does not do as meant
+    bundle_digests  the digest of each function's bundle, by function
+    template        the text of the template, which `write_template` writes to `path`
+    defaults        the values of the template's parameters, by name
+    warnings        what the configuration allows and AWS does not do as meant, and the limits that AWS has to raise
+    folder          the folder with a bundle for each function, and the template beside them
     """
 
     slices: Mapping[str, JsonObject]
     topology: Topology
-    code: Mapping[str, str]
+    bundle_digests: Mapping[str, str]
     template: str
     defaults: Mapping[str, str]
     warnings: tuple[str, ...]
@@ -86,8 +87,8 @@ class Prepared:
 
     def after(self, deployed: JsonObject) -> "Prepared":
         """Return the deployment whose template notes the code that it replaces: that of the template `deployed`."""
-        noted = earlier_code(deployed, self.code)
-        return replace(self, template=template(self.topology, self.code, self.defaults["Prefix"], noted))
+        noted = earlier_code(deployed, self.bundle_digests)
+        return replace(self, template=template(self.topology, self.bundle_digests, self.defaults["Prefix"], noted))
 
     @property
     def path(self) -> Path:
@@ -101,40 +102,39 @@ class Prepared:
 
 
 def prepare(config: Path | None, environ: Mapping[str, str], prefix: str, folder: Path) -> Prepared:
-    """Compile and bundle into the folder. Raises ConfigFaults, PinsFault, NotABundle and CommandError."""
+    """Compile the configuration, write the bundles into the folder, and make the template.
+
+    Raises ConfigFaults, PinsFault, NotABundle and CommandError. The bundles are written even if the deployment is over
+    a limit of AWS, because only the template shows that.
+    """
     if fault := mail_settings_fault(environ):
         raise CommandError(fault)
     slices = compile_file(config, environ)
     if fault := own_bus_fault(slices["receive"], prefix):
         raise CommandError(fault)
-    folder = Path(os.path.relpath(folder))
-    code: dict[str, str] = {}
+    folder = Path(os.path.relpath(folder))  # messages name files as seen from the working directory
+    digests: dict[str, str] = {}
     for function, compiled in slices.items():
         files = contents(ROOT, function, compiled, PLATFORM)
         write(folder / function, files)
-        code[function] = digest_of_files(files)[:DIGEST_DIGITS]
+        digests[function] = digest_of_files(files)[:DIGEST_DIGITS]
     topology = find_topology(slices, environ)
-    text = template(topology, code, prefix)
+    text = template(topology, digests, prefix)
     mail_warnings = (*mail_settings_warnings(environ), *recipients_as_senders(slices["notify"], environ))
-    found = (*warnings(slices), *mail_warnings, *require_limits(measured(text, topology)))
+    limit_warnings = require_limits(measured(text, topology))
     return Prepared(
         slices=slices,
         topology=topology,
-        code=code,
+        bundle_digests=digests,
         template=text,
         defaults=parameter_defaults(topology, prefix),
-        warnings=found,
+        warnings=(*warnings(slices), *mail_warnings, *limit_warnings),
         folder=folder,
     )
 
 
 def _plural(word: str) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
-
-
-def changed_lines(last: str, now: str) -> Iterator[str]:
-    """Yield the difference of two templates, as `diff -u` prints it."""
-    return unified_diff(last.splitlines(), now.splitlines(), "last", "now", lineterm="")
 
 
 def warnings(slices: Mapping[str, JsonObject]) -> Iterator[str]:
@@ -158,8 +158,10 @@ def _large_body_warnings(receive: JsonObject) -> Iterator[str]:
 
 
 def measured(text: str, topology: Topology) -> Iterator[Measured]:
-    """Yield what AWS limits in a topology's template. Names need no check: the rules for a prefix and for a source
-    keep them short enough."""
+    """Yield what AWS limits in a topology's template.
+
+    The lengths of names are left out: the rules for a prefix and for a source keep them short enough.
+    """
     entries = {name: mapping_at(each) for name, each in mapping_at(read_template(text), "Resources").items()}
     yield Measured("the template", "bytes", len(text.encode()), TEMPLATE_BYTES, CLOUDFORMATION, FEWER)
     yield Measured("the stack", "resources", sum(map(_resources, entries.values())), RESOURCES, CLOUDFORMATION, FEWER)

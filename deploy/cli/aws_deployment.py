@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from difflib import unified_diff
 from typing import Final
 
 from deploy.aws import (
@@ -22,7 +23,7 @@ from deploy.aws import (
     secrets_manager_backend,
     stack_changes,
 )
-from deploy.aws.prepare import Prepared, changed_lines, prepare
+from deploy.aws.prepare import Prepared, prepare
 from deploy.aws.sam import BUILT, Sam, SamFailed, require_tool, translated
 from deploy.aws.template import read_template
 from deploy.cli import deployed_hooks, deployment_command
@@ -84,7 +85,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     elif previous == template:
         print(f"Nothing has changed since the last plan, in {prepared.path}. To print it all, add --all.")
     else:
-        print("\n".join(changed_lines(previous, template)))
+        print("\n".join(unified_diff(previous.splitlines(), template.splitlines(), "last", "now", lineterm="")))
     return DONE
 
 

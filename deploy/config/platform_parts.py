@@ -95,7 +95,10 @@ def _needs_role(kind: Json, settings: JsonObject) -> bool:
 
 
 def without_google_account(notify: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield the name and the kind of each destination that names no key of an account. `notify` is its slice."""
+    """Yield the name and the kind of each destination that needs an account of Google and names no key of one.
+
+    `notify` is its slice. A destination with an `api_url` needs none.
+    """
     for name, each in mappings_at(notify, "destinations").items():
         if _lacks_key(each.get("kind"), mapping_at(each, "settings")):
             yield name, str(each["kind"])

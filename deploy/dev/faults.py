@@ -75,24 +75,16 @@ class FaultPlan:
     generator: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 -- dice for faults
     is_paused: bool = False
 
-    def rejects_publish(self) -> bool:
-        return self._happens(self.faults.unavailable)
-
-    def loses_confirmation(self) -> bool:
-        return self._happens(self.faults.unconfirmed)
-
-    def loses_acknowledgement(self) -> bool:
-        return self._happens(self.faults.nack)
-
     def arrival(self) -> Arrival:
         faults = self.faults
         if not (faults.duplicate or faults.delay):
             return AT_ONCE
-        delay = self.generator.uniform(0, faults.delay_seconds) if self._happens(faults.delay) else 0.0
-        copy = self.generator.choice(_COPY_DELAYS) if self._happens(faults.duplicate) else None
+        delay = self.generator.uniform(0, faults.delay_seconds) if self.happens(faults.delay) else 0.0
+        copy = self.generator.choice(_COPY_DELAYS) if self.happens(faults.duplicate) else None
         return Arrival(delay, copy)
 
-    def _happens(self, share: float) -> bool:
+    def happens(self, share: float) -> bool:
+        """Return whether a fault hits this time. `share` is one of `faults`, such as `nack`."""
         return share > 0 and self.generator.random() < share
 
 

@@ -25,7 +25,7 @@ Read: TypeAlias = Callable[[JsonObject, gcp_names.Target], tuple[str, Existing] 
 class Listing:
     """A list.
 
-    api      must be enabled for it
+    api      must be enabled for it; empty for the list of APIs itself
     command  follows the word gcloud; {region} and {database} stand for those of the deployment
     read     returns an entry's name and what the deployment needs to know of it; None to skip it. An empty digest makes
              the deployment update a resource that has one. `listed` adds the entry itself.
@@ -131,6 +131,7 @@ def _alert(entry: JsonObject, target: gcp_names.Target) -> tuple[str, Existing]:
     return str(entry.get("displayName")), replace(found, address=str(entry.get("name")))
 
 
+ENABLED_APIS: Final = Listing(project.API, "", "services list --enabled", _by_name)
 LISTINGS: Final = (
     Listing(project.ACCOUNT, "iam.googleapis.com", "iam service-accounts list", _account),
     Listing(topics.TOPIC, "pubsub.googleapis.com", "pubsub topics list", _by_label),
@@ -270,7 +271,7 @@ def _notifications(
 
 def read_resources(runner: Runner, target: gcp_names.Target) -> dict[str, Existing]:
     """Return all resources of the kinds that a deployment uses, by key, with enabled APIs. Raises GcloudFault."""
-    existing = dict(_enabled(runner, target))
+    existing = dict(listed(runner, target, ENABLED_APIS))
     with ThreadPoolExecutor(WORKERS) as pool:
         answerable = [each for each in LISTINGS if key_of(project.API, each.api) in existing]
         for found in pool.map(lambda each: dict(listed(runner, target, each)), answerable):
@@ -306,13 +307,6 @@ def listed(runner: Runner, target: gcp_names.Target, listing: Listing) -> Iterat
         if read := listing.read(entry, target):
             name, existing = read
             yield key_of(listing.kind, name), replace(existing, description=entry)
-
-
-def _enabled(runner: Runner, target: gcp_names.Target) -> Iterator[tuple[str, Existing]]:
-    """Yield the key of each enabled API."""
-    found = read_json(runner, ["services", "list", "--enabled"], target.project)
-    for entry in objects_at(found):
-        yield key_of(project.API, str(entry.get("name")).rpartition("/")[2]), Existing()
 
 
 def _has_value(runner: Runner, target: gcp_names.Target, secret_id: str) -> bool:

@@ -127,7 +127,7 @@ class Poller:
         else:
             done = [handle for message_id, handle in handle_by_id.items() if message_id not in again]
             # A message whose acknowledgement is lost comes again: here after 1 s.
-            undeleted = dict.fromkeys([each for each in done if self.faults.loses_acknowledgement()], 1)
+            undeleted = dict.fromkeys([each for each in done if self.faults.happens(self.faults.faults.nack)], 1)
             await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done if each not in undeleted])
             await self._postpone(undeleted)
         finally:

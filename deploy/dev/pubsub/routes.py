@@ -92,10 +92,10 @@ class PubSubApi:
     async def publish(self, request: web.Request) -> web.Response:
         drafts = messages.drafts_from(await request.read())
         plan = self._pubsub.plan
-        if plan.rejects_publish():
+        if plan.happens(plan.faults.unavailable):
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
         ids = await self._broker.publish(_topic_name(request), drafts)
-        if plan.loses_confirmation():
+        if plan.happens(plan.faults.unconfirmed):
             raise ApiError("UNAVAILABLE", "The service was unable to fulfill your request (a fault on demand).")
         return json_answer({"messageIds": [*ids]})
 

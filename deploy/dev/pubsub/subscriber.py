@@ -288,7 +288,7 @@ class Pusher:
         if config.push is not None:
             body = push_body(pending.message, config.name, self._subscriber.attempt_number(pending))
             is_acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
-        if is_acknowledged and self._plan.loses_acknowledgement():
+        if is_acknowledged and self._plan.happens(self._plan.faults.nack):
             self._subscriber.failed(pending)  # the window stays as it is, because the endpoint works
         elif is_acknowledged:
             self._window.succeeded()

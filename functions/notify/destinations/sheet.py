@@ -11,7 +11,8 @@ https://developers.google.com/workspace/sheets/api/reference/rest/v4/ValueInputO
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, ClassVar, Final, Literal, NamedTuple
@@ -351,27 +352,27 @@ class SheetTable:
 
     async def _read(self, url: str, deadline: float, secrets: SecretValues) -> jsontext.JsonObject:
         """Return the answer of a GET. Raises CallFailed, held if the sheet is at fault, and Temporary."""
-        try:
+        with self._faults_of_the_sheet():
             return await self._calls.read(url, deadline, secrets)
-        except CallFailed as failed:
-            raise self._hold_for_sheet(failed) from failed
 
     async def _write(self, request: OutgoingRequest, deadline: float, secrets: SecretValues) -> jsontext.JsonObject:
         """Return the answer of a request that changes the sheet. Raises as `_read` does, and Permanent."""
-        try:
+        with self._faults_of_the_sheet():
             return await self._calls.write(request, deadline, secrets)
-        except CallFailed as failed:
-            raise self._hold_for_sheet(failed) from failed
 
-    def _hold_for_sheet(self, failed: CallFailed) -> CallFailed:
-        """Return the failure, held where the sheet and not the row is at fault."""
-        response = failed.response
-        if response is None or response.status != 400:
-            return failed
-        for text, advice in _FAULTS_OF_THE_SHEET.items():
-            if text in response.body:
-                return CallFailed(Disabled(f"sheet {self._settings.sheet!r}: {advice}", response.excerpt), response)
-        return failed
+    @contextmanager
+    def _faults_of_the_sheet(self) -> Iterator[None]:
+        """Let a call that failed hold the destination where the sheet and not the row is at fault."""
+        try:
+            yield
+        except CallFailed as failed:
+            response = failed.response
+            body = response.body if response and response.status == 400 else b""
+            advice = next((advice for text, advice in _FAULTS_OF_THE_SHEET.items() if text in body), None)
+            if response is None or advice is None:
+                raise
+            reason = f"sheet {self._settings.sheet!r}: {advice}"
+            raise CallFailed(Disabled(reason, response.excerpt), response) from failed
 
 
 def header_fault(titles: Sequence[str], first_row: Sequence[jsontext.Json]) -> tuple[str, str] | None:

@@ -7,12 +7,13 @@ SQLite connection (both measured).
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from shared.errors import Temporary
 
 Item = TypeVar("Item")
+Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 
@@ -115,3 +116,11 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Do what itertools.batched does since Python 3.12."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def grouped(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
+    """Return the second values of the pairs, by the first value. Both are in the order of the pairs."""
+    groups: dict[Key, list[Item]] = {}
+    for key, item in pairs:
+        groups.setdefault(key, []).append(item)
+    return groups

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from shared import delivery, journal
+from shared import batching, delivery, journal
 from shared.jsontext import JsonObject
 
 REPLAYED_SECONDS: Final = 60
@@ -80,9 +80,7 @@ def make_buckets(
     """
     request_counts = {number: (int(good), int(bad)) for number, good, bad in requests}
     attempt_counts = {number: (int(good), int(bad)) for number, good, bad in attempts}
-    seconds: dict[int, list[float]] = {}
-    for number, latency in latencies:
-        seconds.setdefault(number, []).append(latency)
+    seconds = batching.grouped(latencies)
     buckets: list[Bucket] = []
     for number in range(span.buckets):
         accepted, rejected = request_counts.get(number, (0, 0))

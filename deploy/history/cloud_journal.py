@@ -9,7 +9,7 @@ import json
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import wraps
@@ -250,14 +250,6 @@ class CloudJournal(ABC):
         self.thread.prepare = None  # a journal that was never read is not prepared only to be closed
         self.thread.run(close_ports(self._ports))
         self.thread.close()
-
-
-def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the second values of the pairs, by the first value."""
-    groups: dict[str, list[str]] = {}
-    for name, value in pairs:
-        groups.setdefault(name, []).append(value)
-    return groups
 
 
 ROUTE_ENDED: Final = "route_ended"

@@ -16,7 +16,7 @@ from deploy.history.stored_messages import delivery_in
 from deploy.terminal.output import waits_text
 from functions.notify.recipients import people, recipient
 from functions.notify.registry import DeliveryOptions, read_destinations as compiled_destinations
-from shared import errors, ledger_rules, times
+from shared import batching, errors, ledger_rules, times
 from shared.delivery import Delivery
 from shared.jsontext import Json, JsonObject, mapping_at, value_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState, Ledger, LedgerRow
@@ -251,10 +251,7 @@ class Gathering:
 
     async def groups(self, rows: Sequence[LedgerRow]) -> tuple[WaitingGroup, ...]:
         """Return the groups in which the rows wait, the first to be closed first."""
-        members: dict[str, list[LedgerRow]] = {}
-        for row in rows:
-            if row.group and row.retry_at is not None:
-                members.setdefault(row.group, []).append(row)
+        members = batching.grouped((row.group, row) for row in rows if row.group and row.retry_at is not None)
         groups = [await self._group(waiting) for waiting in members.values()]
         return tuple(sorted(groups, key=lambda group: group.until))
 

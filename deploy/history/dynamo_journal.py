@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from deploy.history import chart, cloud_journal, journal_view
 from deploy.history.ports import CloudBlobs
-from shared.batching import batches
+from shared.batching import batches, grouped
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired, read_shards, state_shard
 from shared.cloud.aws.dynamo_values import Fields, item_key
@@ -301,7 +301,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
 
 def _states_in(items: Sequence[Fields]) -> dict[str, list[str]]:
-    return cloud_journal.grouped((str(each["event_id"]), str(each["state"])) for each in items)
+    return grouped((str(each["event_id"]), str(each["state"])) for each in items)
 
 
 def _seq_of(entry: Fields) -> int:

@@ -168,12 +168,12 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         rows = [ledger_documents.row_of(each.fields) for each in found_rows]
         letters = [each.fields for each in found_letters]
         return cloud_journal.States(
-            cloud_journal.grouped(
+            batching.grouped(
                 (row.event_id, state)
                 for row in rows
                 if (state := cloud_journal.state_for_status(row.destination, row.state, row.attempt_number))
             ),
-            cloud_journal.grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
+            batching.grouped((str(fields["event_id"]), str(fields["state"])) for fields in letters),
         )
 
     async def _query_all(self, queries: Sequence[JsonObject]) -> list[firestore.Document]:

@@ -10,7 +10,7 @@ from deploy.history.journal_view import EventQuery, JournalView
 from deploy.history.source_health import Outside, SourceFacts, health_document, read_facts
 from deploy.history.state import State, configured_destinations, configured_name
 from functions.notify.registry import SUBSCRIBERS
-from shared import delivery, ledger_rules, retention, times
+from shared import batching, delivery, ledger_rules, retention, times
 from shared.jsontext import Json, JsonObject, mappings_at
 from shared.ledger import DestinationState, Ledger, LedgerRow
 from shared.subscribers.names import endpoint_name
@@ -269,10 +269,7 @@ async def _deliveries(state: State, now: float) -> tuple[list[JsonObject], Waiti
 
 def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     """Count the waiting rows of each route. `rows` are the newest MAX_RETRYING of them, newest first."""
-    by_route: dict[str, list[LedgerRow]] = {}
-    for row in rows:
-        if row.destination == delivery.ROUTE_ITSELF:
-            by_route.setdefault(row.route, []).append(row)
+    by_route = batching.grouped((row.route, row) for row in rows if row.destination == delivery.ROUTE_ITSELF)
     is_more = len(rows) >= MAX_RETRYING
     waiting_routes: list[WaitingRoutes] = []
     for route, own in by_route.items():
@@ -289,9 +286,7 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
     view_by_name = {view.name: view for view in views}
     without_view = [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
     view_rows = [row for view in views for row in view.waiting_rows if row.state == ledger_rules.RETRY_SCHEDULED]
-    rows_by_name: dict[str, list[LedgerRow]] = {}
-    for row in (*view_rows, *without_view):
-        rows_by_name.setdefault(configured_name(row.destination), []).append(row)
+    rows_by_name = batching.grouped((configured_name(row.destination), row) for row in (*view_rows, *without_view))
     retrying: list[Retrying] = []
     for name, rows in rows_by_name.items():
         view = view_by_name.get(name)

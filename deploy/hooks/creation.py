@@ -126,7 +126,7 @@ async def _enable(place: PlacedHook) -> None:
     wanted = session.wanted
     await session.wait_for_instances(stored.stored_at)
     if stored.new_secret not in session.fingerprints():
-        raise place.secret_changed_meanwhile()
+        raise place.changed_meanwhile("its secret has")
     new = next((hook for hook in await place.hooks() if hook.id == stored.new_id), None)
     if new and new.url != wanted.url:
         raise place.changed_meanwhile()

@@ -250,13 +250,10 @@ class PlacedHook:
         value with which the hook may sign.
         """
         if self.session.wanted_with_secret() != wanted:
-            raise self.secret_changed_meanwhile()
+            raise self.changed_meanwhile("its secret has")
 
-    def changed_meanwhile(self) -> CommandError:
-        return CommandError(f"{self.name}: the hooks have changed meanwhile; run the command again")
-
-    def secret_changed_meanwhile(self) -> CommandError:
-        return CommandError(f"{self.name}: its secret has changed meanwhile; run the command again")
+    def changed_meanwhile(self, changed: str = "the hooks have") -> CommandError:
+        return CommandError(f"{self.name}: {changed} changed meanwhile; run the command again")
 
     # Removing
 

@@ -143,7 +143,7 @@ def set_up(options: Options, shell: Mapping[str, str], folders: processes.Folder
     setup = set_up_mode(options, shell, environ, folders)
     if setup.generated:  # they were added to the file
         env_version = running_dev.file_version(options.env_file)
-    return replace(setup, env_version=env_version)
+    return replace(setup, env_version=env_version, is_paused=running_dev.is_paused(folders.state))
 
 
 def _set_up_development(
@@ -182,7 +182,6 @@ def _set_up_development(
         unset=tuple(need for need in missing if need.origin == "issued"),
         env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
-        is_paused=running_dev.is_paused(folders.state),
     )
 
 
@@ -239,7 +238,6 @@ def _set_up_production(
         environ=environ,
         short_secrets=gaps.short,
         doubts=doubts,
-        is_paused=running_dev.is_paused(folders.state),
     )
 
 

@@ -273,17 +273,26 @@ def planned_flags(resource: Resource) -> dict[str, str]:
     return found
 
 
-def retained_content(resource: Resource, description: JsonObject) -> JsonObject:
-    """Return the content of the file of an alert or of a shared bucket, with what others have set there.
+def content_with_theirs(resource: Resource, description: JsonObject) -> JsonObject:
+    """Return the content of the file of an alert, or else of a shared bucket, with what others have set there.
 
-    gcloud replaces a whole alert policy, with the operator's notification channels and switch, and all rules of a
-    bucket.
+    An update replaces a whole alert policy, with the operator's notification channels and switch, and all rules of a
+    bucket. `description` is the existing resource.
     """
-    content = _content(resource)
     if resource.kind == monitoring.ALERT:
-        theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}
-        ours = {name: _merged(theirs.get(name), value) for name, value in content.items()}
-        return {**theirs, **ours, "conditions": _named(content.get("conditions"), description.get("conditions"))}
+        return _alert_with_theirs(_content(resource), description)
+    return _rules_with_theirs(_content(resource), description)
+
+
+def _alert_with_theirs(content: JsonObject, description: JsonObject) -> JsonObject:
+    theirs = {name: value for name, value in description.items() if name not in _READ_ONLY}
+    ours = {name: _merged(theirs.get(name), value) for name, value in content.items()}
+    return {**theirs, **ours, "conditions": _named(content.get("conditions"), description.get("conditions"))}
+
+
+def _rules_with_theirs(content: JsonObject, description: JsonObject) -> JsonObject:
+    """Return the lifecycle rules of others, then ours. A rule for the same prefixes as one of ours counts as an older
+    one of ours, and is left out."""
     rules = list_at(description, "lifecycle_config", "rule")
     own = list_at(content, "rule")
     own_prefixes = [_prefixes(rule) for rule in own]
@@ -298,7 +307,8 @@ def _settings(resource: Resource) -> Iterator[Setting]:
         live = known.get(flag, "")
         if isinstance(live, Live):
             planned: Json = list_at(_content(resource), "rule") if flag == "lifecycle-file" else value
-            form = "part" if resource.is_shared else live.form  # others have rules of their own there
+            # Others have values of their own in a shared resource, so ours have to be among them, whatever the flag.
+            form = "part" if resource.is_shared else live.form
             yield Setting(resource.key, flag, planned, live.path, form, live.fixed)
     for flag in NOT_SET.get(resource.kind, ()):
         if flag not in flags and isinstance(live := known[flag], Live):

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from deploy.cloud_access import gcp_names
 from deploy.cloud_access.gcp import Runner
-from deploy.gcp.drift import Difference, differences, retained_content, settings_of
+from deploy.gcp.drift import Difference, content_with_theirs, differences, settings_of
 from deploy.gcp.iam_bindings import account_member, gcloud_name, remove_binding
 from deploy.gcp.live import Live, read_live
 from deploy.gcp.resource import ADDRESS, GRANT, Command, Existing, File, Grant, Resource, key_of, kind_and_name, kind_of
@@ -196,7 +196,7 @@ def _files(resource: Resource, found: Existing) -> tuple[File, ...]:
     """Return the files. gcloud replaces a policy or a lifecycle as a whole, so they include what others have set."""
     if found.description is None or not (resource.kind == ALERT or resource.is_shared):
         return resource.files
-    content = json.dumps(retained_content(resource, found.description), indent=2) + "\n"
+    content = json.dumps(content_with_theirs(resource, found.description), indent=2) + "\n"
     return tuple(replace(file, content=content) for file in resource.files)
 
 

@@ -68,14 +68,16 @@ def read_values(expression: expressions.Expression, value: Json) -> list[PathVal
 
 
 def _likely_path(node: "_TreeNode", value: Json) -> str | None:
+    """Return the path with the most similar name beside the last name of this path, if `value` lacks that name."""
     if node["type"] != "subexpression" or node["children"][-1]["type"] != "field":
         return None
     *above, last = node["children"]
     parent: _TreeNode = {"type": "subexpression", "value": None, "children": above}
     fields = search(parent, value)
-    if not isinstance(fields, dict) or last["value"] in fields:
+    name = str(last["value"])
+    if not isinstance(fields, dict) or name in fields:
         return None
-    near = did_you_mean.nearest(str(last["value"]), fields)
+    near = did_you_mean.nearest(name, fields)
     return f"{path_text(parent)}.{_name_text(near)}" if near else None
 
 
@@ -99,7 +101,7 @@ def _path_nodes(node: "_TreeNode") -> Iterator["_TreeNode"]:
     if is_path(node):
         yield node
         return
-    if node["type"] == "subexpression":
+    if node["type"] == "subexpression":  # such as `data.items[*].price`, of which this yields `data.items`
         leading = list(_leading_path(node["children"]))
         if leading:
             yield {"type": "subexpression", "value": None, "children": leading}

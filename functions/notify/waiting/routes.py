@@ -68,7 +68,12 @@ def _turn_of(waiting: WaitingRoute) -> _Turn:
 
 
 async def take_waiting_route(notifier: Notifier, push: Push, delivery: Delivery) -> Result:
-    """Let the route wait, or run it if it is due. Raises Temporary, after it gave the claim back."""
+    """Let the route wait, or run it if it is due. Raises Temporary, after it gave the claim back.
+
+    A message comes for one of three reasons: transform sent a wait, the row is due, or an operator replays the route's
+    dead letter. A wait or a replay may find the row final, and then reopens it if it may. A message of an earlier turn
+    changes nothing.
+    """
     replay = push.attributes.get("replay")  # of the route's dead letter
     due_fence = push.number(DUE)
     try:

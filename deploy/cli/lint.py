@@ -52,18 +52,18 @@ def _run(options: argparse.Namespace) -> int:
         file = compiler.read_config(chosen.path, environ)
         slices = compiler.compile_config(file)
     except ConfigFaults as error:
-        _print(error.file, error.faults, [], [], options.json)
+        _print(error.file, error.faults, as_json=options.json)
         return 1
     faults = list(_checked_secrets(options, slices, environ)) if options.secrets else []
     types = event_type_findings(file, slices)
     if types.faults:
-        _print(file.file, sorted({*faults, *types.faults}), [], [], options.json)
+        _print(file.file, sorted({*faults, *types.faults}), as_json=options.json)
         return 1
     warnings = {*all_warnings(file, slices, types, environ, options.env_file)}
     warnings |= {*_variable_warnings(options.env_file, slices)}
     if options.secrets:
         warnings |= {*_secret_warnings(options.env_file, file, slices, environ)}
-    _print(file.file, faults, sorted(warnings), configuration_notes(file), options.json)
+    _print(file.file, faults, sorted(warnings), configuration_notes(file), as_json=options.json)
     if faults:
         return 1
     if not options.json:
@@ -78,7 +78,7 @@ def all_warnings(
     environ: Mapping[str, str],
     env_file: Path,
 ) -> list[Fault]:
-    """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, by line.
+    """Return the warnings that `hookchain lint` prints and `hookchain dev` counts, sorted by line, each one once.
 
     `file` has no faults and compiles to `slices`; `types` are the findings about its event types.
     """
@@ -200,9 +200,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _print(
-    file: str, faults: Sequence[Fault], warnings: Sequence[Fault], notes: Sequence[Fault], as_json: bool
+    file: str, faults: Sequence[Fault], warnings: Sequence[Fault] = (), notes: Sequence[Fault] = (), *, as_json: bool
 ) -> None:
-    """Print all of them to standard error, the faults last; with --json one document to standard output."""
+    """Print the notes, the warnings and then the faults to standard error; as JSON, one document to standard output."""
     if as_json:
         print_json(lint_document(file, faults, warnings, notes))
         return

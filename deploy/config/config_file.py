@@ -30,6 +30,7 @@ MAX_VALUES: Final = 250_000
 _TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
 """The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
 _FLOAT: Final = "tag:yaml.org,2002:float"
+"""The tag that YAML gives to a decimal number, and to infinity and NaN."""
 _LITERALS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
 """The tags of the values without quotes that are no text."""
 _OBVIOUS_LITERAL: Final = re.compile(
@@ -37,7 +38,7 @@ _OBVIOUS_LITERAL: Final = re.compile(
     r"|[-+]?\.inf|\.nan",
     re.IGNORECASE,
 )
-"""What YAML and every reader take for the same truth value, null or number."""
+"""The spellings that YAML and every reader take for the same truth value, null or number."""
 _SWITCHES: Final = frozenset({"breaker", "tls"})
 """Settings of a destination that may be `off`, which YAML reads as false."""
 _DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
@@ -262,16 +263,16 @@ def misleading_values(file: ConfigFile) -> Iterator[Fault]:
     """Yield a warning for each value that YAML probably reads otherwise than it was meant.
 
     These are a value that ends before ` #`, a key without a value, and each truth value and number of YAML 1.1 that
-    looks like a word, a time or a code.
+    looks like a word, a time or a code. A key without a value may be meant in a part of _DATA, and `off` in _SWITCHES.
     """
     for number in file.cut_lines:
         yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
     for path, written in file.not_texts.items():
-        is_switch = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
+        is_switched_off = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
         if path and not written and _DATA.isdisjoint(path):
             rule = "has no value, so it counts as left out: write a value, or take it out"
             yield Fault(file.line(path), ".".join(map(str, path)), rule)
-        elif not _OBVIOUS_LITERAL.fullmatch(written) and not is_switch:
+        elif not _OBVIOUS_LITERAL.fullmatch(written) and not is_switched_off:
             read = read_as(written)
             rule = f"{written} is read as {read}: put it in quotes, or write {read}"
             yield Fault(file.line(path), ".".join(map(str, path)), rule)

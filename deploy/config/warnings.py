@@ -491,9 +491,16 @@ def _expiry_text(destination: DestinationConfig) -> str:
 
 
 def _retention_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[PlacedWarning]:
-    """Yield a warning where `bodies` is set, and does not decide how long a large body is kept."""
-    if "bodies" in file.mapping("retention") and (text := retention_warning(retention_of(notify), notify)):
+    """Yield a warning for each reason why a `bodies` that is set does not decide how long a body is kept."""
+    if "bodies" not in file.mapping("retention"):
+        return
+    retention = retention_of(notify)
+    if retention.bodies_seconds > retention.events_seconds:
+        events = duration_text(retention.events_seconds)
+        text = f"the data of an event is deleted with the event, after {events}: set `events` to at least as long"
         yield ("retention", "bodies"), text
+    if large_bodies_text := retention_warning(retention, notify):
+        yield ("retention", "bodies"), large_bodies_text
 
 
 def _develop_warnings(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[PlacedWarning]:

@@ -145,6 +145,11 @@ def instead(settings: str) -> tuple[str, str]:
         ),
         (("routes:", "retention: {bodies: 7d}\nroutes:"), ""),
         (
+            ("routes:", "retention: {bodies: 90d}\nroutes:"),
+            "the data of an event is deleted with the event, after 30 d: set `events` to at least as long",
+        ),
+        (("routes:", "retention: {events: 90d, bodies: 90d}\nroutes:"), ""),
+        (
             instead("webhook: {url: 'https://crm.example.com/in', auth: {scheme: google}}"),
             "destination 'people': `auth: {scheme: google}` needs the account of a function on Google Cloud",
         ),

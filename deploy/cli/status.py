@@ -115,7 +115,7 @@ def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> Lo
         or not all(slices.values())
     ):
         raise faults
-    rule = "has faults, see `hookchain lint`; this is the status with the configuration that `hookchain dev` serves"
+    rule = "has faults, see `hookchain lint`; this is the status with the configuration that is served now"
     print(f"warning: {faults.file} {rule}", file=sys.stderr)
     return LoadedConfig(environ_of(options), None, None, slices)
 

@@ -311,9 +311,9 @@ def described_data(schema: Json) -> Json:
 
 
 def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str) -> Json:
-    """Return data with the fields that the schema describes and that columns and templates read by a plain path.
+    """Return data with the fields that the schema describes and that a destination reads by a plain path.
 
-    Without any of them it is the same for every source. What an expression computes, and what a step or a `where`
+    A destination reads columns, its tenant and templates. Without any of them it is the same for every source. What an expression computes, and what a step or a `where`
     wants, is not looked for.
     """
     schema = value_at(slices.get("receive", {}), "sources", source, "schema")
@@ -336,14 +336,14 @@ def _fields(
 
 
 def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """Yield the paths in a part of a destination's settings: a column, a list of columns, or the text of a template."""
+    """Yield the paths in a part of a destination's settings: a column, columns, the tenant, or the text of a template."""
     if isinstance(settings, dict):
         column = settings.get("value")
         if isinstance(column, str) and "type" in settings and (found := _PATH.fullmatch(column)):
             kind = settings["type"]
             yield _parts(found), str(kind) if kind else None
             return
-        for each in mapping_at(settings, "columns").values():
+        for each in (settings.get("tenant"), *mapping_at(settings, "columns").values()):
             if isinstance(each, str) and (found := _PATH.fullmatch(each)):
                 yield _parts(found), None
     if isinstance(settings, dict | list):

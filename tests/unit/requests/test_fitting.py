@@ -13,7 +13,7 @@ CONFIG = """
 sources:
   shop: {auth: none}
 routes:
-  - {name: orders, from: shop, types: [order.*], to: [orders, rows, sales]}
+  - {name: orders, from: shop, types: [order.*], to: [orders, rows, sales, customers]}
   - {name: others, from: shop, types: [signup], to: others}
 destinations:
   orders:
@@ -35,7 +35,9 @@ destinations:
       to: sales@example.com
       subject: "{{ data.order.number }}: {{ data.customer.email | lower }}, {{ data.note.strip() }}"
       text: "See data.prose. {% if data.isGift %}A gift{% endif %}"
+  customers: {subscribers: {tenant: data.account.id}}
   others: {email: {to: ann@example.com, subject: "{{ data.other }}"}}
+subscribers: {}
 """
 
 
@@ -46,7 +48,7 @@ def compiled(config: str = CONFIG, schema: JsonObject | None = None, folder: Pat
     return compile_text(config, folder)
 
 
-def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read() -> None:
+def test_it_has_the_fields_that_columns_tenants_and_templates_of_its_destinations_read() -> None:
     expected: JsonObject = {
         **DEFAULT_DATA,
         "order": {"number": "example", "total": 12.5},
@@ -56,6 +58,7 @@ def test_it_has_the_fields_that_columns_and_templates_of_its_destinations_read()
         "customer": {"email": "chuckufarley@example.com"},
         "note": "example",
         "isGift": "example",
+        "account": {"id": "1001"},
     }
     assert fitting_data(compiled(), "shop", "order.created") == expected
     assert fitting_data(compiled(), "shop", "signup") == {**DEFAULT_DATA, "other": "example"}

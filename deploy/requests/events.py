@@ -313,8 +313,8 @@ def described_data(schema: Json) -> Json:
 def fitting_data(slices: Mapping[str, JsonObject], source: str, event_type: str) -> Json:
     """Return data with the fields that the schema describes and that a destination reads by a plain path.
 
-    A destination reads columns, its tenant and templates. Without any of them it is the same for every source. What an expression computes, and what a step or a `where`
-    wants, is not looked for.
+    A destination reads columns, its tenant and templates. Without any of them, the data is the same for every source.
+    What an expression computes, and what a step or a `where` wants, is not looked for.
     """
     schema = value_at(slices.get("receive", {}), "sources", source, "schema")
     data = described_data(schema)
@@ -336,7 +336,7 @@ def _fields(
 
 
 def _read_paths(settings: Json) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """Yield the paths in a part of a destination's settings: a column, columns, the tenant, or the text of a template."""
+    """Yield the paths in a part of a destination's settings: columns, the tenant, or the text of a template."""
     if isinstance(settings, dict):
         column = settings.get("value")
         if isinstance(column, str) and "type" in settings and (found := _PATH.fullmatch(column)):

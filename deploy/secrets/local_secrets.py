@@ -69,7 +69,7 @@ def find_gaps(names: Iterable[str], environ: Mapping[str, str]) -> SecretGaps:
         values = split_values(text)
         reasons = [reason for value in values if (reason := weakness(value))] if values else ["is empty"]
         if reasons:
-            weak.append(f"Secret {name!r} ({variable_name(name)}) {reasons[0]}. Set another, or remove it where it is set.")
+            weak.append(f"Secret {name!r} ({variable_name(name)}) {reasons[0]}. Set another, or remove it.")
         elif any(is_short(value) for value in values):
             short.append(name)
     if weak:

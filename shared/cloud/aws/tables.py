@@ -1,17 +1,17 @@
 """The DynamoDB tables of a deployment, as data: the SAM template, the local AWS and the tests create them from this.
 
-    deliveries    the ledger's rows
-    events        the journal: an event, and what was decided about it
-    bodies        events' documents, only where they are kept for a shorter time than events
-    dead-letters  what was given up on
-    destinations  those that are disabled or paused
-    owners        which event was first with a key
-    grants        what instances have reserved of destinations' caps, and all other records
-    documents     those of subscribers
+    deliveries    one event owed to one destination each: the ledger's rows
+    events        the journal: each event, and what was decided about it
+    bodies        the events' documents, if they are kept for a shorter time than the events
+    dead-letters  the messages that were given up on
+    destinations  the destinations that are disabled or paused
+    owners        which event was the first with an idempotency key
+    grants        the slots that instances have reserved under destinations' rate limits, and all other records
+    documents     the tenants, endpoints and other documents of subscribers
 
-Every write to an index costs as much as one to a small item. So an event's delivery that goes well is in as few
-indexes as finding it takes, no index has an attribute that changes on the way, and what is read seldom is looked
-through instead of indexed. The partition of an index over time is a shard: one partition takes 1,000 writes a second.
+Writing an index entry costs as much as writing a small item. A delivery that succeeds is therefore only in the indexes
+that are needed to find it, these hold no attribute that changes on its way, and rare questions are answered by a scan.
+A partition takes 1,000 writes a second, so an index over time is spread over several partitions (shards).
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-general.html
 """
 
@@ -21,22 +21,23 @@ from typing import Final
 from shared.jsontext import Json, JsonObject
 
 KEY: Final = "key"
-"""The attribute that is the key of each table but DOCUMENTS."""
+"""The attribute that is the key of each table except DOCUMENTS."""
 EXPIRES_AT: Final = "expires_at"
-"""The attribute by which DynamoDB deletes an item, in Unix seconds. It may take days, so conditions compare it too."""
+"""The time at which DynamoDB may delete an item, in Unix seconds. It can be days late, so conditions compare it too."""
 RECORD_TEXT: Final = "bucket"
-"""The attribute of GRANTS that has a record's text, called so since there were grants only."""
+"""The attribute of GRANTS with a record's text. It was first used for the bucket of a grant, hence its name."""
 DOCUMENT_TEXT: Final = "text"
 SHARD: Final = "shard"
 STATE_SHARD: Final = "state_shard"
-"""An item's state and shard: `held/3`, in the states that are looked for."""
+"""An item's state and shard, such as `held/3`. Only items in a state that is searched for have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A sparse index: only items that have both attributes are in it. `sort` is a number, unless it is said to be text.
+    """A sparse index: it contains only the items that have both of its keys, `partition` and `sort`.
 
-    projects  the attributes that it has beside the keys
+    projects  the attributes that an entry has beside the keys
+    is_text   `sort` is a text instead of a number
     """
 
     name: str
@@ -48,10 +49,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a text key. It is billed by request, encrypted, and restorable to any second of 35 days.
-
-    sort  the attribute of a second text key, by which the items of one key are sorted; empty: none
-    """
+    """A table with a text key, or with two: items with the same `key` are sorted by `sort`, if it is not empty."""
 
     name: str
     indexes: tuple[Index, ...] = ()
@@ -66,11 +64,12 @@ DELIVERIES_BY_STATE: Final = Index("by_state", STATE_SHARD, "created_at", ("dest
 """The deliveries that wait, are held or failed."""
 DELIVERIES_BY_EVENT: Final = Index("by_event", "event_id", "created_at")
 ENDED: Final = Index("ended", SHARD, "ended_at")
-"""The deliveries by their last attempt, but those that went well at once: `listed` finds these about as well."""
+"""The deliveries by the end of their last attempt. A delivery that succeeded at once is left out: `listed` has it at
+about the same place."""
 ENDPOINT_AT: Final = "endpoint_at"
 FAILED: Final = "failed"
 DELIVERIES_BY_ENDPOINT: Final = Index("by_endpoint", "destination", ENDPOINT_AT, (FAILED,), is_text=True)
-"""The deliveries to endpoints of subscribers: no others have ENDPOINT_AT."""
+"""The deliveries to the endpoints of subscribers. Only these have ENDPOINT_AT."""
 LISTED_EVENTS: Final = Index("listed", SHARD, "seq", ("source", "type"))
 LETTERS_BY_STATE: Final = Index("by_state", STATE_SHARD, "seq")
 LETTERS_BY_EVENT: Final = Index("by_event", "event_id", "seq", ("state",))
@@ -88,21 +87,22 @@ GRANTS: Final = Table("grants")
 DOCUMENTS: Final = Table("documents", key="partition", sort="id")
 
 TABLES: Final = (DELIVERIES, EVENTS, BODIES, DEAD_LETTERS, DESTINATIONS, OWNERS, GRANTS, DOCUMENTS)
-"""All of them expire by EXPIRES_AT, where an item has it."""
+"""In each of them, an item that has EXPIRES_AT is deleted after that time."""
 
 
 def create_request(table: Table, prefix: str) -> JsonObject:
     """Return the request to CreateTable, as the API and boto3 take it."""
-    keys = (table.key, table.sort) if table.sort else (table.key,)
-    types = dict.fromkeys(keys, "S")
+    attribute_types = {table.key: "S"}
+    if table.sort:
+        attribute_types[table.sort] = "S"
     for index in table.indexes:
-        types |= {index.partition: "S", index.sort: "S" if index.is_text else "N"}
+        attribute_types |= {index.partition: "S", index.sort: "S" if index.is_text else "N"}
     request: JsonObject = {
         "TableName": f"{prefix}{table.name}",
-        "KeySchema": [
-            {"AttributeName": name, "KeyType": kind} for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+        "KeySchema": _key_schema(table.key, table.sort),
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": type} for name, type in attribute_types.items()
         ],
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind in types.items()],
         "BillingMode": "PAY_PER_REQUEST",
     }
     if table.indexes:
@@ -116,9 +116,13 @@ def _index_document(index: Index) -> Json:
         projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": [*index.projects]}
     return {
         "IndexName": index.name,
-        "KeySchema": [
-            {"AttributeName": index.partition, "KeyType": "HASH"},
-            {"AttributeName": index.sort, "KeyType": "RANGE"},
-        ],
+        "KeySchema": _key_schema(index.partition, index.sort),
         "Projection": projection,
     }
+
+
+def _key_schema(partition: str, sort: str) -> list[Json]:
+    keys: list[Json] = [{"AttributeName": partition, "KeyType": "HASH"}]
+    if sort:
+        keys.append({"AttributeName": sort, "KeyType": "RANGE"})
+    return keys

@@ -224,20 +224,16 @@ def _print_import(call: Call, noun: str, result: ImportResult) -> None:
     is_done: bool = call.options.yes
     counts = {outcome: result.count(outcome) for outcome in ("created", "updated", "unchanged")}
     if call.options.json:
-        listed: list[Json] = [
-            {"line": row.line, noun: name, "outcome": outcome} for row, outcome, name in result.outcomes
-        ]
+        listed: list[Json] = [{"line": row.line, noun: row.name, "outcome": row.outcome} for row in result.rows]
         print_json({"dry_run": not is_done, **counts, f"{noun}s": listed, "faults": [*result.faults]})
         return
     verb = "" if is_done else "would be "
-    changed = [
-        (str(row.line), name, verb + outcome) for row, outcome, name in result.outcomes if outcome != "unchanged"
-    ]
+    changed = [(str(row.line), row.name, verb + row.outcome) for row in result.rows if row.outcome != "unchanged"]
     if changed:
         print(table((Column("LINE"), Column(noun.upper()), Column("OUTCOME")), changed[:SAMPLE], call.screen))
     if len(changed) > SAMPLE:
         print(f"and {len(changed) - SAMPLE:,} more")
     texts = [f"{count:,} {verb}{outcome}" for outcome, count in counts.items() if outcome != "unchanged"]
-    print(f"{count_of(len(result.outcomes), noun)}: {', '.join(texts)}, {counts['unchanged']:,} unchanged")
+    print(f"{count_of(len(result.rows), noun)}: {', '.join(texts)}, {counts['unchanged']:,} unchanged")
     if not is_done and changed:
         print("Nothing was changed. Add --yes to import.")

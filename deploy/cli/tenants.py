@@ -48,7 +48,6 @@ def _add_tenant(command: argparse.ArgumentParser) -> None:
 
 
 def _show(call: subscribers.Call) -> int:
-    """Print the tenant, and how many endpoints it has in which states. Return DONE."""
     """Print a tenant and how many endpoints it has, or with `--json` their ids."""
     with call.api() as api:
         client = api.client()
@@ -94,7 +93,6 @@ def _set(call: subscribers.Call) -> int:
 
     An option that is left out changes nothing. Raises UsageError and SubscribersError.
     """
-    """Create the tenant, or change what the options name of it, and print which of both. Raises UsageError."""
     options = call.options
     metadata = {}
     for text in options.metadata:
@@ -119,7 +117,6 @@ def _delete(call: subscribers.Call) -> int:
     Return NOT_DONE if the tenant exists afterwards, as when somebody creates it again. Raises CommandError if it does
     not exist before.
     """
-    """Delete the tenant and its endpoints with `--yes`; else print what would be deleted. Raises CommandError."""
     options = call.options
     is_left = False
     with call.api() as api:
@@ -191,7 +188,6 @@ def _capabilities(text: str) -> tuple[str, ...]:
 
 
 def _print_link(call: subscribers.Call) -> int:
-    """Create a portal link and print it, or with --revoke make all links of the tenant invalid. Return DONE."""
     """Print the URL of a new link; with `--revoke`, end all links of the tenant instead."""
     options = call.options
     base_url = "" if call.settings.public_url or options.revoke else call.platform.subscribe_url()

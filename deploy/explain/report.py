@@ -1,4 +1,8 @@
-"""The report on a request: the checks in their order and the events, as JSON and as text."""
+"""The report of `hookchain explain`: what each function would do with a request, as JSON and as text.
+
+A stage is one function (receive, transform, notify). Its checks are listed in the order in which the function makes
+them: for example, receive checks the signature, transform each route, and notify each delivery.
+"""
 
 import json
 import textwrap
@@ -13,25 +17,30 @@ from shared.jsontext import Json, JsonObject
 
 State = Literal["passed", "failed", "skipped"]
 
+# The exit codes of `explain`.
 ACCEPTED: Final = 0
 REJECTED: Final = 3
 NOT_DELIVERED: Final = 4
+
 TRANSFORM: Final = "transform"
 NOTIFY: Final = "notify"
 """The name of the stage that has a check for each delivery."""
 HANDSHAKE: Final = "handshake"
 """The name of the check of a request that receive answers without an event."""
 NO_MATCH: Final = "not_matched"
-"""How the words of a route begin that did not take the event."""
+"""The beginning of the text of a route that did not match the event."""
 OTHER_SOURCE: Final = f"{NO_MATCH}: from "
-"""How the words of a route begin that is for other sources."""
+"""The beginning of the text of a route that is for other sources."""
 NOT_REACHED: Final = "not reached"
 """The text of a check after the one that failed."""
+_OFFLINE: Final = "is not sent offline"
+"""A part of the text of a step that would ask another system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check. `text` says what was checked and found, without any secret, header value or part of the body."""
+    """A check. `text` says what was checked and found. It never contains a secret, a header value or a part of the
+    body."""
 
     name: str
     state: State
@@ -40,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The part of one function. `detail` is text to show below its checks, such as a diff or a mail."""
+    """The checks of one function. `detail` are lines to show below the checks, such as a diff or a mail."""
 
     name: str
     checks: tuple[Check, ...]
@@ -49,7 +58,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report. `status` is the HTTP status of the reply, `code` the code of a rejection, `advice` what to do."""
+    """A report on a request.
+
+    status  the HTTP status of the reply
+    code    the code of a rejection, such as `signature_mismatch`; None for an accepted request
+    reply   the body of the reply
+    advice  what the operator can do
+    """
 
     status: int
     code: str | None
@@ -69,32 +84,32 @@ class Report:
     @property
     def deliveries(self) -> tuple[str, ...]:
         """Return the destination and the route of each delivery that would be sent."""
-        checks = [check for stage in self.stages if stage.name == NOTIFY for check in stage.checks]
-        return tuple(check.name for check in checks if check.state == "passed")
+        return tuple(check.name for check in self._checks(NOTIFY) if check.state == "passed")
 
     @property
     def is_unknown(self) -> bool:
-        """Return whether nothing is known to be delivered because a route's step would ask another system."""
-        offline = (check for stage in self.stages if stage.name == TRANSFORM for check in stage.checks)
-        return self.exit_code == NOT_DELIVERED and any(_OFFLINE in check.text for check in offline)
+        """Return whether a route could not be followed to its deliveries, because a step would ask another system."""
+        return self.exit_code == NOT_DELIVERED and any(_OFFLINE in check.text for check in self._checks(TRANSFORM))
 
     @property
     def undelivered_because(self) -> tuple[str, ...]:
-        """Return why nothing is delivered of an accepted request: each route's and each failed delivery's reason.
+        """Return why an accepted request leads to no delivery: the reason of each failed delivery and of each route.
 
-        Routes that do not match come last, and at the end those that are for other sources.
+        The routes whose type or condition did not match come after the other reasons, because they are rarely the ones
+        that the operator is looking for. The routes for other sources come last.
         """
         if self.exit_code != NOT_DELIVERED:
             return ()
         if not self.events:
             return ("the request holds no event",)
-        stages = [stage for name in (NOTIFY, TRANSFORM) for stage in self.stages if stage.name == name]
-        reasons = [f"{check.name}: {check.text}" for stage in stages for check in _unmatched_last(stage.checks)]
-        return tuple(reasons) or ("the configuration has no routes",)
+        checks = [*_unmatched_last(self._checks(NOTIFY)), *_unmatched_last(self._checks(TRANSFORM))]
+        return tuple(f"{check.name}: {check.text}" for check in checks) or ("the configuration has no routes",)
+
+    def _checks(self, stage_name: str) -> list[Check]:
+        return [check for stage in self.stages if stage.name == stage_name for check in stage.checks]
 
 
 def _unmatched_last(checks: Sequence[Check]) -> list[Check]:
-    """Sort the routes that are for other sources behind those whose type or condition did not match."""
     return sorted(checks, key=lambda check: (check.text.startswith(NO_MATCH), check.text.startswith(OTHER_SOURCE)))
 
 
@@ -119,69 +134,76 @@ def report_document(report: Report) -> JsonObject:
     }
 
 
-_OFFLINE: Final = "is not sent offline"
 _MARKS: Final = {"passed": "ok  ", "failed": "NO  ", "skipped": "-   "}
 _COLOURS: Final = {"passed": GREEN, "failed": RED, "skipped": DIM}
-_WIDTH: Final = 110
+_LINE_WIDTH: Final = 110
 MAX_REASONS: Final = 10
 
 
 def report_text(report: Report, screen: Screen) -> Iterator[str]:
     """Yield the report as lines for a person."""
     for stage in report.stages:
-        yield from (*_stage(stage, screen), "")
+        yield from _stage_lines(stage, screen)
+        yield ""
     for event in report.events:
-        yield from (*_event(event, screen), "")
+        yield from _event_lines(event, screen)
+        yield ""
     yield _verdict(report, screen)
     for line in (*report.advice, *report.undelivered_because[:MAX_REASONS]):
-        yield from textwrap.wrap(printable(line), _WIDTH, initial_indent="  ▸ ", subsequent_indent="    ")
-    if (more := len(report.undelivered_because) - MAX_REASONS) > 0:
-        yield f"  ▸ {more} more routes"
+        yield from textwrap.wrap(printable(line), _LINE_WIDTH, initial_indent="  ▸ ", subsequent_indent="    ")
+    omitted = len(report.undelivered_because) - MAX_REASONS
+    if omitted > 0:
+        yield f"  ▸ {omitted} more routes"
 
 
-def _stage(stage: Stage, screen: Screen) -> Iterator[str]:
+def _stage_lines(stage: Stage, screen: Screen) -> Iterator[str]:
     yield screen.coloured(stage.name, BOLD)
     width = max((len(check.name) for check in stage.checks), default=0)
-    unmade = [check.name for check in stage.checks if check.text == NOT_REACHED]
     for check in stage.checks:
-        if check.name not in unmade:
-            yield from _check(check, width, screen)
-    if unmade:
-        yield from _check(Check(NOT_REACHED, "skipped", ", ".join(unmade)), width, screen)
-    yield from (f"  {printable(line)}" for line in stage.detail)
+        if check.text != NOT_REACHED:
+            yield from _check_lines(check, width, screen)
+    not_reached = [check.name for check in stage.checks if check.text == NOT_REACHED]
+    if not_reached:  # one line for all of them
+        yield from _check_lines(Check(NOT_REACHED, "skipped", ", ".join(not_reached)), width, screen)
+    for line in stage.detail:
+        yield f"  {printable(line)}"
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """Return the lines; a URL stays whole, so that it can be copied."""
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _check(check: Check, width: int, screen: Screen) -> Iterator[str]:
+def _check_lines(check: Check, name_width: int, screen: Screen) -> Iterator[str]:
     mark = screen.coloured(_MARKS[check.state], _COLOURS[check.state])
-    first, *others = _wrapped(printable(check.text), _WIDTH - width - 8) or [""]
-    yield f"  {mark}{check.name.ljust(width)}  {first}".rstrip()
-    yield from (f"{' ' * (width + 8)}{line}" for line in others)
+    indent = 2 + len(_MARKS[check.state]) + name_width + 2
+    # A URL stays whole, so that it can be copied.
+    lines = textwrap.wrap(
+        printable(check.text), _LINE_WIDTH - indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    yield f"  {mark}{check.name.ljust(name_width)}  {lines[0]}".rstrip()
+    for line in lines[1:]:
+        yield f"{' ' * indent}{line}"
 
 
 def _verdict(report: Report, screen: Screen) -> str:
     try:
         status = f"{report.status} {HTTPStatus(report.status).phrase}"
-    except ValueError:
+    except ValueError:  # a source may reply with any number, such as 299
         status = str(report.status)
-    if report.code is None:
-        reply = f"  {printable(report.reply)}" if report.reply else ""
-        if report.is_unknown:
-            text = "what is delivered depends on the answer of another system, which explain does not ask"
-            return screen.coloured(f"Accepted: {status}, but {text}", YELLOW) + reply
-        if report.exit_code == NOT_DELIVERED:
-            return screen.coloured(f"Accepted: {status}, but nothing is delivered", RED) + reply
-        count = f", {count_of(len(report.deliveries), 'delivery', 'deliveries')}" if report.events else ""
-        return screen.coloured(f"Accepted: {status}{count}", GREEN) + reply
-    word = "Not confirmed" if report.status >= 500 else "Rejected"
-    return screen.coloured(f"{word}: {status}, code {report.code}", RED)
+    if report.code is not None:
+        word = "Not confirmed" if report.status >= 500 else "Rejected"
+        return screen.coloured(f"{word}: {status}, code {report.code}", RED)
+    text, colour = f"Accepted: {status}", GREEN
+    if report.is_unknown:
+        text += ", but what is delivered depends on the answer of another system, which explain does not ask"
+        colour = YELLOW
+    elif report.exit_code == NOT_DELIVERED:
+        text += ", but nothing is delivered"
+        colour = RED
+    elif report.events:
+        text += f", {count_of(len(report.deliveries), 'delivery', 'deliveries')}"
+    reply = f"  {printable(report.reply)}" if report.reply else ""
+    return screen.coloured(text, colour) + reply
 
 
-def _event(event: Event, screen: Screen) -> Iterator[str]:
+def _event_lines(event: Event, screen: Screen) -> Iterator[str]:
     yield screen.coloured(f"Event {event.id}", BOLD)
     text = json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False)
-    yield from (f"  {printable(line)}" for line in text.split("\n"))
+    for line in text.split("\n"):
+        yield f"  {printable(line)}"

@@ -1,8 +1,13 @@
-"""The import of tenants and endpoints from a CSV file: what a row says is written, all else stays as it is.
+"""The import of tenants and their endpoints (subscribers of the operator's events) from a CSV file.
+
+    tenant,url,types,field.region,auth.kind
+    acme,https://acme.example/in,order.paid order.sent,7,basic
 
 The first line names the columns. A column such as `metadata.plan`, `header.X-Team` or `field.region` is one entry of
-that object; `auth.kind` is one setting of `auth`. An empty cell changes nothing. A row is about the tenant with its id,
-or about the tenant's endpoint with its URL, so the same file can be imported again.
+that object; `auth.kind` is one setting of `auth`. So the row above is about the endpoint of the tenant `acme` with this
+URL, and its body is `{"url": …, "types": ["order.paid", "order.sent"], "fields": {"region": 7}, "auth": {"kind":
+"basic"}}`. An empty cell, and whatever the row does not name, changes nothing. A row updates the tenant with its id or
+the endpoint with its URL if it exists, and creates it otherwise, so the same file can be imported again.
 """
 
 import csv
@@ -17,11 +22,29 @@ from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject, from_json
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-TENANT_COLUMNS: Final = ("id", "name", "email")
-TENANT_PREFIXES: Final = {"metadata": "metadata"}
-ENDPOINT_COLUMNS: Final = ("tenant", "url", "description", "types", "filter", "rate", "enabled", "secret")
-ENDPOINT_PREFIXES: Final = {"header": "headers", "field": "fields", "auth": "auth"}
-_YES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that a file may have.
+
+    tenant   the column with the tenant's id, which each row needs
+    plain    the columns whose cell is the whole value
+    objects  by prefix, the object of which a column `PREFIX.ENTRY` is one entry
+    """
+
+    tenant: str
+    plain: tuple[str, ...]
+    objects: Mapping[str, str]
+
+
+TENANT_COLUMNS: Final = Columns("id", ("name", "email"), {"metadata": "metadata"})
+ENDPOINT_COLUMNS: Final = Columns(
+    "tenant",
+    ("url", "description", "types", "filter", "rate", "enabled", "secret"),
+    {"header": "headers", "field": "fields", "auth": "auth"},
+)
 
 
 class CsvFault(ValueError):
@@ -30,87 +53,90 @@ class CsvFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row. `key` is the tenant; `body` has what the row says and nothing else."""
+    """A row. `body` has only what its cells say."""
 
     line: int
-    key: str
+    tenant: str
     body: JsonObject
 
 
 def tenant_rows(content: bytes) -> list[Row]:
-    """Raises CsvFault."""
-    return _rows(content, "id", TENANT_COLUMNS, TENANT_PREFIXES)
+    """Return the rows of a file of tenants. Raises CsvFault."""
+    return _rows(content, TENANT_COLUMNS)
 
 
 def endpoint_rows(content: bytes) -> list[Row]:
-    """Raises CsvFault."""
-    return _rows(content, "tenant", ENDPOINT_COLUMNS, ENDPOINT_PREFIXES)
+    """Return the rows of a file of endpoints. Raises CsvFault."""
+    return _rows(content, ENDPOINT_COLUMNS)
 
 
-def _rows(content: bytes, key: str, columns: Sequence[str], prefixes: Mapping[str, str]) -> list[Row]:
+def _rows(content: bytes, columns: Columns) -> list[Row]:
     if len(content) > MAX_BYTES:
         raise CsvFault(f"must have at most {MAX_BYTES:,} bytes; it has {len(content):,}")
     try:
-        text = content.decode("utf-8-sig")  # with the mark that spreadsheets put before it
+        text = content.decode("utf-8-sig")  # spreadsheets put a byte order mark before the text
     except UnicodeDecodeError as error:
         raise CsvFault(f"must be UTF-8; byte {error.start} is not") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
-        _require_columns(names, key, columns, prefixes)
-        found = []
+        _require_columns(names, columns)
+        rows = []
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                found.append(_row(reader.line_num, names, cells, key, prefixes))
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                rows.append(_row(reader.line_num, names, stripped, columns))
     except csv.Error as error:
         raise CsvFault(f"line {reader.line_num}: is not CSV: {error}") from error
-    return found
+    return rows
 
 
-def _require_columns(names: Sequence[str], key: str, columns: Sequence[str], prefixes: Mapping[str, str]) -> None:
-    if key not in names:
-        raise CsvFault(f"line 1: must name a column {key!r}; got {', '.join(names) or 'nothing'}")
+def _require_columns(names: Sequence[str], columns: Columns) -> None:
+    if columns.tenant not in names:
+        raise CsvFault(f"line 1: must name a column {columns.tenant!r}; got {', '.join(names) or 'nothing'}")
     for name in names:
-        prefix, _, rest = name.partition(".")
-        if name not in columns and not (prefix in prefixes and rest):
-            known = [*columns, *(f"{each}.NAME" for each in prefixes)]
+        prefix, _, entry = name.partition(".")
+        if name not in (columns.tenant, *columns.plain) and not (prefix in columns.objects and entry):
+            known = [columns.tenant, *columns.plain, *(f"{each}.NAME" for each in columns.objects)]
             raise CsvFault(f"line 1: there is no column {name!r}{did_you_mean(name, known)}")
         if names.count(name) > 1:
             raise CsvFault(f"line 1: the column {name!r} occurs twice")
 
 
-def _row(line: int, names: Sequence[str], cells: Sequence[str], key: str, prefixes: Mapping[str, str]) -> Row:
+def _row(line: int, names: Sequence[str], cells: Sequence[str], columns: Columns) -> Row:
     if len(cells) != len(names):
         raise CsvFault(f"line {line}: must have {len(names)} cells, as line 1 has; got {len(cells)}")
+    tenant = ""
     body: JsonObject = {}
-    for name, cell in zip(names, map(str.strip, cells), strict=True):
-        if not cell or name == key:
+    for name, cell in zip(names, cells, strict=True):
+        prefix, _, entry = name.partition(".")
+        if not cell:
             continue
-        prefix, _, rest = name.partition(".")
-        if rest and prefix in prefixes:
-            inner = body.setdefault(prefixes[prefix], {})
-            assert isinstance(inner, dict)
-            inner[rest] = _field(cell) if prefix == "field" else cell
+        if name == columns.tenant:
+            tenant = cell
+        elif entry:
+            entries = body.setdefault(columns.objects[prefix], {})
+            assert isinstance(entries, dict)
+            entries[entry] = _json_or_text(cell) if prefix == "field" else cell
         else:
             body[name] = _value(line, name, cell)
-    found = cells[names.index(key)].strip()
-    if not found:
-        raise CsvFault(f"line {line}: {key} is empty")
-    return Row(line, found, body)
+    if not tenant:
+        raise CsvFault(f"line {line}: {columns.tenant} is empty")
+    return Row(line, tenant, body)
 
 
 def _value(line: int, name: str, cell: str) -> Json:
     if name == "types":
         return [*cell.replace(",", " ").replace(";", " ").split()]
     if name == "enabled":
-        if cell.lower() not in _YES:
+        if cell.lower() not in _BOOLEANS:
             raise CsvFault(f"line {line}: enabled must be true or false; got {cell!r}")
-        return _YES[cell.lower()]
+        return _BOOLEANS[cell.lower()]
     return cell
 
 
-def _field(cell: str) -> Json:
-    """Return what the cell says as JSON, else its text: `7` is a number and `"7"` a text."""
+def _json_or_text(cell: str) -> Json:
+    """Return the cell as JSON if it is JSON, or as text: `7` is a number, `"7"` and `seven` are texts."""
     try:
         return from_json(cell.encode())
     except (ValueError, RecursionError):
@@ -137,36 +163,45 @@ class EndpointFields(TypedDict, total=False):
     secret: str
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """`name` is the tenant's id, or that of the endpoint as `TENANT:ENDPOINT`."""
+
+    line: int
+    outcome: Outcome
+    name: str
+
+
 @dataclass(slots=True)
 class ImportResult:
-    """The outcomes by row, and the faults of the rows that were not imported, MAX_FAULTS at most."""
+    """The rows that were imported, and the faults of the others. The import ends after MAX_FAULTS faults."""
 
-    outcomes: list[tuple[Row, Outcome, str]] = field(default_factory=list)
+    rows: list[ImportedRow] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
-        return sum(each == outcome for _, each, _ in self.outcomes)
+        return sum(row.outcome == outcome for row in self.rows)
 
 
-Importer: TypeAlias = "Callable[[Subscribers, Row], tuple[Outcome, str]]"
+Importer: TypeAlias = Callable[[Subscribers, Row], ImportedRow]
+"""A function that imports one row. Raises SubscribersError, and ValueError for an id that cannot be part of a URL."""
 
 
 def import_rows(
-    hooks: Subscribers, rows: Iterable[Row], importer: Importer, tell: Callable[[int], None]
+    api: Subscribers, rows: Iterable[Row], importer: Importer, show_progress: Callable[[int], None]
 ) -> ImportResult:
-    """Import row by row. A row with a fault is left out. `tell` gets how many were looked at."""
+    """Import row by row. A row with a fault is skipped. `show_progress` gets the number of rows so far."""
     result = ImportResult()
     for count, row in enumerate(rows, 1):
         try:
-            outcome, name = importer(hooks, row)
-            result.outcomes.append((row, outcome, name))
+            result.rows.append(importer(api, row))
         except SubscribersError as fault:
             result.faults += [f"line {row.line}: {text}" for text in fault_texts(fault)]
-            if len(result.faults) >= MAX_FAULTS:
-                break
         except ValueError as fault:
             result.faults.append(f"line {row.line}: {fault}")
-        tell(count)
+        if len(result.faults) >= MAX_FAULTS:
+            break
+        show_progress(count)
     return result
 
 
@@ -174,30 +209,38 @@ def fault_texts(fault: SubscribersError) -> list[str]:
     return [f"{each.path}: {each.rule}" for each in fault.errors] or [fault.detail]
 
 
-def import_tenant(hooks: Subscribers, row: Row) -> tuple[Outcome, str]:
-    name, email = (str(row.body[key]) if key in row.body else None for key in ("name", "email"))
+def import_tenant(api: Subscribers, row: Row) -> ImportedRow:
+    name, email = row.body.get("name"), row.body.get("email")
+    assert isinstance(name, str | None)
+    assert isinstance(email, str | None)
     metadata = cast("dict[str, str]", row.body.get("metadata", {}))
-    return set_tenant(hooks, row.key, name, email, metadata)[0], row.key
+    outcome, _ = set_tenant(api, row.tenant, name, email, metadata)
+    return ImportedRow(row.line, outcome, row.tenant)
 
 
 def set_tenant(
-    hooks: Subscribers, tenant: str, name: str | None, email: str | None, metadata: Mapping[str, str]
+    api: Subscribers, tenant: str, name: str | None, email: str | None, metadata: Mapping[str, str]
 ) -> tuple[Outcome, Tenant]:
-    """Create the tenant, or change what is given: an entry of `metadata` with an empty value is removed."""
-    before = find_tenant(hooks, tenant)
-    new_name = name if name is not None else before["name"] if before else ""
-    new_email = email if email is not None else before["email"] if before else ""
-    merged = {**(before["metadata"] if before else {}), **metadata}
-    new_metadata = {key: value for key, value in merged.items() if value}
-    if before and (before["name"], before["email"], before["metadata"]) == (new_name, new_email, new_metadata):
+    """Create the tenant, or change what is given: None changes nothing, and an empty value in `metadata` removes its
+    entry."""
+    before = find_tenant(api, tenant)
+    base: Tenant = before or {"id": tenant, "name": "", "email": "", "metadata": {}, "created_at": ""}
+    wanted = base.copy()
+    if name is not None:
+        wanted["name"] = name
+    if email is not None:
+        wanted["email"] = email
+    entries = {**base["metadata"], **metadata}
+    wanted["metadata"] = {key: value for key, value in entries.items() if value}
+    if before and wanted == before:
         return "unchanged", before
-    made = hooks.put_tenant(tenant, name=new_name, email=new_email, metadata=new_metadata)
+    made = api.put_tenant(tenant, name=wanted["name"], email=wanted["email"], metadata=wanted["metadata"])
     return "updated" if before else "created", made
 
 
-def find_tenant(hooks: Subscribers, tenant: str) -> Tenant | None:
+def find_tenant(api: Subscribers, tenant: str) -> Tenant | None:
     try:
-        return hooks.get_tenant(tenant)
+        return api.get_tenant(tenant)
     except SubscribersError as fault:
         if fault.code == "not_found":
             return None
@@ -205,33 +248,40 @@ def find_tenant(hooks: Subscribers, tenant: str) -> Tenant | None:
 
 
 class EndpointImporter:
-    """Finds the endpoints of each tenant once. In a dry run, an endpoint that would be created has no id yet."""
+    """An Importer of endpoints, which lists the endpoints of each tenant only once.
+
+    The endpoint that a dry run pretends to create has no id. Its row is named by the tenant and the URL.
+    """
 
     def __init__(self, is_dry: bool = False) -> None:
         self._is_dry = is_dry
-        self._known: dict[str, dict[str, Endpoint]] = {}
+        self._endpoints: dict[str, dict[str, Endpoint]] = {}  # by tenant and URL
 
-    def __call__(self, hooks: Subscribers, row: Row) -> tuple[Outcome, str]:
+    def __call__(self, api: Subscribers, row: Row) -> ImportedRow:
         url = str(row.body.get("url", ""))
         fields = cast(EndpointFields, {name: value for name, value in row.body.items() if name != "url"})
-        if row.key not in self._known:
-            listed = hooks.list_endpoints(row.key)
-            self._known[row.key] = {each["url"]: each for each in listed}
-        known = self._known[row.key]
-        if url not in known:
-            known[url] = hooks.create_endpoint(row.key, url=url, **fields)
-            return "created", f"{row.key} {url}" if self._is_dry else f"{row.key}:{known[url]['id']}"
-        before = known[url]
-        name = f"{row.key}:{before['id']}"
-        wanted = _with_objects(before, fields)
+        if row.tenant not in self._endpoints:
+            self._endpoints[row.tenant] = {each["url"]: each for each in api.list_endpoints(row.tenant)}
+        endpoints = self._endpoints[row.tenant]
+        if url not in endpoints:
+            endpoints[url] = created = api.create_endpoint(row.tenant, url=url, **fields)
+            name = f"{row.tenant} {url}" if self._is_dry else f"{row.tenant}:{created['id']}"
+            return ImportedRow(row.line, "created", name)
+        before = endpoints[url]
+        name = f"{row.tenant}:{before['id']}"
+        wanted = _with_other_entries(before, fields)
+        # A secret cannot be compared, because the API does not return it.
         if "secret" not in wanted and all(before[key] == value for key, value in wanted.items()):  # type: ignore[literal-required]
-            return "unchanged", name
-        known[url] = hooks.change_endpoint(row.key, before["id"], **wanted)
-        return "updated", name
+            return ImportedRow(row.line, "unchanged", name)
+        endpoints[url] = api.change_endpoint(row.tenant, before["id"], **wanted)
+        return ImportedRow(row.line, "updated", name)
 
 
-def _with_objects(before: Endpoint, fields: EndpointFields) -> EndpointFields:
-    """Return the fields with the entries of objects that the row does not name as they were."""
+def _with_other_entries(before: Endpoint, fields: EndpointFields) -> EndpointFields:
+    """Add the entries that the row does not name to its objects, because the API replaces an object as a whole.
+
+    The settings of another kind of `auth` are not kept.
+    """
     wanted = fields.copy()
     if "headers" in fields:
         wanted["headers"] = {**before["headers"], **fields["headers"]}

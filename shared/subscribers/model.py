@@ -1,6 +1,8 @@
-"""The documents of subscribers, as the store keeps them. What the API takes and shows is functions/subscribe's.
+"""The documents of subscribers, as the store keeps them. functions/subscribe translates them for its API.
 
-Times are Unix seconds. A newer version's fields are ignored by an older one, which may run beside it for a while.
+A tenant is a customer of the operator, and an endpoint is a URL at which the tenant receives the operator's events.
+Times are Unix seconds. An older version ignores the fields of a newer version, because both run side by side for a
+while during an update.
 """
 
 from typing import Literal
@@ -12,8 +14,8 @@ from shared.subscribers.names import SEPARATOR
 Capability = Literal["view", "manage", "reveal_secret", "resend"]
 """A right of a portal token. `manage` and `resend` include `view`."""
 Scope = Literal["read", "write", "portal", "admin"]
-"""A right of an API key: to read; to change tenants, endpoints and event types; to make portal tokens; or all of these
-and API keys."""
+"""A right of an API key. `write` changes tenants, endpoints and event types, `portal` makes portal tokens, and `admin`
+includes all others and manages API keys."""
 AuthKind = Literal["standard", "basic", "bearer", "hmac"]
 """See EndpointAuth."""
 DisabledBy = Literal["tenant", "operator", "failures", "receiver"]
@@ -33,8 +35,8 @@ class Stored(BaseModel):
 class EndpointCount(Stored):
     """The number of a tenant's endpoints.
 
-    It may be too high, because an endpoint is counted before it is made: a request that dies between leaves one too
-    many until all are counted again. `changed_at` is when it was last changed, `counted_at` when all were counted.
+    An endpoint is counted before it is created. If a request dies in between, the number is too high until all
+    endpoints are counted again. `changed_at` is the last change of the number, `counted_at` the last full count.
     """
 
     number: int
@@ -43,7 +45,10 @@ class EndpointCount(Stored):
 
 
 class Tenant(Stored):
-    """A customer of the operator. `email` is told when an endpoint is disabled. `endpoints`: None before the first."""
+    """A customer of the operator. A mail to `email` tells when an endpoint is disabled.
+
+    `endpoints` is None until the first endpoint is created.
+    """
 
     id: str
     name: str = ""
@@ -51,12 +56,12 @@ class Tenant(Stored):
     metadata: dict[str, str] = {}
     created_at: float = 0.0
     tokens_valid_from: float = 0.0
-    """Portal tokens that were made before are revoked."""
+    """Portal tokens that were made before this time are revoked."""
     endpoints: EndpointCount | None = None
 
 
 class SealedText(Stored):
-    """A text that is encrypted with AES-256-GCM: see sealing.py. The key is the one whose id is `key_id`."""
+    """A text that is encrypted with AES-256-GCM, with the key whose id is `key_id` (see sealing.py)."""
 
     key_id: str
     nonce: str
@@ -96,21 +101,21 @@ class Endpoint(Stored):
 
     Set by the tenant or the operator:
 
-    types            globs of event types; none: all types
-    filter           a JMESPath condition over `{id, type, timestamp, data}`; empty: none
+    types            globs of event types; if empty, all types
+    filter           a JMESPath condition over `{id, type, timestamp, data}`, or empty
     headers          further headers of each request
     fields           extra fields that are added to each body
-    secrets          newest first; the first signs, and with `standard` all that are still valid do
-    rate             the most deliveries that begin in a time, such as `10/s`; empty: no limit
+    secrets          newest first. The newest signs; if `auth` is `standard`, all that are still valid sign
+    rate             how many deliveries may begin in a period, such as `10/s`; if empty, any number
 
     Set by the API and by notify:
 
     is_verified      the endpoint has proven that it wants events, or the operator asks for no proof
     disabled_by      None while it is enabled
-    failing_since    when deliveries to it began to fail, with none that went well since
+    failing_since    the first failure since the last delivery that succeeded
     filter_fault     what went wrong when the filter was last used
-    notices          changes of state that the operator or the owner is yet to be told, each as the operational event's
-                     kind (such as `disabled`), its time and the reason
+    notices          changes of state that the operator or the tenant has not been told yet, each as the kind of its
+                     operational event (such as `disabled`), the time and the reason
     """
 
     id: str
@@ -157,9 +162,9 @@ class EventType(Stored):
 
 
 class ApiKey(Stored):
-    """A key of the operator's.
+    """A key with which the operator's programs call the API.
 
-    `digests` are the SHA-256 of its secrets in hex, newest first, each with the time from which on it is invalid.
+    `digests` are its secrets, newest first: each as its SHA-256 in hex, and the time when it becomes invalid.
     """
 
     id: str
@@ -170,7 +175,7 @@ class ApiKey(Stored):
 
 
 class Session(Stored):
-    """A portal session: the tokens made with one call. It is there until it expires or is revoked."""
+    """A portal session: the tokens made with one call. It ends when it expires or is revoked."""
 
     id: str
     tenant: str
@@ -183,10 +188,10 @@ class Session(Stored):
 class Message(Stored):
     """An event for a tenant, kept so that it can be sent again.
 
-    route, destination  the names in the configuration, which the deliveries' ids hold
-    type                the event type that the endpoints' globs are matched with
-    event               the event's CloudEvent as it travels: JSON, perhaps with `dataref` in place of its data
-    is_test             a tenant asked for it, to try an endpoint
+    type                the event type that is compared with the endpoints' globs
+    route, destination  their names in the configuration, from which the ids of the deliveries are built
+    event               the event's CloudEvent as JSON. A large event has `dataref`, the name of a blob, instead of data
+    is_test             the tenant requested it to try an endpoint
     kept_at             when it was last kept. A message that is older than its tenant belongs to an earlier tenant with
                         the same id, which was deleted
     """
@@ -202,12 +207,12 @@ class Message(Stored):
     kept_at: float = 0.0
 
     def is_of(self, tenant: Tenant) -> bool:
-        """Return whether the message is this tenant's, and not that of an earlier one with the same id."""
+        """Return whether the message belongs to this tenant, and not to an earlier tenant with the same id."""
         return self.kept_at >= tenant.created_at
 
 
 class MessageEntry(Stored):
-    """A message as it is found by its event and route, which are all that the ledger knows of it."""
+    """An index entry that finds a message by its event and route, because a delivery in the ledger has only these."""
 
     id: str
     type: str

@@ -40,12 +40,14 @@ class Outcome:
 
     ok         the receiver confirmed it: a 2xx
     status     the HTTP status; None without a response
-    message    the result in words; it never has a secret or a part of what was sent
-    event_id   the event's id, where the receiver returned one
-    code       None if ok; else the receiver's own code (`signature_mismatch`, `unavailable` …), `http` where it gave
-               none, or `unreachable`, `untrusted` (not sent), `timeout`, `cut`, `not_http` (it may have arrived)
+    message    the result in words, such as `rejected: the signature does not match (401 signature_mismatch)`. It never
+               contains a secret or a part of the sent event
+    event_id   the event's id, if the receiver returned one
+    code       None if ok. After a response: the receiver's code (`signature_mismatch`, `unavailable` …), or `http` if
+               it gave none. Without a response: `unreachable` or `untrusted` if the event was not sent; `timeout`,
+               `cut` or `not_http` if it may have arrived
     retry_after_seconds
-               the wait that the receiver asks for before the event is sent again, where it does
+               the time to wait before the event is sent again, if the receiver asks for it
     """
 
     ok: bool
@@ -57,20 +59,21 @@ class Outcome:
 
 
 def read_outcome(response: Response | NoResponse, timeout_seconds: float) -> Outcome:
-    """Return what a response, or none within `timeout_seconds`, means for the event that was sent."""
+    """Return what a response means for the event that was sent, or what its absence within `timeout_seconds` means."""
     if isinstance(response, NoResponse):
-        return Outcome(False, None, _failure_message(response, timeout_seconds), code=response.code)
-    # The strings at the top of the body, made fit to be shown: printable, at most 255 characters.
+        message = _failure_message(response, timeout_seconds)
+        return Outcome(ok=False, status=None, message=message, code=response.code)
+    # Any server may have answered, so its texts are cleaned before they are shown.
     fields = {name: _printable(value) for name, value in response.document.items() if isinstance(value, str)}
     if 200 <= response.status < 300:
         event_id = fields.get("id") or None
         message = f"accepted as event {event_id}" if event_id else f"accepted ({response.status})"
-        return Outcome(True, response.status, message, event_id)
+        return Outcome(ok=True, status=response.status, message=message, event_id=event_id)
     code = fields.get("code") or None
     return Outcome(
-        False,
-        response.status,
-        _rejection_message(response.status, code, fields.get("title")),
+        ok=False,
+        status=response.status,
+        message=_rejection_message(response.status, code, fields.get("title")),
         code=code or "http",
         retry_after_seconds=response.retry_after_seconds,
     )

@@ -1,4 +1,8 @@
-"""The JSON documents of the subscribers' API. Times are RFC 3339 texts. A newer API may add fields."""
+"""The JSON documents that the subscribers' API returns and accepts.
+
+A tenant is a customer of the operator, and an endpoint is a URL at which the tenant receives the operator's events.
+Times are RFC 3339 texts. A newer version of the API may add fields.
+"""
 
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
@@ -30,7 +34,7 @@ class Auth(TypedDict, total=False):
 
 
 class Disabled(TypedDict):
-    """The end of an endpoint's deliveries: `by` is tenant, operator, failures or receiver."""
+    """Who disabled an endpoint, and why. `by` is `tenant`, `operator`, `failures` or `receiver` (it answered 410)."""
 
     by: str
     reason: str
@@ -38,7 +42,10 @@ class Disabled(TypedDict):
 
 
 class Endpoint(TypedDict):
-    """A place where a tenant takes events. `etag` goes into `if_match` of a change that must not undo another."""
+    """A URL at which a tenant receives events.
+
+    Pass `etag` as `if_match` of a change, so that the change fails if somebody else changed the endpoint meanwhile.
+    """
 
     id: str
     url: str
@@ -60,19 +67,19 @@ class Endpoint(TypedDict):
 
 
 class EndpointCreated(Endpoint):
-    """A new endpoint. Its secret is shown here, and later to those who may reveal it."""
+    """A new endpoint with its secret. Reading the secret later requires the right to reveal it."""
 
     secret: str
 
 
 class PreviousSecret(TypedDict):
-    """A former secret of an endpoint, with which requests are signed too until then."""
+    """An earlier secret of an endpoint. Until `valid_until`, requests are also signed with it."""
 
     valid_until: str
 
 
 class Secret(TypedDict):
-    """The secret of an endpoint, and until when those before it are used beside it."""
+    """The secret of an endpoint, and the earlier secrets that are still used beside it."""
 
     secret: str
     previous: list[PreviousSecret]
@@ -80,7 +87,7 @@ class Secret(TypedDict):
 
 
 class Delivery(TypedDict):
-    """A message at one endpoint. `webhook_id` is what the endpoint gets as the header `webhook-id`."""
+    """A message that is sent to one endpoint. The endpoint gets `webhook_id` as the header `webhook-id`."""
 
     id: str
     message_id: str | None
@@ -125,7 +132,7 @@ class DeliveryDetail(Delivery):
 
 
 class Message(TypedDict):
-    """An event that a tenant was to get. `data` is None in lists, and where `truncated` says that it is too large."""
+    """An event for a tenant. `data` is None in lists, and if it is too large to be shown (`truncated`)."""
 
     id: str
     event_id: str
@@ -137,7 +144,7 @@ class Message(TypedDict):
 
 
 class EventType(TypedDict):
-    """A type of events. Those of the `source` configuration are changed there."""
+    """A type of events. If its `source` is `configuration`, change it in the configuration file, not over the API."""
 
     name: str
     description: str
@@ -149,7 +156,7 @@ class EventType(TypedDict):
 
 
 class Imported(TypedDict):
-    """The names of the event types that were written, or with `dry_run` would be, and of those that stay."""
+    """The names of the event types that an import created, updated or left unchanged, or would with `dry_run`."""
 
     created: list[str]
     updated: list[str]
@@ -157,7 +164,7 @@ class Imported(TypedDict):
 
 
 class Replayed(TypedDict):
-    """The number of deliveries that were published. If `is_more`, ask again with `next` as `cursor`."""
+    """The number of deliveries that were published again. If `is_more`, call again with `next` as `cursor`."""
 
     count: int
     is_more: bool
@@ -173,7 +180,7 @@ class Resent(TypedDict):
 
 
 class TestSent(TypedDict):
-    """The message that was published, and the delivery to look for. A disabled endpoint gets it, and stays disabled."""
+    """A published test message and its delivery. A disabled endpoint gets it too, and stays disabled."""
 
     message_id: str
     delivery_id: str
@@ -190,7 +197,7 @@ class PortalToken(TypedDict):
 
 
 class PortalLimits(TypedDict):
-    """The most endpoints of a tenant, and the most of each other thing that one endpoint may have."""
+    """The most endpoints that a tenant may have, and the most headers, fields … that an endpoint may have."""
 
     endpoints: int
     headers: int
@@ -200,7 +207,7 @@ class PortalLimits(TypedDict):
 
 
 class PortalInfo(TypedDict):
-    """The facts that the portal's page shows, and what its token allows."""
+    """The operator's name and logo for the portal's page, and what the portal token allows."""
 
     name: str
     logo: str
@@ -212,7 +219,7 @@ class PortalInfo(TypedDict):
 
 
 class ApiKey(TypedDict):
-    """An API key without its secret. `rotated` is true while the secret before is still valid."""
+    """An API key without its secret. `rotated` is true while the previous secret is still valid."""
 
     id: str
     description: str
@@ -222,6 +229,6 @@ class ApiKey(TypedDict):
 
 
 class ApiKeyCreated(ApiKey):
-    """A new key, which is shown once."""
+    """A new API key. `key` is its secret, which is shown only once."""
 
     key: str

@@ -1,4 +1,4 @@
-"""The Blobs port on an S3 bucket.
+"""Blobs (bodies and documents that are too large for a bus message) as objects of an S3 bucket.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -18,9 +18,11 @@ from shared.outgoing.http_client import Answer
 
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000
-"""A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
-PASSING_CODES: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
+"""The largest blob that is read. A body has at most 10 MiB, but as JSON beside its parsed form it is several times
+larger."""
+RETRIED_CODES: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown"})
 EXISTS_ALREADY: Final = 412
+"""The status of a write with `If-None-Match` to an object that exists."""
 CAUSES: Final[Mapping[str, str]] = {
     "AccessDenied": (
         ": the function's role lacks s3:PutObject, s3:GetObject or s3:DeleteObject on its objects, or "
@@ -36,10 +38,10 @@ _NEXT: Final = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationTok
 
 class S3Blobs:
     def __init__(self, place: AwsPlace, bucket: str) -> None:
-        # A local AWS has no host name for each bucket, and a certificate is for no host whose first part has a dot.
-        has_host = place.endpoint is None and "." not in bucket
-        self._path = "/" if has_host else f"/{bucket}/"
-        host = f"{bucket}.s3" if has_host else "s3"
+        # A local AWS has no host name for each bucket. S3's wildcard certificate covers no bucket name with a dot.
+        has_own_host = place.endpoint is None and "." not in bucket
+        self._path = "/" if has_own_host else f"/{bucket}/"
+        host = f"{bucket}.s3" if has_own_host else "s3"
         self._client = AwsClient(place, "s3", host=host, max_answer_bytes=MAX_BLOB_BYTES)
         self.url = self._client.endpoint + self._path
 
@@ -49,7 +51,7 @@ class S3Blobs:
             raise _temporary(answer, "take", name)
 
     async def create(self, name: str, content: bytes) -> None:
-        """Create with s3:PutObject, which a policy may limit to objects that do not exist (`s3:if-none-match`)."""
+        """Write the blob unless it exists. A policy may allow no other write than this (`s3:if-none-match`)."""
         answer = await self._call("PUT", name, content, {"If-None-Match": "*"})
         if answer.status not in (200, EXISTS_ALREADY):
             raise _temporary(answer, "take", name)
@@ -68,23 +70,27 @@ class S3Blobs:
             raise _temporary(answer, "delete", name)
 
     async def names(self, beginning: str) -> list[str]:
-        """Return the names of the blobs that begin so, with s3:ListBucket. A hashed name is not found.
+        """Return the names of the blobs that begin so. It needs s3:ListBucket.
+
+        A name that is too long for S3 is stored as a hash (object_names.py), so it is not found here.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
         """
         names: list[str] = []
         token = ""
         while True:
-            more = f"continuation-token={quote(token, safe='')}&" if token else ""
-            query = f"{more}list-type=2&prefix={quote(beginning, safe='')}"
+            # The parameters are in the order of their names, in which a signature of AWS covers them.
+            query = f"list-type=2&prefix={quote(beginning, safe='')}"
+            if token:
+                query = f"continuation-token={quote(token, safe='')}&{query}"
             answer = await self._request("GET", f"{self._path}?{query}")
             if answer.status != 200:
                 raise _temporary(answer, "list", beginning)
             names += [unescape(key.decode()) for key in _KEY.findall(answer.body)]
-            found = _NEXT.search(answer.body)
-            if found is None:
+            next_token = _NEXT.search(answer.body)
+            if next_token is None:
                 return names
-            token = unescape(found[1].decode())
+            token = unescape(next_token[1].decode())
 
     def close(self) -> None:
         self._client.close()
@@ -105,15 +111,15 @@ class S3Blobs:
             except OSError as error:
                 raise Temporary("blobs_unavailable", f"S3 did not answer: {type(error).__name__}") from error
 
-        return await retries.with_retries(call_once, _is_passing)
+        return await retries.with_retries(call_once, _may_succeed_later)
 
 
-def _is_passing(answer: Answer) -> bool:
-    return answer.status in {408, 429} or answer.status >= 500 or _code(answer) in PASSING_CODES
+def _may_succeed_later(answer: Answer) -> bool:
+    return answer.status in {408, 429} or answer.status >= 500 or _code(answer) in RETRIED_CODES
 
 
 def _is_gone(answer: Answer) -> bool:
-    """Return whether S3 itself says that the object does not exist. A proxy may answer 404 for a moment, too."""
+    """Return whether the object does not exist. The code shows that S3 says so: a proxy may also answer 404."""
     return answer.status == 404 and _code(answer) == "NoSuchKey"
 
 

@@ -1,6 +1,9 @@
-"""Building a function's folder, ready to deploy.
+"""Building a bundle: the folder of one function that gcloud or CloudFormation uploads.
 
-The same inputs always give the same bytes, modes and times, so that two bundles can be compared.
+    build/gcp/receive/main.py, functions/receive/…, shared/…, requirements.txt, slice.json
+
+slice.json is the part of the compiled configuration that the function needs. The same inputs always give the same
+bytes, modes and times, so that two bundles can be compared.
 """
 
 import hashlib
@@ -23,41 +26,47 @@ from shared.jsontext import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class BundlePlatform:
-    """A platform as bundles see it.
+    """What a platform requires of a bundle.
 
     entry_point   the file in a function's folder that the platform loads
-    at_top        it looks for that file at the top of the bundle, as Google's buildpack does
-    others        the ports that its bundles do not need
+    at_top        the platform looks for that file at the top of the bundle, as Google's buildpack does
+    unneeded      the folders with the code of other platforms
     """
 
     entry_point: str
     at_top: bool
-    others: tuple[str, ...]
+    unneeded: tuple[str, ...]
 
 
 PLATFORMS: Final = {
-    "gcp": BundlePlatform("main.py", at_top=True, others=("shared/cloud/aws",)),
-    "aws": BundlePlatform("lambda_handler.py", at_top=False, others=("shared/cloud/gcp", "shared/cloud/local")),
+    "gcp": BundlePlatform("main.py", at_top=True, unneeded=("shared/cloud/aws",)),
+    "aws": BundlePlatform("lambda_handler.py", at_top=False, unneeded=("shared/cloud/gcp", "shared/cloud/local")),
 }
 _CLOUD: Final = Path("shared/cloud")
 _CLOUD_MODULES: Final = "shared.cloud."
 
 
 def bundle_files(root: Path, function: str, platform: str) -> dict[PurePosixPath, Path]:
-    """Return the files by their paths in the bundle: the function's folder, with the platform's entry point; shared/
-    without shared/cloud; the modules of shared/cloud that these import, directly or indirectly; and their data."""
+    """Return the files by their paths in the bundle.
+
+    These are the function's folder with the platform's entry point, shared/ without shared/cloud, the modules of
+    shared/cloud that these import, directly or indirectly, and the data files beside these modules.
+    """
     chosen = PLATFORMS[platform]
     folder = Path("functions") / function
-    foreign = {folder / each.entry_point for each in PLATFORMS.values()} - {folder / chosen.entry_point}
-    own = [path for path in _files_under(root, folder) if path not in foreign]
+    entry_point = folder / chosen.entry_point
+    other_entry_points = {folder / each.entry_point for each in PLATFORMS.values()} - {entry_point}
+    own = [path for path in _files_under(root, folder) if path not in other_entry_points]
     library = [path for path in _files_under(root, Path("shared")) if not path.is_relative_to(_CLOUD)]
-    found = [Path("functions/__init__.py"), *own, *library]
-    modules = imported_from_cloud(root, found, chosen.others)
-    found += modules
-    for package in sorted({path.parent for path in modules} - {_CLOUD}):
-        found += [path for path in _files_under(root, package) if path.suffix != ".py"]
-    at_top = folder / chosen.entry_point if chosen.at_top else None
-    return {PurePosixPath(path.name if path == at_top else path.as_posix()): root / path for path in sorted(found)}
+    files = [Path("functions/__init__.py"), *own, *library]
+    cloud_modules = imported_from_cloud(root, files, chosen.unneeded)
+    files += cloud_modules
+    for package in {path.parent for path in cloud_modules} - {_CLOUD}:
+        files += [path for path in _files_under(root, package) if path.suffix != ".py"]
+    by_place = {PurePosixPath(path): root / path for path in sorted(files)}
+    if chosen.at_top:
+        by_place[PurePosixPath(entry_point.name)] = by_place.pop(PurePosixPath(entry_point))
+    return by_place
 
 
 def _files_under(root: Path, folder: Path) -> Iterator[Path]:
@@ -68,23 +77,29 @@ def _files_under(root: Path, folder: Path) -> Iterator[Path]:
             yield relative
 
 
-def imported_from_cloud(root: Path, files: Iterable[Path], others: tuple[str, ...]) -> set[Path]:
-    """Return the modules of shared/cloud that the files import, including imports inside of functions, but for those
-    in the folders `others`."""
+def imported_from_cloud(root: Path, files: Iterable[Path], unneeded: tuple[str, ...]) -> set[Path]:
+    """Return the modules of shared/cloud that the files import, directly or indirectly, also inside of functions.
+
+    A function imports the code of each platform where it needs it, so the modules in the `unneeded` folders are left
+    out.
+    """
     found: set[Path] = set()
-    waiting = [path for path in files if path.suffix == ".py"]
-    while waiting:
-        modules = imported_modules((root / waiting.pop()).read_text(encoding="utf-8"))
-        for module in [each for each in modules if f"{each}.".startswith(_CLOUD_MODULES)]:
-            cloud = [path for path in _module_files(root, module) if path.is_relative_to(_CLOUD)]
-            new = {path for path in cloud if not any(map(path.is_relative_to, others))} - found
-            found |= new
-            waiting.extend(new)
+    unread = [path for path in files if path.suffix == ".py"]
+    while unread:
+        modules = imported_modules((root / unread.pop()).read_text(encoding="utf-8"))
+        for module in modules:
+            if not f"{module}.".startswith(_CLOUD_MODULES):
+                continue
+            for path in _module_files(root, module):
+                is_needed = path.is_relative_to(_CLOUD) and not any(map(path.is_relative_to, unneeded))
+                if is_needed and path not in found:
+                    found.add(path)
+                    unread.append(path)
     return found
 
 
 def _module_files(root: Path, module: str) -> Iterator[Path]:
-    """Yield the module's file and the `__init__.py` of each package above it; nothing for a module outside."""
+    """Yield the module's file and the `__init__.py` of each package above it. A name in a module yields its module."""
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
         path = Path(*parts[:end])
@@ -93,7 +108,8 @@ def _module_files(root: Path, module: str) -> Iterator[Path]:
                 yield candidate
 
 
-WRITTEN_AT: Final = 315_619_200  # 1980-01-02: a ZIP file knows no time before 1980, in whichever zone it is read
+WRITTEN_AT: Final = 315_619_200
+"""1980-01-02: ZIP files cannot store a time before 1980, and one day more allows for every time zone."""
 SLICE: Final = PurePosixPath("slice.json")
 IGNORE_FILE: Final = PurePosixPath(".gcloudignore")
 IGNORED: Final = """\
@@ -106,21 +122,21 @@ __pycache__/
 
 
 class CannotDeploy(CommandError):
-    """A configuration that works on this machine, and not on the platform."""
+    """The configuration works on this machine, but not on the platform."""
 
 
 class NotABundle(CommandError):
-    """The folder for a bundle has something else in it, which is left alone."""
+    """The folder for a bundle contains something else, which is not overwritten."""
 
 
 def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> dict[PurePosixPath, bytes]:
-    """Return a bundle's files by their paths in it. Raises PinsFault, and CannotDeploy."""
+    """Return the content of a bundle's files by their paths in it. Raises PinsFault and CannotDeploy."""
     if function == "notify" and (faults := list(_platform_faults(compiled, platform))):
         raise CannotDeploy("\n".join(faults))
     files = {place: path.read_bytes() for place, path in bundle_files(root, function, platform).items()}
-    mounted = {each.name for each in FUNCTIONS if each.mounts_secrets}
-    by_name = ("gcp-secrets",) if platform == "gcp" and function not in mounted else ()
-    extras = (function, platform, *by_name, *needed_extras(function, compiled))
+    extras = [function, platform, *needed_extras(function, compiled)]
+    if platform == "gcp" and not any(each.name == function and each.mounts_secrets for each in FUNCTIONS):
+        extras.append("gcp-secrets")  # without mounted files, the function reads its secrets over an API
     files[PurePosixPath("requirements.txt")] = requirements(
         root / "pyproject.toml", root / "deploy" / "pins.txt", extras
     ).encode()
@@ -131,12 +147,13 @@ def contents(root: Path, function: str, compiled: JsonObject, platform: str) -> 
 
 
 def _platform_faults(notify: JsonObject, platform: str) -> Iterator[str]:
-    """Yield the rule that each destination breaks on the platform."""
+    """Yield a fault for each destination that cannot work on the platform."""
     for name, rule in unreachable_databases(notify, platform):
         yield f"destinations.{name}.sql.{rule}"
-    for name, kind in without_google_account(notify) if platform == "aws" else ():
+    if platform == "aws":
         rule = "must name a secret on AWS, with the key (JSON) of a service account of Google's; got none"
-        yield f"destinations.{name}.{kind}.secret: {rule}"
+        for name, kind in without_google_account(notify):
+            yield f"destinations.{name}.{kind}.secret: {rule}"
 
 
 def digest_of_files(files: Mapping[PurePosixPath, bytes]) -> str:

@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     screen = output.stdout_screen()
     view = log_view.LogView("DEBUG" if options.severity == "DEBUG" else "INFO", screen.colours)
     count = 0
-    for record in _chosen(options):
+    for record in _chosen_records(options):
         text = _json_line(record) if options.json else record.text(view)
         if text:
             count += 1
@@ -50,33 +50,32 @@ def _run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _chosen(options: argparse.Namespace) -> Iterator[Record]:
+def _chosen_records(options: argparse.Namespace) -> Iterator[Record]:
     """Yield the newest `--limit` records, and with --follow each new one."""
-    waiting: deque[Record] | None = deque(maxlen=options.limit)
-    for record in _records(options):
+    newest: deque[Record] = deque(maxlen=options.limit)
+    records = _records(options)
+    for record in records:
         if record is None:
-            yield from waiting or ()
-            waiting = None
-        elif not _is_wanted(record, options):
-            continue
-        elif waiting is None:
+            break
+        if _is_wanted(record, options):
+            newest.append(record)
+    yield from newest
+    for record in records:
+        if record is not None and _is_wanted(record, options):
             yield record
-        else:
-            waiting.append(record)
-    yield from waiting or ()
 
 
 def _records(options: argparse.Namespace) -> Iterator[Record | None]:
-    """Yield the records oldest first. With --follow, None separates those that exist from those that are new."""
+    """Return the records, oldest first. With --follow, the first None separates existing records from new records."""
     platform = open_platform(options, environ_of(options))
     wanted = LogQuery(options.function or ALL_FUNCTIONS, options.severity, options.event)
-    # Some records are not printed, so more are read than the limit. With --follow they would be read twice.
+    # `_is_wanted` drops some records, so more than the limit are read, except with --follow, which reads them twice.
     limit = options.limit if options.follow else max(PAGE, options.limit)
     return platform.records(wanted, options.since, limit, options.follow)
 
 
 def _is_wanted(record: Record, options: argparse.Namespace) -> bool:
-    """Return whether the options choose the record, which the platform's own filter may do only in part."""
+    """Return whether the options choose the record. The platform may have filtered only by some of them."""
     if options.function and record.process not in options.function:
         return False
     if options.event and not str(record.document.get("event_id", "")).startswith(options.event):

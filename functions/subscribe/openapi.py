@@ -1,6 +1,7 @@
-"""The OpenAPI document of the API, made of the routes and their models: `python -m functions.subscribe.openapi`.
+"""The OpenAPI document of the subscribers' API, built from its routes and their models.
 
-It is made when the API changes, and checked in as openapi.json, which is what the function serves.
+Run `python -m functions.subscribe.openapi` after a change of the API. It writes openapi.json, which is checked in
+and which the function serves.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from functions.subscribe.models import values
 from functions.subscribe.problems import API_STATUS, TITLES
@@ -23,10 +24,10 @@ FILE: Final = Path(__file__).with_name("openapi.json")
 VERSION: Final = "1.0.0"
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = "Problem"
-_ON_ALL: Final = (401, 403, 405, 413, 503)
-"""The statuses that any route may answer."""
-_ON_BODIES: Final = (400, 408, 413, 415, 422)
-"""Those that a route with a body may answer."""
+_ERRORS_OF_ALL: Final = frozenset({400, 401, 403, 404, 405, 413, 422, 503})
+"""The statuses of the problems that any route may answer."""
+_ERRORS_OF_BODIES: Final = frozenset({408, 415})
+"""The further ones that a route with a body may answer."""
 _TAGS: Final[Mapping[str, str]] = {
     "endpoints": "endpoints",
     "deliveries": "deliveries",
@@ -66,43 +67,40 @@ def text() -> str:
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _models() -> Iterator[tuple[type[BaseModel], bool]]:
-    """Yield each model, and whether it is one of a request."""
-    yield values.Problem, False
-    for route in ROUTES:
-        if route.takes_body:
-            yield route.takes, True
-        if route.gives:
-            yield route.gives, False
-
-
 def _schemas() -> dict[str, Json]:
     """Return the schemas of all models by name."""
-    models = dict.fromkeys((model, "validation" if is_taken else "serialization") for model, is_taken in _models())
-    _, document = models_json_schema(list(models), ref_template=_REF)  # type: ignore[arg-type] # the mode is a literal
-    schemas: dict[str, Json] = {}
-    for name, schema in document["$defs"].items():
-        schemas[_plain(name)] = _renamed(schema)
-    return schemas
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(values.Problem, "serialization")]
+    for route in ROUTES:
+        if route.takes_body:
+            models.append((route.takes, "validation"))
+        if route.gives:
+            models.append((route.gives, "serialization"))
+    _, definitions = models_json_schema(list(dict.fromkeys(models)), ref_template=_REF)
+    return {_plain_name(name): _with_plain_references(schema) for name, schema in definitions["$defs"].items()}
 
 
-def _plain(name: str) -> str:
-    """Return a model's name without brackets, which are for generic ones."""
+def _plain_name(name: str) -> str:
+    """Rename a generic model, such as pydantic's `Page_Tenant_` for `Page[Tenant]`, to `PageOfTenant`.
+
+    A reference that ends with such a name is renamed in the same way.
+    """
     return re.sub(r"_(\w+)_$", r"Of\1", name)
 
 
-def _renamed(value: Json) -> Json:
-    """Return the schema with plain names in its references."""
-    if isinstance(value, dict):
-        return {
-            key: _plain(each) if key == "$ref" and isinstance(each, str) else _renamed(each)
-            for key, each in value.items()
-        }
-    return [_renamed(each) for each in value] if isinstance(value, list) else value
+def _with_plain_references(schema: Json) -> Json:
+    if isinstance(schema, list):
+        return [_with_plain_references(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    renamed = {key: _with_plain_references(value) for key, value in schema.items()}
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        renamed["$ref"] = _plain_name(reference)
+    return renamed
 
 
 def _reference(model: type[BaseModel]) -> JsonObject:
-    return {"$ref": _REF.format(model=_plain(re.sub(r"\W", "_", model.__name__)))}
+    return {"$ref": _REF.format(model=_plain_name(re.sub(r"\W", "_", model.__name__)))}
 
 
 def _path_item(path: str) -> JsonObject:
@@ -144,7 +142,7 @@ def _operation(route: Route) -> JsonObject:
 
 
 def _tag(route: Route) -> str:
-    """Return the name of the group of operations that the route belongs to."""
+    """Return the name of the group in which a reader of the document finds the operation."""
     parts = [part for part in route.path.split("/") if part and not part.startswith("{")]
     return next((_TAGS[part] for part in parts if part in _TAGS), parts[1])
 
@@ -163,9 +161,10 @@ def _query_parameters(route: Route) -> Iterator[JsonObject]:
         return
     schema = route.takes.model_json_schema()
     for name, property_ in schema.get("properties", {}).items():
+        # An optional parameter is `anyOf` its type and null for pydantic. A query cannot contain null.
+        types = [each for each in property_.get("anyOf", ()) if each != {"type": "null"}]
         shown = {key: value for key, value in property_.items() if key not in {"title", "description"}}
-        choices = [each for each in shown.get("anyOf", ()) if each != {"type": "null"}]
-        yield {"name": name, "in": "query", "schema": choices[0] if choices else shown}
+        yield {"name": name, "in": "query", "schema": types[0] if types else shown}
 
 
 def _header_parameters(route: Route) -> Iterator[JsonObject]:
@@ -179,7 +178,7 @@ def _header_parameters(route: Route) -> Iterator[JsonObject]:
 
 
 def _responses(route: Route) -> JsonObject:
-    """Return the response of a success, and references to those of all problems that the route may answer."""
+    """Return the response of a success, and references to the responses of all problems that the route may answer."""
     done: JsonObject = {"description": TITLE_OF_SUCCESS[route.success_status]}
     if route.gives:
         done["content"] = {"application/json": {"schema": _reference(route.gives)}}
@@ -187,17 +186,19 @@ def _responses(route: Route) -> JsonObject:
         done["headers"] = {
             "ETag": {"description": "The version of the endpoint's settings.", "schema": {"type": "string"}}
         }
-    statuses = {*_ON_ALL, 404, 422, 400}
+    errors = set(_ERRORS_OF_ALL)
     if route.takes_body:
-        statuses |= {*_ON_BODIES}
+        errors |= _ERRORS_OF_BODIES
     if route.is_idempotent or route.method in {"PUT", "DELETE"}:
-        statuses |= {409}
+        errors.add(409)
     if route.is_conditional:
-        statuses |= {412}
+        errors.add(412)
     if route.is_limited:
-        statuses |= {429}
-    refs: dict[str, Json] = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
-    return {str(route.success_status): done, **refs}
+        errors.add(429)
+    responses: JsonObject = {str(route.success_status): done}
+    for status in sorted(errors):
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return responses
 
 
 def _problem_response(status: int) -> JsonObject:

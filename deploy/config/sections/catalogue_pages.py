@@ -1,7 +1,11 @@
-"""The catalogue as `hookchain providers` prints it: a table, one provider as text, and one provider as JSON."""
+"""The catalogue as `hookchain providers` prints it: a table, one provider as text, and one provider as JSON.
+
+A provider is a product that sends webhooks, such as GitHub. Its catalogue entry says how it signs requests, where its
+events have their fields, and how that is known. A source of the operator's configuration uses an entry by its key.
+"""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from deploy.config.sections.auth import SIGNING_A_TIME, Auth
@@ -41,19 +45,22 @@ def entry_text(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     """Yield lines for a person who sets up the provider."""
     yield screen.coloured(entry.name, BOLD) + screen.coloured(f"  provider: {key}", DIM)
     yield from _section("Setup", [*_setup(key, entry, screen)], screen)
-    yield from _section("Authentication", _named(_schemes(entry)), screen)
-    yield from _section("Event fields", _named(_fields(entry)), screen)
+    yield from _section("Authentication", _aligned(_schemes(entry)), screen)
+    yield from _section("Event fields", _aligned(_fields(entry)), screen)
     yield from _section("Duplicates", [*_identity(entry)], screen)
     yield from _section("Reply", _wrapped(_expected_reply(entry)), screen)
-    yield from _section("Handshakes", [line for one in entry.handshakes for line in _handshake(one)], screen)
-    yield from _section("Notes", [line for note in entry.notes for line in _wrapped(note, "- ")], screen)
+    yield from _section("Handshakes", _bullets(map(_handshake, entry.handshakes)), screen)
+    yield from _section("Notes", _bullets(entry.notes), screen)
     yield from _section("Evidence", [*_evidence(entry, screen)], screen)
     yield from _section("Event types", [*_event_types(key)], screen)
 
 
 def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     yield from _wrapped(entry.setup or "")
-    yield from ("", *(f"{_INDENT}{line}" for line in source_block(key, entry)), "")
+    yield ""
+    for line in source_block(key, entry):
+        yield f"{_INDENT}{line}"
+    yield ""
     if needs_secret(entry):
         yield f"secret   {secret_line(key)}"
     yield f"URL      {own_url(key, entry, 'https://<your receive URL>')}"
@@ -97,8 +104,12 @@ def _event_types(key: str) -> Iterator[str]:
 
 
 def _identity(entry: ProviderEntry) -> Iterator[str]:
-    """Yield what makes two requests the same event, for a provider that signs requests but not their delivery id."""
-    if signs_delivery_id(entry) in (True, None):  # None: it signs nothing
+    """Yield which requests count as one event, for a provider that signs requests but not their delivery id.
+
+    Anybody who has seen such a request could send it again with another id, so the signed bytes identify the event,
+    except for types of events (`repeats`) whose bodies are the same on purpose.
+    """
+    if signs_delivery_id(entry) is not False:  # it signs the id too, or it signs nothing
         return
     repeats = entry.event.repeats or []
     has_always_repeats = any(not each.when for each in repeats)
@@ -129,15 +140,23 @@ def _expected_reply(entry: ProviderEntry) -> str:
     return ", ".join(filter(None, facts))
 
 
-def _handshake(one: Handshake) -> list[str]:
-    when = " and ".join(f"{place} is {_expected(value)}" for place, value in one.when.items())
-    text = f"{one.name}: {one.method}" + (f" if {when}" if when else "")
-    text += ", signed" if one.signed else ""
-    return _wrapped(text + (f". {one.note}" if one.note else ""), "- ")
+def _handshake(handshake: Handshake) -> str:
+    when = " and ".join(f"{place} is {_expected(value)}" for place, value in handshake.when.items())
+    text = f"{handshake.name}: {handshake.method}"
+    if when:
+        text += f" if {when}"
+    if handshake.signed:
+        text += ", signed"
+    if handshake.note:
+        text += f". {handshake.note}"
+    return text
 
 
 def _expected(value: str | bool) -> str:
-    return {True: "present", False: "absent"}[value] if isinstance(value, bool) else repr(value)
+    """Return the condition on a part of a handshake: its value, or whether it must be there."""
+    if isinstance(value, bool):
+        return "present" if value else "absent"
+    return repr(value)
 
 
 def _evidence(entry: ProviderEntry, screen: Screen) -> Iterator[str]:
@@ -154,35 +173,36 @@ def _evidence(entry: ProviderEntry, screen: Screen) -> Iterator[str]:
 
 def _without_origin(entry: ProviderEntry) -> list[str]:
     """Return the groups of facts whose origin is not on record."""
-    has = {
-        "event": bool(_fields(entry)),
-        "handshakes": bool(entry.handshakes),
-        "answer": bool(entry.answer.model_fields_set),
-    }
-    return [group for group, is_there in has.items() if is_there and group not in entry.known_from]
+    facts = {"event": _fields(entry), "handshakes": entry.handshakes, "answer": entry.answer.model_fields_set}
+    return [group for group, stated in facts.items() if stated and group not in entry.known_from]
 
 
 def _section(title: str, lines: Sequence[str], screen: Screen) -> list[str]:
     return ["", screen.coloured(title, BOLD), *(f"{_INDENT}{line}".rstrip() for line in lines)] if lines else []
 
 
-def _named(pairs: dict[str, str]) -> list[str]:
-    width = max(map(len, pairs), default=0)
-    return [line for name, text in pairs.items() for line in _wrapped(text, f"{name.ljust(width)}  ")]
+def _aligned(texts: dict[str, str]) -> list[str]:
+    """Return lines with the names in one column and the texts, wrapped, in another."""
+    width = max(map(len, texts), default=0)
+    return [line for name, text in texts.items() for line in _wrapped(text, f"{name.ljust(width)}  ")]
 
 
-def _wrapped(text: str, first: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+def _bullets(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in _wrapped(text, "- ")]
+
+
+def _wrapped(text: str, prefix: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=prefix, subsequent_indent=" " * len(prefix))
 
 
 def matching(catalogue: Catalogue, text: str | None) -> Catalogue:
+    """Return the providers whose entry contains the text, in upper or lower case; all of them without a text."""
     if text is None:
         return catalogue
-    wanted = text.casefold()
-    return {key: entry for key, entry in catalogue.items() if wanted in _searched(key, entry)}
+    return {key: entry for key, entry in catalogue.items() if text.casefold() in _searchable_text(key, entry)}
 
 
-def _searched(key: str, entry: ProviderEntry) -> str:
+def _searchable_text(key: str, entry: ProviderEntry) -> str:
     texts = [key, entry.name, entry.setup or "", *entry.notes, *scheme_names(entry), *_handshakes(entry)]
     return "\n".join(texts).casefold()
 
@@ -197,8 +217,8 @@ def listing(catalogue: Catalogue, screen: Screen) -> str:
         Column("PROVEN", colour=lambda text: YELLOW if text == "nothing" else ""),
     ]
     rows = [_row(key, entry) for key, entry in catalogue.items()]
-    more = f"{count_of(len(rows), 'provider')}. `hookchain providers KEY` shows how to set one up."
-    return f"{table(columns, rows, screen)}\n\n{more}"
+    summary = f"{count_of(len(rows), 'provider')}. `hookchain providers KEY` shows how to set one up."
+    return f"{table(columns, rows, screen)}\n\n{summary}"
 
 
 def _row(key: str, entry: ProviderEntry) -> tuple[str, ...]:
@@ -242,9 +262,9 @@ def secret_name_of(key: str) -> str:
 
 
 def needs_secret(entry: ProviderEntry) -> bool:
-    """Return whether a source of the provider names a secret: of its default schemes, or of a token in its path.
+    """Return whether a source of the provider needs a secret, for one of its default schemes or for its path.
 
-    A provider that does not authenticate itself has no scheme, so its source has a path with a token.
+    A provider that does not authenticate itself has no scheme. Its source then has a path with a secret token.
     """
     schemes = chosen_schemes(entry)
     return not entry.auth or any(offered.scheme.model_dump().get("secret") == SOURCES_SECRET for offered in schemes)

@@ -1,9 +1,10 @@
 """Lambda's part between a queue and a function: receive batches, invoke the function, and delete the messages that are
 done.
 
-A failed invocation's messages come again after up to 60 s, growing with how often each was received, instead of after
-the queue's visibility timeout, so that a person who fixes something does not wait. What the handler postponed itself
-comes again when it said. SQS moves what was received too often to the queue's dead-letter queue.
+While a message is being handled, SQS hides it from other receivers for the visibility timeout. If an invocation fails,
+its messages are received again after at most 60 s (backoff_seconds), so that a person who has fixed the function does
+not wait for that timeout. A message that the handler has postponed is received again at the time that it has set. SQS
+moves a message that was received too often to the queue's dead-letter queue.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
 
@@ -22,13 +23,15 @@ from shared.logs import log
 
 BATCH_SIZE: Final = 10
 WAIT_SECONDS: Final = 1
-"""Short, because a poller that ends waits for its last receive. Otherwise SQS would deliver the messages to nobody, and
-not again before the end of the visibility timeout."""
+"""How long SQS waits for a message. It is short, because a poller that ends waits for its last receive: without a
+receiver, the messages of this receive would stay hidden until the end of the visibility timeout."""
 CALL_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 0.5
 """The pause after SQS did not answer."""
 END_SECONDS: Final = 2.0
+"""How long a running invocation may continue after the poller is cancelled."""
 MAX_DETAIL: Final = 500
+"""The most characters of an error in a log line."""
 MIN_BACKOFF_SECONDS: Final = 0.5
 MAX_BACKOFF_SECONDS: Final = 60
 
@@ -37,7 +40,7 @@ Invoke = Callable[[bytes], Awaitable[bytes]]
 
 
 class QueueFault(Exception):
-    """SQS did not do what it was asked."""
+    """SQS rejected a call."""
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Poller:
         self._sqs = AwsClient(self.place, "sqs")
 
     async def run(self) -> None:
-        """Poll until cancelled. What runs then has a moment to end; if it does not, its messages come again."""
+        """Poll until cancelled. An invocation that is not done END_SECONDS later is repeated at the next start."""
         try:
             while True:
                 self._polling = asyncio.create_task(self.poll())
@@ -79,16 +82,18 @@ class Poller:
             self._sqs.close()
 
     async def poll(self, wait_seconds: int = WAIT_SECONDS) -> int:
-        """Receive one batch and handle it; return how many messages it had. Raises QueueFault and OSError."""
+        """Receive one batch, handle it, and return its number of messages. Raises QueueFault and OSError."""
         messages = await self._receive(wait_seconds)
-        if messages and self._is_ending:
+        if self._is_ending:
             await self._postpone(dict.fromkeys([_text(each, "ReceiptHandle") for each in messages], 0))
-        elif in_time := await self._after_faults(messages):
-            await self._handle(in_time)
+            return len(messages)
+        not_delayed = await self._apply_faults(messages)
+        if not_delayed:
+            await self._handle(not_delayed)
         return len(messages)
 
-    async def _after_faults(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
-        """Postpone messages and hand over copies as the faults say; return those to be handled now."""
+    async def _apply_faults(self, messages: Sequence[JsonObject]) -> Sequence[JsonObject]:
+        """Delay and duplicate messages as the faults on demand require, and return the messages to be handled now."""
         late: dict[str, int] = {}
         for message in messages:
             arrival = self.faults.arrival()
@@ -102,18 +107,18 @@ class Poller:
         return [each for each in messages if _text(each, "ReceiptHandle") not in late]
 
     async def _hand_over_copy(self, message: JsonObject, after_seconds: float) -> None:
-        """Invoke with the message alone; what becomes of a copy decides nothing."""
+        """Invoke the function with the message alone. The result of a copy has no effect on the message."""
         await asyncio.sleep(after_seconds)
         with contextlib.suppress(environments.InvocationFailed):
             await self.invoke(texts_json({"Records": [record_of(message, self.arn, self.place.region)]}))
 
     async def _handle(self, messages: Sequence[JsonObject]) -> None:
-        """Invoke with the messages, and delete those that are done. Raises QueueFault and OSError."""
+        """Invoke the function, and delete the messages that it has handled. Raises QueueFault and OSError."""
         handle_by_id = {_text(each, "MessageId"): _text(each, "ReceiptHandle") for each in messages}
         records: list[Json] = [record_of(each, self.arn, self.place.region) for each in messages]
         prolonging = asyncio.create_task(self._prolong(handle_by_id.values()))
         try:
-            again = failed_items(await self.invoke(texts_json({"Records": records})), handle_by_id)
+            failed_ids = failed_items(await self.invoke(texts_json({"Records": records})), handle_by_id)
         except (environments.InvocationFailed, ValueError) as error:
             detail = str(error)[:MAX_DETAIL]
             log("ERROR", "invocation failed", function=self.function, count=len(messages), detail=detail)
@@ -125,8 +130,8 @@ class Poller:
                 await self._postpone(dict.fromkeys(handle_by_id.values(), 0))
             raise
         else:
-            done = [handle for message_id, handle in handle_by_id.items() if message_id not in again]
-            # A message whose acknowledgement is lost comes again: here after 1 s.
+            done = [handle for message_id, handle in handle_by_id.items() if message_id not in failed_ids]
+            # The fault `nack`: an acknowledgement is lost, so the message is received again, here after 1 s.
             undeleted = dict.fromkeys([each for each in done if self.faults.happens(self.faults.faults.nack)], 1)
             await self._batch("DeleteMessageBatch", [{"ReceiptHandle": each} for each in done if each not in undeleted])
             await self._postpone(undeleted)
@@ -134,7 +139,7 @@ class Poller:
             prolonging.cancel()
 
     async def _prolong(self, handles: Collection[str]) -> None:
-        """Keep the messages from everybody else, also while they wait for an environment, until cancelled."""
+        """Keep the messages hidden from other receivers until cancelled, also while they wait for an environment."""
         while True:
             await asyncio.sleep(stack.VISIBILITY_SECONDS / 3)
             with contextlib.suppress(QueueFault, OSError):
@@ -154,6 +159,7 @@ class Poller:
         return objects_at(document, "Messages")
 
     async def _postpone(self, waits: Mapping[str, int]) -> None:
+        """Let SQS deliver messages again after a time. `waits` has the seconds by receipt handle."""
         entries: list[JsonObject] = [
             {"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle, seconds in waits.items()
         ]
@@ -172,7 +178,7 @@ class Poller:
 
 
 def record_of(message: JsonObject, arn: str, region: str) -> JsonObject:
-    """Return a message that SQS gave as Lambda hands it to a function."""
+    """Return the record in a function's event for a message, as received from SQS."""
     attributes = message.get("MessageAttributes")
     return {
         "messageId": message["MessageId"],
@@ -197,9 +203,9 @@ def record_of(message: JsonObject, arn: str, region: str) -> JsonObject:
 
 
 def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
-    """Return the ids that the handler's result names as failed.
+    """Return the ids in the handler's result, such as `{"batchItemFailures": [{"itemIdentifier": "…"}]}`.
 
-    Raises ValueError where Lambda takes the whole batch as failed: for a list of another form, or an unknown id.
+    Raises ValueError for another form or an unknown id. Lambda then treats the whole batch as failed.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
     """
     items = value_at(from_json(result), "batchItemFailures")
@@ -207,11 +213,13 @@ def failed_items(result: bytes, message_ids: Collection[str]) -> set[str]:
         return set()
     if not isinstance(items, list):
         raise ValueError("batchItemFailures: must be a list")
-    found = [value_at(item, "itemIdentifier") for item in items]
-    ids = {each for each in found if isinstance(each, str) and each in message_ids}
-    if len(ids) < len(set(map(str, found))):
-        raise ValueError("batchItemFailures: must name messages of the batch")
-    return ids
+    failed_ids: set[str] = set()
+    for item in items:
+        message_id = value_at(item, "itemIdentifier")
+        if not isinstance(message_id, str) or message_id not in message_ids:
+            raise ValueError("batchItemFailures: must name messages of the batch")
+        failed_ids.add(message_id)
+    return failed_ids
 
 
 def receives_of(message: JsonObject) -> int:
@@ -220,7 +228,7 @@ def receives_of(message: JsonObject) -> int:
 
 
 def backoff_seconds(receives: int) -> int:
-    """Return whole seconds, as SQS takes them: none after the first receive, then 1, 2, 4 …, MAX_BACKOFF_SECONDS."""
+    """Return the wait after a failure, in whole seconds as SQS requires: 0, 1, 2, 4 … 32, then MAX_BACKOFF_SECONDS."""
     return int(min(MAX_BACKOFF_SECONDS, MIN_BACKOFF_SECONDS * 2.0 ** (min(receives, 10) - 1)))
 
 

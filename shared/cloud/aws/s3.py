@@ -72,7 +72,7 @@ class S3Blobs:
     async def names(self, beginning: str) -> list[str]:
         """Return the names of the blobs that begin so. It needs s3:ListBucket.
 
-        A name that is too long for S3 is stored as a hash (object_names.py), so it is not found here.
+        A name that is not plain is stored as its hash (see object_names.py), so it is not found.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
         """

@@ -1,4 +1,8 @@
-"""The differences between two JSON values, as lines: `-` for what was there, `+` for what is there now."""
+"""The differences between two JSON values, as lines for people.
+
+From `{"a": {"b": 1}, "c": [1, 2]}` to `{"a": {"b": 2}, "c": [2]}` they are `- a.b: 1`, `+ a.b: 2` and `- c[0]: 1`.
+A line begins with a mark, `-` for what was there or `+` for what is there now. A place follows: the path to the value.
+"""
 
 import difflib
 import itertools
@@ -17,45 +21,52 @@ MAX_EQUAL_PAIRS: Final = 5_000
 zeros would take a minute."""
 ENCRYPTED: Final = "<encrypted>"
 """In what a test expects, it stands for any text that the step `encrypt` makes: no two of them are the same."""
-_ENCRYPTED: Final = re.compile(r"hc1(?:\.[\w-]+){2,3}|[\w-]+(?:\.[\w-]*){4}")
+_CIPHERTEXT: Final = re.compile(r"hc1(?:\.[\w-]+){2,3}|[\w-]+(?:\.[\w-]*){4}")
+"""A text of `encrypt`: `hc1.2026-03.AAEC.ZUWU`, or a JWE of five parts such as `eyJh.AAAA.BBBB.CCCC.DDDD`."""
 _PLAIN_KEY: Final = re.compile(r"[^\s.\[\]\"]{1,80}")
+"""A key that can stand in a path without quotes."""
 
 
 def differences(before: Json, after: Json, place: str = "") -> list[str]:
     """Return the differences; no line if the values are equal. `place` is the name of the whole value."""
-    found = list(itertools.islice(_walk(before, after, place), MAX_LINES + 1))
-    return [*found[:MAX_LINES], "…"] if len(found) > MAX_LINES else found
+    lines = list(itertools.islice(_walk(before, after, place), MAX_LINES + 1))
+    return [*lines[:MAX_LINES], "…"] if len(lines) > MAX_LINES else lines
 
 
 def missing(wanted: Json, found: Json, place: str = "") -> Iterator[str]:
-    """Yield what `found` lacks of `wanted`. Objects may have further fields; lists have as many items."""
+    """Yield what `found` lacks of `wanted`. An object may have further fields; a list must have the same length."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         for key, value in wanted.items():
-            inner = _below(place, key)
-            yield from missing(value, found[key], inner) if key in found else (line_of("-", inner, value),)
+            if key in found:
+                yield from missing(value, found[key], _below(place, key))
+            else:
+                yield line_of("-", _below(place, key), value)
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from missing(one, other, f"{place}[{number}]")
+        for number, (wanted_item, found_item) in enumerate(zip(wanted, found, strict=True)):
+            yield from missing(wanted_item, found_item, f"{place}[{number}]")
     elif not same(wanted, found):
-        yield from (line_of("-", place, wanted), line_of("+", place, found))
+        yield line_of("-", place, wanted)
+        yield line_of("+", place, found)
 
 
-def same(one: Json, other: Json) -> bool:
-    """Return whether the values are equal in JSON: 1 equals 1.0, but not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other or (one == ENCRYPTED and isinstance(other, str) and _ENCRYPTED.fullmatch(other) is not None)
+def same(expected: Json, found: Json) -> bool:
+    """Return whether the values are equal in JSON: 1 equals 1.0, but not true. ENCRYPTED equals any encrypted text."""
+    if isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(same(expected[key], found[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(expected) == len(found) and all(map(same, expected, found))
+    if expected == ENCRYPTED and isinstance(found, str) and _CIPHERTEXT.fullmatch(found):
+        return True
+    return expected == found
 
 
 def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
     if before is after or same(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
+        for key in before | after:
             inner = _below(place, key)
             if key not in after:
                 yield line_of("-", inner, before[key])
@@ -72,21 +83,26 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
 
 def _walk_items(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
     """Compare two lists. Items that only moved, because another one was added or removed, are not reported."""
-    old, new = ([to_json(item) for item in items] for items in (before, after))
-    for what, first, end, start, stop in _opcodes(old, new):
-        if what == "replace" and end - first == stop - start:
-            for number in range(end - first):
-                yield from _walk(before[first + number], after[start + number], f"{place}[{start + number}]")
-        elif what != "equal":
-            yield from (line_of("-", f"{place}[{number}]", before[number]) for number in range(first, end))
-            yield from (line_of("+", f"{place}[{number}]", after[number]) for number in range(start, stop))
+    opcodes = _opcodes([to_json(item) for item in before], [to_json(item) for item in after])
+    for tag, before_start, before_end, after_start, after_end in opcodes:
+        if tag == "equal":
+            continue
+        removed = before[before_start:before_end]
+        added = after[after_start:after_end]
+        if len(removed) == len(added):  # as many items as before: each was changed where it stands
+            for number, (old, new) in enumerate(zip(removed, added, strict=True), after_start):
+                yield from _walk(old, new, f"{place}[{number}]")
+        else:
+            yield from (line_of("-", f"{place}[{number}]", item) for number, item in enumerate(removed, before_start))
+            yield from (line_of("+", f"{place}[{number}]", item) for number, item in enumerate(added, after_start))
 
 
-def _opcodes(old: list[str], new: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
-    counted = Counter(old)
-    if sum(counted[item] for item in new) > MAX_EQUAL_PAIRS:
-        return [("replace", 0, len(old), 0, len(new))]
-    return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+def _opcodes(before: list[str], after: list[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Return the steps from one list to the other, as difflib's get_opcodes does."""
+    before_counts = Counter(before)
+    if sum(before_counts[item] for item in after) > MAX_EQUAL_PAIRS:
+        return [("replace", 0, len(before), 0, len(after))]
+    return difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 
 
 def _below(place: str, key: str) -> str:

@@ -36,7 +36,7 @@ class Record:
     id: str = ""
 
     def text(self, view: LogView) -> str:
-        shown = view.line(self.process, to_json(self.document), log_time(self.at))
+        shown = view.process_line(self.process, to_json(self.document), log_time(self.at))
         return shown or ""
 
     def is_at_least(self, severity: str) -> bool:

@@ -1,4 +1,8 @@
-"""The log lines of all processes, as one stream that a person can read."""
+"""The log lines of all processes, as one stream that a person can read.
+
+A process writes JSON, and `LogView.process_line` returns for it the time, the process and the message with its fields:
+`{"severity":"WARNING","message":"rejected","source":"web"}` becomes `08:15:03 receive   warning: rejected  source=web`.
+"""
 
 import json
 from dataclasses import dataclass
@@ -8,15 +12,24 @@ from shared.jsontext import Json, JsonObject
 from shared.logs import SEVERITIES
 
 NAME_WIDTH: Final = 9
-_COLOURS: Final = {"DEBUG": "2", "NOTICE": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+_SEVERITY_COLOURS: Final = {"DEBUG": "2", "NOTICE": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+"""The parameters of the terminal's escape sequence for a colour, as are all colours here."""
 _NAME_COLOURS: Final = {
-    **{"receive": "34", "transform": "35", "notify": "32", "subscribe": "33"},
-    **{"apis": "36", "inspector": "36"},
+    "receive": "34",
+    "transform": "35",
+    "notify": "32",
+    "subscribe": "33",
+    "apis": "36",
+    "inspector": "36",
 }
+_BOLD: Final = "1"
+_DIM: Final = "2"
 _RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _START: Final = '{"severity":"'  # as shared.logs begins each line
 _HIDDEN: Final = frozenset({"severity", "message", "time", "function", "trace", "span", "method"})
-_FIRST: Final = ("source", "type", "route", "destination", "endpoint", "status", "code", "detail", "reason")
+"""Fields that the line shows in another way, or that only a program reads."""
+_LEADING: Final = ("source", "type", "route", "destination", "endpoint", "status", "code", "detail", "reason")
+"""Fields that are shown before all others, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +42,29 @@ class LogView:
     def shown(self, severity: str) -> bool:
         return _rank(severity) >= _rank(self.level)
 
-    def own(self, severity: str, text: str, clock: str) -> str:
+    def own_line(self, severity: str, text: str, clock: str) -> str:
         """Return a line of the supervisor."""
         return self._line(clock, "dev", severity, text)
 
-    def line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
-        """Return a line of a process as it is shown, or None if it is not. `parsed` spares parsing it again."""
+    def process_line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
+        """Return a line of the process `name` as it is shown, or None if it is not. `parsed` spares parsing it again."""
         document = parsed or parse_log_line(line)
-        if document is None:  # a traceback, a word of the server's own
+        if document is None:  # a traceback, or a line that the web server writes itself
             return self._line(clock, name, "", _printable(line)) if line.strip() else None
         severity = str(document.get("severity", "INFO"))
         if not self.shown(severity):
             return None
-        is_whole = self.shown("DEBUG")
-        return self._line(clock, name, severity, f"{document['message']}{fields_text(document, is_whole)}")
+        fields = _fields_text(document, with_repetitions=self.shown("DEBUG"))
+        return self._line(clock, name, severity, f"{document['message']}{fields}")
 
     def _line(self, clock: str, name: str, severity: str, text: str) -> str:
-        word = f"{severity.lower()}: " if _rank(severity) >= _rank("WARNING") else ""
-        return (
-            f"{self._coloured(clock, '2')} {self._coloured(name.ljust(NAME_WIDTH), _NAME_COLOURS.get(name, '1'))} "
-            f"{self._coloured(word + text, _COLOURS.get(severity, ''))}"
-        )
+        prefix = f"{severity.lower()}: " if _rank(severity) >= _rank("WARNING") else ""
+        shown_clock = self._coloured(clock, _DIM)
+        shown_name = self._coloured(name.ljust(NAME_WIDTH), _NAME_COLOURS.get(name, _BOLD))
+        return f"{shown_clock} {shown_name} {self._coloured(prefix + text, _SEVERITY_COLOURS.get(severity, ''))}"
 
-    def _coloured(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colours and code else text
+    def _coloured(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.colours and colour else text
 
 
 def leading_severity(line: str) -> str:
@@ -61,8 +73,8 @@ def leading_severity(line: str) -> str:
 
 
 def is_routine(severity: str) -> bool:
-    """Return whether nothing is wrong."""
-    return _RANKS.get(severity, _RANKS["CRITICAL"]) < _RANKS["WARNING"]
+    """Return whether nothing is wrong. A line without a severity is not routine: it may be part of a traceback."""
+    return severity in _RANKS and _RANKS[severity] < _RANKS["WARNING"]
 
 
 def parse_log_line(line: str) -> JsonObject | None:
@@ -75,26 +87,26 @@ def parse_log_line(line: str) -> JsonObject | None:
     return document if isinstance(document, dict) and "message" in document else None
 
 
-def fields_text(document: JsonObject, is_whole: bool) -> str:
-    """Return the fields as text. Unless `is_whole`, a field that repeats another is left out."""
-    names: list[str] = [name for name in _FIRST if name in document]
-    names += [name for name in document if name not in _HIDDEN and name not in _FIRST]
-    if not is_whole:
+def _fields_text(document: JsonObject, *, with_repetitions: bool) -> str:
+    """Return `  name=value` for each field, without those that tell a person nothing new unless `with_repetitions`."""
+    names: list[str] = [name for name in _LEADING if name in document]
+    names += [name for name in document if name not in _HIDDEN and name not in _LEADING]
+    if not with_repetitions:
         names = [name for name in names if name != "delivery_id" and not _repeats_message(document, name)]
-    return "".join(f"  {name}={_plain(document[name])}" for name in names)
+    return "".join(f"  {name}={_value_text(document[name])}" for name in names)
 
 
 def _repeats_message(document: JsonObject, name: str) -> bool:
     return name == "outcome" and str(document[name]).replace("_", " ") == document["message"]
 
 
-def _plain(value: Json) -> str:
-    shown = _printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return f'"{shown}"' if " " in shown or not shown else shown
+def _value_text(value: Json) -> str:
+    text = _printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return f'"{text}"' if " " in text or not text else text
 
 
 def _printable(text: str) -> str:
-    """Replace what would move the cursor: a sender may have written it."""
+    """Replace each character that would control the terminal: a sender may have written it."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 

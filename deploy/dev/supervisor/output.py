@@ -27,10 +27,10 @@ ROUTINE_LINES: Final = 60
 class JsonView(log_view.LogView):
     """The same lines as JSON, for what collects the logs of a server."""
 
-    def own(self, severity: str, text: str, clock: str) -> str:  # noqa: ARG002 LogView's
+    def own_line(self, severity: str, text: str, clock: str) -> str:  # noqa: ARG002 LogView's
         return local_log.own_line("serve", severity, text).rstrip("\n")
 
-    def line(self, name: str, line: str, clock: str, parsed: jsontext.JsonObject | None = None) -> str | None:  # noqa: ARG002
+    def process_line(self, name: str, line: str, clock: str, parsed: jsontext.JsonObject | None = None) -> str | None:  # noqa: ARG002
         severity = log_view.leading_severity(line)
         if not line.strip() or (severity and not self.shown(severity)):
             return None
@@ -72,7 +72,7 @@ class Output:
         self._write(text + "\n")
 
     def announce(self, text: str) -> None:
-        self._write(self._view.own("NOTICE", text, clock()) + "\n")
+        self._write(self._view.own_line("NOTICE", text, clock()) + "\n")
 
     def append_lines(self, name: str, lines: Sequence[str]) -> None:
         """Take lines of a child. The JSON of a line is parsed at most once."""
@@ -84,7 +84,7 @@ class Output:
             if document is not None:
                 self.requests.add(document)
             if self._admits(log_view.leading_severity(line)):
-                text = self._view.line(name, line, now, document)
+                text = self._view.process_line(name, line, now, document)
                 if text is not None:
                     shown.append(text)
         self.file.append(name, logged)
@@ -123,7 +123,7 @@ class Output:
 
     def _show(self, severity: str, text: str) -> None:
         if self._view.shown(severity):
-            self._write(self._view.own(severity, text, clock()) + "\n")
+            self._write(self._view.own_line(severity, text, clock()) + "\n")
 
     def _write(self, text: str) -> None:
         try:

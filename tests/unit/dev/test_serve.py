@@ -238,13 +238,14 @@ def test_a_stop_lasts_as_long_as_the_longest_timeout_and_systemd_waits_longer(tm
 
 @given(st.text())
 def test_each_line_of_the_log_is_a_json_object(line: str) -> None:
-    for shown in (JsonView().line("notify", line.replace("\n", " "), ""), JsonView().own("ERROR", line, "")):
+    view = JsonView()
+    for shown in (view.process_line("notify", line.replace("\n", " "), ""), view.own_line("ERROR", line, "")):
         assert shown is None or isinstance(json.loads(shown), dict)
 
 
 def test_a_line_below_the_level_is_left_out() -> None:
-    assert JsonView("WARNING").line("notify", '{"severity":"INFO","message":"x"}', "") is None
-    shown = JsonView("WARNING").line("notify", '{"severity":"ERROR","message":"x"}', "")
+    assert JsonView("WARNING").process_line("notify", '{"severity":"INFO","message":"x"}', "") is None
+    shown = JsonView("WARNING").process_line("notify", '{"severity":"ERROR","message":"x"}', "")
     assert json.loads(shown or "")["process"] == "notify"
 
 

@@ -395,7 +395,7 @@ CLOCK = "12:00:00.000"
 
 @given(st.text())
 def test_no_line_breaks_the_view_or_colours_it(line: str) -> None:
-    shown = LogView().line("receive", line, CLOCK)
+    shown = LogView().process_line("receive", line, CLOCK)
     assert shown is None or "\x1b" not in shown
 
 

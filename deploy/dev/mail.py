@@ -1,6 +1,8 @@
-"""A mail as SendGrid's API takes it: the rules of a request, and the mails that it stands for.
+"""The mails of `hookchain dev`, which emulates SendGrid's API: the rules of a request, and what is kept of it.
 
-Each personalization is one mail. All text in a mail is hostile.
+A request has up to 1000 personalizations: SendGrid's word for the recipients of one mail, and what only they get. It is
+verified as a `SentRequest` and stored as a `MailRequest`. When somebody reads it, it is a `StoredRequest`, and each
+personalization is a `Mail`. Anybody may have written the text of a mail, so it can contain anything.
 https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 """
 
@@ -25,19 +27,18 @@ _CONFIG: Final = ConfigDict(strict=True, extra="ignore")
 
 
 def _decoded(value: object) -> bytes:
-    """Raises ValueError for a text that is not base64."""
+    """Return the bytes of a base64 text. Raises ValueError for any other value."""
     return base64.b64decode(str(value), validate=True)
 
 
-def _without_reserved(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _verified_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     if reserved := {name.lower() for name in headers} & _RESERVED_HEADERS:
         raise ValueError(f"must not be reserved headers; got {min(reserved)}")
     return headers
 
 
-Text = Annotated[str, Field(min_length=1)]
-Texts = dict[str, str]
-Headers = Annotated[Texts, AfterValidator(_without_reserved)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+Headers = Annotated[dict[str, str], AfterValidator(_verified_headers)]
 
 
 @dataclass(frozen=True, slots=True, config=_CONFIG)
@@ -48,9 +49,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True, config=_CONFIG)
 class Attachment:
-    """An attachment. An `inline` one is shown where the HTML says `cid:<content_id>`."""
+    """An attachment. If it is `inline`, it is shown where the HTML says `cid:<content_id>`.
 
-    filename: Text
+    `size_bytes` is set in a stored request only: see `mail_request`.
+    """
+
+    filename: NonEmpty
     type: str = ""
     disposition: Literal["attachment", "inline"] = "attachment"
     content_id: str = ""
@@ -65,12 +69,12 @@ class SentAttachment(Attachment):
 class Content(BaseModel):
     model_config = _CONFIG
 
-    type: Text
-    value: Text
+    type: NonEmpty
+    value: NonEmpty
 
 
 class Personalization(BaseModel):
-    """The recipients of one mail, and what is their mail's own."""
+    """The recipients of one mail, and the fields in which it differs from the request's other mails."""
 
     model_config = _CONFIG
 
@@ -82,7 +86,7 @@ class Personalization(BaseModel):
     headers: Headers = {}
 
     @model_validator(mode="after")
-    def _names_each_address_once(self) -> Self:
+    def _has_each_address_once(self) -> Self:
         emails = [each.email.lower() for each in (*self.to, *self.cc, *self.bcc)]
         if len({*emails}) < len(emails):
             raise ValueError("must have each address once in to, cc and bcc")
@@ -123,7 +127,7 @@ class StoredRequest(BaseModel):
 
 
 class SentRequest(StoredRequest):
-    """A request as it is sent. Validating it raises pydantic's ValidationError for what SendGrid rejects."""
+    """A request as it is sent. `model_validate_json` raises pydantic's ValidationError for what SendGrid rejects."""
 
     attachments: tuple[SentAttachment, ...] = ()
 
@@ -140,7 +144,7 @@ class MailRequest:
 
 
 def mail_request(text: str, request: SentRequest, message_id: str, received_at: float) -> MailRequest:
-    """Return what to store of a request, whose JSON is `text`."""
+    """Return what to store of a request, whose JSON is `text`. Attachments are stored as bytes, not as base64 in it."""
     contents = tuple(each.content for each in request.attachments)
     if contents:
         document = json.loads(text)
@@ -194,6 +198,6 @@ class Mail:
 
 
 def mail_of(mail_id: int, message_id: str, received_at: float, text: str, personalization_number: int) -> Mail:
-    """Return the mail of a personalization, counted from 0, of a stored request's text."""
+    """Return the mail of a stored request's personalization, counted from 0. `text` is `MailRequest.text`."""
     request = StoredRequest.model_validate_json(text)
     return Mail(mail_id, message_id, received_at, request, request.personalizations[personalization_number])

@@ -47,7 +47,7 @@ class LogView:
         return self._line(clock, "dev", severity, text)
 
     def process_line(self, name: str, line: str, clock: str, parsed: JsonObject | None = None) -> str | None:
-        """Return a line of the process `name` as it is shown, or None if it is not. `parsed` spares parsing it again."""
+        """Return a line of a process as it is shown, or None if it is not. `parsed`, its JSON, spares parsing again."""
         document = parsed or parse_log_line(line)
         if document is None:  # a traceback, or a line that the web server writes itself
             return self._line(clock, name, "", _printable(line)) if line.strip() else None

@@ -1,4 +1,8 @@
-"""The checks of Google Cloud: gcloud and its user, the project, its billing, region, APIs and permissions."""
+"""The checks of Google Cloud: gcloud and its user, the project, its billing, region, APIs and permissions.
+
+Each public function is one check of `hookchain doctor` and changes nothing. An error that it raises makes its result
+unknown.
+"""
 
 from typing import Final
 
@@ -6,12 +10,12 @@ from deploy.cloud_access.gcp import ApiError, GcloudMissing, GoogleApi, NotSigne
 from deploy.cloud_access.gcp_names import Target
 from deploy.gcp.resources.project import APIS
 from deploy.terminal.finding import Finding, ok, problem, unknown
-from shared.jsontext import json_or_none, objects_at, value_at
+from shared.jsontext import json_or_none, list_at, objects_at, value_at
 
-NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
+_NEEDED_FLAGS: Final = ("--function", "--base-image", "invoker-iam-check")
 """Flags of `gcloud run deploy` that an old gcloud lacks, or has in a beta only."""
-SECONDS: Final = 30.0
-INSTALL: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
+_TIMEOUT_SECONDS: Final = 30.0
+_INSTALL: Final = "install it: https://cloud.google.com/sdk/docs/install, or use Cloud Shell, which has it"
 PERMISSIONS: Final = (
     "artifactregistry.repositories.create",
     "cloudbuild.builds.create",
@@ -39,20 +43,20 @@ PERMISSIONS: Final = (
 
 def gcloud(runner: Runner) -> Finding:
     try:
-        answer = runner.run(["version", "--format=json"], timeout_seconds=SECONDS)
+        answer = runner.run(["version", "--format=json"], timeout_seconds=_TIMEOUT_SECONDS)
     except GcloudMissing:
-        return problem("not on PATH", INSTALL)
+        return problem("not on PATH", _INSTALL)
     if answer.code:
-        return problem(f"does not run: {_line(answer.stderr)}", "run `gcloud version` to see why")
-    return ok(version_of(answer.stdout))
+        return problem(f"does not run: {_first_line(answer.stderr)}", "run `gcloud version` to see why")
+    return ok(_version(answer.stdout))
 
 
 def gcloud_flags(runner: Runner) -> Finding:
-    """Read the help rather than compare versions: it lists what this gcloud can do."""
-    answer = runner.run(["run", "deploy", "--help"], timeout_seconds=SECONDS)
+    """Find an old gcloud by its help, which lists what it can do. No version number has to be kept up to date here."""
+    answer = runner.run(["run", "deploy", "--help"], timeout_seconds=_TIMEOUT_SECONDS)
     if answer.code or not answer.stdout:
-        return unknown(f"`gcloud run deploy --help` does not answer: {_line(answer.stderr)}")
-    lacking = [flag for flag in NEEDED_FLAGS if flag not in answer.stdout]
+        return unknown(f"`gcloud run deploy --help` does not answer: {_first_line(answer.stderr)}")
+    lacking = [flag for flag in _NEEDED_FLAGS if flag not in answer.stdout]
     if lacking:
         return problem(f"too old: `gcloud run deploy` lacks {', '.join(lacking)}", "gcloud components update")
     return ok("can deploy functions to Cloud Run")
@@ -64,61 +68,53 @@ def signed_in(runner: Runner, token: Token) -> Finding:
     except NotSignedIn as fault:
         message, _, todo = str(fault).partition(": ")
         return problem(message, todo)
-    answer = runner.run(["config", "get-value", "account"], timeout_seconds=SECONDS)
+    answer = runner.run(["config", "get-value", "account"], timeout_seconds=_TIMEOUT_SECONDS)
     return ok(answer.stdout.strip() or "yes")
-
-
-def version_of(text: str) -> str:
-    version = value_at(json_or_none(text.encode()), "Google Cloud SDK")
-    return f"version {version}" if isinstance(version, str) else "there"
-
-
-def _line(text: str) -> str:
-    return (text.strip().split("\n") or [""])[0][:200]
 
 
 def project(target: Target, api: GoogleApi) -> Finding:
     try:
-        found = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
+        answer = api.get("cloudresourcemanager", f"/v3/projects/{target.project}")
     except ApiError as fault:
         if fault.status not in {403, 404}:
             raise
         message = f"{target.project} does not exist, or you may not see it"
         return problem(message, f"gcloud projects list shows yours; gcloud projects create {target.project} makes it")
-    if found.get("state") != "ACTIVE":
+    if answer.get("state") != "ACTIVE":
         advice = f"gcloud projects undelete {target.project}, or use another project"
-        return problem(f"{target.project} is being deleted ({found.get('state')})", advice)
-    return ok(f"{target.project} ({found.get('displayName', 'no name')})")
+        return problem(f"{target.project} is being deleted ({answer.get('state')})", advice)
+    return ok(f"{target.project} ({answer.get('displayName', 'no name')})")
 
 
 def billing(target: Target, api: GoogleApi) -> Finding:
-    found = api.get("cloudbilling", f"/v1/projects/{target.project}/billingInfo")
-    if found.get("billingEnabled") is True:
+    answer = api.get("cloudbilling", f"/v1/projects/{target.project}/billingInfo")
+    if answer.get("billingEnabled") is True:
         return ok("on")
     page = f"https://console.cloud.google.com/billing/linkedaccount?project={target.project}"
     return problem(f"off for {target.project}", f"link a billing account: {page}")
 
 
 def apis(target: Target, api: GoogleApi) -> Finding:
+    """List the APIs that are off. They are no problem, because a deployment enables them."""
     names = [f"projects/{target.project}/services/{name}" for name in APIS]
-    found = api.get("serviceusage", f"/v1/projects/{target.project}/services:batchGet", {"names": names})
-    on = {
+    answer = api.get("serviceusage", f"/v1/projects/{target.project}/services:batchGet", {"names": names})
+    enabled = {
         str(service.get("name")).rpartition("/")[2]
-        for service in objects_at(found, "services")
+        for service in objects_at(answer, "services")
         if service.get("state") == "ENABLED"
     }
-    off = [name.removesuffix(".googleapis.com") for name in APIS if name not in on]
+    off = [name.removesuffix(".googleapis.com") for name in APIS if name not in enabled]
     return ok(f"{len(APIS)} enabled" if not off else f"the deployment enables these: {', '.join(off)}")
 
 
 def region(target: Target, api: GoogleApi) -> Finding:
     try:
-        found = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
+        answer = api.get("run", f"/v1/projects/{target.project}/locations", {"pageSize": "200"})
     except ApiError as fault:
         if fault.reason == "SERVICE_DISABLED":
             return unknown(f"{target.region}: Cloud Run lists its regions once its API is enabled")
         raise
-    known = [each.get("locationId") for each in objects_at(found, "locations")]
+    known = [each.get("locationId") for each in objects_at(answer, "locations")]
     if known and target.region not in known:
         return problem(f"Cloud Run has no region {target.region!r}", "gcloud run regions list shows them")
     return ok(target.region)
@@ -126,10 +122,20 @@ def region(target: Target, api: GoogleApi) -> Finding:
 
 def permissions(target: Target, api: GoogleApi) -> Finding:
     path = f"/v3/projects/{target.project}:testIamPermissions"
-    granted = api.post("cloudresourcemanager", path, {"permissions": list(PERMISSIONS)}).get("permissions")
-    lacking = [each for each in PERMISSIONS if not isinstance(granted, list) or each not in granted]
+    answer = api.post("cloudresourcemanager", path, {"permissions": list(PERMISSIONS)})
+    granted = list_at(answer, "permissions")  # the field is left out if no permission is granted
+    lacking = [each for each in PERMISSIONS if each not in granted]
     if not lacking:
         return ok("enough for a first deploy")
     more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
     message = f"you lack {', '.join(lacking[:3])}{more}"
     return problem(message, f"ask an owner of {target.project} for roles/owner, or for roles with: {' '.join(lacking)}")
+
+
+def _version(text: str) -> str:
+    version = value_at(json_or_none(text.encode()), "Google Cloud SDK")
+    return f"version {version}" if isinstance(version, str) else "there"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:200]

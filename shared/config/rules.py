@@ -1,7 +1,8 @@
-"""Rules of values for models of settings, written without pydantic, which takes 45 ms of a function's start.
+"""Rules for the values of settings, written without importing pydantic, which takes 45 ms of a function's start.
 
-A rule stands beside a type: `Annotated[str, verified_by(parse_path)]`. Pydantic asks it for its own validators when it
-makes a model; a function whose settings were verified when they were compiled makes none.
+A rule stands beside a type: `Annotated[str, verified_by(parse_path)]`. When pydantic makes a model, it iterates the rule,
+and only then are pydantic's validators made. A deployed function makes no model: its settings were verified when the
+configuration was compiled.
 """
 
 import re
@@ -14,7 +15,7 @@ Value = TypeVar("Value")
 
 
 class Rule:
-    """Metadata that stands for the metadata that `make` returns: a group, as the package annotated-types defines it."""
+    """A group of metadata, as the package annotated-types defines it. `make` returns the metadata when it is needed."""
 
     __is_annotated_types_grouped_metadata__: Final = True
 
@@ -48,7 +49,7 @@ def read_by(read: Callable[[object], object]) -> Rule:
 
 
 def limits(**bounds: float) -> Rule:
-    """Return the rule that the value keeps within the bounds, which are named as pydantic's Field names them."""
+    """Return the rule that the value keeps within bounds, such as `ge=0`, that have the names of pydantic's Field."""
 
     def make() -> Iterable[object]:
         from pydantic.fields import FieldInfo
@@ -58,33 +59,32 @@ def limits(**bounds: float) -> Rule:
     return Rule(make)
 
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
-UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_MAX_SECONDS: Final = 3_650 * 86_400
-"""Ten years: a time so far ahead is still a date."""
-_NEARLY_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,62}")
-"""Words, such as the name of a variable. A key or a token has digits."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_LIKELY_SECRET_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,62}")
+"""Words, such as the name of a variable. A key or a token has digits."""
 
 
-class NoSecretName(ValueError):
-    """The text stands where a secret is named. It may be the secret's value, so a message must not repeat it."""
-
-
-def _secret_name(text: str) -> str:
+def _verify_secret_name(text: str) -> str:
+    """Return the text. The error for another text repeats only a likely name, because others may be a secret's value."""
     if SECRET_NAME.fullmatch(text):
         return text
     rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"
-    if _NEARLY_NAME.fullmatch(text):
-        raise NoSecretName(f"{rule}; got {text!r}; did you mean {re.sub('[_ ]', '-', text.lower())!r}?")
-    raise NoSecretName(f"{rule}; got {len(text)} characters, not shown. Store it with `hookchain secrets set NAME`")
+    if _LIKELY_SECRET_NAME.fullmatch(text):
+        raise ValueError(f"{rule}; got {text!r}; did you mean {re.sub('[_ ]', '-', text.lower())!r}?")
+    raise ValueError(f"{rule}; got {len(text)} characters, not shown. Store it with `hookchain secrets set NAME`")
 
 
-def _name(text: str) -> str:
+def _verify_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         rule = "must be a name: letters, digits, '-' and '_', at most 63 characters, beginning with a letter or digit"
         raise ValueError(rule)
     return text
+
+
+UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_MAX_SECONDS: Final = 3_650 * 86_400
+"""Ten years: now plus this is still a date that the clouds accept."""
 
 
 def duration_seconds(value: object) -> object:
@@ -101,7 +101,7 @@ _RATE: Final = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*(s|m|h|d)\s*")
 
 
 def rate_of(text: object) -> tuple[int, float]:
-    """Return the deliveries and the seconds of a rate, such as `10/s`. Raises ValueError, which states the rule."""
+    """Return the number of deliveries and the seconds for them: `100/m` is 100, 60.0. Raises ValueError."""
     found = _RATE.fullmatch(text) if isinstance(text, str) else None
     if not found or int(found[1]) > MAX_RATE_COUNT:
         raise ValueError(
@@ -112,10 +112,11 @@ def rate_of(text: object) -> tuple[int, float]:
 
 
 def listed(value: object) -> object:
+    """Return a list unchanged, and any other value as a list of one: a setting may be written either way."""
     return value if isinstance(value, list) else [value]
 
 
 LISTED: Final = read_by(listed)
-SecretName = Annotated[str, verified_by(_secret_name)]
-Name = Annotated[str, verified_by(_name)]
+SecretName = Annotated[str, verified_by(_verify_secret_name)]
+Name = Annotated[str, verified_by(_verify_name)]
 Seconds = Annotated[float, read_by(duration_seconds), limits(ge=0, le=_MAX_SECONDS)]

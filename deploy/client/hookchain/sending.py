@@ -1,4 +1,4 @@
-"""Posting one event, once."""
+"""Send one event to Hookchain: `send` encodes, authenticates and posts it, and never tries again by itself."""
 
 import math
 import re
@@ -14,6 +14,7 @@ from .outcome import Outcome, read_outcome
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+# They belong to the connection and the framing of the body, which http.py decides.
 _CONNECTION_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te"})
 
 
@@ -39,9 +40,9 @@ def send(
     format        json, xml (root element `event`; `@name` and `#text` are attributes and text), yaml or form
     extra         fields put into the data's top level; they win over the data's own
     headers       additional headers; one with the name of a header that `send` makes replaces it
-    delivery_id   header `webhook-id`, made up without it. Give the same one when you send an event again: a source with
-                  `id: header.webhook-id` then counts it once
-    now           Unix seconds for the signature's time; the clock's without it
+    delivery_id   the header `webhook-id`; generated if you give none. Use the same one when you send an event again: a
+                  source with `id: header.webhook-id` then counts it once
+    now           the signature's time in Unix seconds; by default the current time
     """
     if not 0 < timeout_seconds < math.inf:
         raise ValueError(f"timeout_seconds: must be a number above 0; got {timeout_seconds}")
@@ -60,23 +61,25 @@ def send(
 
 
 def _encoded(data: object, extra: Mapping[str, object] | None, format: str) -> tuple[bytes, str]:
-    """Return the body and its content type. Raises ValueError."""
+    """Return the body and its content type. Raises ValueError for data that the format cannot hold."""
     if isinstance(data, bytes):
         if extra:
             raise ValueError("extra: cannot be put into bytes, which are sent unchanged. Give data as a mapping.")
-        return data, encode_body({}, format)[1]
+        _, content_type = encode_body({}, format)
+        return data, content_type
     value = as_json(data)
-    if extra:
-        if not isinstance(value, dict):
-            raise ValueError("extra: needs data that is an object at its top")
-        value = value | {name: as_json(field) for name, field in extra.items()}
-    return encode_body(value, format)
+    if not extra:
+        return encode_body(value, format)
+    if not isinstance(value, dict):
+        raise ValueError("extra: needs data that is an object at its top")
+    return encode_body(value | {name: as_json(field) for name, field in extra.items()}, format)
 
 
 def _merged(own_headers: Headers, custom: Mapping[str, str]) -> Headers:
     """Return the headers of both; a custom one replaces one of ours. Raises ValueError for one that cannot be set."""
     replaced = {name.lower() for name in custom}
-    merged = [pair for pair in own_headers if pair[0].lower() not in replaced] + list(custom.items())
+    merged = [(name, value) for name, value in own_headers if name.lower() not in replaced]
+    merged += custom.items()
     for name, value in merged:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _CONNECTION_HEADERS:
             raise ValueError(f"headers: {name!r} is not a header that can be set")

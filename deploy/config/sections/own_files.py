@@ -1,7 +1,8 @@
-"""The operator's own Python files: reading those that a section names, and checking what they import.
+"""The operator's own Python files: steps and kinds of destinations, and the faults in them.
 
-The operator's machine has the whole checkout and all packages. A deployed bundle does not, and a revision with a
-missing import fails at its start.
+The section `steps_from: [my_steps/loyalty.py]` lists files that define steps, and `destinations_from` lists files that
+define kinds of destinations. Their imports are checked here: the operator's machine has the whole checkout and all
+packages, but a function's bundle does not, and a deployed function with a missing import fails at its start.
 """
 
 import ast
@@ -16,48 +17,49 @@ from functions.notify.own_kinds import OwnKinds, load_own_kinds
 from functions.transform.step_classes import StepClasses, load_own_steps
 from shared import jsontext, own_modules
 
-_LEFT_BEHIND: Final = ("deploy", "functions", "tests", "shared.cloud")
+_NOT_BUNDLED: Final = ("deploy", "functions", "tests", "shared.cloud")
+"""Packages of the checkout of which a bundle holds nothing, or only its own function's part."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
-    """The files that one section of the configuration lists, which `function` runs."""
+    """The files that one section of the configuration lists. `function` is the function that runs them."""
 
     section: str
     function: str
 
-    def sources(self, file: ConfigFile) -> dict[str, str]:
+    def sources(self, config: ConfigFile) -> dict[str, str]:
         """Return the text of each readable file, by its name."""
-        texts = {name: _text(file, name) for name in self._names(file)}
+        texts = {name: _text(config, name) for name in self._names(config)}
         return {name: text for name, text in texts.items() if text is not None}
 
-    def unreadable(self, file: ConfigFile) -> Iterator[Fault]:
-        for name in self._names(file):
-            if _text(file, name) is None:
-                position = self._names(file).index(name)
-                yield Fault(file.line((self.section, position)), self.section, unreadable(name))
+    def unreadable(self, config: ConfigFile) -> Iterator[Fault]:
+        for position, name in enumerate(self._names(config)):
+            if _text(config, name) is None:
+                yield Fault(config.line((self.section, position)), self.section, unreadable(name))
 
-    def fault(self, file: ConfigFile, rule: str) -> Fault:
-        return Fault(file.line((self.section,)), self.section, rule)
+    def fault(self, config: ConfigFile, rule: str) -> Fault:
+        return Fault(config.line((self.section,)), self.section, rule)
 
-    def imports_left_behind(self, file: ConfigFile, sources: Mapping[str, str]) -> Iterator[Fault]:
+    def unbundled_imports(self, config: ConfigFile, sources: Mapping[str, str]) -> Iterator[Fault]:
         """Yield a fault for each import from the checkout that the function's bundle does not contain."""
         for name, source in sources.items():
             for module in _imported(source):
-                if _is_in(module, _LEFT_BEHIND) and not _is_in(module, (f"functions.{self.function}",)):
+                if _is_in(module, _NOT_BUNDLED) and not _is_in(module, (f"functions.{self.function}",)):
                     rule = f"imports {module!r}, which {self.function}'s bundle does not contain: {self._rule}"
-                    yield self.fault(file, f"{name}: {rule}")
+                    yield self.fault(config, f"{name}: {rule}")
 
-    def uncertain_imports(self, file: ConfigFile, name: str, source: str) -> Iterator[Fault]:
+    def uncertain_imports(self, config: ConfigFile, name: str, source: str) -> Iterator[Fault]:
         """Yield a fault for each package that the bundle may lack, or lose when something else is removed."""
-        contained = ("pydantic", "typing_extensions", "shared", *_LEFT_BEHIND, *sys.stdlib_module_names)
+        certain = {"pydantic", "typing_extensions", *sys.stdlib_module_names}
+        checkout = {"shared", "deploy", "functions", "tests"}  # `unbundled_imports` checks these
         for root in dict.fromkeys(module.partition(".")[0] for module in _imported(source)):
-            if not _is_in(root, contained):
+            if root not in certain | checkout:
                 rule = f"imports {root!r}, which {self.function}'s bundle contains only if something else needs it"
-                yield self.fault(file, f"{name}: {rule}: {self._rule}")
+                yield self.fault(config, f"{name}: {rule}: {self._rule}")
 
-    def _names(self, file: ConfigFile) -> list[str]:
-        return [str(name) for name in jsontext.list_at(file.document, self.section)]
+    def _names(self, config: ConfigFile) -> list[str]:
+        return [str(name) for name in jsontext.list_at(config.document, self.section)]
 
     @property
     def _rule(self) -> str:
@@ -70,62 +72,71 @@ KINDS_SECTION: Final = "destinations_from"
 KIND_FILES: Final = OwnFiles(KINDS_SECTION, "notify")
 
 
-def own_steps(file: ConfigFile) -> tuple[StepClasses, list[Fault]]:
-    """Return the steps that the files define, none if there is a fault in one; and the faults."""
-    faults = list(STEP_FILES.unreadable(file))
-    sources = STEP_FILES.sources(file)
+def own_steps(config: ConfigFile) -> tuple[StepClasses, list[Fault]]:
+    """Return the steps that the files define, or none if one file is at fault; and the faults."""
+    faults = list(STEP_FILES.unreadable(config))
+    sources = STEP_FILES.sources(config)
     try:
         steps = load_own_steps(sources)
     except own_modules.OwnModuleFault as fault:
-        return {}, [*faults, STEP_FILES.fault(file, str(fault))]
-    return steps, [*faults, *STEP_FILES.imports_left_behind(file, sources)]
+        return {}, [*faults, STEP_FILES.fault(config, str(fault))]
+    return steps, [*faults, *STEP_FILES.unbundled_imports(config, sources)]
 
 
-def own_step_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about imports. A step with `extras` names its packages itself. The configuration has no faults."""
-    for name, source in STEP_FILES.sources(file).items():
+def own_step_warnings(config: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports, unless a step in the file lists its packages in `extras`.
+
+    Call it only for a configuration without faults.
+    """
+    for name, source in STEP_FILES.sources(config).items():
         if not any(getattr(model, "extras", ()) for model in load_own_steps({name: source}).values()):
-            yield from STEP_FILES.uncertain_imports(file, name, source)
+            yield from STEP_FILES.uncertain_imports(config, name, source)
 
 
-def own_kinds(file: ConfigFile) -> OwnKinds:
-    """Return the kinds of the files; none if there is a fault in one."""
+def own_kinds(config: ConfigFile) -> OwnKinds:
+    """Return the kinds that the files define, or none if one file is at fault: `own_kind_faults` yields the fault."""
     try:
-        return load_own_kinds(KIND_FILES.sources(file))
+        return load_own_kinds(KIND_FILES.sources(config))
     except own_modules.OwnModuleFault:
         return {}
 
 
-def own_kind_faults(file: ConfigFile) -> Iterator[Fault]:
-    yield from KIND_FILES.unreadable(file)
-    sources = KIND_FILES.sources(file)
+def own_kind_faults(config: ConfigFile) -> Iterator[Fault]:
+    yield from KIND_FILES.unreadable(config)
+    sources = KIND_FILES.sources(config)
     try:
         load_own_kinds(sources)
     except own_modules.OwnModuleFault as fault:
-        yield KIND_FILES.fault(file, str(fault))
+        yield KIND_FILES.fault(config, str(fault))
     else:
-        yield from KIND_FILES.imports_left_behind(file, sources)
+        yield from KIND_FILES.unbundled_imports(config, sources)
 
 
-def own_kind_warnings(file: ConfigFile) -> Iterator[Fault]:
-    """Yield warnings about imports. `Settings` with `extras` name the packages. The configuration has no faults."""
-    sources = KIND_FILES.sources(file)
+def own_kind_warnings(config: ConfigFile) -> Iterator[Fault]:
+    """Yield warnings about imports, unless the kind's `Settings` list its packages in `extras`.
+
+    Call it only for a configuration without faults.
+    """
+    sources = KIND_FILES.sources(config)
     for (name, source), module in zip(sources.items(), load_own_kinds(sources).values(), strict=True):
         if not getattr(module.Settings, "extras", ()):
-            yield from KIND_FILES.uncertain_imports(file, name, source)
+            yield from KIND_FILES.uncertain_imports(config, name, source)
 
 
-def _text(file: ConfigFile, name: str) -> str | None:
+def _text(config: ConfigFile, name: str) -> str | None:
     try:
-        return (file.folder / name).read_text(encoding="utf-8")
+        return (config.folder / name).read_text(encoding="utf-8")
     except (OSError, ValueError):  # ValueError: no UTF-8, or a name with a NUL in it
         return None
 
 
 def _imported(source: str) -> list[str]:
-    """Return the imported modules, each once, without the names that are imported from them."""
+    """Return the imported modules, each once. Of `from a.b import c`, only `a.b`, because `c` may be no module.
+
+    `functions` and `shared` are left out, so that `from functions import notify` counts as `functions.notify`.
+    """
     modules = dict.fromkeys(name for name in imported_modules(source) if name not in ("functions", "shared"))
-    return [name for name in modules if not any(_is_in(name, (other,)) for other in modules if other != name)]
+    return [name for name in modules if not any(name.startswith(f"{other}.") for other in modules)]
 
 
 def _is_in(name: str, packages: tuple[str, ...]) -> bool:
@@ -139,6 +150,7 @@ def imported_modules(source: str) -> tuple[str, ...]:
 
 
 def _modules_in(statements: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the modules that the statements import, also those inside a function, a `try` or another block."""
     for node in statements:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

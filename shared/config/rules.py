@@ -1,8 +1,8 @@
 """Rules for the values of settings, written without importing pydantic, which takes 45 ms of a function's start.
 
-A rule stands beside a type: `Annotated[str, verified_by(parse_path)]`. When pydantic makes a model, it iterates the rule,
-and only then are pydantic's validators made. A deployed function makes no model: its settings were verified when the
-configuration was compiled.
+A rule stands beside a type: `Annotated[str, verified_by(parse_path)]`. When pydantic makes a model, it iterates the
+rule, and only then are pydantic's validators made. A deployed function makes no model: its settings were verified when
+the configuration was compiled.
 """
 
 import re
@@ -65,7 +65,7 @@ _LIKELY_SECRET_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_ -]{0,62}")
 
 
 def _verify_secret_name(text: str) -> str:
-    """Return the text. The error for another text repeats only a likely name, because others may be a secret's value."""
+    """Return the text. An error repeats it only if it looks like a name, because it may be a secret's value."""
     if SECRET_NAME.fullmatch(text):
         return text
     rule = "must be the name of a secret: a lower-case letter, then letters, digits and '-', at most 63 characters"

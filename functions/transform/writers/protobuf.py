@@ -1,6 +1,8 @@
 """Protobuf messages from JSON and to JSON, by ProtoJSON's mapping (https://protobuf.dev/programming-guides/json/).
 
-A message is defined in a descriptor file (`protoc --descriptor_set_out=FILE --include_imports`), or is a Struct.
+A message's type is defined in a descriptor file, which the user makes from .proto files by
+`protoc --descriptor_set_out=FILE --include_imports`. Without one, the type is Struct, Protobuf's own type for any JSON
+object. The package protobuf is slow to import, so the functions here import it.
 """
 
 import re
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 STRUCT: Final = "google.protobuf.Struct"
 MAX_STRUCT_DEPTH: Final = 30
 """Levels of JSON: each is three levels of Protobuf, of which readers accept a hundred."""
-_HOLDS_ANY_KEY: Final = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Any"))
+_ANY_JSON: Final = frozenset(f"google.protobuf.{name}" for name in ("Struct", "Value", "ListValue", "Any"))
+"""Types whose JSON has the sender's own keys, not the names of fields."""
 
 
 class DescriptorFault(ValueError):
@@ -28,32 +31,42 @@ class MessageKind:
     """One message type. With `keeps_names`, fields in JSON have their names in the .proto file, not camelCase."""
 
     def __init__(self, descriptors: bytes | None, name: str | None, *, keeps_names: bool) -> None:
-        """Find the message type. Raises DescriptorFault if there is none of this name."""
+        """Find the type `name` in a descriptor file's content. Raises DescriptorFault if it is not there."""
+        from google.protobuf import message_factory
+
         self.name = name or STRUCT
         self._keeps_names = keeps_names
-        self._pool, self._descriptor, self._type = _message_type(descriptors, self.name)
+        self._pool = _default_pool() if descriptors is None else _pool_of(descriptors)
+        try:
+            self._descriptor: Descriptor = self._pool.FindMessageTypeByName(self.name)
+        except KeyError:
+            if descriptors is None:
+                raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
+            raise DescriptorFault(f"the descriptor file has no message {self.name!r}") from None
+        self._class: type[Message] = message_factory.GetMessageClass(self._descriptor)
 
     def write(self, value: Json) -> bytes:
-        """Return the same bytes for the same value. Raises FormatFault."""
+        """Return the message, always the same bytes for the same value. Raises FormatFault if it does not fit."""
         from google.protobuf.json_format import ParseDict, ParseError
 
         if not isinstance(value, dict):
             raise FormatFault(None, f"is {kind_of(value)}, and {self.name} is an object")
         if self.name == STRUCT:
-            _verify_struct(value, None, 1)
-        message = self._type()
+            _verify_struct(value, None, depth=1)
+        message = self._class()
         try:
             ParseDict(value, message, descriptor_pool=self._pool)
-        except (ParseError, ValueError, TypeError, RecursionError) as error:  # its text may quote the value
+        except (ParseError, ValueError, TypeError, RecursionError) as error:
+            # Without the error itself, whose text may quote the value.
             raise FormatFault(None, f"does not fit the message {self.name}{_place(error)}") from None
         return message.SerializeToString(deterministic=True)
 
     def read(self, content: bytes) -> Json:
-        """Return the same JSON for the same bytes. Raises FormatFault for other bytes, or if there is no JSON."""
+        """Return the message as JSON, always the same for the same bytes. Raises FormatFault for anything else."""
         from google.protobuf.json_format import Error, MessageToDict
         from google.protobuf.message import DecodeError
 
-        message = self._type()
+        message = self._class()
         try:
             message.ParseFromString(content)
             value: Json = MessageToDict(
@@ -66,25 +79,16 @@ class MessageKind:
         return _in_order(value, self._descriptor, keeps_names=self._keeps_names)
 
 
-def _message_type(descriptors: bytes | None, name: str) -> "tuple[DescriptorPool, Descriptor, type[Message]]":
+def _default_pool() -> "DescriptorPool":
     from google.protobuf import (
         descriptor_pool,
-        message_factory,
-        struct_pb2 as _struct_is_in_the_default_pool,  # noqa: F401
+        struct_pb2 as _,  # noqa: F401 # importing it adds Struct to the pool
     )
 
-    pool = descriptor_pool.Default() if descriptors is None else _pool(descriptors)
-    try:
-        descriptor = pool.FindMessageTypeByName(name)
-    except KeyError:
-        if descriptors is None:
-            raise DescriptorFault(f"without `descriptors` there is only the message {STRUCT}") from None
-        raise DescriptorFault(f"the descriptor file has no message {name!r}") from None
-    kind: type[Message] = message_factory.GetMessageClass(descriptor)
-    return pool, descriptor, kind
+    return descriptor_pool.Default()
 
 
-def _pool(descriptors: bytes) -> "DescriptorPool":
+def _pool_of(descriptors: bytes) -> "DescriptorPool":
     from google.protobuf import descriptor_pool
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.message import DecodeError
@@ -99,16 +103,16 @@ def _pool(descriptors: bytes) -> "DescriptorPool":
     return pool
 
 
-def _verify_struct(value: Json, location: Location, depth: int) -> None:
-    """Reject what a Struct cannot hold: its numbers are 64-bit floats."""
+def _verify_struct(value: Json, location: Location, *, depth: int) -> None:
+    """Raise FormatFault if the value is too deep, or has an integer that a Struct's 64-bit floats would round."""
     if depth > MAX_STRUCT_DEPTH:
         raise FormatFault(location, f"is deeper than {MAX_STRUCT_DEPTH} levels, which readers of Protobuf reject")
     if isinstance(value, dict):
         for key, item in value.items():
-            _verify_struct(item, (location, key), depth + 1)
+            _verify_struct(item, (location, key), depth=depth + 1)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _verify_struct(item, (location, number), depth + 1)
+            _verify_struct(item, (location, number), depth=depth + 1)
     elif isinstance(value, int) and not _is_exact(value):
         raise FormatFault(
             location,
@@ -124,7 +128,7 @@ def _is_exact(value: int) -> bool:
 
 
 def _place(error: Exception) -> str:
-    """Return the fields that the library's message names; the message itself may quote the value."""
+    """Return the fields that the library's error names, such as `: the field order.id`."""
     fields = re.findall(r"Failed to parse (\w{1,64}) field", str(error))
     if fields:
         return f": the field {'.'.join(fields[:10])}"
@@ -132,12 +136,12 @@ def _place(error: Exception) -> str:
 
 
 def _in_order(value: Json, kind: "Descriptor", *, keeps_names: bool) -> Json:
-    """Return the JSON of a message with the entries of its maps in the order of their keys.
+    """Return the JSON of a message with the entries of its maps sorted by key.
 
-    Protobuf has no order of them, and the library has another one in each process.
+    Protobuf defines no order, and the library's order differs from process to process.
     """
-    if kind.full_name in _HOLDS_ANY_KEY:
-        return _by_key(value)
+    if kind.full_name in _ANY_JSON:
+        return _sorted(value)
     if not isinstance(value, dict):  # a Timestamp and some others are text in JSON
         return value
     fields = {field.name if keeps_names else field.json_name: field for field in kind.fields}
@@ -149,17 +153,17 @@ def _in_order(value: Json, kind: "Descriptor", *, keeps_names: bool) -> Json:
 
 def _field_in_order(value: Json, field: "FieldDescriptor", *, keeps_names: bool) -> Json:
     kind = field.message_type
-    if kind is None:
+    if kind is None:  # a number, a text or another value without fields
         return value
     if isinstance(value, dict) and kind.GetOptions().map_entry:
         entry = kind.fields_by_name["value"]
         return {key: _field_in_order(value[key], entry, keeps_names=keeps_names) for key in sorted(value)}
-    if isinstance(value, list) and kind.full_name not in _HOLDS_ANY_KEY:
+    if isinstance(value, list) and kind.full_name not in _ANY_JSON:  # a repeated field; a ListValue is a list too
         return [_in_order(item, kind, keeps_names=keeps_names) for item in value]
     return _in_order(value, kind, keeps_names=keeps_names)
 
 
-def _by_key(value: Json) -> Json:
+def _sorted(value: Json) -> Json:
     if isinstance(value, dict):
-        return {key: _by_key(value[key]) for key in sorted(value)}
-    return [_by_key(item) for item in value] if isinstance(value, list) else value
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""Between the web server and ours: an ASGI application around a function's `answer`, for the entry points `main.py`.
+"""An ASGI application around a function's `answer`, which uvicorn calls. Each entry point `main.py` makes one.
 
-Own code instead of the layers of functions-framework and Starlette, which measured 65 of receive's 370 µs a request:
-two middlewares, routing over patterns, and a request and a response object of which the function needs nothing.
+It replaces the layers of functions-framework and Starlette, which measured 65 of receive's 370 µs a request: two
+middlewares, routing over patterns, and a request and a response object of which the function needs nothing.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from shared.telemetry.exporter import Exporter
 
 BODY_SECONDS: Final = 10.0
+"""The time in which a request's body must be complete."""
 WHOLE_KEY: Final = "hookchain.whole"
-"""The key of a scope whose request came whole, so that its body needs no timer. Its value is uvicorn's object that
-receives and sends for the request."""
+"""Our own key in the scope of a request that arrived as a whole, head and body. Its value is uvicorn's object for the
+request, here called the cycle: the body is read from it without a timer, and the reply written to it at once."""
 DISCARD_SECONDS: Final = 1.0
 DISCARD_BYTES: Final = 16_777_216
 """More than the largest body that a source may accept."""
@@ -44,8 +45,8 @@ Answer = Callable[[Request, ReadBody], Awaitable[Reply]]
 class Application(Response):
     """A function as an ASGI application.
 
-    It is a Response to functions-framework, which calls what a function returns: so it serves behind the framework's
-    layers too, where the server's protocol does not call it directly (shared/cloud/gcp/http_server.py).
+    shared/cloud/gcp/http_server.py calls it directly. Without that server, functions-framework does: it calls what a
+    function returns if that is a Response, which is the only reason for this base class.
 
     exporter  sends spans before the answer; None if telemetry is off
     """
@@ -53,7 +54,7 @@ class Application(Response):
     exporter: "Exporter | None" = None
 
     def __init__(self, answer: Answer, not_found: Reply = _NOT_FOUND) -> None:
-        """`not_found` is the reply at a browser's own paths."""
+        """`not_found` is the reply at the paths that browsers request by themselves."""
         self._answer = answer
         self._not_found = not_found
 
@@ -63,7 +64,7 @@ class Application(Response):
         else:
             answering = self._answer(head_of(scope), body_reader(scope, receive))
             reply = await (answering if self.exporter is None else self.exporter.around(answering))
-        # Out of the scope, which the cycle has: otherwise only the garbage collector frees the two.
+        # Removed from the scope, which the cycle refers to: otherwise only the garbage collector frees the two.
         cycle: RequestResponseCycle | None = scope.pop(WHOLE_KEY, None)
         if cycle is not None and _is_writable(cycle):
             _write(cycle, reply)
@@ -73,6 +74,7 @@ class Application(Response):
             headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if cycle is None and _CLOSE in reply.headers:
+            # The sender may still be sending the body. The reply goes out first, so that it can stop.
             await send({"type": "http.response.body", "body": reply.body, "more_body": True})
             await discard(receive)
             await send({"type": "http.response.body"})
@@ -81,13 +83,14 @@ class Application(Response):
 
 
 def _is_writable(cycle: "RequestResponseCycle") -> bool:
-    """Return False where uvicorn has more to do than to write: to wait, to log, or to leave out the body."""
+    """Return False if uvicorn has more to do than to write: to wait, to log, or to leave out the body."""
     return not (cycle.disconnected or cycle.flow.write_paused or cycle.access_log or cycle.scope["method"] == "HEAD")
 
 
 def _write(cycle: "RequestResponseCycle", reply: Reply) -> None:
-    """Write a reply at once, as uvicorn's own `send` does in two parts: each is a call of the kernel, and wakes up
-    the client.
+    """Write a reply in one piece. uvicorn's own `send` writes two, each of which is a system call and wakes the client.
+
+    The rest is what `send` does after the second piece.
     """
     lines = [_head(reply.status, reply.headers)]
     for name, value in cycle.default_headers:
@@ -134,11 +137,11 @@ def head_of(scope: Scope) -> Request:
 
 
 def body_reader(scope: Scope, receive: Receive) -> ReadBody:
-    """Return what reads the body in time, and stops at the first byte too many."""
+    """Return the function that reads the body. It raises Rejected for a body that is too large, slow or cut off."""
 
     async def read_body(max_bytes: int) -> bytes:
         cycle: RequestResponseCycle | None = scope.get(WHOLE_KEY)
-        if cycle is not None:  # nothing is waited for
+        if cycle is not None:  # the whole body is here
             if len(cycle.body) > max_bytes:
                 raise body_too_large(max_bytes)
             return bytes(cycle.body)
@@ -168,8 +171,9 @@ async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
 
 
 async def discard(receive: Receive) -> None:
-    """Read the rest of a rejected body, for a short time: a connection that is closed with data unread is reset, and
-    the sender may lose the answer.
+    """Read the rest of a rejected body for a short time.
+
+    If a connection is closed while data is unread, it is reset, and the sender may lose the reply.
     """
     size = 0
     with contextlib.suppress(TimeoutError):

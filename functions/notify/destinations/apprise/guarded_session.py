@@ -1,8 +1,8 @@
-"""The requests of the library's plugins, sent through the guarded fetch.
+"""The requests of apprise's plugins, sent through the guarded fetch, which verifies where each request goes.
 
-A plugin calls `requests.post` and the like by the name `requests` of its own module. `guard` gives that name another
-meaning in the library's modules alone; the package `requests` stays as it is for everyone else. Each call then uses a
-session whose only adapter hands the request to `Exchange`. Without an exchange in this thread, nothing can be sent.
+A plugin of the library apprise calls `requests.post` and the like. `guard` replaces the name `requests` in the
+library's modules alone; the package `requests` stays as it is for everyone else. Each call then uses a session whose
+only adapter passes the request to the attempt's `Exchange`. Without an exchange in this thread, nothing can be sent.
 """
 
 import io
@@ -26,16 +26,17 @@ SHARED: Final = frozenset({"RequestException", "Response", "TooManyRedirects", "
 
 
 class Exchange(Protocol):
-    """One attempt's guarded fetch. Raises HookchainError."""
+    """The guarded fetch of one attempt. Raises HookchainError."""
 
     def __call__(self, request: fetch.Outgoing) -> fetch.Fetched: ...
 
 
 CURRENT: Final[ContextVar[Exchange | None]] = ContextVar("exchange", default=None)
+"""The exchange of the attempt that runs in this thread; apprise.py sets it."""
 
 
 class GuardedAdapter(BaseAdapter):
-    def send(  # type: ignore[override] # the other arguments are those of a socket, which there is none of
+    def send(  # type: ignore[override] # the other arguments concern a socket, and there is none
         self, request: requests.PreparedRequest, **_: object
     ) -> requests.Response:
         exchange = CURRENT.get()
@@ -56,7 +57,7 @@ class GuardedSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trust_env = False
+        self.trust_env = False  # no proxy and no password from the environment or from ~/.netrc
         self.adapters.clear()
         self.mount("https://", GuardedAdapter())
         self.mount("http://", GuardedAdapter())
@@ -96,23 +97,20 @@ def guard() -> None:
     """Let every module of apprise that has been imported send through the current exchange."""
     for name, module in list(sys.modules.items()):
         if name.startswith("apprise.") and getattr(module, "requests", None) is requests:
-            module.requests = _GUARDED  # type: ignore[attr-defined] # it has one, as the line before says
+            module.requests = _GUARDED  # type: ignore[attr-defined] # the line before has found it
 
 
 def _outgoing(request: requests.PreparedRequest) -> fetch.Outgoing:
     body = request.body or b""
-    if not isinstance(body, bytes | str):
+    if isinstance(body, str):
+        body = body.encode()
+    if not isinstance(body, bytes):
         raise requests.ConnectionError("a body that is a file or a stream is not supported")
-    headers = [
-        (name, _text(value)) for name, value in request.headers.items() if name.lower() not in CONNECTION_HEADERS
-    ]
-    return fetch.Outgoing(
-        str(request.method), str(request.url), tuple(headers), body if isinstance(body, bytes) else body.encode()
-    )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    headers = []
+    for name, value in request.headers.items():
+        if name.lower() not in CONNECTION_HEADERS:
+            headers.append((name, value.decode("latin-1") if isinstance(value, bytes) else value))
+    return fetch.Outgoing(str(request.method), str(request.url), tuple(headers), body)
 
 
 def _response(request: requests.PreparedRequest, fetched: fetch.Fetched) -> requests.Response:

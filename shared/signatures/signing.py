@@ -13,7 +13,6 @@ be installed, and raises ValueError for a secret that cannot sign.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS: Final = ("sha256", "sha512", "sha384", "sha1", "md5")
 ENCODINGS: Final = ("hex", "base64", "base64url", "base64-of-hex")
+"""`base64url` is written without padding. `base64-of-hex` is the base64 of the hex digits, which some senders use."""
 
 MAX_SIGNATURES: Final = 10
 """The most signatures of a request. No more are sent, and a request with more is rejected."""
@@ -38,7 +38,7 @@ NORMALIZERS: Final[dict[str, Callable[[str], str]]] = {
 lower case, and removes the padding of base64url."""
 
 _PRIVATE_KEY_BYTES: Final = (32, 64)
-"""The sizes of an Ed25519 private key: alone, or followed by its public key."""
+"""The sizes of an Ed25519 private key: the key alone, or the key followed by its public key."""
 
 
 def hmac_text(content: bytes, key: bytes, algorithm: str, encoding: str) -> str:
@@ -97,9 +97,10 @@ def standard_content(webhook_id: bytes, timestamp: int, body: bytes) -> bytes:
 def standard_signature(content: bytes, secret: str, key_encoding: str = "base64") -> str:
     """Return one item of the `webhook-signature` header. Raises ValueError for a secret that cannot sign.
 
-    A `whsk_` secret makes a `v1a` item, by Ed25519. Any other secret makes a `v1` item, an HMAC. Its key is the base64
-    in the secret if `key_encoding` is `base64`. If it is `utf8` or `either`, the key is the text of the secret, which
-    some senders use; with `either`, a caller that verifies also tries `base64`.
+    A `whsk_` secret signs with Ed25519, which gives a `v1a` item. Any other secret signs with an HMAC, which gives a
+    `v1` item. The HMAC's key is the base64 in the secret. With `key_encoding="utf8"`, it is the text of the secret, as
+    some senders have it. `either` is for callers that accept both: here it means `utf8`, and they call again with
+    `base64`.
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     if secret.startswith("whsk_"):
@@ -124,19 +125,19 @@ def decode_bytes(text: str, encoding: str) -> bytes:
 
     Base64 may lack its padding.
     """
-    try:
-        if encoding == "hex":
-            return bytes.fromhex(text)
-        if encoding == "base64-of-hex":
-            return bytes.fromhex(decode_bytes(text, "base64").decode("ascii"))
-        padded = text + "=" * (-len(text) % 4)
-        return base64.b64decode(padded, altchars=b"-_" if encoding == "base64url" else None, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"is not {encoding}") from error
+    if encoding == "hex":
+        return bytes.fromhex(text)
+    if encoding == "base64-of-hex":
+        return bytes.fromhex(decode_bytes(text, "base64").decode("ascii"))
+    padded = text + "=" * (-len(text) % 4)
+    return base64.b64decode(padded, altchars=b"-_" if encoding == "base64url" else None, validate=True)
 
 
 def matches_any(sent: Sequence[str], expected: Sequence[str]) -> bool:
-    """Return whether a text that was sent equals an expected one. The time does not reveal which one, or how nearly."""
+    """Return whether any text that was sent equals any expected text.
+
+    The time that this takes reveals neither which texts match nor how much of a text is right.
+    """
     is_match = False
     # No early return: it would reveal the position of the match.
     for expected_text in expected:

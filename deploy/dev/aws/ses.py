@@ -1,34 +1,51 @@
-"""Amazon SES as the local AWS has it: mails are caught, beside those that the emulated SendGrid was given.
+"""The local AWS's emulation of Amazon SES. It catches mails, and keeps them beside those of the emulated SendGrid.
 
-A mail is stored as the request to SendGrid that would send the same mail, so that the page shows both alike and the
-faults on demand are the same.
+SES gets a mail as the bytes of its message (MIME). It is stored as the request to SendGrid that would send the same
+mail, so that the page shows both alike, and the faults on demand are the same:
+
+    {"from": {"email": "shop@example.com"}, "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada"}]}],
+     "subject": "Paid", "content": [{"type": "text/plain", "value": "Thank you"}], "headers": {"List-Id": "orders"}}
 """
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from email.utils import getaddresses
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from aiohttp import web
 
 from deploy.dev.sendgrid import SendGrid
-from shared.jsontext import Json, JsonObject, from_json, texts_at, to_json
+from shared.jsontext import Json, JsonObject, from_json, mapping_at, texts_at, to_json
 
 MAX_BODY_BYTES: Final = 56_000_000
-"""40 MB in base64."""
-_RECIPIENTS: Final = (("to", "ToAddresses"), ("cc", "CcAddresses"), ("bcc", "BccAddresses"))
+"""The largest message of SES, 40 MB, in base64."""
+_RECIPIENT_KEYS: Final = {"to": "ToAddresses", "cc": "CcAddresses", "bcc": "BccAddresses"}
+"""The keys of SES, by those of SendGrid."""
 _SHOWN_HEADERS: Final = ("x-", "list-", "auto-")
+"""The beginnings of the headers that a sender of mails adds. All others have a field of their own, or say nothing."""
+_Part: TypeAlias = "MIMEPart[str, str]"
+"""A mail, or one of its parts."""
+
+
+class _Error(NamedTuple):
+    status: int
+    type: str
+    message: str
+
+
 _ERRORS: Final = {
-    400: (400, "BadRequestException", "The mail is not valid."),
-    403: (400, "MessageRejected", "Email address is not verified."),
-    429: (429, "TooManyRequestsException", "Maximum sending rate exceeded."),
+    400: _Error(400, "BadRequestException", "The mail is not valid."),
+    403: _Error(400, "MessageRejected", "Email address is not verified."),
+    429: _Error(429, "TooManyRequestsException", "Maximum sending rate exceeded."),
 }
+"""The errors of SES, by the status of SendGrid. For any other status, SES is not available."""
+_UNAVAILABLE: Final = _Error(503, "ServiceUnavailable", "SES is not available.")
 
 
 class Ses:
-    """`sendgrid` keeps the mails, and has the faults."""
+    """The API's handler. `sendgrid` keeps the mails, and has the faults on demand."""
 
     def __init__(self, sendgrid: SendGrid) -> None:
         self._sendgrid = sendgrid
@@ -42,92 +59,73 @@ class Ses:
         try:
             document = mail_document(from_json(await request.read()))
         except (ValueError, LookupError, RecursionError):
-            return _error(400)
+            return _error_response(400)
         answer = await self._sendgrid.accept(to_json(document).encode("utf-8", "replace"), request.transport)
         if answer.status != 202:
-            return _error(answer.status)
+            return _error_response(answer.status)
         return web.json_response({"MessageId": answer.message_id})
 
 
 def mail_document(request: Json) -> JsonObject:
     """Return a request to SendEmail with raw content as a request to SendGrid. Raises ValueError and LookupError."""
-    destination, content = _object(_object(request)["Destination"]), _object(_object(request)["Content"])
-    message = RawMessage(base64.b64decode(str(_object(content["Raw"])["Data"])))
-    people = {field: message.people(texts_at(destination, key)) for field, key in _RECIPIENTS}
+    data = mapping_at(request, "Content", "Raw")["Data"]
+    message = message_from_bytes(base64.b64decode(str(data)), EmailMessage, policy=policy.default)
+    # The request has bare addresses. The names of these people are in the message's headers.
+    names = {address: name for name, address in _names_and_addresses(message, "to", "cc", "bcc", "from", "reply-to")}
+
+    def people(addresses: Iterable[str]) -> list[Json]:
+        return [{"email": each, "name": names[each]} if names.get(each) else {"email": each} for each in addresses]
+
+    destination = mapping_at(request, "Destination")
+    recipients = {key: people(texts_at(destination, ses_key)) for key, ses_key in _RECIPIENT_KEYS.items()}
+    bodies = {f"text/{kind}": message.get_body((kind,)) for kind in ("plain", "html")}
     document: JsonObject = {
-        "from": message.people(message.addresses("from"))[0],
-        "personalizations": [{field: addresses for field, addresses in people.items() if addresses}],
-        "subject": message.subject,
-        "content": message.contents(),
-        "headers": message.shown_headers(),
+        "from": people(_addresses(message, "from"))[0],
+        "personalizations": [{key: listed for key, listed in recipients.items() if listed}],
+        "subject": str(message.get("subject", "")) or "(no subject)",
+        "content": _contents(bodies),
+        "headers": {name: str(value) for name, value in message.items() if name.lower().startswith(_SHOWN_HEADERS)},
     }
-    if reply_to := message.people(message.addresses("reply-to")):
+    if reply_to := people(_addresses(message, "reply-to")):
         document["reply_to_list"] = reply_to
-    if attachments := message.attachments():
-        document["attachments"] = attachments
+    attached = [part for part in message.walk() if not part.is_multipart() and part not in bodies.values()]
+    if attached:
+        document["attachments"] = [_attachment(part) for part in attached]
     return document
 
 
-class RawMessage:
-    """A mail's bytes, as the parts of a request to SendGrid."""
-
-    def __init__(self, data: bytes) -> None:
-        self._message = message_from_bytes(data, EmailMessage, policy=policy.default)
-        self._bodies = {kind: self._message.get_body((kind,)) for kind in ("plain", "html")}
-        self._names = {address: name for name, address in self._named("to", "cc", "bcc", "from", "reply-to")}
-
-    @property
-    def subject(self) -> str:
-        return str(self._message.get("subject", "")) or "(no subject)"
-
-    def addresses(self, header: str) -> list[str]:
-        return [address for _, address in self._named(header)]
-
-    def people(self, addresses: Iterable[str]) -> list[Json]:
-        """Return each address with the name that the message's headers give it."""
-        return [
-            {"email": each, "name": name} if (name := self._names.get(each)) else {"email": each} for each in addresses
-        ]
-
-    def shown_headers(self) -> JsonObject:
-        return {name: str(value) for name, value in self._message.items() if name.lower().startswith(_SHOWN_HEADERS)}
-
-    def contents(self) -> list[Json]:
-        contents: list[Json] = []
-        for kind, part in self._bodies.items():
-            if part is not None and (text := str(part.get_content())):
-                contents.append({"type": f"text/{kind}", "value": text})
-        return contents or [{"type": "text/plain", "value": " "}]
-
-    def attachments(self) -> list[Json]:
-        found: list[Json] = []
-        for part in self._message.walk():
-            if part.is_multipart() or part in self._bodies.values():
-                continue
-            payload = part.get_payload(decode=True)
-            attachment: JsonObject = {
-                "content": base64.b64encode(payload if isinstance(payload, bytes) else b"").decode("ascii"),
-                "type": part.get_content_type(),
-                "filename": part.get_filename() or "attachment",
-                "disposition": part.get_content_disposition() or "attachment",
-            }
-            if content_id := str(part.get("content-id", "")).strip("<> "):
-                attachment["content_id"] = content_id
-            found.append(attachment)
-        return found
-
-    def _named(self, *headers: str) -> list[tuple[str, str]]:
-        """Return the names and addresses in these headers."""
-        values = [str(value) for header in headers for value in self._message.get_all(header, [])]
-        return [(name, address) for name, address in getaddresses(values) if address]
+def _addresses(message: _Part, header: str) -> list[str]:
+    return [address for _, address in _names_and_addresses(message, header)]
 
 
-def _error(status: int) -> web.Response:
-    code, name, message = _ERRORS.get(status, (503, "ServiceUnavailable", "SES is not available."))
-    return web.json_response({"message": message}, status=code, headers={"x-amzn-ErrorType": name})
+def _names_and_addresses(message: _Part, *headers: str) -> list[tuple[str, str]]:
+    values = [str(value) for header in headers for value in message.get_all(header, [])]
+    return [(name, address) for name, address in getaddresses(values) if address]
 
 
-def _object(value: Json) -> JsonObject:
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
+def _contents(bodies: Mapping[str, "_Part | None"]) -> list[Json]:
+    """Return the texts of the bodies. A mail without a text gets a space, because SendGrid rejects it otherwise."""
+    contents: list[Json] = []
+    for content_type, body in bodies.items():
+        if body is not None and (text := str(body.get_content())):
+            contents.append({"type": content_type, "value": text})
+    return contents or [{"type": "text/plain", "value": " "}]
+
+
+def _attachment(part: _Part) -> JsonObject:
+    payload = part.get_payload(decode=True)
+    attachment: JsonObject = {
+        "content": base64.b64encode(payload if isinstance(payload, bytes) else b"").decode("ascii"),
+        "type": part.get_content_type(),
+        "filename": part.get_filename() or "attachment",
+        "disposition": part.get_content_disposition() or "attachment",
+    }
+    if content_id := str(part.get("content-id", "")).strip("<> "):
+        attachment["content_id"] = content_id
+    return attachment
+
+
+def _error_response(sendgrid_status: int) -> web.Response:
+    error = _ERRORS.get(sendgrid_status, _UNAVAILABLE)
+    headers = {"x-amzn-ErrorType": error.type}
+    return web.json_response({"message": error.message}, status=error.status, headers=headers)

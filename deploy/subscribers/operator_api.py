@@ -1,8 +1,10 @@
-"""The subscribers' API as the operator's commands use it: the function's own code, in this process, on the stores.
+"""The subscribers' API as `hookchain subscribers` uses it: the code of the function `subscribe`, run in this process.
 
-The commands need no API key, because whoever can change the stores with the operator's credentials can do all that a
-key can. What they write is validated and limited as it is over HTTP. In a dry run, what is written is kept in memory,
-over what is really there, and nothing is published.
+The API lets your customers manage the endpoints that get your events. A command makes the same requests as an HTTP
+client, so its changes are validated and limited in the same way. It needs no API key: anyone who can change the stores
+with the operator's credentials can do everything that a key allows.
+
+In a dry run, writes stay in memory, where later requests of the same command read them, and nothing is published.
 """
 
 import asyncio
@@ -35,7 +37,7 @@ from shared.subscribers.model import Scope
 
 OPERATOR: Final = KeyCaller("operator", frozenset[Scope]({"admin"}))
 _HEADERS_LEFT_OUT: Final = frozenset({"idempotency-key", "accept"})
-"""The client's headers that do not reach the API. A key has no use, because a command makes each request once."""
+"""The client's headers that do not reach the API: a command makes each request once, and replies are always JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Deployment:
     """A deployment as the commands about subscribers use it.
 
     stores    opens its stores
-    secrets   where its secrets are
-    base_url  stands before `/portal` in links, where the configuration has no `public_url`; empty: not needed
+    secrets   reads its secrets
+    base_url  the URL before `/portal` in links, if the configuration has no `public_url`; empty if no link is made
     """
 
     settings: SubscribeSettings
@@ -54,7 +56,7 @@ class Deployment:
 
 
 class OperatorApi:
-    """The API while it is open. With `is_dry`, writes are kept in memory, where later requests read them."""
+    """The API, open within `with`. All requests run on one event loop, because the stores' connections belong to it."""
 
     def __init__(self, deployment: Deployment, is_dry: bool = False) -> None:
         self._deployment = deployment
@@ -64,7 +66,7 @@ class OperatorApi:
 
     def __enter__(self) -> Self:
         try:
-            self._service = self._runner.run(self._opened())
+            self._service = self._runner.run(self._open())
         except BaseException:
             self._runner.close()
             raise
@@ -79,7 +81,7 @@ class OperatorApi:
     def client(self) -> Subscribers:
         return Subscribers("http://in-process", "in-process", transport=self._send, attempts=Attempts(most=1))
 
-    async def _opened(self) -> Service:
+    async def _open(self) -> Service:
         deployment = self._deployment
         stores = await self._stack.enter_async_context(deployment.stores)
         documents = OverlayDocuments(stores.documents) if self._is_dry else stores.documents
@@ -96,24 +98,25 @@ class OperatorApi:
         )
 
     def _send(self, method: str, path: str, headers: Headers, body: bytes) -> Response:
-        with redirect_stdout(sys.stderr):  # where the function's log lines go, as its answer is what is printed
-            reply = self._runner.run(self._answered(method, path, headers, body))
+        # The function logs to stdout, where the command prints its result.
+        with redirect_stdout(sys.stderr):
+            reply = self._runner.run(self._answer(method, path, headers, body))
         return Response(reply.status, reply.body, tuple((name.lower(), value) for name, value in reply.headers))
 
-    async def _answered(self, method: str, path: str, headers: Headers, body: bytes) -> Reply:
+    async def _answer(self, method: str, target: str, client_headers: Headers, body: bytes) -> Reply:
+        headers = [(name.lower(), value) for name, value in client_headers if name.lower() not in _HEADERS_LEFT_OUT]
         scheme, _, host = self._deployment.base_url.partition("://")
-        lines = [(name.lower(), value) for name, value in headers if name.lower() not in _HEADERS_LEFT_OUT]
-        if host:
-            lines += [("host", host), ("x-forwarded-proto", scheme)]
-        where, _, query = path.partition("?")
+        if host:  # portal links begin with the URL of the request
+            headers += [("host", host), ("x-forwarded-proto", scheme)]
+        path, _, query = target.partition("?")
 
-        async def read(most: int) -> bytes:
-            if len(body) > most:
-                raise body_too_large(most)
+        async def read_body(max_bytes: int) -> bytes:
+            if len(body) > max_bytes:
+                raise body_too_large(max_bytes)
             return body
 
         try:
-            return await answer_known(self._service, Request(method, where, query, tuple(lines)), read, OPERATOR)
+            return await answer_known(self._service, Request(method, path, query, tuple(headers)), read_body, OPERATOR)
         except ApiProblem as problem:
             return problem_reply(problem.status, problem.code, problem.detail, problem.errors)
         except Rejected as fault:
@@ -121,16 +124,16 @@ class OperatorApi:
 
 
 class StoredSecrets:
-    """The Secrets port over the place where the operator's commands read and write secrets."""
+    """The Secrets port of the function, over the operator's own access to the secrets."""
 
     def __init__(self, backend: SecretBackend) -> None:
         self._backend = backend
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._values_by_name: dict[str, tuple[str, ...]] = {}
 
     async def values(self, name: str, *, fresh: bool = False) -> tuple[str, ...]:
-        if fresh or name not in self._known:
-            self._known[name] = await asyncio.to_thread(self._read, name)
-        return self._known[name]
+        if fresh or name not in self._values_by_name:
+            self._values_by_name[name] = await asyncio.to_thread(self._read, name)
+        return self._values_by_name[name]
 
     def _read(self, name: str) -> tuple[str, ...]:
         try:
@@ -144,14 +147,12 @@ class StoredSecrets:
 
 
 class BusWhenNeeded:
-    """The bus, opened for each publish: most commands publish nothing, and on this machine it may not run."""
+    """The Bus port, which opens the bus for each publish: most commands publish nothing, and a local bus may be off."""
+
+    max_delay_seconds = 0.0
 
     def __init__(self, stores: SubscriberStores) -> None:
         self._stores = stores
-
-    @property
-    def max_delay_seconds(self) -> float:
-        return 0.0
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         try:
@@ -162,29 +163,31 @@ class BusWhenNeeded:
 
 
 class OverlayDocuments:
-    """The Documents port for a dry run: it reads the documents below, and keeps its own writes in memory.
+    """The Documents port for a dry run: it reads the stored documents, and keeps its own changes in memory.
 
-    A document that it deleted is kept as None. A version that it has written begins with `dry-`.
+    `_changes` has the changed documents by partition and id; None for one that was deleted. The version of a changed
+    document begins with `dry-`, so that it differs from every stored version.
     """
 
-    def __init__(self, below: Documents) -> None:
-        self._below = below
-        self._changed: defaultdict[str, dict[str, Document | None]] = defaultdict(dict)
-        self._writes = 0
+    def __init__(self, stored: Documents) -> None:
+        self._stored = stored
+        self._changes: defaultdict[str, dict[str, Document | None]] = defaultdict(dict)
+        self._write_count = 0
 
     async def get(self, partition: str, id: str) -> Document | None:
-        if id in self._changed[partition]:
-            return self._changed[partition][id]
-        return await self._below.get(partition, id)
+        if id in self._changes[partition]:
+            return self._changes[partition][id]
+        return await self._stored.get(partition, id)
 
     async def page(self, partition: str, limit: int, after: str = "", until: str = "") -> Sequence[Document]:
-        own = self._changed[partition]
-        ours = {id: each for id, each in own.items() if each and id > after and (not until or id < until)}
-        # More than the limit: each of its own writes and deletions may replace one of those that are found.
-        found = await self._below.page(partition, limit + len(own), after, until)
-        theirs = {each.id: each for each in found if each.id not in own}
-        merged = {**theirs, **ours}
-        return [merged[id] for id in sorted(merged)][:limit]
+        changes = self._changes[partition]
+        # A change can take the place of a stored document. So that the page is full even then, more are read.
+        stored = await self._stored.page(partition, limit + len(changes), after, until)
+        page = {each.id: each for each in stored if each.id not in changes}
+        for id, document in changes.items():
+            if document is not None and id > after and (not until or id < until):
+                page[id] = document
+        return [page[id] for id in sorted(page)][:limit]
 
     async def write(
         self,
@@ -194,17 +197,20 @@ class OverlayDocuments:
         expected: str | None = None,
         expires_at: float | None = None,  # noqa: ARG002 the port's
     ) -> str | None:
-        if expected is not None and expected != _version(await self.get(partition, id)):
-            return None
-        self._writes += 1
-        self._changed[partition][id] = document = Document(id, text, f"dry-{self._writes}")
-        return document.version
+        if expected is not None:
+            found = await self.get(partition, id)
+            if expected != (found.version if found else NO_VERSION):
+                return None
+        self._write_count += 1
+        version = f"dry-{self._write_count}"
+        self._changes[partition][id] = Document(id, text, version)
+        return version
 
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         found = await self.get(partition, id)
         if found is not None and expected is not None and expected != found.version:
             return False
-        self._changed[partition][id] = None
+        self._changes[partition][id] = None
         return True
 
 
@@ -215,7 +221,3 @@ class SilentBus:
 
     async def publish(self, topic: str, messages: Sequence[BusMessage]) -> None:
         """Publish nothing."""
-
-
-def _version(found: Document | None) -> str:
-    return found.version if found else NO_VERSION

@@ -1,4 +1,12 @@
-"""Alerts to the operator: `alerts` of the whole file and `silence` of a source, their faults and their compiling."""
+"""Alerts to the operator: the model of `alerts`, its faults, and what transform and notify get of it.
+
+An alert is an event about Hookchain itself, such as a dead letter, that goes to one of the file's own destinations. The
+`silence` of a source asks for an alert when the source has sent nothing for a while:
+
+    alerts: {to: ops, every: 10m}
+    sources:
+      shop: {secret: shop-key, silence: {after: 1d, to: [sales]}}    # `to` replaces that of `alerts`
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
@@ -21,8 +29,8 @@ DEFAULT_EVERY_SECONDS: Final = 300.0
 class AlertsConfig(Model):
     """Alerts about dead letters, paused and disabled destinations, and quiet sources.
 
-    to     the destinations that get them
-    every  the time from one message to the next: what happens meanwhile goes out together
+    to     the destinations that get the alerts
+    every  the time from one message to the next; alerts of that time go out together
     """
 
     to: DestinationNames
@@ -30,7 +38,7 @@ class AlertsConfig(Model):
 
 
 def alert_faults(file: ConfigFile) -> Iterator[Fault]:
-    """Yield the faults of `alerts`, and of each source's `silence`, that their types do not show."""
+    """Yield the faults of `alerts`, and of each source's `silence`, that the models cannot find."""
     yield from unknown_names(file, ("alerts", "to"), "destination")
     for name, source in file.mappings("sources").items():
         silence = source.get("silence")
@@ -49,47 +57,55 @@ def alert_destination_faults(
     destinations: Mapping[str, DestinationConfig],
     settings: Mapping[str, BaseModel],
 ) -> Iterator[Fault]:
-    """Yield the destinations that alerts go to and that cannot deliver one. `settings` are those that models accept."""
+    """Yield the faults of destinations that get alerts and cannot deliver them.
+
+    `settings` are the valid settings by the name of the destination.
+    """
     every = alerts.every if alerts else DEFAULT_EVERY_SECONDS
     for name in alert_destinations(alerts, sources, destinations):
+        destination = destinations[name]
         at: DocumentPath = ("destinations", name)
-        for setting in _settings_read_in_events(settings.get(name))[:1]:
+        setting = _setting_with_event_recipients(settings[name]) if name in settings else None
+        if setting is not None:
             rule = "gets alerts, and must not take its recipients from each event, because an alert names none"
             advice = "Write the recipients out, or name another destination for alerts"
-            yield fault_at(
-                file,
-                (*at, destinations[name].kind, setting),
-                f"{rule}; got `{setting}` with a place in the event. {advice}",
-            )
-        expiry = destinations[name].expires_after
+            text = f"{rule}; got `{setting}` with a place in the event. {advice}"
+            yield fault_at(file, (*at, destination.kind, setting), text)
+        expiry = destination.expires_after
         if expiry is not None and expiry <= every:
             found = f"got {duration_text(expiry)}"
             rule = f"must be longer than the {duration_text(every)} for which alerts wait for each other; {found}"
             yield fault_at(file, (*at, "expires_after"), f"{rule}. Raise it, or lower `every` of `alerts`")
 
 
-def _settings_read_in_events(settings: BaseModel | None) -> list[str]:
-    """Return the settings of a destination by which each event names its recipients."""
-    if settings is None:
-        return []
+def _setting_with_event_recipients(settings: BaseModel) -> str | None:
+    """Return the first setting that takes its recipients from each event; None if no setting does."""
     recipient = getattr(settings, "recipient", None)
-    finds_person = isinstance(recipient, dict) and bool(recipient.get("path"))
-    return ["to"] if finds_person else event_recipients(settings)
+    if isinstance(recipient, dict) and recipient.get("path"):  # `to` is the path of a person's name in the event
+        return "to"
+    return next(iter(event_recipients(settings)), None)
 
 
 def compiled_seen(sources: Mapping[str, SourceConfig]) -> JsonObject:
-    """Return the part of transform's slice: how often it notes when a source was last seen."""
+    """Return the settings of transform: for each source with `silence`, how often it stores that the source has sent.
+
+    Returns `{"seen": {"shop": 60.0}}`, in seconds, or nothing without such a source.
+    """
     seen: JsonObject = {name: _interval_seconds(source.silence) for name, source in sources.items() if source.silence}
     return {"seen": seen} if seen else {}
 
 
 def _interval_seconds(silence: SilenceConfig) -> float:
-    """Return the time from one note to the next: a source that sends all the time is written once a minute at most."""
+    """Return the least time between two writes of when a source was last seen.
+
+    A minute is enough, because notify looks for quiet sources once a minute. A short silence needs a shorter interval,
+    which is the most by which its alert is late.
+    """
     return min(silence.after / 10, 60.0)
 
 
 def compiled_alerts(alerts: AlertsConfig | None, sources: Mapping[str, SourceConfig]) -> JsonObject:
-    """Return the part of notify's slice: who gets which alerts."""
+    """Return the settings of notify: the destinations of all alerts, and of those about each source's silence."""
     to = list(alerts.to) if alerts else []
     silence: JsonObject = {
         name: {
@@ -102,27 +118,32 @@ def compiled_alerts(alerts: AlertsConfig | None, sources: Mapping[str, SourceCon
     }
     if not to and not silence:
         return {}
-    compiled: JsonObject = {"to": list[Json](to), **({"silence": silence} if silence else {})}
+    compiled: JsonObject = {"to": list[Json](to)}
+    if silence:
+        compiled["silence"] = silence
     return {"alerts": compiled}
 
 
 def alert_destinations(
     alerts: AlertsConfig | None, sources: Mapping[str, SourceConfig], destinations: Mapping[str, DestinationConfig]
 ) -> list[str]:
-    """Return the destinations that alerts may come to, those named by `otherwise` included."""
-    silences = [source.silence for source in sources.values() if source.silence]
-    waiting = [*(alerts.to if alerts else []), *(name for silence in silences for name in silence.to or [])]
-    reached: dict[str, None] = {}
-    for name in waiting:  # which grows
+    """Return the destinations that can get an alert: those named for alerts, and the `otherwise` of each of them."""
+    named = [*alerts.to] if alerts else []
+    for source in sources.values():
+        if source.silence and source.silence.to:
+            named += source.silence.to
+    reached: list[str] = []
+    for name in named:  # grows in the loop, because `otherwise` can name a destination that has another `otherwise`
         if name in destinations and name not in reached:
-            reached[name] = None
-            following = destinations[name].otherwise
-            waiting += [following] if following else []
-    return list(reached)
+            reached.append(name)
+            fallback = destinations[name].otherwise
+            if fallback:
+                named.append(fallback)
+    return reached
 
 
 def compiled_alert_delivery(destination: DestinationConfig, settings: BaseModel, every: float) -> JsonObject:
-    """Return how the destination delivers alerts: those of `every` seconds together, with retries that end in days."""
+    """Return how the destination delivers alerts: those of `every` seconds together, with retries for days."""
     gathering: JsonObject = {"digest": {"every_seconds": every, "by": None}, "is_alerts": True}
     if not can_digest(type(settings)):
         gathering["keeps_all"] = True

@@ -1,4 +1,8 @@
-"""The functions of a deployment: what starts each, what it may do, and its usual size. A new one is one more entry."""
+"""The functions of a deployment: what starts each, what it may do, and its usual size. A new one is one more entry.
+
+Only data is here. `deploy/gcp` and `deploy/aws` make the resources and rights of each platform of it. All texts are for
+people, who see them in plans.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +12,14 @@ from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS, RECOVERED
 
 Store = Literal["ledger", "journal", "owners", "grants", "documents"]
 BlobUse = Literal["create", "read", "use"]
-"""`create` neither lists, nor reads, replaces or deletes what is there; `read` changes nothing."""
+"""`create` adds blobs, and can neither list, read, replace nor delete any. `read` changes nothing."""
 
 MAIL_VARIABLES: Final = ("EMAIL_FROM", "SMTP_URL")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic whose messages a function gets, at a path of its own."""
+    """A topic whose messages a function gets, as requests to `path`. `why` says what the subscription does."""
 
     topic: str
     why: str
@@ -24,7 +28,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A call every minute. `does` is its purpose; `answer_seconds` is how long the scheduler waits."""
+    """A call of `path` every minute, for whose answer the scheduler waits `answer_seconds`.
+
+    does    describes the schedule in the cloud's console
+    why     is the reason for the schedule in a plan
+    """
 
     name: str
     path: str
@@ -35,24 +43,26 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function, whose name is also that of its folder and of its slice.
+    """A function. `name` is also the name of its folder and of its slice, which is its part of the configuration.
 
-    is_optional      only some configurations have a slice for it, and without one it is not deployed
-    is_public        everybody may call its URL; else only what hands it messages, or calls it by schedule
-    url              a sentence for people: what a public function's URL is for
-    alias            the name by which other functions of the operator may call it; empty: none may
+    does             describes the function in the cloud's console
+    is_optional      it is deployed only if the configuration has a slice for it
+    is_public        anyone may call its URL. Otherwise only the bus and the scheduler may
+    subscriptions    what the bus calls it with
+    url              a sentence about what a public function's URL is for
+    alias            the name by which the operator's own functions may call it; empty if they may not
     publishes        the topics that it may publish to
-    sends_back       the topics of an earlier function that it may publish to too, if routes may wait or a source has
-                     `recover`. They do not decide which function is updated first
+    sends_back       the topics of an earlier function that it may also publish to, if routes may wait or a source has
+                     `recover`. They do not affect the order in which functions are updated
     stores           the stores that it reads and writes
-    asking_stores    further stores that it reads and writes in a configuration whose steps ask other systems
+    asking_stores    further stores that it reads and writes if a step of the configuration asks another system
     reads            the stores that it only reads
     blobs            its use of the bucket of large bodies
-    mounts_secrets   its secrets are files where the platform can mount them, so that it needs no client to read them
+    mounts_secrets   its secrets are files, where the platform can mount them, so that it needs no client to read them
     sends_mail       it sends the mails of the configuration
-    variables        the variables that are copied from the environment of the deployment, if they are set
+    variables        the environment variables that it gets from the environment of the deployment, if they are set
     timeout_seconds  how long one call may take
-    attempt_margin   None, or the seconds that it needs besides the longest attempt of a destination
+    attempt_margin   the seconds that it needs besides the longest attempt of a destination; None if it makes none
     concurrency      the calls that an instance takes at once, unless bodies are too large for its memory
     copies           the memory of a body as a multiple of its size
     """
@@ -81,7 +91,7 @@ class Function:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Return all topics that it may publish to."""
+        """Return all topics that the function may publish to."""
         return (*self.publishes, *self.sends_back)
 
 
@@ -89,7 +99,7 @@ SENT_BACK: Final = {
     EVENTS: "events again, for routes that waited",
     RECOVERED: "events that providers could not deliver",
 }
-"""What a function sends back, by the topic."""
+"""What a function sends back to each topic of an earlier function, in words."""
 SWEEP: Final = Schedule(
     "sweep",
     "/sweep",
@@ -117,8 +127,8 @@ FUNCTIONS: Final = (
         alias="chains",
         publishes=(DELIVERIES, DEAD_LETTERS),
         stores=("journal", "owners"),
-        asking_stores=("grants",),  # on AWS, so that a host that hangs holds few instances
-        copies=3,  # parsed and as text
+        asking_stores=("grants",),  # they limit, on AWS, how many instances wait for a host that hangs
+        copies=3,  # a body is in memory as bytes, as text and parsed
     ),
     Function(
         "notify",
@@ -146,21 +156,26 @@ FUNCTIONS: Final = (
         is_optional=True,
         is_public=True,
         url="The API is at /v1 of this URL, and the portal at /portal",
-        publishes=(DELIVERIES,),  # what an endpoint is to get again, and tests
-        stores=("documents", "ledger", "grants"),  # a delivery that is sent again is reopened; a tenant's rate is kept
+        publishes=(DELIVERIES,),  # test deliveries, and deliveries that a tenant sends again
+        # The ledger reopens a delivery that is sent again. The grants keep each tenant's rate of requests.
+        stores=("documents", "ledger", "grants"),
         reads=("journal",),
         blobs="read",
         mounts_secrets=True,
         copies=3,
     ),
 )
-"""In the order of an event's path; then what only some configurations have."""
+"""The functions in the order in which an event passes them, then the optional ones."""
 
 
-def consumers(function: Function, functions: Sequence[Function] = FUNCTIONS) -> tuple[Function, ...]:
-    """Return the other functions that take what this one publishes, and does not send back."""
-    others = [each for each in functions if each.name != function.name]
-    return tuple(each for each in others if any(found.topic in function.publishes for found in each.subscriptions))
+def consumers(function: Function, functions: Sequence[Function]) -> tuple[Function, ...]:
+    """Return the other functions that subscribe to a topic in `publishes` of this one."""
+    found: list[Function] = []
+    for other in functions:
+        subscribed = {subscription.topic for subscription in other.subscriptions}
+        if other.name != function.name and subscribed.intersection(function.publishes):
+            found.append(other)
+    return tuple(found)
 
 
 def subscription_name(function: Function, subscription: Subscription) -> str:
@@ -168,4 +183,6 @@ def subscription_name(function: Function, subscription: Subscription) -> str:
 
 
 def subscription_names() -> tuple[str, ...]:
-    return tuple(subscription_name(each, found) for each in FUNCTIONS for found in each.subscriptions)
+    return tuple(
+        subscription_name(function, subscription) for function in FUNCTIONS for subscription in function.subscriptions
+    )

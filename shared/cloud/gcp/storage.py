@@ -15,10 +15,14 @@ from shared.outgoing.http_client import Answer, HttpClient
 
 CALL_SECONDS: Final = 10.0
 MAX_BLOB_BYTES: Final = 100_000_000
-"""A body has 10 MiB at most; as JSON, and kept beside its parsed form, it is several times that."""
+"""A body has at most 10 MiB. Its blob is JSON, in which the escaped body and its parsed form are several times that."""
+_IF_ABSENT: Final = "&ifGenerationMatch=0"
+"""The condition that no object of this name exists: its generation would not be 0."""
 
 
 class BucketBlobs:
+    """The port's blobs are the objects of the bucket. All methods raise Temporary (`blobs_unavailable`)."""
+
     def __init__(self, endpoint: str, bucket: str, authorization: Authorization) -> None:
         self._client = HttpClient(endpoint, MAX_BLOB_BYTES)
         self._bucket = bucket
@@ -30,8 +34,8 @@ class BucketBlobs:
             raise _temporary(answer, "take", name)
 
     async def create(self, name: str, content: bytes) -> None:
-        """Create with roles/storage.objectCreator only, which can neither replace, read nor delete."""
-        answer = await self._upload(name, content, "&ifGenerationMatch=0")
+        """Create the blob unless it exists. The role roles/storage.objectCreator, which can only create, is enough."""
+        answer = await self._upload(name, content, _IF_ABSENT)
         if answer.status != 200 and not _exists_already(answer):
             raise _temporary(answer, "take", name)
 
@@ -53,20 +57,22 @@ class BucketBlobs:
             raise _temporary(answer, "delete", name)
 
     async def names(self, beginning: str) -> list[str]:
-        """Return the names of the blobs that begin so, with roles/storage.objectViewer. A hashed name is not found."""
+        """Return the names of the blobs that begin so. Needs the role roles/storage.objectViewer.
+
+        A blob whose name was hashed is not found: see `object_name`.
+        """
         names: list[str] = []
-        token = ""
+        page_token = ""
         while True:
-            query = (
-                f"fields=items(name),nextPageToken&prefix={quote(beginning, safe='')}&pageToken={quote(token, safe='')}"
-            )
+            prefix, token = quote(beginning, safe=""), quote(page_token, safe="")
+            query = f"fields=items(name),nextPageToken&prefix={prefix}&pageToken={token}"
             answer = await self._call("GET", f"/storage/v1/b/{self._bucket}/o?{query}")
             if answer.status != 200:
                 raise _temporary(answer, "list", beginning)
             page = from_json(answer.body)
             names += [str(each["name"]) for each in objects_at(page, "items")]
-            token = str(value_at(page, "nextPageToken") or "")
-            if not token:
+            page_token = str(value_at(page, "nextPageToken") or "")
+            if not page_token:
                 return names
 
     def close(self) -> None:
@@ -89,19 +95,20 @@ class BucketBlobs:
 
 
 def _is_gone(answer: Answer) -> bool:
-    """Return whether Cloud Storage itself says that the object does not exist: a 404 also means a missing bucket, and a
-    proxy may answer it for a moment.
+    """Return whether Cloud Storage says that the object does not exist.
 
-    The words are the whole answer to a download, and the message in the JSON of the other answers.
+    The status is not enough: a missing bucket is also a 404, and a proxy can return one for a moment. The text is the
+    whole body for a download, and the message in the JSON for other requests.
     https://cloud.google.com/storage/docs/json_api/v1/status-codes#404-not-found
     """
     return answer.status == 404 and b"No such object" in answer.body[:2_000]
 
 
 def _exists_already(answer: Answer) -> bool:
-    """Return True where the object is there: its precondition failed, or to write it would be to delete the old one.
+    """Return whether an upload with _IF_ABSENT was rejected because the object exists.
 
-    Cloud Storage asks for `storage.objects.delete` only of who would replace an object.
+    Without the right to delete, the rejection is a 403 instead of a 412: Cloud Storage requires the permission
+    `storage.objects.delete` only to replace an existing object.
     https://cloud.google.com/storage/docs/access-control/iam-permissions#object_permissions
     """
     return answer.status == 412 or (answer.status == 403 and b"storage.objects.delete" in answer.body)

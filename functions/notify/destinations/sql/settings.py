@@ -15,24 +15,26 @@ Driver: TypeAlias = Literal["postgresql", "mysql", "sqlite"]
 
 MAX_COLUMNS: Final = 100
 MAX_NAME_BYTES: Final = 63
-"""PostgreSQL cuts a longer name."""
-_NAME: Final = re.compile(r"[^\W\d][\w $-]*(?<! )")
+"""PostgreSQL silently cuts a longer name."""
+_IDENTIFIER: Final = re.compile(r"[^\W\d][\w $-]*(?<! )")
+"""Such as `orders`, `_total` or `Größe in cm`. It begins with a letter or `_`, and does not end with a space."""
 _INSTANCE: Final = r"^[a-z0-9.:-]{1,100}:[a-z0-9-]{1,40}:[a-z0-9-]{1,98}$"
+"""Such as `my-project:europe-west1:orders`. A project can have a domain in front: `example.com:my-project`."""
 
 
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text) or len(text.encode()) > MAX_NAME_BYTES:
+def _identifier(text: str) -> str:
+    if not _IDENTIFIER.fullmatch(text) or len(text.encode()) > MAX_NAME_BYTES:
         rule = f"must be a name of at most {MAX_NAME_BYTES} bytes: letters, digits, `_`, `-`, `$` and spaces"
         raise ValueError(f"{rule}; a letter or `_` comes first, and no space last")
     return text
 
 
-def _as_tls(value: object) -> object:
-    """Return `off` for false, as which YAML reads it."""
-    return "off" if value is False else value
+def _tls_mode(value: object) -> object:
+    return "off" if value is False else value  # YAML reads `off` without quotation marks as false
 
 
-Identifier = Annotated[str, AfterValidator(_name)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+"""The name of a schema, a table or a column."""
 
 
 class Settings(KindSettings):
@@ -73,7 +75,7 @@ class Settings(KindSettings):
     user: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     password_secret: SecretName | None = None
     cloud_sql: Annotated[str, Field(pattern=_INSTANCE, examples=["my-project:europe-west1:orders"])] | None = None
-    tls: Annotated[Literal["verify", "off"] | None, BeforeValidator(_as_tls)] = None
+    tls: Annotated[Literal["verify", "off"] | None, BeforeValidator(_tls_mode)] = None
     authorities: str | None = None
     schema_: Identifier | None = Field(default=None, alias="schema")
     table: Identifier
@@ -95,13 +97,16 @@ class Settings(KindSettings):
             if written:
                 raise ValueError(f"`url_secret` has the database's place; take `{written[0]}` out")
             return self
-        needed = ["driver", "database"] if self.driver == "sqlite" else ["driver", "database", "user"]
-        missing = [name for name in needed if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"must name the database: set `url_secret`, or `{missing[0]}`")
-        if self.driver == "sqlite" and (extra := [each for each in written if each not in ("driver", "database")]):
-            raise ValueError(f"`driver: sqlite` is a file: take `{extra[0]}` out")
-        if self.driver != "sqlite" and (self.host is None) == (self.cloud_sql is None):
+        is_file = self.driver == "sqlite"
+        for name in ("driver", "database") if is_file else ("driver", "database", "user"):
+            if name not in written:
+                raise ValueError(f"must name the database: set `url_secret`, or `{name}`")
+        if is_file:
+            for name in written:
+                if name not in ("driver", "database"):
+                    raise ValueError(f"`driver: sqlite` is a file: take `{name}` out")
+            return self
+        if (self.host is None) == (self.cloud_sql is None):
             raise ValueError("must have one of `host` and `cloud_sql`")
         if self.cloud_sql is not None and self.port is not None:
             raise ValueError("`cloud_sql` has no port; take `port` out")
@@ -109,24 +114,27 @@ class Settings(KindSettings):
 
     @model_validator(mode="after")
     def _tls_fits(self) -> Self:
-        if self.authorities is not None and "-----BEGIN CERTIFICATE-----" not in self.authorities:
+        if self.authorities is None:
+            return self
+        if "-----BEGIN CERTIFICATE-----" not in self.authorities:
             raise ValueError("authorities: must hold certificates in PEM, such as `{file: global-bundle.pem}`")
-        if self.authorities is not None and self.tls == "off":
+        if self.tls == "off":
             raise ValueError("`tls: off` verifies nothing; take it or `authorities` out")
         return self
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        if unknown := [name for name in [*self.key, *filter(None, [self.newer_by])] if name not in self.columns]:
-            raise ValueError(f"`key` and `newer_by` must name columns; `columns` has no {unknown[0]!r}")
+        for name in (*self.key, self.newer_by):
+            if name is not None and name not in self.columns:
+                raise ValueError(f"`key` and `newer_by` must name columns; `columns` has no {name!r}")
         if len(set(self.key)) < len(self.key):
             raise ValueError("key: must name each column once")
         if self.newer_by is not None and (not self.key or self.newer_by in self.key):
             raise ValueError("newer_by: must be a column besides those of `key`, which it needs")
-        names = [name.lower() for name in self.columns]
-        if not self.key and self.delivery_id.lower() in names:
+        lower_names = [name.lower() for name in self.columns]
+        if not self.key and self.delivery_id.lower() in lower_names:
             raise ValueError(f"column {self.delivery_id!r} is for the delivery's id: name another one in `delivery_id`")
-        if twice := {name for name in names if names.count(name) > 1}:
+        if twice := {name for name in lower_names if lower_names.count(name) > 1}:
             raise ValueError(f"columns: {min(twice)!r} is there twice; MySQL and SQLite do not tell cases apart")
         return self
 
@@ -137,16 +145,17 @@ class Settings(KindSettings):
 
     @property
     def unique_columns(self) -> tuple[str, ...]:
-        """Return the columns that identify a row, over which the table needs a unique index."""
+        """Return the columns that identify a row. The table needs a unique index over them."""
         return self.key or (self.delivery_id,)
 
     def type_of(self, column: str) -> ColumnType | None:
-        """Return the column's type; None if values go to the database as they are."""
-        if column not in self.columns:  # the only other one is that of the delivery's id
+        """Return the column's type; None if its values are not converted."""
+        if column not in self.columns:  # the column of the delivery's id
             return "text"
+        # A table that is created needs a type for each column.
         return self.columns[column].type or ("text" if self.create else None)
 
     @property
     def table_text(self) -> str:
-        """Return the table's name for people."""
+        """Return the table's name as messages show it."""
         return f"{self.schema_}.{self.table}" if self.schema_ else self.table

@@ -10,9 +10,10 @@ where the process cannot see them. So the gate keeps places free:
 Work for a healthy lane may begin while its group has fewer places than four times those that are free. So a group alone
 gets 4/5 of all places, two groups get 4/9 each, and any number of groups leaves a place free. The rule is the dynamic
 threshold of shared-memory switches, which needs no list of who is waiting. (Choudhury and Hahne, "Dynamic queue length
-thresholds", IEEE/ACM Transactions on Networking, 1998.) Lanes that are not known to be healthy share a fifth of the
-places. While messages wait in the bus, the group that sent most of the recent messages gets only a few places, so that
-the messages of the other groups arrive.
+thresholds", IEEE/ACM Transactions on Networking, 1998.) The first work for each new lane may begin while its group has
+fewer places than are free. Other work for lanes that are not known to be healthy shares a fifth of the places. While
+messages wait in the bus, the group that sent most of the recent messages gets only a few places, so that the messages
+of the other groups arrive.
 
 Times are those of a clock that nobody sets, such as `time.monotonic`, in seconds: with the time of day, work came back
 minutes late after the clock was set back. The age of an attempt counts only while the event loop turned: while the
@@ -451,13 +452,14 @@ class ProcessGate:
         return self._has_place_in_share(group, return_count, now)
 
     def _is_first_of_new_lane(self, lane: _Lane, group: _Group) -> bool:
-        """Return whether this work begins because it is the first of its lane and of its group.
+        """Return whether this work begins because it is the first of its lane, and its group has few enough places.
 
-        A new process knows no lane, and learns the health of each from its first answer. The last free place is not
-        given for that.
+        A new process knows no lane, and learns the health of each from its first answer. A tenant may have many new
+        endpoints that hang: they get at most half of the places, and the last free place is given to none.
         """
-        is_first = lane.used_places == 0 and group.used_places == 0
-        return is_first and lane.health() == "new" and self._free_places() > 1
+        is_first = lane.used_places == 0 and lane.health() == "new"
+        free = self._free_places()
+        return is_first and free > 1 and group.used_places < free
 
     def _has_unproven_place(self, lane: _Lane, group: _Group) -> bool:
         """Return whether the part of the places for lanes that are not known to be healthy has one for this work.

@@ -120,6 +120,16 @@ async def test_a_tenant_that_floods_all_its_endpoints_leaves_places_to_every_oth
     assert await world.enter("bolt-1", "bolt") is None
 
 
+async def test_each_new_endpoint_of_a_tenant_gets_a_place_beside_those_that_hang_up_to_half_of_all(world: World) -> None:
+    await world.learn("other")
+    begun = [await world.enter(f"acme-{number}", "acme") is None for number in range(PLACES)]
+    world.clock.advance(5)
+    assert begun == [True] * (PLACES // 2) + [False] * (PLACES // 2)
+    assert await world.enter("acme-0", "acme"), "an endpoint that hangs gets no second place"
+    assert await world.enter("bolt-1", "bolt") is None
+    assert await world.enter("other") is None
+
+
 async def test_work_that_waits_comes_back_one_after_another_as_places_become_free(world: World) -> None:
     await world.learn("crm", "other", seconds=1.0)
     await world.enter_all("crm", PLACES)

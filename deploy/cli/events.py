@@ -16,7 +16,7 @@ from deploy.cli import records
 from deploy.cli.command import DONE, NOT_DONE
 from deploy.cli.record_text import RecordText, UnlistedRoutes, colour_of
 from deploy.history import digests, documents, replay
-from deploy.history.journal_view import STATUSES, EventQuery, EventRecord, EventSummary
+from deploy.history.journal_view import STATUSES, UNFINISHED, UNFINISHED_STATUSES, EventQuery, EventRecord, EventSummary
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import audited_action, same_state
 from deploy.terminal import command_line, progress
@@ -325,7 +325,12 @@ def _print_finished(options: argparse.Namespace, events: Sequence[EventSummary])
 
 def _add_filters(command: argparse.ArgumentParser, limit: int | None) -> None:
     records.add_event_filters(command, 'include events with all these words; "double quotes" keep words together')
-    command.add_argument("--status", metavar="STATUS", choices=STATUSES, help=f"include one of: {', '.join(STATUSES)}")
+    command.add_argument(
+        "--status",
+        metavar="STATUS",
+        choices=(*STATUSES, UNFINISHED),
+        help=f"include one of: {', '.join(STATUSES)}; or {UNFINISHED}, which is {', '.join(UNFINISHED_STATUSES)}",
+    )
     records.add_selection(command, limit)
 
 

@@ -302,19 +302,13 @@ class StatusText:
         to = f", to {output.count_of(each.endpoints, 'endpoint')}" if each.endpoints else ""
         waiting = f"{output.printable(each.destination)}, {count} waiting{notes}{to}"
         line = f"retry scheduled: {waiting}: {output.printable(each.reason)}"
-        return (
-            self.screen.coloured(line, output.YELLOW)
-            + f"  (hookchain events list --status retry_scheduled{self.where})"
-        )
+        return self.screen.coloured(line, output.YELLOW) + f"  (hookchain events list --status unfinished{self.where})"
 
     def _waiting_route(self, each: history_status.WaitingRoutes) -> str:
         count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
         next_run = "" if each.next_at is None else f", the next run at {output.clock(each.next_at)}"
         line = f"waiting: route {output.printable(each.route)!r}, {count}{next_run}: {output.printable(each.reason)}"
-        return (
-            self.screen.coloured(line, output.YELLOW)
-            + f"  (hookchain events list --status retry_scheduled{self.where})"
-        )
+        return self.screen.coloured(line, output.YELLOW) + f"  (hookchain events list --status unfinished{self.where})"
 
     def _source_row(self, each: history_status.SourceActivity) -> tuple[str, ...]:
         if each.last_at is None:

@@ -185,11 +185,13 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
     """Check these destinations, and the destinations of the newest held deliveries. Raises HookchainError."""
     try:
         with open_local_state(state) as local:
-            held = asyncio.run(_held(local, names))
+            found = asyncio.run(_held_or_paused(local, names))
     except StateFault:
         return ok("none yet")
+    held = [each for each in found if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
     if not held:
-        return ok("no destination is held; `hookchain status` also lists paused destinations")
+        paused = ", ".join(str(each["destination"]) for each in found)
+        return ok(f"paused, see `hookchain status`: {paused}" if paused else "no destination is held or paused")
     texts = [
         f"{each['destination']}, {output.count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
         for each in held
@@ -198,11 +200,9 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
     return problem(f"held: {'; '.join(texts)}", f"correct it, then run: {'; '.join(commands)}")
 
 
-async def _held(state: State, names: Iterable[str]) -> list[jsontext.JsonObject]:
-    """Return the destinations whose deliveries are held, except those that the operator paused."""
+async def _held_or_paused(state: State, names: Iterable[str]) -> list[jsontext.JsonObject]:
     async with state.ledger() as ledger:
-        found = await status.held_destinations(ledger, names, time.time())
-    return [each for each in found if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
+        return await status.held_destinations(ledger, names, time.time())
 
 
 def sources_finding(

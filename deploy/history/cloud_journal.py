@@ -174,7 +174,8 @@ class CloudJournal(ABC):
         if words := journal_view.search_words(query.text):
             documents = await self._documents([each.key for each in events])
             events = [each for each in events if journal_view.holds(documents.get(each.key, ""), words)]
-        return [each for each in await self._summaries(events) if query.status in (None, each.status)]
+        summaries = await self._summaries(events)
+        return [each for each in summaries if not query.statuses or each.status in query.statuses]
 
     async def _summaries(self, events: Sequence[StoredEvent]) -> list[journal_view.EventSummary]:
         if not events:

@@ -12,6 +12,15 @@ from deploy.history import chart, local_requests
 from shared import journal, jsontext, outcomes
 
 STATUSES: Final[tuple[outcomes.EventStatus, ...]] = get_args(outcomes.EventStatus)
+UNFINISHED: Final = "unfinished"
+"""The filter for the events with one of UNFINISHED_STATUSES."""
+UNFINISHED_STATUSES: Final[tuple[outcomes.EventStatus, ...]] = (
+    "received",
+    "delivering",
+    "waiting",
+    "retry_scheduled",
+    "held",
+)
 
 MAX_LETTERS_OF_EVENT: Final = 100_000
 """The most dead letters of an event that are read and erased: as many as the deliveries that the ledger lists."""
@@ -25,6 +34,7 @@ class EventQuery:
     """A query for a page of events, newest first. Times are Unix seconds.
 
     type    an event type, or its beginning followed by `*`
+    status  one of STATUSES, or UNFINISHED
     text    words, of which each must be the beginning of a word in the event
     before  the `next_before` of the page that was read last; None for the first page
     """
@@ -37,6 +47,13 @@ class EventQuery:
     until: float | None = None
     limit: int = 50
     before: int | None = None
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Return the statuses of the events to list; empty if all are listed."""
+        if self.status == UNFINISHED:
+            return UNFINISHED_STATUSES
+        return (self.status,) if self.status else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from deploy.history import local_journal, local_search, stored_messages
+from deploy.history import local_search, stored_messages
+from deploy.history.journal_view import UNFINISHED_STATUSES
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME, open_journal
 from shared.cloud.local.ledger import FILE_NAME as LEDGER_FILE
@@ -17,7 +18,7 @@ from shared.retention import Retention
 
 CHUNK: Final = 500
 """The rows of one transaction."""
-_UNFINISHED: Final = f"'received', {local_journal.OPEN_STATUSES}"
+_UNFINISHED: Final = ", ".join(f"'{status}'" for status in UNFINISHED_STATUSES)
 # An event keeps its body until its deliveries are final, because a retry may need it.
 _OLD_BODIES: Final = f"""
 UPDATE bodies SET document = '' WHERE seq IN (

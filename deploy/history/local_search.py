@@ -121,11 +121,12 @@ def _windows(
 
 
 def _conditions(connection: sqlite3.Connection, query: EventQuery) -> list[Condition]:
-    conditions = [
-        Condition(f"{column} = ?", (value,), is_ordered=True)
-        for column, value in (("source", query.source), ("status", query.status))
-        if value
-    ]
+    conditions: list[Condition] = []
+    if query.source:
+        conditions.append(Condition("source = ?", (query.source,), is_ordered=True))
+    if statuses := query.statuses:
+        marks = ", ".join("?" * len(statuses))
+        conditions.append(Condition(f"status IN ({marks})", statuses, is_ordered=len(statuses) == 1))
     if query.type:
         conditions.append(_type_condition(connection, query.type))
     if query.since is not None:

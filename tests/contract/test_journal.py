@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from deploy.history.journal_view import DROPPED, REPLAYED, EventQuery
+from deploy.history.journal_view import DROPPED, REPLAYED, UNFINISHED, UNFINISHED_STATUSES, EventQuery
 from deploy.history.local_journal import JournalReader
 from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.journal import DynamoJournal
@@ -139,6 +139,7 @@ def test_an_events_status_is_what_became_of_its_deliveries(kept: Kept, outcome: 
     assert kept.status("e1") == status
     assert kept.found(status=status) == ["e1"]
     assert kept.found(status="no_route") == []
+    assert kept.found(status=UNFINISHED) == (["e1"] if status in UNFINISHED_STATUSES else [])
     assert kept.view.counts() == {status: 1}
 
 

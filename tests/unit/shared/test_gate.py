@@ -120,7 +120,9 @@ async def test_a_tenant_that_floods_all_its_endpoints_leaves_places_to_every_oth
     assert await world.enter("bolt-1", "bolt") is None
 
 
-async def test_each_new_endpoint_of_a_tenant_gets_a_place_beside_those_that_hang_up_to_half_of_all(world: World) -> None:
+async def test_each_new_endpoint_of_a_tenant_gets_a_place_beside_those_that_hang_up_to_half(
+    world: World,
+) -> None:
     await world.learn("other")
     begun = [await world.enter(f"acme-{number}", "acme") is None for number in range(PLACES)]
     world.clock.advance(5)

@@ -112,7 +112,9 @@ async def claim_and_attempt(
         if notifier.journal is not None:
             notifier.journal.note(entry)
         if target.health is not None:
-            await target.health.note(outcome, work.attempt_number, entry.ended_at)
+            # Under a steady stream, each attempt after a pause may be the first one of another delivery.
+            is_first = work.attempt_number == 1 and not notifier.breakers.has_opened(configured)
+            await target.health.note(outcome, entry.ended_at, is_first=is_first)
         return result
     finally:
         if is_suspect:

@@ -1,8 +1,9 @@
 """The health of one endpoint of a subscriber, noted after each attempt at a delivery to it.
 
-An endpoint is `failing` once the second attempt at a delivery has failed, and `recovered` once it takes a delivery
-again. It is `disabled` when it has been failing for the configured time, or if its receiver asks for that. Only such a
-change is written to the endpoint's document. What cannot be written is logged: a later attempt finds the same.
+An endpoint is `failing` once the second attempt at a delivery has failed, or an attempt after a pause by its circuit
+breaker, and `recovered` once it takes a delivery again. It is `disabled` when it has been failing for the configured
+time, or if its receiver asks for that. Only such a change is written to the endpoint's document. What cannot be written
+is logged: a later attempt finds the same.
 """
 
 from typing import Final, NamedTuple
@@ -18,8 +19,6 @@ RECOVERED: Final = "recovered"
 STEADY_SECONDS: Final = 60.0
 """The time after its recovery in which an endpoint does not count as failing again. Otherwise the document of an
 endpoint that fails now and then would change all the time."""
-FAILS_FROM: Final = 2
-"""An endpoint counts as failing from this attempt at a delivery on: the first one may fail by chance."""
 MAX_REASON_CHARACTERS: Final = 500
 
 
@@ -43,9 +42,12 @@ class EndpointHealth:
     def is_failing(self) -> bool:
         return self._endpoint.failing_since is not None
 
-    async def note(self, outcome: Outcome, attempt_number: int, now: float) -> None:
-        """Note the outcome of an attempt. What cannot be written is logged."""
-        change = self._change_after(outcome, attempt_number, now)
+    async def note(self, outcome: Outcome, now: float, *, is_first: bool) -> None:
+        """Note the outcome of an attempt. What cannot be written is logged.
+
+        `is_first`: no earlier attempt at the delivery has failed, nor before a pause of the endpoint.
+        """
+        change = self._change_after(outcome, now, is_first=is_first)
         if change is None:
             return
         try:
@@ -54,7 +56,7 @@ class EndpointHealth:
             fault = {"code": error.code, "detail": error.detail}
             logs.log("WARNING", "health not noted", function="notify", endpoint=self._name, **fault)
 
-    def _change_after(self, outcome: Outcome, attempt_number: int, now: float) -> HealthChange | None:
+    def _change_after(self, outcome: Outcome, now: float, *, is_first: bool) -> HealthChange | None:
         """Return the change that the outcome asks for; None for none."""
         since = self._endpoint.failing_since
         if isinstance(outcome, Delivered):
@@ -76,7 +78,7 @@ class EndpointHealth:
             )
             return HealthChange(DISABLED, f"all deliveries failed for {days}, the last: {outcome.reason}", "failures")
         has_just_recovered = self._subscribers.recovered.get(self._name, now) is not None
-        if attempt_number < FAILS_FROM or has_just_recovered:
+        if is_first or has_just_recovered:
             return None
         return HealthChange(FAILING, outcome.reason)
 

@@ -389,6 +389,20 @@ async def test_an_endpoint_that_failed_for_the_whole_time_is_disabled_and_its_ow
     assert (row.state, row.reason.partition(":")[0]) == ("dead_lettered", "endpoint_disabled")
 
 
+async def test_an_endpoint_that_only_gets_new_deliveries_fails_after_its_first_pause_and_is_disabled_too() -> None:
+    breaker: JsonObject = {"failures": 2, "pause_seconds": 60.0, "max_pause_seconds": 3_600.0}
+    world = await a_world(TOLD, {"breaker": breaker, "retry_seconds": [30 * DAY] * 3})
+    world.fetch.answers[URL] = DOWN
+    for number in range(1, 4):
+        await world.deliver(paid(number))
+    assert (await world.read()).failing_since is None
+    for number in range(4, 140):
+        world.clock.advance(3_601)
+        await world.deliver(paid(number))
+    assert {row.attempt_number for row in await world.ledger.rows(200, destination=NAME)} <= {0, 1}
+    assert (await world.read()).disabled_by == "failures"
+
+
 async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event_under_the_same_id() -> None:
     world = await a_health_world()
     notices = (("disabled", world.clock.now(), "gone"),)

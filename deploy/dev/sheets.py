@@ -1,6 +1,6 @@
-"""The emulated Google Sheets as an aiohttp application, to be mounted at /v4: what the destination `sheet` calls.
+"""The emulated Google Sheets as an aiohttp application, mounted at /v4: the calls that the destination `sheet` makes.
 
-Every spreadsheet exists, and every sheet that the configuration names. No token is required.
+Every spreadsheet exists, and so does every sheet that the configuration names. No token is required.
 https://developers.google.com/workspace/sheets/api/reference/rest
 """
 
@@ -8,7 +8,7 @@ import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -22,8 +22,22 @@ from shared.logs import log
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 LEAST_ROWS: Final = 1_000
-"""Of a new sheet at Google."""
-_CELLS: Final = re.compile(r"'((?:[^']|'')*)'!([A-Z]{1,3})([0-9]{1,8})(?::([A-Z]{1,3})([0-9]{1,8}))?")
+"""The rows of a new sheet at Google."""
+_RANGE: Final = re.compile(
+    r"'(?P<title>(?:[^']|'')*)'!(?P<left>[A-Z]{1,3})(?P<top>[0-9]{1,8})(:(?P<right>[A-Z]{1,3})(?P<bottom>[0-9]{1,8}))?"
+)
+"""A range such as `'Orders'!A2:C9` or `'Orders'!A1`. A quotation mark in the title is doubled."""
+
+
+class CellRange(NamedTuple):
+    """A rectangle of cells. Rows are counted from 1, as Google does, and columns from 0."""
+
+    text: str
+    sheet: Sheet
+    top: int
+    bottom: int
+    left: int
+    right: int
 
 
 class EmulatedSheets:
@@ -43,39 +57,43 @@ class EmulatedSheets:
         return app
 
     async def describe(self, request: web.Request) -> web.Response:
-        """Answer the titles of the sheets and how many rows each has, empty ones too."""
+        """Answer the title of each sheet, also of an empty one, and how many rows it has."""
         spreadsheet = request.match_info["spreadsheet"]
-        configured = (Sheet(*each) for each in caught_sheets(read_slice(self._state, "notify")))
-        sheets = dict.fromkeys(each for each in (*configured, *self._store.sheets()) if each.spreadsheet == spreadsheet)
-        counts = {each.title: max(LEAST_ROWS, self._store.row_count(each)) for each in sheets}
-        grids: list[Json] = [
-            {"properties": {"title": title, "gridProperties": {"rowCount": count}}} for title, count in counts.items()
-        ]
-        return json_answer({"sheets": grids})
+        configured = [Sheet(*each) for each in caught_sheets(read_slice(self._state, "notify"))]
+        documents: list[Json] = []
+        for sheet in dict.fromkeys([*configured, *self._store.sheets()]):
+            if sheet.spreadsheet == spreadsheet:
+                row_count = max(LEAST_ROWS, self._store.row_count(sheet))
+                documents.append({"properties": {"title": sheet.title, "gridProperties": {"rowCount": row_count}}})
+        return json_answer({"sheets": documents})
 
     async def read(self, request: web.Request) -> web.Response:
-        sheet, cells = _range(request)
-        first, last = int(cells[3]), int(cells[5] or cells[3])
-        left, right = _column(cells[2]), _column(cells[4] or cells[2])
-        found: list[Json] = [row[left : right + 1] for row in self._store.rows(sheet, first, last)]
+        """Answer the cells by row, or the first column of them if `majorDimension` is COLUMNS."""
+        cells = _cell_range(request)
+        rows = [row[cells.left : cells.right + 1] for row in self._store.rows(cells.sheet, cells.top, cells.bottom)]
         if request.query.get("majorDimension") == "COLUMNS":
-            found = [[row[0] if isinstance(row, list) and row else "" for row in found]]
-        return json_answer({"range": cells[0], **({"values": found} if any(found) else {})})
+            values: list[Json] = [[row[0] if row else "" for row in rows]]
+        else:
+            values = [*rows]
+        # Google leaves `values` out if all cells are empty.
+        return json_answer({"range": cells.text, "values": values} if any(values) else {"range": cells.text})
 
     async def write(self, request: web.Request) -> web.Response:
         """Write the first row."""
-        sheet, cells = _range(request)
+        cells = _cell_range(request)
         rows = await _rows(request)
-        if cells[3] != "1" or len(rows) != 1:
+        if cells.top != 1 or len(rows) != 1:
             raise _fault("This emulation writes the first row only; other rows are appended.")
-        self._store.write_first(sheet, rows[0], time.time())
-        return json_answer({"updatedRange": cells[0], "updatedRows": 1})
+        self._store.write_first(cells.sheet, rows[0], time.time())
+        return json_answer({"updatedRange": cells.text, "updatedRows": 1})
 
     async def append(self, request: web.Request) -> web.Response:
-        (sheet, _), rows = _range(request), await _rows(request)
-        first = self._store.append(sheet, rows, time.time())
-        at = f"{request.match_info['range'].rpartition('!')[0]}!A{first}"
-        return json_answer({"updates": {"updatedRange": at, "updatedRows": len(rows)}})
+        """Add rows below the last row of the sheet, whichever cells the range names."""
+        cells = _cell_range(request)
+        rows = await _rows(request)
+        first_row = self._store.append(cells.sheet, rows, time.time())
+        updated_range = f"{cells.text.rpartition('!')[0]}!A{first_row}"
+        return json_answer({"updates": {"updatedRange": updated_range, "updatedRows": len(rows)}})
 
 
 @web.middleware
@@ -87,12 +105,19 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return json_answer(_error(503, "The file of caught sheets cannot be used."), 503)
 
 
-def _range(request: web.Request) -> "tuple[Sheet, re.Match[str]]":
+def _cell_range(request: web.Request) -> CellRange:
     text = request.match_info["range"]
-    cells = _CELLS.fullmatch(text)
-    if cells is None:
+    found = _RANGE.fullmatch(text)
+    if found is None:
         raise _fault(f"Unable to parse range: {text}")
-    return Sheet(request.match_info["spreadsheet"], cells[1].replace("''", "'")), cells
+    return CellRange(
+        text,
+        Sheet(request.match_info["spreadsheet"], found["title"].replace("''", "'")),
+        top=int(found["top"]),
+        bottom=int(found["bottom"] or found["top"]),
+        left=_column(found["left"]),
+        right=_column(found["right"] or found["left"]),
+    )
 
 
 async def _rows(request: web.Request) -> list[Json]:
@@ -103,7 +128,7 @@ async def _rows(request: web.Request) -> list[Json]:
 
 
 def _column(letters: str) -> int:
-    """Return the index of a column: 0 for A."""
+    """Return the index of a column: 0 for A, 26 for AA."""
     index = 0
     for letter in letters:
         index = index * 26 + ord(letter) - ord("A") + 1

@@ -1,4 +1,7 @@
-"""The auth schemes of requests to other systems, as settings have them. `authenticator.py` applies them."""
+"""The settings that authenticate requests to other systems: one model for each scheme. `authenticator.py` applies them.
+
+`secret` is always the name of a secret, never its value.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -25,7 +28,7 @@ class BearerRequestAuth(RequestAuth):
 
 
 class HeaderRequestAuth(RequestAuth):
-    """A header with the secret; `prefix` precedes it, such as `Token `."""
+    """A header with the secret, after a `prefix` such as `Token `."""
 
     scheme: Literal["header"]
     header: values.HeaderName
@@ -114,5 +117,5 @@ AnyRequestAuth = Annotated[
 
 
 def read_request_auth(written: object) -> tuple[AnyRequestAuth, ...]:
-    """Read the schemes as settings have them. Raises ValueError."""
+    """Verify a list of schemes, such as `[{"scheme": "bearer", "secret": "crm-token"}]`. Raises ValueError."""
     return TypeAdapter(tuple[AnyRequestAuth, ...]).validate_python(written)

@@ -28,7 +28,7 @@ class CaseInput(Model):
     )
 
     @model_validator(mode="after")
-    def _one_input(self) -> "CaseInput":
+    def _has_one_input(self) -> "CaseInput":
         if sum(field in self.model_fields_set for field in ("body", "file", "event")) != 1:
             raise ValueError("must have exactly one of `body`, `file` and `event`")
         return self
@@ -105,24 +105,24 @@ class CaseConfig(Model):
 
 def case_faults(file: ConfigFile) -> Iterator[Fault]:
     """Yield faults of the cases' names, and of the sources, destinations, routes and files that they name."""
-    seen: set[str] = set()
+    earlier_names: set[str] = set()
+    routes = [str(route.get("name")) for _, route in file.numbered_mappings("routes")]
     for number, case in file.numbered_mappings("tests"):
-        at: DocumentPath = ("tests", number)
+        case_path: DocumentPath = ("tests", number)
         name = str(case.get("name"))
-        if name in seen:
-            yield Fault(file.line((*at, "name")), setting_name(file, at), "another test has this name")
-        seen.add(name)
-        yield from unknown_names(file, (*at, "input", "source"), "source")
-        file_path: DocumentPath = (*at, "input", "file")
-        body_file = file.value(*file_path)
+        if name in earlier_names:
+            yield Fault(file.line((*case_path, "name")), setting_name(file, case_path), "another test has this name")
+        earlier_names.add(name)
+        yield from unknown_names(file, (*case_path, "input", "source"), "source")
+        body_path: DocumentPath = (*case_path, "input", "file")
+        body_file = file.value(*body_path)
         if isinstance(body_file, str) and not _is_file(file.folder / body_file):
             rule = f"there is no file {body_file!r}, relative to the configuration's folder"
-            yield fault_at(file, file_path, rule)
-        routes = [str(route.get("name")) for _, route in file.numbered_mappings("routes")]
-        expected_path: DocumentPath = (*at, "expect")
-        for position, _ in file.numbered_mappings(*expected_path):
-            yield from unknown_names(file, (*expected_path, position, "to"), "destination")
-            yield from unknown_names(file, (*expected_path, position, "route"), "route", routes)
+            yield fault_at(file, body_path, rule)
+        for position, _ in file.numbered_mappings(*case_path, "expect"):
+            delivery_path: DocumentPath = (*case_path, "expect", position)
+            yield from unknown_names(file, (*delivery_path, "to"), "destination")
+            yield from unknown_names(file, (*delivery_path, "route"), "route", routes)
 
 
 def _is_file(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The Documents port on SQLite: a file for each store.
+"""The port `Documents` (shared/store_ports.py) on SQLite: texts by partition and id, a file for each store.
 
 A confirmed write survives a power cut, except in the stores of UNSYNCED. There, a power cut may lose the last changes:
 a cap starts again, or a repeated event is let through once.
@@ -18,20 +18,21 @@ from shared.cloud.local.database import Transactions, open_database
 from shared.store_ports import NO_VERSION, Document
 
 FILE_NAME: Final = "documents.db"
-FORGOTTEN_AT_ONCE: Final = 100
-"""The most documents whose time is over that one write deletes, so that no write waits long."""
+EXPIRED_AT_ONCE: Final = 100
+"""The most expired documents that one write deletes, so that no write waits long."""
 UNSYNCED: Final[frozenset[DocumentStore]] = frozenset({"grants", "owners"})
 """The stores whose writes are not synced to the disk, in `grants.db` and `owners.db`: each event may cost such a write,
 and a sync takes far longer."""
 
-# A table with its own row ids: a text may be large, and a table without them would have it in every page of the key.
+# Not WITHOUT ROWID, which would store each text, however large, in the pages that are searched for a key.
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS documents (
     partition TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, version TEXT NOT NULL, expires_at REAL,
     PRIMARY KEY (partition, id));
 CREATE INDEX IF NOT EXISTS documents_expiring ON documents (expires_at) WHERE expires_at IS NOT NULL;
 """
-# Version 1 of these files has tables of its own. Their rows are copied, except grants, which nobody needs.
+# A file of version 1 has tables of other forms. Their rows are copied as (partition, id, text, version, expires_at),
+# except grants: without them, a cap only starts again.
 _EARLIER_ROWS: Final[Mapping[str, str]] = {
     "records": "SELECT '', name, text, lower(hex(randomblob(8))), until FROM records",
     "owners": "SELECT '', key, json_object('event_id', event_id, 'since', since), lower(hex(randomblob(8))), until"
@@ -43,8 +44,8 @@ _EARLIER_TABLES: Final = ("buckets", "owners", "records")
 class LocalDocuments:
     """The documents of one store, in one file. Each method raises Temporary with the store's code (UNAVAILABLE).
 
-    A document whose time is over stays, and is read, until a later write deletes it: each write first deletes
-    FORGOTTEN_AT_ONCE of these. A version is a random text. Documents of a page are after `after` and before `until`.
+    An expired document stays, and is read, until a later write deletes it: each write first deletes EXPIRED_AT_ONCE of
+    these. A version is a random text. A page has the documents with ids after `after` and before `until`.
     """
 
     def __init__(self, path: Path, store: DocumentStore = "documents", now: Callable[[], float] = time.time) -> None:
@@ -70,11 +71,12 @@ class LocalDocuments:
         version = token_hex(8)
 
         def operation(connection: sqlite3.Connection) -> str | None:
-            if expected is not None and expected != _version(_find(connection, partition, id)):
+            found = _find(connection, partition, id)
+            if expected is not None and expected != (found.version if found else NO_VERSION):
                 return None
             connection.execute(
                 "DELETE FROM documents WHERE rowid IN (SELECT rowid FROM documents WHERE expires_at < ? LIMIT ?)",
-                (self._now(), FORGOTTEN_AT_ONCE),
+                (self._now(), EXPIRED_AT_ONCE),
             )
             connection.execute(
                 "INSERT INTO documents (partition, id, text, version, expires_at) VALUES (?, ?, ?, ?, ?)"
@@ -89,8 +91,8 @@ class LocalDocuments:
     async def delete(self, partition: str, id: str, expected: str | None = None) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
             found = _find(connection, partition, id)
-            is_other_version = found is not None and expected not in (None, found.version)
-            if is_other_version:  # a document that is gone counts as deleted, whatever was expected
+            # A document that is gone counts as deleted, whichever version was expected.
+            if found is not None and expected not in (None, found.version):
                 return False
             connection.execute("DELETE FROM documents WHERE partition = ? AND id = ?", (partition, id))
             return True
@@ -117,7 +119,7 @@ class KnownOwners:
 
 
 def purge_documents(path: Path, now: float) -> int:
-    """Delete the documents whose time is over, and return how many. Raises sqlite3.Error and OSError."""
+    """Delete the expired documents, and return how many there were. Raises sqlite3.Error and OSError."""
     with closing(_open("documents", path)) as connection:
         return connection.execute("DELETE FROM documents WHERE expires_at < ?", (now,)).rowcount
 
@@ -140,7 +142,3 @@ def _find(connection: sqlite3.Connection, partition: str, id: str) -> Document |
         "SELECT id, text, version FROM documents WHERE partition = ? AND id = ?", (partition, id)
     ).fetchone()
     return Document(*found) if found else None
-
-
-def _version(found: Document | None) -> str:
-    return found.version if found else NO_VERSION

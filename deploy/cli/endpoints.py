@@ -14,14 +14,14 @@ from deploy.terminal.output import GREEN, RED, YELLOW, Column, print_json, print
 from shared.jsontext import JsonObject, texts_at, to_json
 from shared.subscribers.names import SEPARATOR
 
-_STATES: Final = {"enabled": GREEN, "disabled": RED, "failing": YELLOW, "unverified": YELLOW}
+_STATE_COLOURS: Final = {"enabled": GREEN, "disabled": RED, "failing": YELLOW, "unverified": YELLOW}
 COLUMNS: Final = (
     Column("ENDPOINT"),
-    Column("STATE", colour=lambda text: _STATES.get(text.partition(" ")[0], "")),
+    Column("STATE", colour=lambda text: _STATE_COLOURS.get(text.partition(" ")[0], "")),
     Column("URL", 20, is_whole_in_pipe=True),
     Column("TYPES", 8),
 )
-"""The columns of a list."""
+"""The columns of a list of endpoints. A row's state begins with one of _STATE_COLOURS."""
 ENDPOINT_HELP: Final = "name the endpoint as TENANT:ID, or as logs name it, such as customers:acme:ep_…"
 
 
@@ -37,31 +37,24 @@ def _add_list(command: argparse.ArgumentParser) -> None:
 
 def _list(call: subscribers.Call) -> int:
     """Print the endpoints of one tenant or of all, with --disabled and --failing only those in one of these states."""
-    options = call.options
+    found: list[JsonObject] = []
     with call.api() as api:
         client = api.client()
-        found = [
-            endpoint_document(tenant, each)
-            for tenant, each in _endpoints(client, options.tenant)
-            if _is_wanted(call, each)
-        ]
+        tenants = [call.options.tenant] if call.options.tenant else [each["id"] for each in client.list_tenants()]
+        for tenant in tenants:
+            for endpoint in client.list_endpoints(tenant):
+                if _is_wanted(call.options, endpoint):
+                    found.append(endpoint_document(tenant, endpoint))
     return subscribers.print_items(call, found, "endpoint", COLUMNS, _row)
 
 
-def _endpoints(client: Subscribers, tenant: str | None) -> Iterator[tuple[str, Endpoint]]:
-    """Yield each endpoint with the id of its tenant. None stands for all tenants."""
-    tenants = [tenant] if tenant else [each["id"] for each in client.list_tenants()]
-    for name in tenants:
-        yield from ((name, each) for each in client.list_endpoints(name))
-
-
-def _is_wanted(call: subscribers.Call, endpoint: Endpoint) -> bool:
-    """Return whether the endpoint is listed. The options --disabled and --failing add up."""
-    options = call.options
+def _is_wanted(options: argparse.Namespace, endpoint: Endpoint) -> bool:
+    """Return whether the endpoint is listed. With both --disabled and --failing, it may be in either state."""
     if not (options.disabled or options.failing):
         return True
-    is_failing = endpoint["enabled"] and endpoint["failing_since"] is not None
-    return bool((options.disabled and not endpoint["enabled"]) or (options.failing and is_failing))
+    if not endpoint["enabled"]:
+        return bool(options.disabled)
+    return bool(options.failing and endpoint["failing_since"] is not None)
 
 
 def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
@@ -70,7 +63,7 @@ def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
 
 
 def state_of(endpoint: JsonObject) -> str:
-    """Return the state for a person. It begins with one of _STATES; disabled goes before unverified and failing."""
+    """Return the state for a person. A disabled endpoint may also be unverified or failing, which is not shown."""
     disabled = endpoint["disabled"]
     if isinstance(disabled, dict):
         return f"disabled by {disabled['by']}"
@@ -80,8 +73,12 @@ def state_of(endpoint: JsonObject) -> str:
 
 
 def _row(endpoint: JsonObject) -> tuple[str, ...]:
-    listed = " ".join(texts_at(endpoint, "types")) or "all"
-    return f"{endpoint['tenant']}:{endpoint['id']}", state_of(endpoint), str(endpoint["url"]), listed
+    name = f"{endpoint['tenant']}:{endpoint['id']}"
+    return name, state_of(endpoint), str(endpoint["url"]), _types_text(endpoint)
+
+
+def _types_text(endpoint: JsonObject) -> str:
+    return " ".join(texts_at(endpoint, "types")) or "all"
 
 
 def _add_endpoint(command: argparse.ArgumentParser) -> None:
@@ -109,7 +106,7 @@ def _show(call: subscribers.Call) -> int:
 
 
 def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each fact. What is optional and not set is left out."""
+    """Yield the name and the text of each fact. An optional setting that is not set is left out."""
     disabled, auth = endpoint["disabled"], endpoint["auth"]
     yield "url", str(endpoint["url"])
     yield "state", state_of(endpoint)
@@ -119,11 +116,11 @@ def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
     for key in ("failing_since", "filter_fault", "description", "filter", "rate"):
         if endpoint[key]:
             yield key.replace("_", " "), str(endpoint[key])
-    yield "types", _row(endpoint)[-1]
+    yield "types", _types_text(endpoint)
     if isinstance(auth, dict):
+        has_settings = auth["kind"] not in {"standard", "bearer"}
         settings = [f"{key} {value}" for key, value in auth.items() if key != "kind" and value]
-        is_plain = auth["kind"] in {"standard", "bearer"}
-        yield "auth", str(auth["kind"]) + ("" if is_plain else f", {', '.join(settings)}")
+        yield "auth", f"{auth['kind']}, {', '.join(settings)}" if has_settings else str(auth["kind"])
     for key in ("headers", "fields"):
         if endpoint[key]:
             yield key, to_json(endpoint[key])
@@ -131,18 +128,13 @@ def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
     yield "updated", str(endpoint["updated_at"])
 
 
-def _change(
-    change: Callable[[Subscribers], Callable[[str, str], Endpoint]], done: str
-) -> Callable[[subscribers.Call], int]:
-    """Return an action that changes one endpoint, and prints that it is `done`.
-
-    `change` returns the client's method, which gets the tenant and the endpoint.
-    """
+def _change(change: Callable[[Subscribers, str, str], Endpoint], done: str) -> Callable[[subscribers.Call], int]:
+    """Return the action that calls `change` with a client, a tenant and an endpoint, and prints that it is `done`."""
 
     def run(call: subscribers.Call) -> int:
         tenant, name = parse_endpoint(call.options.endpoint)
         with call.api() as api:
-            endpoint = endpoint_document(tenant, change(api.client())(tenant, name))
+            endpoint = endpoint_document(tenant, change(api.client(), tenant, name))
         return subscribers.print_result(call, endpoint, f"{printable(tenant)}:{printable(name)}: {done}")
 
     return run
@@ -155,7 +147,7 @@ def _import(call: subscribers.Call) -> int:
 ACTIONS: Final = {
     "list": subscribers.Action(_add_list, _list),
     "show": subscribers.Action(_add_endpoint, _show),
-    "disable": subscribers.Action(_add_endpoint, _change(lambda client: client.disable_endpoint, "disabled")),
-    "enable": subscribers.Action(_add_endpoint, _change(lambda client: client.enable_endpoint, "enabled")),
+    "disable": subscribers.Action(_add_endpoint, _change(Subscribers.disable_endpoint, "disabled")),
+    "enable": subscribers.Action(_add_endpoint, _change(Subscribers.enable_endpoint, "enabled")),
     "import": subscribers.Action(subscribers.add_csv_file, _import),
 }

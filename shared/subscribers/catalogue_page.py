@@ -1,7 +1,7 @@
-"""The catalogue of event types as one page of HTML without scripts: for `GET /docs`, and to publish as a file.
+"""The catalogue of event types, such as `order.paid`, as one page of HTML: for `GET /docs`, and to publish as a file.
 
-Every text in it comes from the operator's catalogue, and is escaped. Its style is in the page, with a hash for a
-Content-Security-Policy.
+Every text in it comes from the operator's catalogue, and is escaped. The page has no scripts. Its style is in the page,
+with a hash for a Content-Security-Policy.
 """
 
 import base64
@@ -12,19 +12,19 @@ from html import escape
 from itertools import groupby, islice
 from math import inf
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, list_at
 from shared.subscribers.model import EventType
 from shared.subscribers.openapi_webhooks import EXAMPLE_TIME, Payload
 from shared.subscribers.schema_example import example_of, resolved
 
 MAX_FIELDS: Final = 300
-"""The most fields of an event type that its table has."""
+"""The most fields in the table of an event type."""
 MAX_LEVELS: Final = 6
-"""The most levels of fields in fields."""
+"""The most levels of fields inside fields."""
 MAX_CHOICES: Final = 20
-"""The most values or types of a field that are named."""
+"""The most values or types of a field that its type for people lists."""
 MAX_LINK_BYTES: Final = 500
 """The most bytes of the link to an event type, with the title of its group."""
 STYLE: Final = Path(__file__).with_name("catalogue.css").read_text(encoding="utf-8")
@@ -56,8 +56,11 @@ class Described(NamedTuple):
     article: str
 
 
-Groups: TypeAlias = Sequence[tuple[str, Sequence[Described]]]
-"""The names of the groups, and their event types. The group without a name is the last one."""
+class Group(NamedTuple):
+    """Event types under one heading."""
+
+    heading: str
+    members: Sequence[Described]
 
 
 def catalogue_page(
@@ -71,24 +74,30 @@ def catalogue_page(
 ) -> str:
     """Return the page. `logo` is the URL of an image.
 
-    Of event types that take more than `max_bytes`, the page has as many as fit. Then, and where the given ones are not
-    all (`is_whole`), it says that there are more.
+    The page has as many event types as fit into `max_bytes`. It says that there are more if some do not fit, or if
+    `event_types` are not all of the catalogue (`is_whole` is false).
     """
+    # The event types without a group come last.
     ordered = sorted(event_types, key=lambda event_type: (not event_type.group, event_type.group, event_type.name))
     described: list[Described] = []
+    bytes_left = max_bytes
     for event_type in ordered:
         article = "\n".join(_article(event_type, payload))
-        max_bytes -= len(article.encode("utf-8", "replace")) + MAX_LINK_BYTES
-        if max_bytes < 0:
-            is_whole = False
+        bytes_left -= len(article.encode("utf-8", "replace")) + MAX_LINK_BYTES
+        if bytes_left < 0:
             break
         described.append(Described(event_type, article))
-    by_group = groupby(described, key=lambda member: member.event_type.group)
-    groups = [(group, list(members)) for group, members in by_group]
-    return "\n".join(_page(groups, title, payload, logo, is_whole)) + "\n"
+    has_groups = bool(described and described[0].event_type.group)
+    ungrouped = "Other event types" if has_groups else "Event types"
+    groups = [
+        Group(name or ungrouped, list(members))
+        for name, members in groupby(described, key=lambda member: member.event_type.group)
+    ]
+    shows_all = is_whole and len(described) == len(ordered)
+    return "\n".join(_page(groups, title, payload, logo, shows_all)) + "\n"
 
 
-def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: bool) -> Iterator[str]:
+def _page(groups: Sequence[Group], title: str, payload: Payload, logo: str, shows_all: bool) -> Iterator[str]:
     """Yield the lines of the page."""
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -97,29 +106,22 @@ def _page(groups: Groups, title: str, payload: Payload, logo: str, is_whole: boo
     image = f'<img src="{escape(logo)}" alt="">' if logo else ""
     yield f"<header>{image}<h1>{escape(title)}</h1></header>"
     yield '<div class="columns">\n<nav aria-label="Event types">'
-    for group, members in groups:
-        yield f"<h2>{escape(group or _ungrouped(groups))}</h2>\n<ul>"
-        yield from (_link(member.event_type) for member in members)
+    for group in groups:
+        yield f"<h2>{escape(group.heading)}</h2>\n<ul>"
+        for member in group.members:
+            yield f'<li><a href="#{_anchor(member.event_type)}">{escape(member.event_type.name)}</a></li>'
         yield "</ul>"
     yield '</nav>\n<main id="main">\n<section class="about">'
     yield _RECEIVING.format(envelope=_ENVELOPE if payload == "standard" else "")
     yield "</section>"
     if not groups:
         yield '<p class="faint">There are no event types yet.</p>'
-    for group, members in groups:
-        yield f"<h2>{escape(group or _ungrouped(groups))}</h2>"
-        yield from (member.article for member in members)
-    if not is_whole:
+    for group in groups:
+        yield f"<h2>{escape(group.heading)}</h2>"
+        yield from (member.article for member in group.members)
+    if not shows_all:
         yield '<p class="faint">There are more event types than this page can show. The portal lists all of them.</p>'
     yield "</main>\n</div>\n</body>\n</html>"
-
-
-def _link(event_type: EventType) -> str:
-    return f'<li><a href="#{_anchor(event_type)}">{escape(event_type.name)}</a></li>'
-
-
-def _ungrouped(groups: Groups) -> str:
-    return "Other event types" if len(groups) > 1 else "Event types"
 
 
 def _anchor(event_type: EventType) -> str:
@@ -140,12 +142,13 @@ def _article(event_type: EventType, payload: Payload) -> Iterator[str]:
         yield '<th scope="col">Required</th><th scope="col">Description</th></tr></thead><tbody>'
         yield from map(_row, fields)
         yield "</tbody></table></div>"
-    examples = [*event_type.examples] or ([example_of(event_type.schema_)] if event_type.schema_ else [])
-    for number, example in enumerate(examples, 1):
-        body = (
-            {"type": event_type.name, "timestamp": EXAMPLE_TIME, "data": example} if payload == "standard" else example
-        )
-        yield f"<h4>Example{f' {number}' if len(examples) > 1 else ''}</h4>\n{_json(body)}"
+    examples = [*event_type.examples]
+    if not examples and event_type.schema_:
+        examples = [example_of(event_type.schema_)]
+    for number, data in enumerate(examples, 1):
+        heading = f"Example {number}" if len(examples) > 1 else "Example"
+        in_envelope: Json = {"type": event_type.name, "timestamp": EXAMPLE_TIME, "data": data}
+        yield f"<h4>{heading}</h4>\n{_json(in_envelope if payload == 'standard' else data)}"
     if event_type.schema_:
         yield f"<details><summary>JSON Schema</summary>{_json(event_type.schema_)}</details>"
     yield "</article>"
@@ -164,30 +167,35 @@ def _json(value: Json) -> str:
 def fields_of(schema: JsonObject) -> Iterator[Field]:
     """Yield the fields that the schema describes, with those inside them, down to MAX_LEVELS.
 
-    The fields of a schema inside itself are there once.
+    If a schema contains itself, its fields are listed once.
     """
     yield from _fields(schema, schema, "", ())
 
 
-def _fields(schema: Json, root: JsonObject, path: str, around: tuple[JsonObject, ...]) -> Iterator[Field]:
-    """Yield the fields of a schema at `path`. `around` has the properties of the schemas that it is in."""
+def _fields(schema: Json, root: JsonObject, path: str, outer: tuple[JsonObject, ...]) -> Iterator[Field]:
+    """Yield the fields of a schema at `path`. `outer` has the `properties` of each schema that contains it."""
     merged = resolved(schema, root)
-    properties, required = merged.get("properties"), merged.get("required")
-    if not isinstance(properties, dict) or len(around) >= MAX_LEVELS or any(properties is outer for outer in around):
+    properties = merged.get("properties")
+    required = list_at(merged, "required")
+    if not isinstance(properties, dict) or len(outer) >= MAX_LEVELS or any(properties is each for each in outer):
         return
     for name, field_schema in properties.items():
-        own = resolved(field_schema, root)
-        where = f"{path}.{name}" if path else name
-        is_required = isinstance(required, list) and name in required
-        yield Field(where, _kind(own, root), is_required, str(own.get("description") or own.get("title") or ""))
-        inner, here = (own, where) if own.get("items") is None else (own["items"], f"{where}[]")
-        yield from _fields(inner, root, here, (*around, properties))
+        field = resolved(field_schema, root)
+        field_path = f"{path}.{name}" if path else name
+        description = str(field.get("description") or field.get("title") or "")
+        yield Field(field_path, _kind(field, root), name in required, description)
+        items = field.get("items")
+        if items is None:
+            yield from _fields(field, root, field_path, (*outer, properties))
+        else:
+            yield from _fields(items, root, f"{field_path}[]", (*outer, properties))
 
 
 def _kind(schema: JsonObject, root: JsonObject) -> str:
     """Return the type of a field for people, such as `array of string, date-time` or `"paid" or "open"`.
 
-    With an empty `root`, references are not followed any more, so that a schema that contains itself ends.
+    `root` is the whole schema, in which references are looked up. The types inside a type get an empty one, so that
+    their references are not followed: a schema may contain itself.
     """
     if "const" in schema:
         return json.dumps(schema["const"], ensure_ascii=False)

@@ -1,4 +1,7 @@
-"""Make an event type from a file, a request or the configuration; and the limits of an event type."""
+"""Make an event type of the catalogue, such as `order.paid`, from a file, a request or the configuration.
+
+An event type has the fields description, group, schema, examples and deprecated. This module has their limits too.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,13 +12,14 @@ from shared.subscribers import model, names
 from shared.subscribers.json_pointer import pointer
 from shared.subscribers.standalone_schema import CatalogueFault, standalone_schema
 
-MAX_DESCRIPTION: Final = 10_000
-MAX_GROUP: Final = 100
+MAX_DESCRIPTION_CHARACTERS: Final = 10_000
+MAX_GROUP_CHARACTERS: Final = 100
 MAX_EXAMPLES: Final = 20
 MAX_EXAMPLES_BYTES: Final = 100_000
-"""With the schema, they are in one document of at most MAX_RECORD_BYTES."""
+"""The schema and the examples are stored in one document of at most MAX_RECORD_BYTES."""
 
 _NAME: Final = re.compile(names.TYPE_PATTERN)
+_FIELDS: Final = ("description", "group", "schema", "examples", "deprecated")
 
 
 def make_event_type(
@@ -28,17 +32,17 @@ def make_event_type(
     examples: Json = None,
     deprecated: Json = False,
 ) -> model.EventType:
-    """Return the event type. `schema` stands alone, and is not checked again.
+    """Return the event type. `schema` is what `standalone_schema` returns, and is not verified again.
 
-    Raises CatalogueFault. Its path is `path`, and the field after it.
+    Raises CatalogueFault with a JSON Pointer: `path`, then the field.
     """
     _require_name(path, name)
     if not isinstance(deprecated, bool):
         raise CatalogueFault(pointer(path, "deprecated"), "must be true or false")
     return model.EventType(
         name=name,
-        description=_text(pointer(path, "description"), description, MAX_DESCRIPTION),
-        group=_text(pointer(path, "group"), group, MAX_GROUP),
+        description=_text(pointer(path, "description"), description, MAX_DESCRIPTION_CHARACTERS),
+        group=_text(pointer(path, "group"), group, MAX_GROUP_CHARACTERS),
         schema_=schema or {},
         examples=_examples(pointer(path, "examples"), examples),
         is_deprecated=deprecated,
@@ -46,14 +50,19 @@ def make_event_type(
 
 
 def event_type_from(name: str, fields: Json, path: str = "") -> model.EventType:
-    """Return the event type from the fields that the configuration and the API have. Raises CatalogueFault."""
-    fields = {} if fields is None else fields
+    """Return the event type from its fields as the configuration and the API have them. None stands for no fields.
+
+    Raises CatalogueFault.
+    """
+    if fields is None:
+        return make_event_type(path, name)
     if not isinstance(fields, dict):
         raise CatalogueFault(path, "must be an object with description, group, schema, examples and deprecated")
-    known = ("description", "group", "schema", "examples", "deprecated")
-    if unknown := [key for key in fields if key not in known]:
-        raise CatalogueFault(pointer(path, unknown[0]), f"is not an event type's field; there are: {', '.join(known)}")
-    _require_name(path, name)
+    if unknown := [key for key in fields if key not in _FIELDS]:
+        raise CatalogueFault(
+            pointer(path, unknown[0]), f"is not an event type's field; there are: {', '.join(_FIELDS)}"
+        )
+    _require_name(path, name)  # before the schema, whose verification takes far longer
     schema = fields.get("schema")
     standalone = {} if schema is None else standalone_schema(schema, reported_path=pointer(path, "schema"))
     return make_event_type(
@@ -68,7 +77,7 @@ def event_type_from(name: str, fields: Json, path: str = "") -> model.EventType:
 
 
 def event_type_fields(event_type: model.EventType) -> JsonObject:
-    """Return the fields from which `event_type_from` makes it, without those that say nothing."""
+    """Return the fields from which `event_type_from` makes the same event type, without empty ones."""
     fields: JsonObject = {
         "description": event_type.description,
         "group": event_type.group,

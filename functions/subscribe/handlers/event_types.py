@@ -22,8 +22,8 @@ class EventTypeInput(values.Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    description: Annotated[str, Field(max_length=event_types.MAX_DESCRIPTION)] = ""
-    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+    description: Annotated[str, Field(max_length=event_types.MAX_DESCRIPTION_CHARACTERS)] = ""
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP_CHARACTERS)] = ""
     schema_: Annotated[dict[str, JsonValue], Field(alias="schema")] = {}
     examples: Annotated[list[JsonValue], Field(max_length=event_types.MAX_EXAMPLES)] = []
     deprecated: bool = False
@@ -44,13 +44,13 @@ class EventTypeView(values.Output):
 
 
 class EventTypeQuery(values.ListQuery):
-    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP_CHARACTERS)] = ""
 
 
 class ExportQuery(values.Query):
     """With a `group`, only the event types of that group."""
 
-    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP)] = ""
+    group: Annotated[values.Line, Field(max_length=event_types.MAX_GROUP_CHARACTERS)] = ""
 
 
 class ImportInput(values.Input):

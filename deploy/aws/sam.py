@@ -1,4 +1,4 @@
-"""AWS's tools, as they are installed in .venv/aws: the SAM CLI, run on a deployment's folder, and its translator."""
+"""AWS's tools in .venv/aws: the SAM CLI, which builds and deploys a deployment's folder, and its translator."""
 
 import os
 import shlex
@@ -18,19 +18,19 @@ from deploy.config.dotenv import PRIVATE_MODE
 from deploy.terminal.command_line import CommandError
 
 TOOLS: Final = Path(sys.prefix) / "aws" / "bin"
-"""The environment is inside that of this interpreter."""
+"""The tools have a virtual environment of their own, inside the one of this interpreter."""
 TRANSLATE: Final = Path(__file__).resolve().parent / "translate.py"
 TRANSLATE_TIMEOUT_SECONDS: Final = 120
 FOLDER_ON_LAMBDA: Final = "/var/task"
-"""Where a function's code is on Lambda, which tracebacks are to show."""
+"""The folder of a function's code on Lambda, which tracebacks show."""
 COMPILE_TIMEOUT_SECONDS: Final = 300
 PARAMETERS: Final = "parameters.yaml"
 """The file with the values of the template's parameters, in the folder of the deployment."""
 BUILT: Final = "built"
-"""The folder in it with the packages that `sam build` makes."""
+"""The folder for the packages that `sam build` makes, in the folder of the deployment."""
 POLL_SECONDS: Final = 1.0
-_PASSED_ON: Final = ("AWS_ENDPOINT_URL",)
-"""The variables that the SAM CLI gets also if only .env has them."""
+_VARIABLES_FROM_DOTENV: Final = ("AWS_ENDPOINT_URL",)
+"""The variables that the SAM CLI gets even if only .env has them."""
 
 
 def require_tool(name: str) -> Path:
@@ -42,7 +42,7 @@ def require_tool(name: str) -> Path:
 
 
 def tool_environ() -> dict[str, str]:
-    """Return the environment of a tool: without credentials it can ask AWS nothing, and SAM needs a region's name."""
+    """Return the environment of a tool that must not call AWS: no credentials, and a region because SAM needs one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     return kept | {"AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
 
@@ -60,9 +60,9 @@ def translated(template: str) -> str:
 
 
 def write_bytecode(package: Path, python: Path) -> None:
-    """Compile the modules of a built package with the Python of Lambda's version. What does not compile stays as it is.
+    """Compile the modules of a built package with `python`, of Lambda's version. A faulty module stays as it is.
 
-    The same modules give the same bytes, so that a deployment without a change has none.
+    The same modules give the same bytes, so that SAM uploads nothing if nothing has changed.
     """
     paths = ["-s", str(package), "-p", FOLDER_ON_LAMBDA, str(package)]
     command = [str(python), "-I", "-m", "compileall", "-qq", "-f", "--invalidation-mode", "unchecked-hash", *paths]
@@ -70,13 +70,15 @@ def write_bytecode(package: Path, python: Path) -> None:
 
 
 class SamFailed(Exception):
-    """An error: the SAM CLI failed, and has printed why. The text is the command line to try by hand."""
+    """The SAM CLI failed, and has printed why. The text of this error is the command line to try by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sam:
-    """The SAM CLI for a stack. It runs in `folder`, which has the template; `environ` is the environment of the
-    command."""
+    """The SAM CLI for a stack. It runs in `folder`, which has the template.
+
+    `environ` is the environment of the `hookchain` command, with the variables of .env.
+    """
 
     target: StackTarget
     folder: Path
@@ -105,24 +107,24 @@ class Sam:
         )
 
     def delete(self, meanwhile: Callable[[], None]) -> None:
-        """Delete the stack, and its code in the bucket of SAM. `meanwhile` is called every POLL_SECONDS.
+        """Delete the stack, and its code in SAM's bucket. `meanwhile` is called every POLL_SECONDS until it is gone.
 
         Raises CommandError and SamFailed.
         """
-        where = ("--stack-name", self.target.stack, "--region", self.target.region)
-        self._run("delete", "--no-prompts", *where, meanwhile=meanwhile)
+        stack = ("--stack-name", self.target.stack, "--region", self.target.region)
+        self._run("delete", "--no-prompts", *stack, meanwhile=meanwhile)
 
     def _write_parameters(self, parameters: Mapping[str, str]) -> None:
-        # A file: the command line takes no empty value.
+        # In a file, because the command line accepts no empty value.
         text = yaml.safe_dump(dict(parameters), sort_keys=False)
         path = self.folder / PARAMETERS
-        path.touch(PRIVATE_MODE)  # it may have the name of a mail account
+        path.touch(PRIVATE_MODE)  # before anything is in it: the name of a mail account may be
         path.write_text(text, encoding="utf-8")
 
     def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Run the SAM CLI until it ends. It prints to the same terminal. Raises CommandError and SamFailed."""
         command = [str(require_tool("sam")), *arguments]
-        sys.stdout.flush()  # its lines follow ours
+        sys.stdout.flush()  # so that its lines come after ours
         process = subprocess.Popen(command, cwd=self.folder, env=self._environ(), stdin=subprocess.DEVNULL)
         while True:
             try:
@@ -134,11 +136,11 @@ class Sam:
             raise SamFailed(by_hand(self.folder, arguments))
 
     def _environ(self) -> dict[str, str]:
-        """Return the environment of the SAM CLI. This interpreter is first on PATH: the functions may run on it."""
+        """Return the environment of the SAM CLI. This interpreter comes first on PATH: it may be the functions'."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        local = {name: value for name in _PASSED_ON if (value := self.environ.get(name))}
+        from_dotenv = {name: value for name in _VARIABLES_FROM_DOTENV if (value := self.environ.get(name))}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return kept | local | {"AWS_DEFAULT_REGION": self.target.region, "SAM_CLI_TELEMETRY": "0", "PATH": path}
+        return kept | from_dotenv | {"AWS_DEFAULT_REGION": self.target.region, "SAM_CLI_TELEMETRY": "0", "PATH": path}
 
 
 def by_hand(folder: Path, arguments: Sequence[str]) -> str:
@@ -149,8 +151,8 @@ def by_hand(folder: Path, arguments: Sequence[str]) -> str:
 
 def _find_python(path: str) -> Path:
     """Return the functions' Python on this machine, with which SAM installs requirements. Raises CommandError."""
-    # A name on PATH proves nothing: pyenv's shims fail when run.
     found = shutil.which(RUNTIME, path=path)
+    # It is run, because pyenv puts programs on PATH that fail if the version is not installed.
     if found is None or subprocess.run([found, "-c", ""], capture_output=True).returncode:
         raise CommandError(
             f"{RUNTIME} is not on PATH: the functions run on it, and `sam build` installs their requirements with it. "

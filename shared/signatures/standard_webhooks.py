@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shared.signatures.keys import PublicKey
 
 _ID: Final = re.compile(r"[^\s.\x00-\x1f\x7f]{1,128}")
+"""An id without a full stop, which separates it from the timestamp in the signed content `id.timestamp.body`."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -108,7 +109,7 @@ def verify_standard(
     Raises NotAttempted if no signature was sent, and Rejected: `signature_mismatch`, `invalid_delivery_id` or
     `timestamp_out_of_range`. Raises Temporary (`secret_unusable`) if no secret matches and one of them is no key.
     """
-    # Supabase separates them by a comma and a space.
+    # The standard separates signatures by a space, and Supabase by a comma and a space.
     signature_texts = [text.rstrip(",") for text in (signatures or "").split()]
     if not signature_texts:
         raise auth_scheme.NotAttempted("the request has no webhook-signature header")
@@ -141,7 +142,7 @@ def _is_signed_with(secret: str, content: bytes, signature_texts: Sequence[str],
     with _unusable_on_value_error():
         expected = [signing.standard_signature(content, secret, key_encoding)]
     if key_encoding == "either":
-        with suppress(ValueError):  # the text is no base64, so it is the key
+        with suppress(ValueError):  # a text that is not base64 can only be the key itself
             expected.append(signing.standard_signature(content, secret, "base64"))
     return signing.matches_any(signature_texts, expected)
 
@@ -155,22 +156,18 @@ def _ed25519_key(secret: str) -> "PublicKey":
 
 
 def _is_signed_v1a(key: "PublicKey", content: bytes, signature_texts: Sequence[str]) -> bool:
-    """Verify all signatures, so that the time taken does not reveal which one matches."""
+    """Verify all signatures `v1a,<base64>`, so that the time taken does not reveal which one matches."""
     is_signed = False
-    for signature in _v1a_signatures(signature_texts):
-        is_signed |= is_signed_by(key, "ed25519", signature, content)
-    return is_signed
-
-
-def _v1a_signatures(signature_texts: Sequence[str]) -> Iterator[bytes]:
-    """Return the signatures of version v1a. A text that is no base64 is skipped."""
     for text in signature_texts:
         version, _, encoded = text.partition(",")
-        if version == "v1a":
-            try:
-                yield signing.decode_bytes(encoded, "base64")
-            except ValueError:
-                continue
+        if version != "v1a":
+            continue
+        try:
+            signature = signing.decode_bytes(encoded, "base64")
+        except ValueError:  # not base64, so it is not a signature; another one may match
+            continue
+        is_signed |= is_signed_by(key, "ed25519", signature, content)
+    return is_signed
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Auth schemes: what a source may write under `auth`, and the catalogue for a provider."""
+"""The auth schemes: how a source authenticates its requests, one model for each scheme.
+
+A source sets one under `auth`, such as `{scheme: bearer, secret: shop-token}`, and the catalogue sets them for each
+provider. `secret` is the name of a secret. shared/config/signed.py has the settings that signatures share.
+"""
 
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -134,10 +138,10 @@ class JwtAuth(signed.Conditional):
     def _has_a_key(self) -> "JwtAuth":
         if (self.secret is None) == (self.keys_url is None):
             raise ValueError("needs the key: either `secret` or `keys_url`")
-        families = {name[:2] for name in self.algorithms}
-        if self.keys_url and "HS" in families:
+        with_shared_key = [name for name in self.algorithms if name.startswith("HS")]
+        if self.keys_url and with_shared_key:
             raise ValueError("HS256 needs a shared key, and `keys_url` is public: name its `secret`")
-        if families > {"HS"}:
+        if 0 < len(with_shared_key) < len(self.algorithms):
             raise ValueError("`algorithms` must not mix shared and public keys: one could pass as the other")
         return self
 

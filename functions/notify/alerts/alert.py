@@ -1,6 +1,7 @@
-"""An alert: what Hookchain tells its operator about itself, as an event and in words. Pure.
+"""An alert: Hookchain's message to its operator, such as that a destination is paused, as an event and as text. Pure.
 
-It is bounded, and has neither bodies nor secrets: its reasons are those that the log has.
+An alert is delivered like any other event. Its texts are cut, and contain no body and no secret: its reasons are those
+that the log has too.
 """
 
 import hashlib
@@ -29,7 +30,11 @@ ROUTE: Final = "alerts"
 TYPE_PREFIX: Final = "hookchain.alert."
 MAX_REASON_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 100
-NOUNS: Final[Mapping[str, tuple[str, str]]] = {
+_KINDS_ABOUT_SOURCES: Final[frozenset[Kind]] = frozenset(
+    {"source_quiet", "source_back", "hook_expires", "events_recovered"}
+)
+"""The other kinds are about a destination, if they are about anything."""
+_NOUNS: Final[Mapping[str, tuple[str, str]]] = {
     "dead_letter": ("dead letter", "dead letters"),
     "destination_paused": ("destination paused", "destinations paused"),
     "destination_recovered": ("destination recovered", "destinations recovered"),
@@ -43,12 +48,14 @@ NOUNS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`key` and `kind` identify it, however often it is made.
+    """An alert. The same `kind` and `key` make the same event, so that the operator gets it once.
 
-    about    the name of the destination or the source that it is about; empty where there is none
+    at       Unix seconds
+    about    the name of the destination or the source that the alert is about; empty if there is none
     reason   what happened, and what to do
-    command  shows more of it
+    command  the command of Hookchain that shows more
     details  further fields of the event's data
+    hops     the hops of the event that the alert is about: they end a loop of a webhook that leads alerts to a source
     """
 
     kind: Kind
@@ -63,21 +70,21 @@ class Alert:
 
 def alert_event(alert: Alert) -> Event:
     """Return the event. Its id and hash follow from the kind and the key alone."""
-    is_source = alert.kind in ("source_quiet", "source_back", "hook_expires", "events_recovered")
     data: jsontext.JsonObject = {
         "kind": alert.kind,
-        "source" if is_source else "destination": cut(alert.about, MAX_NAME_CHARACTERS) or None,
+        "source" if alert.kind in _KINDS_ABOUT_SOURCES else "destination": cut(alert.about, MAX_NAME_CHARACTERS)
+        or None,
         **alert.details,
         "reason": cut(oneline(alert.reason), MAX_REASON_CHARACTERS),
         "command": alert.command,
     }
-    name = hashlib.sha256(jsontext.texts_json(["alert", alert.kind, alert.key])).hexdigest()
+    digest = hashlib.sha256(jsontext.texts_json(["alert", alert.kind, alert.key])).hexdigest()
     return Event(
-        id=name[:32],
+        id=digest[:32],
         source=ALERT_SOURCE,
         type=f"{TYPE_PREFIX}{alert.kind}",
         receivedat=times.rfc3339(alert.at),
-        payloadhash=name,
+        payloadhash=digest,
         data=data,
         hops=alert.hops,
     )
@@ -89,32 +96,24 @@ def about_of(event: Event) -> str:
 
 
 def alert_line(event: Event, max_characters: int) -> str:
-    """Return the alert in a line: what happened, and the command that shows more, which is not cut."""
-    code, route, command = (_text(event, name) for name in ("code", "route", "command"))
+    """Return the alert in a line, such as `http_410: gone · route orders · hookchain dead-letters show 7`.
+
+    Only the reason is cut. The route and the command are left out if the reason contains them.
+    """
+    code = _text(event, "code")
+    route = _text(event, "route")
     reason = f"{code}: {_text(event, 'reason')}" if code else _text(event, "reason")
-    more = "".join([f" · {text}" for text in (f"route {route}" if route else "", command) if text not in reason])
-    return cut(reason, max(0, max_characters - len(more))) + more
+    additions = [f"route {route}" if route else "", _text(event, "command")]
+    end = "".join([f" · {text}" for text in additions if text not in reason])  # an empty text is in any reason
+    return cut(reason, max(0, max_characters - len(end))) + end
 
 
 def counted(event_type: str, count: int) -> str:
     """Return `12 dead letters` for a type of alerts."""
-    nouns = NOUNS.get(event_type.removeprefix(TYPE_PREFIX), ("alert", "alerts"))
-    return f"{count:,} {nouns[count != 1]}"
+    singular, plural = _NOUNS.get(event_type.removeprefix(TYPE_PREFIX), ("alert", "alerts"))
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _text(event: Event, name: str) -> str:
     value = jsontext.value_at(event.data, name)
     return value if isinstance(value, str) else ""
-
-
-def read_record(text: str | None) -> jsontext.JsonObject:
-    """Read a record. Anything else counts as an empty one."""
-    try:
-        return jsontext.mapping_at(jsontext.from_json(text.encode())) if text else {}
-    except ValueError:
-        return {}
-
-
-def time_in(record: jsontext.JsonObject, name: str) -> float | None:
-    value = record.get(name)
-    return float(value) if isinstance(value, int | float) else None

@@ -26,7 +26,7 @@ from shared.jsontext import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class BundlePlatform:
-    """What a platform requires of a bundle.
+    """The requirements of a platform for a bundle.
 
     entry_point   the file in a function's folder that the platform loads
     at_top        the platform looks for that file at the top of the bundle, as Google's buildpack does

@@ -34,7 +34,7 @@ class Auth(TypedDict, total=False):
 
 
 class Disabled(TypedDict):
-    """Who disabled an endpoint, and why. `by` is `tenant`, `operator`, `failures` or `receiver` (it answered 410)."""
+    """The reason why it is disabled. `by` is `tenant`, `operator`, `failures` or `receiver` (it answered 410)."""
 
     by: str
     reason: str

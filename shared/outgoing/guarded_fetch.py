@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from shared.errors import Permanent, Temporary, Unanswered
 from shared.fetch import Fetched, NameBlocked, Outgoing, Tls
 from shared.outgoing.allowed_urls import Target, address_of, blocked_kind, read_target
-from shared.outgoing.http_client import IDLE_SECONDS, Connection, ConnectionLost, TlsAnswer
+from shared.outgoing.http_client import IDLE_SECONDS, Connection, ConnectionLost, HandshakeLost, TlsAnswer
 from shared.outgoing.request_headers import verify_headers
 from shared.outgoing.tls_contexts import TlsContexts
 
@@ -319,6 +319,9 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
             return "has no address that DNS knows"
         case ConnectionRefusedError():
             return f"refused the connection at port {port}"
+        case HandshakeLost():
+            # A server of plain HTTP may do so, and also one of TLS that is overloaded or restarts.
+            return f"closed the connection during the TLS handshake; if port {port} speaks plain HTTP, write http://"
         case TlsAnswer():
             return f"speaks TLS at port {port}: write https://"
         case ConnectionLost(answer_has_begun=False) if request.url.lower().startswith("http:"):

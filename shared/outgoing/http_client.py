@@ -71,6 +71,13 @@ class TlsAnswer(ConnectionError):
         super().__init__("the answer is not HTTP but TLS")
 
 
+class HandshakeLost(ConnectionError):
+    """The server closed the connection during the TLS handshake."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was closed during the TLS handshake")
+
+
 class AnswerTooLarge(ConnectionError):
     """The answer is larger than `max_bytes`."""
 
@@ -225,9 +232,13 @@ class Connection(asyncio.BufferedProtocol):
         """Upgrade to TLS before the first exchange. Raises OSError, which includes ssl.SSLError and TimeoutError."""
         plain = cast("asyncio.Transport", self._transport)
         self._is_encrypted = True
-        encrypted = await asyncio.get_running_loop().start_tls(plain, self, context, server_hostname=server_hostname)
+        loop = asyncio.get_running_loop()
+        try:
+            encrypted = await loop.start_tls(plain, self, context, server_hostname=server_hostname)
+        except ConnectionError as error:
+            raise HandshakeLost from error
         if encrypted is None or encrypted.is_closing():  # with uvloop, if the server sends something before TLS begins
-            raise ConnectionError("the connection was lost while TLS was set up; does the port speak TLS?")
+            raise HandshakeLost
         self._transport = encrypted
         # Only the socket below TLS knows whether all encrypted bytes are sent.
         plain.set_protocol(_SocketWatcher(cast("asyncio.BufferedProtocol", plain.get_protocol()), self))

@@ -218,17 +218,24 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
                 assert "certificate that does not prove its name" in await trouble(fetch, request)
 
 
+_LOST: Final = "127.0.0.1 closed the connection during the TLS handshake; if port PORT speaks plain HTTP, write http://"
+
+
 @pytest.mark.parametrize(
-    ("run", "cause"),
+    ("run", "answer", "cause"),
     [
-        (asyncio.run, "does not speak TLS at port PORT: "),
-        (uvloop.run, "lost while TLS was set up; does the port speak TLS?"),
+        (asyncio.run, b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS at port PORT: "),
+        (uvloop.run, b"HTTP/1.1 400 Bad Request\r\n\r\n", _LOST),
+        (asyncio.run, b"", _LOST),
+        (uvloop.run, b"", _LOST),
     ],
-    ids=["asyncio", "uvloop"],
+    ids=["asyncio", "uvloop", "asyncio-empty", "uvloop-empty"],
 )
-def test_a_port_without_tls_is_named(run: Callable[[Coroutine[object, object, None]], None], cause: str) -> None:
+def test_a_port_without_tls_is_named(
+    run: Callable[[Coroutine[object, object, None]], None], answer: bytes, cause: str
+) -> None:
     def reject(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.write(answer)
         writer.close()
 
     async def fetch_with_tls() -> None:

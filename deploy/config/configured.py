@@ -32,11 +32,11 @@ def add_configuration(parser: argparse.ArgumentParser, *, creates_env_file: bool
 
 
 def add_env_file(parser: argparse.ArgumentParser, *, creates: bool = False) -> None:
-    """Add --env-file. Without it, a command reads the file that a running `hookchain dev` reads.
+    """Add --env-file. Without it, a command reads the file that `checkout.env_file` returns.
 
     `creates`: the command may create the file.
     """
-    text = "read settings and secrets [that of a running `hookchain dev`, HOOKCHAIN_ENV_FILE, else .env]"
+    text = "read settings and secrets [HOOKCHAIN_ENV_FILE, that of a running `hookchain dev`, else .env]"
     read = Path if creates else existing_file
     parser.add_argument("--env-file", metavar="FILE", type=read, default=checkout.env_file(), help=text)
 

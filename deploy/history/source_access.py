@@ -67,11 +67,12 @@ def local_access(folder: Path, secrets: Callable[[], SecretBackend], environ: Ma
 
 async def read_served_outside(state: Path, fetch: Fetch, now: float) -> Outside:
     """Read the facts with the configuration and the env file that `hookchain dev` serves with this state folder."""
-    env_file = checkout.env_file(state)
+    dev = running_dev.read_dev_file(state)
+    env_file = Path(dev.env_file) if dev and dev.env_file else checkout.own_env_file()
     slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform")}
     try:
         environ = checkout.environ_with(env_file)
-        path = checkout.config_in_use(None, environ, state)
+        path = checkout.choose_config(environ, named=dev.config if dev else None)
         document = config_file.read_config_file(path).document if path else None
         access = local_access(state, lambda: local_secrets(env_file, environ), environ)
         return await read_outside(LoadedConfig(environ, path, document, slices), access, fetch, now)

@@ -242,7 +242,7 @@ def test_an_alias_is_a_copy_of_what_it_stands_for() -> None:
     assert str(compile_text(shared)["receive"]).count("'scheme': 'none'") == 2
 
 
-def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_keeps(
+def test_the_commands_read_the_named_env_file_or_that_of_a_running_dev_and_say_what_no_reload_keeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOOKCHAIN_STATE", str(tmp_path))
@@ -254,6 +254,8 @@ def test_the_commands_read_the_env_file_of_a_running_dev_and_say_what_no_reload_
     assert env_file() == Path("named.env")
     dev = DevFile(ports_from(9000), config=str(config), unchanged_since=time.time(), env_file=str(tmp_path / "own.env"))
     write_dev_file(tmp_path, dev)
+    assert env_file() == Path("named.env")
+    monkeypatch.delenv("HOOKCHAIN_ENV_FILE")
     assert env_file() == tmp_path / "own.env"
     assert "--no-reload" not in config_to_check(str(config), {}, tmp_path).line
     os.utime(config, (time.time() + 60, time.time() + 60))

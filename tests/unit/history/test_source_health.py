@@ -13,11 +13,12 @@ import pytest
 from deploy.cli.status import StatusText
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.configured import LoadedConfig, configured_at
+from deploy.config.running_dev import DevFile, write_dev_file
 from deploy.history import aws_logs, gcp_logs, source_access
 from deploy.history.journal_view import EventSummary
 from deploy.history.local_requests import RequestEntry
 from deploy.history.logs import Record
-from deploy.history.source_access import SourceAccess, hook_state, local_access, read_outside
+from deploy.history.source_access import SourceAccess, hook_state, local_access, read_outside, read_served_outside
 from deploy.history.source_health import (
     HookState,
     Outside,
@@ -458,3 +459,18 @@ async def test_reading_creates_no_file(configuration: LoadedConfig, tmp_path: Pa
     outside = await read_outside(configuration, access, GitHub(), NOW)
     assert outside.registrations["github"].unasked_reason.startswith("no hook was registered yet")
     assert not folder.exists()
+
+
+async def test_the_page_reads_the_served_files_and_not_those_that_its_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "served.yaml"
+    config.write_text("sources: {shop: {auth: {scheme: basic, secret: shop-key}}}\n", encoding="utf-8")
+    (tmp_path / "served.env").write_text("SHOP_KEY=from-the-served-file\n", encoding="utf-8")
+    (tmp_path / "slices").mkdir()
+    receive = configured_at(config, {}).slices["receive"]
+    (tmp_path / "slices" / "receive.json").write_text(json.dumps(receive), encoding="utf-8")
+    monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(tmp_path / "other.env"))
+    monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "other.yaml"))
+    write_dev_file(tmp_path, DevFile(None, config=str(config), env_file=str(tmp_path / "served.env")))
+    assert "shop-key" in (await read_served_outside(tmp_path, GitHub(), NOW)).secrets

@@ -1,7 +1,8 @@
-"""The instances of Lambda that an account allows, and those that a deployment reserves for the functions of its queues.
+"""Decide how many instances of Lambda a deployment reserves for its private functions, which its queues call.
 
-All functions of an account share one limit in a region. receive is public: a flood of requests could take the whole
-limit, and leave none to transform and notify. A reservation keeps instances for a function, and limits it to them.
+All functions of an account share one limit in a region. The function receive is public, so a flood of requests could
+use the whole limit and leave no instances to transform and notify. A reservation keeps instances free for a function,
+and limits the function to them. Nothing is reserved if the account is too small, because AWS would reject the stack.
 """
 
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from deploy.topology.topology import Topology
 from shared.jsontext import Json, mapping_at
 
 UNRESERVED: Final = 100
-"""The least number of instances that AWS leaves to functions without a reservation.
+"""The number of instances that AWS keeps for functions without a reservation.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
-REQUEST: Final = "https://{region}.console.aws.amazon.com/servicequotas/home/services/lambda/quotas/L-B99A9384"
+_QUOTA_PAGE: Final = "https://{region}.console.aws.amazon.com/servicequotas/home/services/lambda/quotas/L-B99A9384"
+"""The page of AWS's console on which an account requests a higher limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,18 @@ class AccountLimit:
     instances: int
     unreserved: int
 
+    @property
+    def quota_page(self) -> str:
+        return _QUOTA_PAGE.format(region=self.region)
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """The instances that a deployment reserves.
 
-    values  the template's parameters with the number for each function; `0` for none
-    line    what is reserved, or why nothing is, for people
-    todo    what to do about it; empty for nothing
+    values  the template's parameters, such as `{"NotifyReserved": "29"}`; `0` reserves nothing
+    line    says what is reserved, or why nothing is
+    todo    advises the operator what to do about it; empty if there is nothing to do
     """
 
     values: Mapping[str, str]
@@ -53,7 +59,7 @@ def read_limit(api: AwsApi) -> AccountLimit:
 
 
 def wanted_instances(topology: Topology, parameters: Mapping[str, str]) -> dict[str, int]:
-    """Return the instances to reserve by function: the most that each private one may use at once."""
+    """Return the most instances that each private function may use at once, by the function's name."""
     return {
         each.name: most_instances(topology, each, _number(parameters, names.parameter(each.name, "Concurrency")))
         for each in topology.functions
@@ -64,72 +70,67 @@ def wanted_instances(topology: Topology, parameters: Mapping[str, str]) -> dict[
 def reservation(
     topology: Topology, parameters: Mapping[str, str], deployed: Mapping[str, str], limit: AccountLimit
 ) -> Reservation:
-    """Return what to reserve. `deployed` are the parameters of the stack as it is, whose reservations become free.
+    """Return what to reserve. `deployed` has the parameters of the stack that this deployment replaces.
 
     Raises CommandError if the account cannot give what the configuration reserves for a public function.
     """
     wanted = wanted_instances(topology, parameters)
-    nothing = {names.parameter(name, RESERVED): "0" for name in wanted}
+    values = {names.parameter(name, RESERVED): str(count) for name, count in wanted.items()}
+    nothing = dict.fromkeys(values, "0")
+    # `max_concurrency` of a public function is a reservation, too: Lambda has no other limit of a function.
     public = [names.parameter(each.name, "Concurrency") for each in topology.functions if each.function.is_public]
     public_total = sum(_number(parameters, each) for each in public)
-    own = sum(int(deployed.get(each, 0)) for each in (*nothing, *public))
-    free = limit.unreserved + own - UNRESERVED - public_total
+    # What the stack reserves now becomes free in the same update.
+    freed = sum(int(deployed.get(each, 0)) for each in (*values, *public))
+    free = limit.unreserved + freed - UNRESERVED - public_total
     where = f"the account's {limit.instances:,} instances in {limit.region}"
     if public_total and free < 0:
-        rule = f"must leave {UNRESERVED} of {where} unreserved; got {public_total} for {_listed(public)}"
-        raise CommandError(f"aws: max_concurrency: {rule}. Lower it, or request more: {_request(limit)}")
+        rule = f"must leave {UNRESERVED} of {where} unreserved; got {public_total} for {' and '.join(public)}"
+        raise CommandError(f"aws: max_concurrency: {rule}. Lower it, or request more: {limit.quota_page}")
+    functions = " and ".join(wanted)
     if parameters[RESERVE] == "off":
-        return Reservation(nothing, f"Nothing is reserved for {_listed([*wanted])}, because {RESERVE} is off.")
+        return Reservation(nothing, f"Nothing is reserved for {functions}, because {RESERVE} is off.")
     needed = sum(wanted.values())
     if needed > free:
-        rule = f"{needed} for {_listed([*wanted])} would leave fewer than {UNRESERVED} of {where} unreserved"
+        rule = f"{needed} for {functions} would leave fewer than {UNRESERVED} of {where} unreserved"
         line = f"Nothing is reserved: {rule}, which AWS rejects. A flood of requests to receive can delay them."
-        more = limit.instances + needed - free
-        return Reservation(nothing, line, f"Request a limit of at least {more:,}: {_request(limit)}")
-    shown = _listed([f"{count} for {name}" for name, count in wanted.items()])
-    values = {names.parameter(name, RESERVED): str(count) for name, count in wanted.items()}
+        least = limit.instances + needed - free
+        return Reservation(nothing, line, f"Request a limit of at least {least:,}: {limit.quota_page}")
+    shown = " and ".join(f"{count} for {name}" for name, count in wanted.items())
     return Reservation(values, f"Reserved of {where}: {shown}. A flood of requests to receive cannot take them.")
 
 
 def find_reservation(
     api: AwsApi, topology: Topology, parameters: Mapping[str, str], deployed: Mapping[str, str]
 ) -> Reservation:
-    """Return what to reserve in the account. Without the right to read its limit, the reservations stay as they are.
+    """Return what to reserve in the account. If its limit cannot be read, the reservations stay as they are.
 
-    Raises CommandError, as above, and NoCredentials.
+    Raises CommandError as `reservation` does, and NoCredentials.
     """
     try:
         limit = read_limit(api)
-    except NoCredentials:
+    except NoCredentials:  # an AwsFault, too, but without credentials nothing else of a deployment would succeed
         raise
     except AwsFault as fault:
-        names_of = [names.parameter(name, RESERVED) for name in wanted_instances(topology, parameters)]
-        kept = {name: deployed.get(name, "0") for name in names_of}
-        return Reservation(kept, f"Reservations stay as they are: the account's limit cannot be read: {fault}")
+        reserved = [names.parameter(name, RESERVED) for name in wanted_instances(topology, parameters)]
+        unchanged = {parameter: deployed.get(parameter, "0") for parameter in reserved}
+        return Reservation(unchanged, f"Reservations stay as they are: the account's limit cannot be read: {fault}")
     return reservation(topology, parameters, deployed, limit)
 
 
 def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
-    """Return what a deployment would reserve, as far as it can be said without the account."""
+    """Return what a deployment would reserve in an account that is large enough, for a plan without the account."""
     wanted = wanted_instances(topology, parameters)
-    shown = _listed([f"{count} instances for {name}" for name, count in wanted.items()])
+    shown = " and ".join(f"{count} instances for {name}" for name, count in wanted.items())
     least = sum(wanted.values()) + UNRESERVED
     return f"reserves {shown} if the account has {least} unreserved ones; a new account has 10 in all"
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:
-    """Return the parameter as a number. Raises CommandError for a value of the operator's that is none."""
+    """Return the parameter's value. Raises CommandError if the operator has set it to something else than a number."""
     if not parameters[name].isdecimal():
         raise CommandError(f"--parameter: {name} must be a whole number; got {parameters[name]!r}")
     return int(parameters[name])
-
-
-def _listed(texts: list[str]) -> str:
-    return " and ".join(texts)
-
-
-def _request(limit: AccountLimit) -> str:
-    return REQUEST.format(region=limit.region)
 
 
 def _whole(value: Json) -> int:

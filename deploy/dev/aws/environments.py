@@ -1,8 +1,10 @@
-"""The execution environments of a function, each a runtime interface emulator with its runtime.
+"""The execution environments of a function on the local Lambda.
 
-As on Lambda, one takes one invocation at a time, is made when an invocation finds none idle, and lives on for the next.
-The emulator kills a runtime whose time is over and starts another one for the next invocation. It ends itself if it is
-given two invocations at once, so nothing calls it beside the pool.
+An environment is a process of AWS's runtime interface emulator, which starts the Python process that runs the handler
+(the runtime) and passes invocations to it over HTTP. As on Lambda, an environment takes one invocation at a time. It is
+started when an invocation finds no idle one, and stays for the next. The emulator kills a runtime that exceeds its
+timeout, and starts another one for the next invocation. The emulator ends if it gets two invocations at once, so only
+the pool calls it.
 """
 
 import asyncio
@@ -25,29 +27,32 @@ from shared.jsontext import json_or_none, mapping_at
 from shared.outgoing.http_client import Answer, HttpClient
 
 FOLDER: Final = Path(sys.prefix) / "aws"
-"""The environment of its own, inside that of this interpreter."""
-_MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+"""The virtual environment of the tools, inside the one of this interpreter: their dependencies would conflict."""
+_EMULATOR_MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+"""The machine in the name of the emulator's file, by the names that operating systems give it."""
 INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
 MAX_PAYLOAD_BYTES: Final = 6_291_556
-"""6 MB and a little: what Lambda takes and returns in one invocation, as the emulator has it too."""
+"""The most that Lambda and the emulator take and return in one invocation: 6 MiB and 100 bytes."""
 START_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.02
 SPARE_SECONDS: Final = 20.0
-"""Longer than a runtime takes to start, which comes before the handler's own time."""
+"""How much longer than the handler's timeout an invocation may take: it begins with the start of a runtime."""
 LINE_BYTES: Final = 1_048_576
 MAX_ERROR_BYTES: Final = 300_000
-"""The runtime cuts an error at 256 KB."""
+"""The longest error in JSON: the runtime cuts an error at 256 KB."""
 PR_SET_PDEATHSIG: Final = 1
+"""The option of Linux's `prctl` that sets the signal which a process gets when its parent ends."""
 _REPORTS: Final = (b"START RequestId: ", b"END RequestId: ", b"REPORT RequestId: ")
 _TIMED_OUT: Final = b"Task timed out after "
 
 
 @dataclass(frozen=True, slots=True)
 class AwsTools:
-    """
-    emulator   the runtime interface emulator: it starts a runtime and hands invocations to it, as Lambda does
+    """The installed tools of the local AWS.
+
+    emulator   the file of the runtime interface emulator
     packages   the folder that has Lambda's runtime client for Python
-    local_aws  ministack, which serves the other services
+    local_aws  the file of ministack, which emulates the other services
     """
 
     emulator: Path
@@ -57,7 +62,7 @@ class AwsTools:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function as Lambda knows it. `entry` is `package.module.function`, found from the folder `root`."""
+    """A function as Lambda knows it. `entry` is `package.module.function`, imported from the folder `root`."""
 
     name: str
     entry: str
@@ -67,15 +72,14 @@ class Handler:
 
 
 def find_tools() -> AwsTools:
-    """Raises CommandError."""
-    machine = _MACHINES.get(platform.machine().lower())
+    """Return the tools. Raises CommandError if one is missing, or if the emulator does not run on this machine."""
+    machine = _EMULATOR_MACHINES.get(platform.machine().lower())
     if sys.platform != "linux" or machine is None:
         found = f"{platform.system()} on {platform.machine()}"
         raise CommandError(f"Lambda's runtime emulator: runs on Linux on x86_64 and arm64; got {found}. Omit PLATFORM.")
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
-    tools = AwsTools(
-        packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}", packages, FOLDER / "bin" / "ministack"
-    )
+    emulator = packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{machine}"
+    tools = AwsTools(emulator, packages, local_aws=FOLDER / "bin" / "ministack")
     for path in (tools.emulator, packages / "awslambdaric", tools.local_aws):
         if not path.exists():
             raise CommandError(f"{path}: must exist; it does not. Run `make dev PLATFORM=aws`, which installs it.")
@@ -83,7 +87,7 @@ def find_tools() -> AwsTools:
 
 
 class InvocationFailed(Exception):
-    """The function gave no result. `error` is the name of the error, as Lambda answers it."""
+    """The function gave no result. `error` is the name of the error in Lambda's response."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(f"{error}: {message}")
@@ -103,14 +107,14 @@ class Pool:
 
     async def invoke(self, event: bytes) -> bytes:
         """Return the handler's result as JSON, once an environment is free. Raises InvocationFailed."""
-        if len(event) > MAX_PAYLOAD_BYTES:  # the emulator would cut it
+        if len(event) > MAX_PAYLOAD_BYTES:  # the emulator would cut it without an error
             raise InvocationFailed("RequestEntityTooLargeException", f"the event is over {MAX_PAYLOAD_BYTES} bytes")
         async with self._places:
             environment = self._idle.pop() if self._idle else await Environment.start(self.handler, self._tools)
             self._busy.add(environment)
             try:
                 return await environment.invoke(event)
-            except asyncio.CancelledError:  # Its invocation goes on, and it cannot take another.
+            except asyncio.CancelledError:  # the invocation goes on, so the environment cannot take another
                 environment.kill()
                 raise
             finally:
@@ -128,7 +132,7 @@ class Pool:
 
 
 class Environment:
-    """A runtime interface emulator, which starts the runtime with the first invocation."""
+    """An emulator's process, which starts the runtime with the first invocation."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, timeout_seconds: int) -> None:
         self._process = process
@@ -140,7 +144,7 @@ class Environment:
 
     @classmethod
     async def start(cls, handler: Handler, tools: AwsTools) -> Self:
-        """Raises InvocationFailed."""
+        """Start an emulator, and wait until it listens. Raises InvocationFailed if it does not."""
         port, runtime_port = free_ports(2)
         process = await asyncio.create_subprocess_exec(
             *(str(tools.emulator), "--log-level", "fatal"),
@@ -157,7 +161,7 @@ class Environment:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=LINE_BYTES,
-            start_new_session=True,  # what ends this process's group lets the invocations that run come to their end
+            start_new_session=True,  # a signal to this process's group, as by Ctrl+C, must not end an invocation
             preexec_fn=end_with_parent(),
         )
         environment = cls(process, port, handler.timeout_seconds)
@@ -176,7 +180,7 @@ class Environment:
         return self._process.returncode is None and not self._is_killed
 
     async def invoke(self, event: bytes) -> bytes:
-        """Raises InvocationFailed."""
+        """Return the handler's result as JSON. Raises InvocationFailed."""
         try:
             answer = await self._client.call("POST", INVOKE_PATH, {}, event, self._timeout_seconds + SPARE_SECONDS)
         except OSError as error:
@@ -188,7 +192,7 @@ class Environment:
         return answer.body
 
     def kill(self) -> None:
-        """Kill the emulator; the runtime, which watches it, ends a moment later. What it says of that is not shown."""
+        """Kill the emulator. The runtime notices that and ends a moment later; its output about that is not shown."""
         self._is_killed = True
         self._copying.cancel()
         self._client.close()
@@ -210,19 +214,24 @@ class Environment:
 
 
 def failure_in(answer: Answer) -> InvocationFailed | None:
-    """Return the failure that the emulator's answer stands for; it marks none of them."""
+    """Return the failure in the emulator's answer; None if it is a result.
+
+    Lambda marks a failure by a header, but the emulator only by its body: a text, or an object with the error.
+    """
     if answer.body.startswith(_TIMED_OUT):
         return InvocationFailed("Sandbox.Timedout", answer.body.decode("utf-8", "replace"))
-    may_be_failure = answer.status != 200 or b'"errorType"' in answer.body[-MAX_ERROR_BYTES:]
-    named = mapping_at(json_or_none(answer.body) if may_be_failure else None)
-    if answer.status == 200 and not {"errorType", "errorMessage"} <= named.keys():
+    # A result can have megabytes. It is parsed only if it may be an error.
+    if answer.status == 200 and b'"errorType"' not in answer.body[-MAX_ERROR_BYTES:]:
         return None
-    return InvocationFailed(str(named.get("errorType", "Unknown")), str(named.get("errorMessage", "")))
+    error = mapping_at(json_or_none(answer.body))
+    if answer.status == 200 and not {"errorType", "errorMessage"} <= error.keys():
+        return None
+    return InvocationFailed(str(error.get("errorType", "Unknown")), str(error.get("errorMessage", "")))
 
 
 async def copy_lines(stream: asyncio.StreamReader) -> None:
     """Copy a runtime's output to this process's, without the lines that report each invocation."""
-    with contextlib.suppress(ValueError):  # a line without end
+    with contextlib.suppress(ValueError):  # a line of more than LINE_BYTES
         while line := await stream.readline():
             if not line.startswith(_REPORTS):
                 sys.stdout.buffer.write(line)
@@ -230,9 +239,9 @@ async def copy_lines(stream: asyncio.StreamReader) -> None:
 
 
 def end_with_parent() -> Callable[[], None]:
-    """Return what a child calls before it becomes its program: Linux then kills it once its parent's thread has ended.
+    """Return a function for `preexec_fn`, with which Linux kills the child as soon as its parent's thread has ended.
 
-    The library is loaded here: a child of a process with threads must take no lock, and loading takes one.
+    The library is loaded in the parent: loading takes a lock, which a child of a process with threads must not do.
     """
     prctl = ctypes.CDLL(None).prctl
 

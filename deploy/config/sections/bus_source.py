@@ -1,4 +1,9 @@
-"""A source whose events come from another system's bus and not by HTTP: its model, and its part of receive's slice."""
+"""A source whose events come from another system's bus instead of HTTP: its model, and the settings that receive gets.
+
+sources:
+  orders: {bus: {pubsub: orders}}          # the messages of a topic
+  files: {bus: {bucket: my-uploads, events: [finalize, delete]}}
+"""
 
 import hashlib
 import re
@@ -18,6 +23,7 @@ BUS_KINDS: Final[tuple[BusKind, ...]] = ("pubsub", "bucket", "sqs", "eventbridge
 _TOPIC: Final = re.compile(
     r"(projects/[a-z][a-z0-9:.-]{4,60}[a-z0-9]/topics/)?(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
 )
+"""Such as `orders` or `projects/my-project/topics/orders`. Pub/Sub reserves names that begin with `goog`."""
 _QUEUE: Final = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]{1,40}:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _EVENT_BUS: Final = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]{1,40}:\d{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}")
@@ -61,8 +67,8 @@ class BusSourceConfig(Model):
         return self
 
     @model_validator(mode="after")
-    def _pattern_is_one(self) -> "BusSourceConfig":
-        """Verify what EventBridge does: the values of a pattern are lists or further objects."""
+    def _pattern_is_valid(self) -> "BusSourceConfig":
+        """Verify the rule of EventBridge that the values of a pattern are lists or objects."""
         if self.eventbridge is not None:
             _verify_pattern(self.eventbridge)
             if len(str(self.eventbridge)) > MAX_PATTERN_CHARACTERS:
@@ -81,20 +87,21 @@ def _verify_pattern(pattern: dict[str, JsonValue]) -> None:
 
 
 PREFIX: Final = "bus-"
-"""The beginning of the names of what is made for sources, after the deployment's own."""
-_PLAIN: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_MAX_PLAIN: Final = 40
+"""The beginning of the names of resources for sources. The deployment's own prefix stands before it."""
+_PLAIN_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_MAX_PLAIN_CHARACTERS: Final = 40
 """SQS accepts names of 80 characters, and the deployment's prefix may take 29 of them."""
 
-_OF_MESSAGES: Final[JsonObject] = {
+_MESSAGE_FIELDS: Final[JsonObject] = {
     "type": ["header.ce-type"],
     "id": ["header.bus-message-id"],
     "subject": ["header.ce-subject"],
     "time": ["header.ce-time"],
 }
-_FACTS: Final[dict[BusKind, JsonObject]] = {
-    "pubsub": _OF_MESSAGES,
-    "sqs": _OF_MESSAGES,
+"""receive gives a message's attributes to the source as headers, in which a sender can describe a CloudEvent."""
+_EVENT_FIELDS: Final[dict[BusKind, JsonObject]] = {
+    "pubsub": _MESSAGE_FIELDS,
+    "sqs": _MESSAGE_FIELDS,
     "eventbridge": {"body": "json", "type": ["data.detail-type"], "id": ["data.id"], "time": ["data.time"]},
     "bucket": {
         "body": "json",
@@ -104,27 +111,29 @@ _FACTS: Final[dict[BusKind, JsonObject]] = {
         "time": ["data.time"],
     },
 }
-"""What each bus says of an event, unless the source says otherwise."""
+"""The places of an event's type, id, subject and time in the messages of each bus. A source can name other places."""
 
 
 def resource_name(source: str) -> str:
     """Return the name of the subscription, the topic or the queue that a deployment makes for the source.
 
-    Not every name of a source can be a part of one, and two sources never share one.
+    `orders` gives `bus-orders`. A name that resources cannot have gets a hash, so that no two sources share a resource:
+    `Orders.EU` gives `bus-orders-eu-` and 8 hex digits.
     """
-    if _PLAIN.fullmatch(source) and len(source) <= _MAX_PLAIN:
+    if _PLAIN_NAME.fullmatch(source) and len(source) <= _MAX_PLAIN_CHARACTERS:
         return f"{PREFIX}{source}"
-    plain = "-".join(re.findall(r"[a-z0-9]+", source.lower()))[: _MAX_PLAIN - 9].strip("-")
-    return f"{PREFIX}{plain}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+    plain = "-".join(re.findall(r"[a-z0-9]+", source.lower()))[: _MAX_PLAIN_CHARACTERS - len("-") - len(digest)]
+    return f"{PREFIX}{plain.strip('-')}-{digest}"
 
 
 def bus_part(name: str, bus: BusSourceConfig) -> JsonObject:
-    """Return the settings of the source that follow from its bus. No scheme of `auth` lets a request in."""
-    written: JsonObject = bus.model_dump(mode="json", exclude_none=True)
+    """Return the settings of the source that follow from its bus."""
+    settings: JsonObject = bus.model_dump(mode="json", exclude_none=True)
     if bus.kind != "bucket":
-        del written["events"]
+        del settings["events"]  # the default of every bus, which only a bucket has
     return {
-        "auth": [],
-        **_FACTS[bus.kind],
-        "bus": {"kind": bus.kind, "name": resource_name(name), **written},
+        "auth": [],  # no scheme, so that no HTTP request is accepted
+        **_EVENT_FIELDS[bus.kind],
+        "bus": {"kind": bus.kind, "name": resource_name(name), **settings},
     }

@@ -1,4 +1,8 @@
-"""A dead letter on its way to the function that keeps it: a CloudEvent on the topic `dead-letters`."""
+"""The bus message of a dead letter: a CloudEvent on the topic `dead-letters`, which notify stores in the journal.
+
+A dead letter is a message that a function gave up on, with the reason. It contains the message itself, so that an
+operator can replay it.
+"""
 
 import base64
 import binascii
@@ -8,11 +12,12 @@ from shared import errors, journal, ports, times
 from shared.jsontext import Json, JsonObject, to_json
 
 DEAD_LETTER_TYPE: Final = "hookchain.dead-letter"
-MAX_REASON_CHARACTERS: Final = 250  # Pub/Sub takes 1,024 bytes in an attribute
+MAX_REASON_CHARACTERS: Final = 250
+"""Pub/Sub accepts 1,024 bytes in an attribute, and a character can have 4."""
 
 
 def dead_letter_message(letter: journal.DeadLetter) -> ports.BusMessage:
-    """Return the message. Its attributes repeat `id`, `code` and `reason`, so that a person sees them in the bus."""
+    """Return the message. Its attributes repeat `id`, `code` and `reason`, so that people see them in the console."""
     source = f"/routes/{letter.route}" if letter.route else "/hookchain"
     document: JsonObject = {
         "specversion": "1.0",
@@ -28,7 +33,7 @@ def dead_letter_message(letter: journal.DeadLetter) -> ports.BusMessage:
             "event_id": letter.event_id,
             "route": letter.route,
             "destination": letter.destination,
-            **_encoded(letter.message),
+            **_message_field(letter.message),
         },
     }
     attributes = {
@@ -43,38 +48,38 @@ def dead_letter_message(letter: journal.DeadLetter) -> ports.BusMessage:
 
 
 def dead_letter_from(document: Json) -> journal.DeadLetter:
-    """Return the dead letter in a message. Raises Permanent (`malformed_event`) for any other message."""
-    data = document.get("data") if isinstance(document, dict) and document.get("type") == DEAD_LETTER_TYPE else None
-    if not isinstance(document, dict) or not isinstance(data, dict):
-        raise errors.Permanent(
-            "malformed_event", f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object"
-        )
+    """Return the dead letter in the JSON of a message. Raises Permanent (`malformed_event`) for any other JSON."""
+    event = document if isinstance(document, dict) else {}
+    data = event.get("data")
+    if event.get("type") != DEAD_LETTER_TYPE or not isinstance(data, dict):
+        rule = f"a dead letter is a CloudEvent of type {DEAD_LETTER_TYPE!r} whose data is an object"
+        raise errors.Permanent("malformed_event", rule)
     try:
         return journal.DeadLetter(
-            id=_text(document, "id"),
+            id=_text(event, "id"),
             code=_text(data, "code"),
             reason=_text(data, "reason"),
-            at=times.unix_seconds(_text(document, "time")),
-            message=_decoded(data),
+            at=times.unix_seconds(_text(event, "time")),
+            message=_message_in(data),
             topic=_text(data, "topic"),
             event_id=_text(data, "event_id"),
             route=_text(data, "route"),
             destination=_text(data, "destination"),
         )
-    except ValueError as error:
-        raise errors.Permanent(
-            "malformed_event", f"a dead letter has a field that does not read: {type(error).__name__}"
-        ) from error
+    except ValueError as error:  # an invalid `time`, or a text that UTF-8 cannot encode
+        rule = f"a dead letter has a field that does not read: {type(error).__name__}"
+        raise errors.Permanent("malformed_event", rule) from error
 
 
-def _encoded(message: bytes) -> JsonObject:
+def _message_field(message: bytes) -> JsonObject:
+    """Return the field for the message, as text if it is UTF-8. It can be anything, as some were never parsed."""
     try:
         return {"message": message.decode("utf-8")}
     except UnicodeDecodeError:
         return {"message_base64": base64.b64encode(message).decode("ascii")}
 
 
-def _decoded(data: JsonObject) -> bytes:
+def _message_in(data: JsonObject) -> bytes:
     if "message_base64" not in data:
         return _text(data, "message").encode("utf-8")
     try:

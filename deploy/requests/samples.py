@@ -1,6 +1,7 @@
-"""The sample requests of each provider, in deploy/samples, and its handshakes, in the catalogue.
+"""Sample requests of each provider: events from files in deploy/samples, and handshakes from the catalogue.
 
-Times and ids in a sample are new each time that it is loaded.
+The file deploy/samples/github/push.json is the body of the sample `push` of GitHub. deploy/samples/heads.yaml has its
+headers. A sample that is loaded gets the current time and new ids, in place of the fixed ones of the files.
 """
 
 import re
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypedDict, cast
 
 from deploy.config.config_file import load_data
 from deploy.config.sections.catalogue import Handshake
@@ -24,14 +25,25 @@ _CONTENT_TYPES: Final = {
     ".multipart": "multipart/form-data",
 }
 
-# The placeholders in the files for values that are new each time; deploy/samples/heads.yaml lists them too.
+# The times and ids in the files, which are replaced; deploy/samples/heads.yaml lists them too.
 _SECONDS: Final = "1700000000"
-_MOMENT: Final = "2023-11-14T22:13:20"
-_HOLE: Final = re.compile(r"\{([^{}]*)\}")
-_PLACE: Final = re.compile(r"(?:header|query|form|data)\.[^\s{}()+]+")
-_STRING_OR_SPACE: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
+_TIME: Final = "2023-11-14T22:13:20"
 _HEX: Final = "5eed5eed5eed"
 _DIGITS: Final = "5050505050"
+
+_HOLE: Final = re.compile(r"\{([^{}]*)\}")
+"""A part of a handshake's reply in braces, such as `{hmac-base64(query.crc_token)}`."""
+_LOCATION: Final = re.compile(r"(?:header|query|form|data)\.[^\s{}()+]+")
+"""A location within such a part: `query.crc_token`."""
+_STRING_OR_SPACE: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\s+')
+"""A string of JSON, as group 1, or white space between the tokens."""
+
+
+class _Head(TypedDict, total=False):
+    """A sample in heads.yaml: its headers, and `handshake: true` if the provider sends it to verify the endpoint."""
+
+    headers: Mapping[str, object]
+    handshake: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +63,28 @@ class Fresh:
     hex_digits: str
     digits: str
 
-    def filled(self, text: str) -> str:
+    def fill(self, text: str) -> str:
         """Return the text with the new values in place of the fixed ones of the files."""
-        seconds = str(int(self.now))
-        for stands, fills in (
-            (_SECONDS, seconds),  # also replaces the first ten digits of milliseconds
-            (_MOMENT, times.rfc3339(self.now)[:19]),
-            (_MOMENT.replace("T", " "), times.rfc3339(self.now)[:19].replace("T", " ")),
-            (_HEX, self.hex_digits),
-            (_HEX.upper(), self.hex_digits.upper()),
-            (_DIGITS, self.digits),
-        ):
-            text = text.replace(stands, fills)
+        time = times.rfc3339(self.now)[:19]
+        new_values = {
+            _SECONDS: str(int(self.now)),  # also replaces the first ten digits of milliseconds
+            _TIME: time,
+            _TIME.replace("T", " "): time.replace("T", " "),
+            _HEX: self.hex_digits,
+            _HEX.upper(): self.hex_digits.upper(),
+            _DIGITS: self.digits,
+        }
+        for fixed, new in new_values.items():
+            text = text.replace(fixed, new)
         return text
 
 
 def sample_names(provider: str) -> tuple[str, ...]:
-    """Return the names of a provider's samples, the usual one first, handshakes last; none without samples."""
+    """Return the names of a provider's samples: in the order of heads.yaml, then of the files, but handshakes last."""
     heads = _heads().get(provider, {})
     files = sorted(_files(provider))
-    named = dict.fromkeys([*(name for name in heads if name in files), *files])
-    return tuple(sorted(named, key=lambda name: heads.get(name, {}).get("handshake") is True))
+    names = dict.fromkeys([*(name for name in heads if name in files), *files])
+    return tuple(sorted(names, key=lambda name: heads.get(name, {}).get("handshake") is True))
 
 
 def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:
@@ -81,49 +94,52 @@ def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:
         listed = f"`hookchain trigger {provider} --list` lists them"
         raise ValueError(f"{provider}: there is no sample {event!r} ({listed}){did_you_mean(event, files)}")
     head = _heads().get(provider, {}).get(event, {})
-    path = files[event]
-    return Sample(event, _request(path, head, fresh), head.get("handshake") is True)
+    return Sample(event, _request(files[event], head, fresh), is_handshake=head.get("handshake") is True)
 
 
 def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fresh) -> Sample:
     """Return a provider's handshake request, made from the catalogue.
 
-    `checks` has the secret that each place must hold. A text that the reply must repeat is made up.
+    `checks` has the secret that each location must have. A text that the catalogue leaves open is a generated one.
     """
+    generated = f"hookchain-{fresh.hex_digits}"
+    texts: dict[str, str] = {}
+    for location, value in handshake.when.items():
+        if value is not False:  # false: a handshake must not have it; true: any text
+            texts[location] = value if isinstance(value, str) else generated
+    texts.update(checks)
+    for location in _repeated_locations(handshake):
+        texts.setdefault(location, generated)
     request = http.Request(handshake.method, "/")
-    expected = {place: _expected_text(value, fresh) for place, value in handshake.when.items() if value is not False}
-    places = {**expected, **checks}
-    for place in _repeated_places(handshake):
-        places.setdefault(place, f"hookchain-{fresh.hex_digits}")
-    if any(place.startswith("data.") for place in places):
+    if any(location.startswith("data.") for location in texts):
         request = replace(request, headers=(("content-type", "application/json"),), body=b"{}")
-    elif any(place.startswith("form.") for place in places):
+    elif any(location.startswith("form.") for location in texts):
         request = replace(request, headers=(("content-type", "application/x-www-form-urlencoded"),))
-    for place, text in places.items():
-        request = content_signing.with_text(request, locations.parse_location(place), text)
+    for location, text in texts.items():
+        request = content_signing.with_text(request, locations.parse_location(location), text)
     return Sample(handshake.name, request, is_handshake=True)
 
 
-def _request(path: Path, head: Mapping[str, object], fresh: Fresh) -> http.Request:
-    named = head.get("headers")
+def _request(path: Path, head: _Head, fresh: Fresh) -> http.Request:
     headers = {"content-type": _CONTENT_TYPES[path.suffix]}
-    for name, value in named.items() if isinstance(named, dict) else ():
-        headers[str(name).lower()] = fresh.filled(str(value))
+    for name, value in head.get("headers", {}).items():
+        headers[str(name).lower()] = fresh.fill(str(value))
     return http.Request("POST", "/", headers=tuple(headers.items()), body=_body(path, fresh))
 
 
 def _body(path: Path, fresh: Fresh) -> bytes:
-    """Return the file's text without the newline at its end, unless that is a CR LF, which senders write.
+    """Return the file's content as a sender would write it.
 
-    JSON is made compact: it is how most senders write it, and some vendors' libraries (WorkOS, eBay) parse a body and
-    verify the signature over what JSON.stringify makes of it.
+    JSON is compact, because most senders write it so. Some providers' libraries (WorkOS, eBay) even verify a signature
+    over the parsed body as JSON.stringify writes it. The newline at the end of a file is an editor's and is removed,
+    unless it is a CR LF, which ends a multipart body.
     """
     text = path.read_bytes().decode("utf-8")
     if path.suffix == ".json":
-        text = _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+        text = _STRING_OR_SPACE.sub(lambda match: match[1] or "", text)
     if text.endswith("\n") and not text.endswith("\r\n"):
         text = text[:-1]
-    return fresh.filled(text).encode()
+    return fresh.fill(text).encode()
 
 
 def _files(provider: str) -> dict[str, Path]:
@@ -132,18 +148,14 @@ def _files(provider: str) -> dict[str, Path]:
 
 
 @cache
-def _heads() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Return what heads.yaml says of each sample, by provider and name: its headers, and whether it is a handshake."""
-    return cast("Mapping[str, Mapping[str, Mapping[str, object]]]", load_data(FOLDER / "heads.yaml"))
+def _heads() -> Mapping[str, Mapping[str, _Head]]:
+    """Return the heads of the samples by provider and name."""
+    return cast("Mapping[str, Mapping[str, _Head]]", load_data(FOLDER / "heads.yaml"))
 
 
-def _expected_text(wanted: str | bool, fresh: Fresh) -> str:
-    return wanted if isinstance(wanted, str) else f"hookchain-{fresh.hex_digits}"
-
-
-def _repeated_places(handshake: Handshake) -> Iterator[str]:
-    """Yield the places whose text the reply repeats."""
+def _repeated_locations(handshake: Handshake) -> Iterator[str]:
+    """Yield the locations whose text the reply repeats."""
     reply = handshake.reply
     texts = [reply.text or "", *reply.headers.values(), *(str(value) for value in (reply.json_ or {}).values())]
     for hole in _HOLE.findall("\n".join(texts)):
-        yield from _PLACE.findall(hole)
+        yield from _LOCATION.findall(hole)

@@ -1,4 +1,12 @@
-"""The catalogue of providers, shared/providers.yaml: the model of an entry, loading, and what its schemes cover."""
+"""The catalogue of providers, shared/providers.yaml: the model of an entry, how it is loaded, and its auth schemes.
+
+An entry says how a provider such as GitHub signs its webhooks, where it puts an event's type and id, and which reply it
+expects:
+
+    github:
+      auth: [{scheme: hmac, header: X-Hub-Signature-256, prefix: sha256=}]
+      event: {type: header.X-GitHub-Event, id: header.X-GitHub-Delivery}
+"""
 
 import re
 from functools import cache
@@ -15,7 +23,8 @@ from shared.config.signed import RequestLocation
 from shared.signatures import auth_scheme, locations
 
 NO_SECRET = frozenset({"aws-sns", "paypal"})
-SOURCES_SECRET = "the-source-s-own"  # noqa: S105 a name that stands for the one the source gives
+"""The schemes that verify with the public key of a certificate, which the sender publishes."""
+SOURCES_SECRET = "the-source-s-own"  # noqa: S105 stands for the name of the source's secret, which the source replaces
 
 Texts = Annotated[list[str], BeforeValidator(rules.listed)]
 Evidence = Literal["provider", "library", "notes"]
@@ -24,7 +33,7 @@ Dedupe = Literal["body", "signed", "delivery_id"]
 
 
 class OfferedScheme(values.Model):
-    """An auth scheme of a provider, as a source would write it, but without a secret: the source names that.
+    """An auth scheme of a provider, written as in a source, but without the secret, which the source names.
 
     `on_request`: it applies only to a source that names its variant. `{param.NAME}` stands for a param of the source.
     """
@@ -34,17 +43,18 @@ class OfferedScheme(values.Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, value: object) -> object:
+    def _nested(cls, value: object) -> object:
+        """Accept the flat form of the file: `{scheme: hmac, header: X-Sig, on_request: true}`."""
         if not isinstance(value, dict) or not isinstance(value.get("scheme"), str):
             return value
         scheme = {key: item for key, item in value.items() if key != "on_request"}
-        if scheme.get("scheme") not in NO_SECRET and "keys_url" not in scheme:
+        if scheme["scheme"] not in NO_SECRET and "keys_url" not in scheme:
             scheme["secret"] = SOURCES_SECRET
         return {"scheme": scheme, "on_request": value.get("on_request", False)}
 
 
 class RepeatingBody(values.Model):
-    """Different events with the same body. `when` recognises them by locations in the body."""
+    """Different events of a provider that can have the same body. `when` recognises them by locations in the body."""
 
     event: str
     when: dict[Annotated[str, Field(pattern=r"^data\.")], str | bool]
@@ -115,19 +125,21 @@ class Proven(values.Model):
     detail: str | None = None
 
 
-_HOLES: Final = re.compile(r"\{([^{}]*)\}")
+_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _ARGUMENT: Final = r"(?:(?:header|query|form)\.[^\s{}()+]+|data(?:\.[^.\s{}()+]+)+|param\.\w+|endpoint)"
-_HOLE: Final = re.compile(rf"{_ARGUMENT}|(?:hmac-hex|hmac-base64|sha256-hex)\({_ARGUMENT}(?:\+{_ARGUMENT})*\)")
+_IN_BRACES: Final = re.compile(rf"{_ARGUMENT}|(?:hmac-hex|hmac-base64|sha256-hex)\({_ARGUMENT}(?:\+{_ARGUMENT})*\)")
+"""Such as `query.challenge`, `hmac-base64(query.crc_token)` or `sha256-hex(query.challenge+param.token+endpoint)`."""
 
 
-def _filled(text: str) -> str:
-    for hole in _HOLES.findall(text):
-        if not _HOLE.fullmatch(hole):
-            raise ValueError(f"{{{hole}}} must be a location, or hmac-hex(…), hmac-base64(…) or sha256-hex(…) of some")
+def _reply_template(text: str) -> str:
+    for content in _BRACES.findall(text):
+        if not _IN_BRACES.fullmatch(content):
+            rule = "must be a location, or hmac-hex(…), hmac-base64(…) or sha256-hex(…) of some"
+            raise ValueError(f"{{{content}}} {rule}")
     return text
 
 
-Filled = Annotated[str, AfterValidator(_filled)]
+ReplyTemplate = Annotated[str, AfterValidator(_reply_template)]
 """Text with locations in braces: `{query.challenge}`, or `{hmac-base64(query.crc_token)}` with the source's secret."""
 
 
@@ -135,15 +147,16 @@ class HandshakeReply(values.Model):
     """The reply to a handshake. `text` is sent as text/plain; strings in `json` may contain locations in braces."""
 
     status: int = 200
-    headers: dict[str, Filled] = Field(default={})
-    text: Filled | None = None
-    json_: dict[str, Filled | int | bool] | None = Field(None, alias="json")
+    headers: dict[str, ReplyTemplate] = Field(default={})
+    text: ReplyTemplate | None = None
+    json_: dict[str, ReplyTemplate | int | bool] | None = Field(None, alias="json")
 
 
 class Handshake(values.Model):
     """A request by which a provider verifies an endpoint, before or while it sends events.
 
-    when     a request is a handshake if its method fits and each location has this text (true: any text, false: none)
+    when     a request is a handshake if its method is equal and each location has this text; true means any text, and
+             false means that the request does not have the location
     signed   reply only after the signature has been verified
     check    the location must have the value of the secret that the param names, or of the source's own
     fetch    the location of a URL to fetch before the reply
@@ -160,8 +173,11 @@ class Handshake(values.Model):
 
 
 class ProviderEntry(values.Model):
-    """A provider.
+    """A provider. Most fields are described at their models.
 
+    name         the provider's name as messages show it
+    setup        how to set up the webhook at the provider
+    same_as      the key of another entry, whose settings in _INHERITED apply unless this one sets them
     known_from   the evidence for each group of facts: the provider's own documentation or code, a third party's library
                  or test suite, or secondary notes
     unverified   facts from a single source that nothing confirms
@@ -186,6 +202,7 @@ class ProviderEntry(values.Model):
 
 
 CATALOGUE: Final = Path(__file__).resolve().parents[3] / "shared" / "providers.yaml"
+_INHERITED: Final = ("auth", "event", "answer", "params")
 
 Catalogue = dict[str, ProviderEntry]
 
@@ -203,18 +220,19 @@ def _with_inherited(document: dict[str, jsontext.JsonObject], key: str) -> jsont
     other = entry.get("same_as")
     if not isinstance(other, str):
         return entry
-    shared = {name: value for name, value in document[other].items() if name in {"auth", "event", "answer", "params"}}
-    return {**shared, **entry}
+    inherited = {name: value for name, value in document[other].items() if name in _INHERITED}
+    return {**inherited, **entry}
 
 
 def chosen_schemes(entry: ProviderEntry, variant: str | None = None) -> list[OfferedScheme]:
-    """Return the provider's scheme of this variant, or without a variant all that apply by default."""
+    """Return the provider's schemes of this variant, or without a variant all schemes that apply by default."""
     if variant is None:
         return [offered for offered in entry.auth if not offered.on_request]
     return [offered for offered in entry.auth if offered.scheme.variant == variant]
 
 
 def signs_url(scheme: Auth) -> bool:
+    """Return whether the signature covers the request's URL, so that the URL must be the one that the sender sees."""
     return "{url}" in str(getattr(scheme, "content", "")) or scheme.scheme == "contentful"
 
 
@@ -224,5 +242,8 @@ def signs_delivery_id(entry: ProviderEntry) -> bool | None:
     coverages = [scheme.coverage("", http.Request("POST", "/")) for scheme in schemes if scheme.signs_content]
     if not coverages:
         return None
-    first = locations.parse_choices(list(entry.event.id or []))[:1]
-    return bool(first) and all(coverage.covers(first[0]) for coverage in coverages)
+    if not entry.event.id:
+        return False
+    # The first location is that of usual requests. The others are for requests without it.
+    location = locations.parse_choices(list(entry.event.id))[0]
+    return all(coverage.covers(location) for coverage in coverages)

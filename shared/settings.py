@@ -1,7 +1,8 @@
 """The configuration of a process: the environment as typed values, and the function's slice.
 
-Each setting is listed beside its variable. A slice is the compiled configuration of one function: plain JSON, which was
-validated when it was compiled and is not validated again.
+Each setting is listed beside its variable. A slice is the part of the operator's configuration that one function needs,
+compiled to JSON. It was validated when it was compiled, and is not validated again. That of receive begins with
+`{"function": "receive", "sources": …`.
 """
 
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from shared import errors, logs, ports
-from shared.jsontext import Json, JsonObject
+from shared.jsontext import Json, JsonObject, mapping_at
 
 DEFAULT_STATE: Final = ".hookchain"
 LOCAL_PROJECT: Final = "hookchain-local"
@@ -28,6 +29,7 @@ QUEUE_VARIABLES: Final = {
     ports.RECOVERED: "HOOKCHAIN_RECOVERED_QUEUE",
 }
 METADATA_HOST: Final = "metadata.google.internal"
+"""The host of Google's metadata server, which gives a service on Cloud Run the tokens of its account."""
 TELEMETRY: Final = "telemetry"
 """The part of a slice by which its function records spans. Without it, telemetry is off."""
 
@@ -92,7 +94,7 @@ class Settings(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Return True on a machine with the emulated Google Cloud. A local AWS is an AWS like any other."""
+        """Return whether the process runs with an emulated Google Cloud. With a local AWS it runs as on AWS."""
         return self.emulator_host is not None
 
     @property
@@ -101,31 +103,35 @@ class Settings(NamedTuple):
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    slice_file = environ.get("HOOKCHAIN_SLICE")
-    emulator_host = environ.get("PUBSUB_EMULATOR_HOST") or None
+    # An empty variable counts as one that is not set.
+    variables = {name: text for name, text in environ.items() if text}
+    emulator_host = variables.get("PUBSUB_EMULATOR_HOST")
+    is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in variables
+    is_cloud_run = "K_SERVICE" in variables
+    slice_file = variables.get("HOOKCHAIN_SLICE")
     return Settings(
-        project=environ.get("GOOGLE_CLOUD_PROJECT") or (LOCAL_PROJECT if emulator_host else ""),
+        project=variables.get("GOOGLE_CLOUD_PROJECT", LOCAL_PROJECT if emulator_host else ""),
         emulator_host=emulator_host,
-        topic_prefix=environ.get("HOOKCHAIN_PREFIX", ""),
-        firestore=environ.get("HOOKCHAIN_FIRESTORE") or None,
-        firestore_host=environ.get("FIRESTORE_EMULATOR_HOST") or None,
-        bucket=environ.get("HOOKCHAIN_BUCKET") or None,
-        storage_host=environ.get("STORAGE_EMULATOR_HOST") or None,
-        aws_region=(environ.get("AWS_REGION") or None) if environ.get("AWS_LAMBDA_FUNCTION_NAME") else None,
-        aws_endpoint=environ.get("AWS_ENDPOINT_URL") or None,
-        queues={topic: environ[name] for topic, name in QUEUE_VARIABLES.items() if environ.get(name)},
-        table_prefix=environ.get("HOOKCHAIN_TABLES", ""),
-        metadata_host=(environ.get("GCE_METADATA_HOST") or METADATA_HOST) if environ.get("K_SERVICE") else None,
-        push_account=environ.get("HOOKCHAIN_PUSH_ACCOUNT") or None,
-        push_audience=environ.get("HOOKCHAIN_PUSH_AUDIENCE") or None,
-        is_invoker_checked=bool(environ.get("K_SERVICE")) and environ.get("HOOKCHAIN_INVOKER_CHECK") == CLOUD_RUN,
-        state_folder=Path(environ.get("HOOKCHAIN_STATE") or DEFAULT_STATE),
-        secrets_folder=Path(environ.get("SECRETS_DIR") or "/secrets"),
+        topic_prefix=variables.get("HOOKCHAIN_PREFIX", ""),
+        firestore=variables.get("HOOKCHAIN_FIRESTORE"),
+        firestore_host=variables.get("FIRESTORE_EMULATOR_HOST"),
+        bucket=variables.get("HOOKCHAIN_BUCKET"),
+        storage_host=variables.get("STORAGE_EMULATOR_HOST"),
+        aws_region=variables.get("AWS_REGION") if is_lambda else None,
+        aws_endpoint=variables.get("AWS_ENDPOINT_URL"),
+        queues={topic: variables[name] for topic, name in QUEUE_VARIABLES.items() if name in variables},
+        table_prefix=variables.get("HOOKCHAIN_TABLES", ""),
+        metadata_host=variables.get("GCE_METADATA_HOST", METADATA_HOST) if is_cloud_run else None,
+        push_account=variables.get("HOOKCHAIN_PUSH_ACCOUNT"),
+        push_audience=variables.get("HOOKCHAIN_PUSH_AUDIENCE"),
+        is_invoker_checked=is_cloud_run and variables.get("HOOKCHAIN_INVOKER_CHECK") == CLOUD_RUN,
+        state_folder=Path(variables.get("HOOKCHAIN_STATE", DEFAULT_STATE)),
+        secrets_folder=Path(variables.get("SECRETS_DIR", "/secrets")),
         slice_file=Path(slice_file) if slice_file else None,
-        email_from=environ.get("EMAIL_FROM") or None,
-        smtp_url=environ.get("SMTP_URL") or None,
-        sendgrid_url=environ.get("SENDGRID_API_URL") or "https://api.sendgrid.com",
-        sheets_url=environ.get("SHEETS_API_URL") or None,
+        email_from=variables.get("EMAIL_FROM"),
+        smtp_url=variables.get("SMTP_URL"),
+        sendgrid_url=variables.get("SENDGRID_API_URL", "https://api.sendgrid.com"),
+        sheets_url=variables.get("SHEETS_API_URL"),
     )
 
 
@@ -139,21 +145,21 @@ class SliceFault(errors.HookchainError):
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process, read once: the common part of each function's wiring."""
+    """Return the settings of this process, which are read once."""
     return read_settings(os.environ)
 
 
 @cache
 def slice_or_exit(function: str) -> JsonObject:
-    """Load the function's slice once, and name the project of the log's traces where Cloud Run reads it."""
-    if settings().metadata_host:
+    """Return the function's slice, which is loaded once. Ends the process if it does not load."""
+    if settings().metadata_host:  # on Cloud Run, a log line names its trace by the project
         logs.set_trace_project(settings().project)
     with exit_at_fault(function):
         return load_slice(function, settings().slice_file)
 
 
 def load_slice(function: str, slice_file: Path | None = None, root: Path = ROOT) -> JsonObject:
-    """Load the slice in that file, else the bundle's own, else, in a checkout, one compiled now.
+    """Return the slice in the file, or without a file the bundle's own. In a checkout, it is compiled now.
 
     Raises SliceFault.
     """
@@ -182,14 +188,15 @@ def parse_slice(content: bytes, function: str) -> JsonObject:
         document: Json = json.loads(content)
     except ValueError as error:
         raise SliceFault("invalid_slice", f"the slice of {function} is not JSON; compile it again") from error
-    found = document.get("function") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or found != function:
+    slice_ = mapping_at(document)
+    found = slice_.get("function")
+    if found != function:
         raise SliceFault("invalid_slice", f"expected a slice of {function!r}, found one of {found!r}; compile it again")
-    return document
+    return slice_
 
 
 def _compile_now(root: Path, function: str) -> bytes:
-    """Compile in a process of its own, so that this one imports no more here than it does in a bundle."""
+    """Compile in another process, so that this process imports only what it also imports in a bundle."""
     if not (root / "deploy" / "config" / "compiler.py").is_file():
         raise SliceFault("invalid_slice", f"no slice.json in {root}; make one with `make bundle`")
     command = [sys.executable, "-m", "deploy.config.compiler", function]

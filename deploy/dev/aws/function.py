@@ -5,8 +5,8 @@
     notify     the pollers of deliveries, of dead letters and of what SQS gave up on, and the sweep
     all        Lambda's Invoke API, at /2015-03-31/functions/<any name>/invocations
 
-`serve` is the process. `Front` is its HTTP side, which translates between HTTP and the documents that a Function URL
-exchanges with its function: `event_of` and `response_of`.
+`serve` is the process, and `Front` is its HTTP side. A Function URL exchanges JSON documents with its function: an
+event for the HTTP request (`event_of`), and a result for the HTTP response (`response_of`).
 
 `python -m deploy.dev.aws.function --function receive --port 8080 --timeout 30`
 """
@@ -41,27 +41,30 @@ from shared.jsontext import Json, JsonObject, from_json, list_at, mapping_at, te
 from shared.secrets import variable_name
 
 CONCURRENCY: Final = 2
+"""The most execution environments of the function."""
 POLLERS: Final = 2
-"""Of each queue: while one waits for an environment, the other receives."""
+"""The pollers of a busy queue: while one waits for an environment, the other receives."""
 SWEEP_SECONDS: Final = 1.0
 SWEEP_EVENT: Final = b'{"sweep": true}'
 POLL_SECONDS: Final = 0.1
 END_SECONDS: Final = 2.0
 LINGER_SECONDS: Final = 0.25
-"""How long connections are served once no new one is accepted: a request may be on its way."""
+"""How long open connections are served after no new one is accepted: a request may be on its way."""
 MAX_DETAIL: Final = 500
 MAX_HEADER_BYTES: Final = 32_768
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 INVOKE_API: Final = "/2015-03-31/functions/{name}/invocations"
 OWN_PATHS: Final = ("/robots.txt", "/favicon.ico")
-"""Paths that functions-framework answers without the function too."""
+"""The paths that functions-framework, on Google Cloud, also answers without the function."""
 PUBLIC: Final = frozenset(each.name for each in FUNCTIONS if each.is_public)
 DOMAIN: Final = "local.lambda-url.localhost"
 ACCOUNT: Final = "anonymous"
+"""The account of a caller without AWS credentials."""
 TEXT_TYPES: Final = frozenset({"application/json", "application/javascript", "application/xml"})
+"""The types, besides `text/…`, of bodies that a Function URL passes on as text. It passes others on in base64."""
 TOO_LARGE: Final = b'{"Message":"Request must be smaller than 6291556 bytes for the InvokeFunction operation"}'
 JSON_TYPE: Final = ("content-type", "application/json")
-Pairs = Sequence[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class HttpResponse:
 class Front:
     """The HTTP side of a function: the Invoke API, and the Function URL if `has_url`.
 
-    `faults` are those of its queues; None if it has no queues.
+    `faults` are the faults on demand of the function's queues; None if it has no queues.
     """
 
     def __init__(self, pool: Pool, has_url: bool, faults: FaultPlan | None = None) -> None:
@@ -102,12 +105,12 @@ class Front:
         return await FaultRoutes(self._faults, None).change(request)
 
     async def invoke(self, request: web.Request) -> web.Response:
-        """Answer Lambda's Invoke: the result, or 200 with the error and a header that says so."""
+        """Answer Lambda's Invoke. As in Lambda, an error of the function is also a 200, with a header that marks it."""
         local_server.reject_pages(request)
         try:
             result = await self._pool.invoke(await request.read() or b"{}")
         except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=413, body=TOO_LARGE, content_type="application/json")
+            return _too_large()
         except InvocationFailed as error:
             body = texts_json({"errorType": error.error, "errorMessage": error.message})
             headers = {"X-Amz-Function-Error": "Unhandled"}
@@ -155,7 +158,7 @@ async def serve(options: argparse.Namespace, environ: Mapping[str, str]) -> None
         await set_up(place, secrets, queues)
         faults = FaultPlan() if stack.QUEUES_OF[name] else None
         async with listen(Front(pool, name in PUBLIC, faults).app(), options.port):
-            tasks = [asyncio.create_task(work) for work in works_of(name, pool, place, faults, queues)]
+            tasks = [asyncio.create_task(work) for work in background_work(name, pool, place, faults, queues)]
             await stopped.wait()
             for task in tasks:
                 task.cancel()
@@ -178,14 +181,14 @@ async def listen(app: web.Application, port: int) -> AsyncIterator[None]:
         await asyncio.sleep(LINGER_SECONDS)
 
 
-def works_of(
+def background_work(
     name: str,
     pool: Pool,
     place: AwsPlace,
     faults: FaultPlan | None = None,
     bus_queues: Sequence[stack.SourceQueue] = (),
 ) -> list[Coroutine[None, None, None]]:
-    """Return what invokes the function beside HTTP requests."""
+    """Return what invokes the function besides HTTP requests: the pollers of its queues, and the sweep of notify."""
     plan = faults or FaultPlan()
     endpoint = place.endpoint or ""
     pollers = [
@@ -194,12 +197,12 @@ def works_of(
         for _ in range(POLLERS if queue in (ports.EVENTS, ports.DELIVERIES) else 1)
     ]
     pollers += [Poller(name, pool.invoke, place, queue.url(endpoint), queue.arn, plan) for queue in bus_queues]
-    works = [poller.run() for poller in pollers]
-    return [*works, sweep(pool)] if name == "notify" else works
+    work = [poller.run() for poller in pollers]
+    return [*work, sweep(pool)] if name == "notify" else work
 
 
 async def sweep(pool: Pool) -> None:
-    """Invoke the sweep as the scheduler does, until cancelled."""
+    """Invoke the sweep again and again, as the scheduler does, until cancelled."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
@@ -209,9 +212,9 @@ async def sweep(pool: Pool) -> None:
 
 
 async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[stack.SourceQueue]) -> None:
-    """Store the function's secrets in Secrets Manager, and make its sources' queues.
+    """Store the function's secrets in Secrets Manager, and create its sources' queues.
 
-    Wait for the local AWS, and try again until it has done both.
+    Waits for the local AWS, and tries again until both succeed.
     """
     await probe.wait_until_answering(urlsplit(place.endpoint or "").port or 0, "/favicon.ico")
     while True:
@@ -222,15 +225,15 @@ async def set_up(place: AwsPlace, secrets: Mapping[str, str], queues: Sequence[s
         await asyncio.sleep(POLL_SECONDS)
 
 
-def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: str) -> JsonObject:
+def event_of(method: str, target: str, raw_headers: RawHeaders, body: bytes, peer: str) -> JsonObject:
     """Return the event that a Function URL makes of a request, in the payload format 2.0.
 
     `target` is the path and the query as they were sent.
     https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
     """
     path, _, query = target.partition("?")
-    headers, cookies = _headers(header_pairs)
-    text = _text(body, headers.get("content-type", ""))
+    headers, cookies = _headers_and_cookies(raw_headers)
+    body_text = _body_text(body, headers.get("content-type", ""))
     now = time.time()
     event: JsonObject = {
         "version": "2.0",
@@ -256,21 +259,22 @@ def event_of(method: str, target: str, header_pairs: Pairs, body: bytes, peer: s
             "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
             "timeEpoch": int(now * 1000),
         },
-        "isBase64Encoded": bool(body) and text is None,
+        "isBase64Encoded": bool(body) and body_text is None,
     }
     if cookies:
         event["cookies"] = [*cookies]
     if parameters := _parameters(query):
         event["queryStringParameters"] = dict(parameters)
     if body:
-        event["body"] = base64.b64encode(body).decode("ascii") if text is None else text
+        event["body"] = base64.b64encode(body).decode("ascii") if body_text is None else body_text
     return event
 
 
 def response_of(result: bytes) -> HttpResponse:
-    """Return the response that the handler's result, in JSON, stands for. Without `statusCode` it is the body itself.
+    """Return the response that a Function URL makes of the handler's result, which is JSON.
 
-    Raises ValueError for a result that Lambda answers with 502.
+    A result without `statusCode` is itself the body of a 200. Raises ValueError for a result that Lambda answers with
+    502.
     """
     document: Json = from_json(result)
     if not isinstance(document, dict) or "statusCode" not in document:
@@ -278,19 +282,22 @@ def response_of(result: bytes) -> HttpResponse:
     status = int(str(document["statusCode"]))
     if not 200 <= status <= 599:
         raise ValueError(f"statusCode: must be from 200 to 599; got {status}")
-    body = document.get("body") or ""
     named = {name.lower(): str(value) for name, value in mapping_at(document, "headers").items()}
-    headers = [*named.items(), *(() if "content-type" in named else (JSON_TYPE,))]
+    headers = [*named.items()]
+    if "content-type" not in named:
+        headers.append(JSON_TYPE)
     headers += [("set-cookie", str(each)) for each in list_at(document, "cookies")]
+    body = document.get("body") or ""
     text = body if isinstance(body, str) else to_json(body)
     content = base64.b64decode(text) if document.get("isBase64Encoded") is True else text.encode()
     return HttpResponse(status, tuple(headers), content)
 
 
-def _headers(pairs: Pairs) -> tuple[dict[str, str], list[str]]:
+def _headers_and_cookies(raw_headers: RawHeaders) -> tuple[dict[str, str], list[str]]:
+    """Return the headers, the values of a repeated one joined by commas, and each cookie of the header `Cookie`."""
     headers: dict[str, str] = {}
     cookies: list[str] = []
-    for raw_name, raw_value in pairs:
+    for raw_name, raw_value in raw_headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
         if name == "cookie":
             cookies += [cookie.strip() for cookie in value.split(";")]
@@ -299,8 +306,8 @@ def _headers(pairs: Pairs) -> tuple[dict[str, str], list[str]]:
     return headers, cookies
 
 
-def _text(body: bytes, content_type: str) -> str | None:
-    """Return None for a body that travels in base64."""
+def _body_text(body: bytes, content_type: str) -> str | None:
+    """Return the body as text; None if a Function URL passes it on in base64."""
     media_type = content_type.partition(";")[0].strip().lower()
     if not media_type.startswith("text/") and media_type not in TEXT_TYPES:
         return None

@@ -16,12 +16,13 @@ from shared.templating.template import Template, is_template
 from shared.writers.xml_writer import NAME_RULE, is_xml_name
 
 _ORIGIN: Final = re.compile(r"https?://[^/?#{}]+(?=[/?]|$)")
+"""The part of a URL that must not be a template: `https://crm.example.com` in `https://crm.example.com/{{ id }}`."""
 _OWN_HEADERS: Final = frozenset({"hookchain-hops", "webhook-id", "webhook-timestamp", "webhook-signature"})
 _BODY_FORMATS: Final = {"data": "json", "form": "form"}
-"""By the kind of a location in the body: the format of a body that has such locations."""
+"""The `format` that a location in the body needs, by the beginning of the location: `data.sig` needs `json`."""
 
 
-def _as_signature(value: object) -> object:
+def _default_scheme(value: object) -> object:
     return {"scheme": "hmac", **value} if isinstance(value, dict) else value
 
 
@@ -56,7 +57,7 @@ class Settings(BaseModel):
     headers: dict[values.HeaderName, str] = {}
     secret: rules.SecretName | None = None
     signature: (
-        Annotated[signed.HmacAuth | signed.DigestAuth, Field(discriminator="scheme"), BeforeValidator(_as_signature)]
+        Annotated[signed.HmacAuth | signed.DigestAuth, Field(discriminator="scheme"), BeforeValidator(_default_scheme)]
         | None
     ) = None
     auth: Annotated[list[AnyRequestAuth], BeforeValidator(rules.listed)] = []
@@ -76,8 +77,10 @@ class Settings(BaseModel):
             raise ValueError("url: must begin with https:// and a literal host; templates may follow")
         if "#" in self.url:
             raise ValueError("url: must not have a fragment (`#…`), which is never sent; take it out")
+        # Of a template, only the host is known now. The whole URL is checked when it has been filled.
+        known_url = f"{origin[0]}/" if is_template(self.url) else self.url
         try:
-            read_target(f"{origin[0]}/" if is_template(self.url) else self.url, self.allow_private)
+            read_target(known_url, self.allow_private)
         except errors.Permanent as fault:
             raise ValueError(f"url: {fault.detail}") from fault
         return self
@@ -87,8 +90,9 @@ class Settings(BaseModel):
         for name, text in self.headers.items():
             if name in _OWN_HEADERS:
                 raise ValueError(f"headers: {name!r} is set by Hookchain itself; take it out")
+            known_value = "x" if is_template(text) else text  # the value of a template is checked when it is filled
             try:
-                verify_headers([(name, "x" if is_template(text) else text)])
+                verify_headers([(name, known_value)])
             except errors.Permanent as fault:
                 raise ValueError(f"headers: {fault.detail}") from fault
             if "\n" in text or "\r" in text:
@@ -99,7 +103,7 @@ class Settings(BaseModel):
     def _body_fits(self) -> Self:
         if self.body is not None:
             Template("body", self.body)
-            if self.method in BODILESS - {"DELETE"}:  # a DELETE request may have a body, if it is wanted
+            if self.method in BODILESS and self.method != "DELETE":  # a DELETE request has a body if `body` is set
                 raise ValueError(f"body: a {self.method} request has none; use POST, or put the values into the URL")
             if self.format.startswith("cloudevents"):
                 raise ValueError("body: in CloudEvents the body is the event; change it with the route's steps")
@@ -116,19 +120,22 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _signature_fits(self) -> Self:
-        """Verify that the body and the layout can hold what the signature puts there. Raises ValueError."""
-        if (signature := self.signature) is None:
+        """Verify that the request has the places into which the signature, its time and its id are written."""
+        signature = self.signature
+        if signature is None:
             return self
         if signature.when is not None or signature.variant is not None:
             raise ValueError("signature: `when` and `variant` are for what is received; take them out")
         layout = self._prepared.layout
-        assert layout is not None
-        # A timestamp of this kind is a pair beside those of the signatures: `t=…,v1=…`.
+        assert layout is not None  # `signature` is set
+        # The timestamp can be in the signature's header, as a pair beside the signatures: `t=…,v1=…`.
         is_pair = layout.timestamp is not None and layout.timestamp.kind == "signature"
         if is_pair and signature.unit == "http-date" and "," in layout.separator:
             raise ValueError("signature: an HTTP date has a comma, which separates the pairs; choose another `unit`")
         for location in (layout.at, layout.timestamp, layout.id, layout.body_digest, layout.each):
-            body_format = _BODY_FORMATS.get(location.kind) if location is not None else None
-            if body_format is not None and body_format != self.format:
+            if location is None or location.kind not in _BODY_FORMATS:
+                continue
+            body_format = _BODY_FORMATS[location.kind]
+            if body_format != self.format:
                 raise ValueError(f"signature: {location} is a place in the body of `format: {body_format}`")
         return self

@@ -11,9 +11,9 @@ Work for a healthy lane may begin while its group has fewer places than four tim
 gets 4/5 of all places, two groups get 4/9 each, and any number of groups leaves a place free. The rule is the dynamic
 threshold of shared-memory switches, which needs no list of who is waiting. (Choudhury and Hahne, "Dynamic queue length
 thresholds", IEEE/ACM Transactions on Networking, 1998.) The first work for each new lane may begin while its group has
-fewer places than are free. Other work for lanes that are not known to be healthy shares a fifth of the places. While
-messages wait in the bus, the group that sent most of the recent messages gets only a few places, so that the messages
-of the other groups arrive.
+fewer places than half of those that are free. Other work for lanes that are not known to be healthy shares a fifth of
+the places. While messages wait in the bus, the group that sent most of the recent messages gets only a few places, so
+that the messages of the other groups arrive.
 
 Times are those of a clock that nobody sets, such as `time.monotonic`, in seconds: with the time of day, work came back
 minutes late after the clock was set back. The age of an attempt counts only while the event loop turned: while the
@@ -455,11 +455,11 @@ class ProcessGate:
         """Return whether this work begins because it is the first of its lane, and its group has few enough places.
 
         A new process knows no lane, and learns the health of each from its first answer. A tenant may have many new
-        endpoints that hang: they get at most half of the places, and the last free place is given to none.
+        endpoints that hang: they get at most a third of the places, and the last free place is given to none.
         """
         is_first = lane.used_places == 0 and lane.health() == "new"
         free = self._free_places()
-        return is_first and free > 1 and group.used_places < free
+        return is_first and free > 1 and group.used_places < free / 2
 
     def _has_unproven_place(self, lane: _Lane, group: _Group) -> bool:
         """Return whether the part of the places for lanes that are not known to be healthy has one for this work.

@@ -120,13 +120,13 @@ async def test_a_tenant_that_floods_all_its_endpoints_leaves_places_to_every_oth
     assert await world.enter("bolt-1", "bolt") is None
 
 
-async def test_each_new_endpoint_of_a_tenant_gets_a_place_beside_those_that_hang_up_to_half(
+async def test_each_new_endpoint_of_a_tenant_gets_a_place_beside_those_that_hang_up_to_a_third(
     world: World,
 ) -> None:
     await world.learn("other")
     begun = [await world.enter(f"acme-{number}", "acme") is None for number in range(PLACES)]
     world.clock.advance(5)
-    assert begun == [True] * (PLACES // 2) + [False] * (PLACES // 2)
+    assert sum(begun) == PLACES // 3 + 1
     assert await world.enter("acme-0", "acme"), "an endpoint that hangs gets no second place"
     assert await world.enter("bolt-1", "bolt") is None
     assert await world.enter("other") is None

@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from jmespath.visitor import _TreeNode
 
 _SINGLE_BRACES: Final = re.compile(r"(?<!\{)\$?\{\s*(data(?:\.\w+|\[\d+\])+)\s*\}(?!\})")
+_DOLLAR: Final = re.compile(r"\$(\{\{.*?\}\})", re.DOTALL)
+"""A `$` before a placeholder, as in `${{ data.name }}`, which is the syntax of other products."""
+_LIKE_MONEY: Final = re.compile(
+    r"amount|balance|charge|cost|dollar|fee|paid|payment|price|refund|revenue|tax|total|usd|format|round|[*/]",
+    re.IGNORECASE,
+)
+"""In a placeholder, a sign that the `$` before it is meant as a dollar sign."""
 _BARE_PATH: Final = re.compile(r"data(?:\.\w+|\[\d+\])+")
 
 
 def template_texts(value: str, *, is_template: bool) -> Iterator[str]:
-    """Yield the paths of the event that the value has without the braces of Jinja.
+    """Yield the paths of the event that the value has without the braces of Jinja, and a `$` that Jinja does not need.
 
     `is_template`: the value is rendered as a template. In any other setting, a bare path may be read as a path.
     """
     for found in dict.fromkeys(_SINGLE_BRACES.findall(value)):
         yield f"has {found} in single braces, which stay as they are: write {{{{ {found} }}}}"
+    if found := next((each for each in _DOLLAR.findall(value) if not _LIKE_MONEY.search(each)), None):
+        yield f"has `$` before {found}, which stays as text: take it out, unless it is meant as a dollar sign"
     if is_template and _BARE_PATH.fullmatch(value.strip()):
         yield f"is the text {value.strip()!r} itself: to fill in the value, write {{{{ {value.strip()} }}}}"
 

@@ -252,6 +252,10 @@ def test_each_condition_of_the_file_is_checked(place: str, settings: dict[str, s
     ("subject", "warning"),
     [
         ('"Order ${data.number}"', "9 destination 'people': subject has data.number in single braces"),
+        (
+            '"Order ${{ data.number }}"',
+            "9 destination 'people': subject has `$` before {{ data.number }}, which stays as",
+        ),
         ("data.number", "9 destination 'people': subject is the text 'data.number' itself"),
         ("Order #{{ data.number }}", "9 a value: ends before ` #`, and the rest is a comment"),
     ],
@@ -262,6 +266,20 @@ def test_a_template_whose_braces_are_missing_or_cut_off_is_a_warning(subject: st
     found = [f"{fault.line} {fault.where}: {fault.rule}" for fault in warnings_of_text(text)]
     line = warning.replace("9 ", "12 " if "value" in warning else "9 ", 1)
     assert any(each.startswith(line) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("subject", "count"),
+    [
+        ('"${{ data.name }} and ${{ data.city }}"', 1),
+        ('"Paid: ${{ data.amount }}"', 0),
+        ("\"${{ '%.2f' | format(data.cents) }}\"", 0),
+        ('"{{ data.name }}$"', 0),
+    ],
+)
+def test_a_dollar_sign_before_braces_is_one_warning_unless_it_looks_like_money(subject: str, count: int) -> None:
+    text = CONFIG.replace("subject: x", f"subject: {subject}")
+    assert len([fault.rule for fault in warnings_of_text(text) if "has `$`" in fault.rule]) == count
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,21 @@ async def test_a_login_page_counts_as_delivered_and_is_pointed_out_in_the_attemp
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (Fetched(403, (), b"{}"), "it does not allow this. If it needs credentials, correct `auth`, `secret` or"),
+        (Fetched(403, (), b"{}"), "otherwise, a firewall before it may block the request"),
+        (Fetched(403, HTML, LOGIN_PAGE), "its answer is an HTML page, as a firewall or proxy before it sends one"),
+        (Fetched(401, HTML, LOGIN_PAGE), "it requires credentials, or different ones"),
+    ],
+)
+async def test_the_reason_of_a_403_does_not_claim_that_credentials_are_wrong(response: Fetched, reason: str) -> None:
+    outcome = await connected(response).attempt(example_delivery(DATA), ATTEMPT)
+    assert isinstance(outcome, RetryLater)
+    assert reason in outcome.reason
+
+
 SIGNED_URL = "https://crm.example.com/in?tenant=7"
 OLD, NEW, OTHER = (f"whsec_{base64.b64encode(letter * 24).decode()}" for letter in (b"o", b"n", b"x"))
 PRIVATE = f"whsk_{base64.b64encode(b'k' * 32).decode()}"

@@ -33,7 +33,8 @@ MAX_TITLE_CHARACTERS: Final = 80
 _ADVICE: Final = {
     400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
     401: "it requires credentials, or different ones: correct `auth` or its secret",
-    403: "it does not allow this with these credentials: correct `auth`, `secret` or the rights there",
+    403: "it does not allow this. If it needs credentials, correct `auth`, `secret` or the rights there; otherwise, a"
+    " firewall before it may block the request",
     404: "there is nothing at this address: correct `url`",
     405: "it requires another method there: correct `method` or `url`",
     413: "the body is too large for it: send less, for example with a `body` of your own",
@@ -42,6 +43,11 @@ _ADVICE: Final = {
     429: "it limits how often it is called: set `rate`",
 }
 """What the operator can do about a status of the receiver."""
+_BLOCKED: Final = (
+    "its answer is an HTML page, as a firewall or proxy before it sends one: allow Hookchain there. If the page is its"
+    " own, correct `auth`, `secret` or the rights there"
+)
+"""The same for a 403 with an HTML page."""
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)
 
 
@@ -139,7 +145,7 @@ def request(
 def outcome(response: http_kind.Response) -> Outcome:
     """Return the outcome. Any status other than 2xx and 410 is retried: a receiver's fault is often fixed."""
     by_status = http_kind.outcome_by_status(response, "the receiver")
-    advice = _ADVICE.get(response.status)
+    advice = _BLOCKED if response.status == 403 and _is_html(response) else _ADVICE.get(response.status)
     if advice and isinstance(by_status, RetryLater):
         return replace(by_status, reason=f"{by_status.reason}: {advice}")
     return by_status
@@ -155,15 +161,18 @@ def doubt_of(response: http_kind.Response) -> str | None:
         if is_in_body and response.member(name) is False:
             rule = f"which often means that nothing was accepted: set `success_when: body.{name}`"
             return f'the receiver answered {response.status} with "{name}": false, {rule}'
-    content_type = response.header("content-type") or ""
-    beginning = response.body[:MAX_SEARCHED_BYTES]
-    if "html" not in content_type.lower() or b"<html" not in beginning.lower():
+    if not _is_html(response):
         return None
-    title_element = _TITLE.search(beginning.decode("utf-8", "replace"))
+    title_element = _TITLE.search(response.body[:MAX_SEARCHED_BYTES].decode("utf-8", "replace"))
     title = oneline(title_element[1]).strip()[:MAX_TITLE_CHARACTERS] if title_element else ""
     page = f"an HTML page (title {title!r})" if title else "an HTML page"
     rule = "which is often a login page: check the URL or set `success_when`"
     return f"the receiver answered {response.status} with {page}, {rule}"
+
+
+def _is_html(response: http_kind.Response) -> bool:
+    content_type = response.header("content-type") or ""
+    return "html" in content_type.lower() and b"<html" in response.body[:MAX_SEARCHED_BYTES].lower()
 
 
 def _own_headers(event: Event, attempt: destination.Attempt) -> dict[str, str]:

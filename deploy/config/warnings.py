@@ -178,7 +178,7 @@ def auth_texts(scheme: Auth) -> Iterator[str]:
     if scheme.timestamp and not _covers_time(scheme.timestamp.lower(), content):
         yield (
             f"`content` does not cover {{timestamp}}: whoever repeats a request can write another time into"
-            f" {scheme.timestamp}"
+            f" {scheme.timestamp}. Add {{timestamp}} to `content` if the sender signs it, otherwise remove `timestamp`"
         )
 
 

@@ -19,7 +19,7 @@ from shared.secrets import variable_name
 from shared.signatures.auth_scheme import described
 from shared.signatures.content import Content, parse_content
 from shared.signatures.locations import https_url, parse_location
-from shared.signatures.signature_scheme import DigestScheme, HmacScheme
+from shared.signatures.signature_scheme import DigestScheme, HmacScheme, SignatureScheme
 from shared.signatures.signing import ALGORITHMS, ENCODINGS, encode_bytes
 
 MAX_PLACES: Final = 2
@@ -253,8 +253,19 @@ def _other_template(case: SignedCase, template: str, time_header: str, time_text
     else:
         settings.append(f'`content: "{template}"`')
         rule = f"the signature is over {template}, and this source expects it over something else (`content`)"
-        cause = f"{rule}: write {', '.join(settings)}"
+        cause = f"{rule}: write {', '.join(settings)}{_unsigned_time_advice(case.auth, template)}"
     return Guess(cause, replace(case, auth=changed))
+
+
+def _unsigned_time_advice(auth: SignatureScheme, template: str) -> str:
+    """Return what to do about a time that is not signed if the template is; empty for a signed time, or without one."""
+    if auth.timestamp is None or "{timestamp}" in template:
+        return ""
+    is_in_url = auth.timestamp.kind == "query" and "{url}" in template
+    if is_in_url or auth.timestamp.kind in {"data", "form"}:  # each template has the body
+        return ""
+    sender = f"; or have the sender sign {_template(auth.content)}" if "timestamp" in auth.content else ""
+    return f", and remove `timestamp`, because its time is not signed{sender}"
 
 
 def _other_id(case: SignedCase, header: str) -> Guess:

@@ -235,6 +235,7 @@ def test_what_is_not_signed_is_a_warning(lint: Lint, written: str, body_is_open:
     output = lint(GOOD.replace("{scheme: bearer, secret: form-key}", auth))
     assert ("does not cover the body" in output) is body_is_open
     assert ("`content` does not cover {timestamp}" in output) is time_is_open
+    assert ("otherwise remove `timestamp`" in output) is time_is_open
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,15 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from deploy.config.warnings import auth_texts
 from functions.receive.diagnosis.diagnose import rejection_cause
+from functions.receive.diagnosis.guesses import _CONTENTS, _unsigned_time_advice
 from functions.receive.diagnosis.signatures import DIFFERENT_SECRET
+from shared.config.signed import HmacAuth
 from shared.http import Request
 from shared.jsontext import Json
 from shared.signatures.auth_scheme import AuthScheme, read_scheme
+from shared.signatures.signature_scheme import HmacScheme
 
 NOW: Final = 1_790_000_000.0
 KEY: Final = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -168,7 +172,19 @@ CAUSES: Final[list[tuple[dict[str, Json], str, Request, str]]] = [
     (HUB, KEY, hub("SHA256=" + mac(BODY)), "begins with 'SHA256='; this source expects 'sha256=' before it"),
     (ED25519, PUBLIC, posted(BODY, ("x-ed", "00" * 64)), "a private key that the public key here does not belong to"),
     (TIMED, KEY, timed(NOW, BODY), "the signature is over {body}, and"),
+    (TIMED, KEY, timed(NOW, BODY), '`content: "{body}"`, and remove `timestamp`, because its time is not signed'),
+    (TIMED, KEY, timed(NOW, BODY), "; or have the sender sign {timestamp}.{body}"),
 ]
+
+
+@pytest.mark.parametrize("location", ["header.x-time", "signature.t", "query.at", "data.at"])
+@pytest.mark.parametrize("template", _CONTENTS)
+def test_lint_agrees_with_the_advice_about_the_signed_content(template: str, location: str) -> None:
+    settings = {**TIMED, "timestamp": location, "content": template, "id": "header.x-id"}
+    auth = read_scheme({**settings, "content": "{timestamp}"})
+    assert isinstance(auth, HmacScheme)
+    is_open = any("{timestamp}" in text for text in auth_texts(HmacAuth.model_validate(settings)))
+    assert ("remove `timestamp`" in _unsigned_time_advice(auth, template)) is is_open
 
 
 @pytest.mark.parametrize(("settings", "secret", "request_", "cause"), CAUSES)

@@ -1,12 +1,13 @@
-"""A function's requirements.txt: the extras of pyproject.toml that its configuration uses, with pins and hashes.
+"""A function's requirements.txt: the packages that its configuration uses, with pinned versions and hashes.
 
-deploy/pins.txt names below each package those that need it (`# via`). The requirements follow from these two files
-alone, without a package index or an installed environment.
+A configuration uses extras of pyproject.toml, such as `crypto` for a source that verifies with a public key. An extra
+lists packages, and deploy/pins.txt has the version of each, with the packages that need it (`# via`). The requirements
+follow from these two files alone, without a package index or an installed environment.
 """
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from shared.jsontext import Json, JsonObject, list_at, mappings_at, value_at, va
 _PIN: Final = re.compile(r"([A-Za-z0-9._-]+)==\S+")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _OWN_EXTRAS: Final = re.compile(r"hookchain\[([a-z, -]+)\]")
+"""Other extras of Hookchain in an extra, such as `hookchain[crypto, schema]`."""
 
 
 class PinsFault(CommandError):
@@ -42,32 +44,31 @@ def requirements(pyproject: Path, pins: Path, extras: Sequence[str]) -> str:
 
     Raises PinsFault if an extra is not declared, or a package has no pin.
     """
-    pinned = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
-    named = {name for extra in extras for name in _packages_of(_declared_extras(pyproject), extra)}
-    if missing := named - pinned.keys():
+    pins_by_name = {pin.name: pin for pin in read_pins(pins.read_text(encoding="utf-8"))}
+    declared = _declared_extras(pyproject)
+    packages = {name for extra in extras for name in _packages_of(declared, extra)}
+    if missing := packages - pins_by_name.keys():
         raise PinsFault(f"{pins.name} has no version of {', '.join(sorted(missing))}. Update it with `make pins`")
-    return "".join(pinned[name].text for name in sorted(_with_needs(named, pinned)))
+    return "".join(pins_by_name[name].text for name in sorted(_with_needs(packages, pins_by_name)))
 
 
 def read_pins(text: str) -> Iterator[Pin]:
     """Yield the pins. Below a pin, comments name the packages that need it: `# via NAME`, or `# via` and `#   NAME`."""
+    name = ""
     lines: list[str] = []
     needed_by: set[str] = set()
     for line in text.splitlines():
-        if _PIN.match(line) and lines:
-            yield _pin(lines, needed_by)
-            lines, needed_by = [], set()
-        if not line.lstrip().startswith("#"):
-            lines.append(line)
-        elif lines and (package := _NAME.match(line.strip().removeprefix("#").strip().removeprefix("via").strip())):
+        if pin := _PIN.match(line):
+            if name:
+                yield Pin(name, "\n".join(lines) + "\n", frozenset(needed_by))
+            name = normalized(pin[1])
+            lines, needed_by = [line], set()
+        elif not line.lstrip().startswith("#"):
+            lines.append(line)  # a hash of the package
+        elif package := _NAME.match(line.strip().removeprefix("#").strip().removeprefix("via").strip()):
             needed_by.add(normalized(package[0]))
-    if lines:
-        yield _pin(lines, needed_by)
-
-
-def _pin(lines: list[str], needed_by: set[str]) -> Pin:
-    [name] = re.findall(r"^[A-Za-z0-9._-]+(?===)", lines[0])
-    return Pin(normalized(name), "\n".join(lines) + "\n", frozenset(needed_by))
+    if name:
+        yield Pin(name, "\n".join(lines) + "\n", frozenset(needed_by))
 
 
 def normalized(name: str) -> str:
@@ -82,6 +83,7 @@ def _declared_extras(pyproject: Path) -> dict[str, list[str]]:
 
 
 def _packages_of(extras: dict[str, list[str]], extra: str) -> Iterator[str]:
+    """Yield the names of the packages that an extra lists, also in its other extras. Raises PinsFault."""
     if extra not in extras:
         raise PinsFault(f"pyproject.toml has no extra {extra!r}; there are: {', '.join(sorted(extras))}")
     for requirement in extras[extra]:
@@ -92,12 +94,14 @@ def _packages_of(extras: dict[str, list[str]], extra: str) -> Iterator[str]:
             yield normalized(package[0])
 
 
-def _with_needs(names: set[str], pinned: dict[str, Pin]) -> set[str]:
+def _with_needs(packages: set[str], pins_by_name: dict[str, Pin]) -> set[str]:
     """Return the packages with everything that they need. Extras of a package are not distinguished."""
-    found = set(names)
-    while more := {name for name, pin in pinned.items() if name not in found and pin.needed_by & found}:
-        found |= more
-    return found
+    found = set(packages)
+    while True:
+        needed = {name for name, pin in pins_by_name.items() if pin.needed_by & found}
+        if needed <= found:
+            return found
+        found |= needed
 
 
 PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", "standard-webhooks"})
@@ -105,9 +109,17 @@ PUBLIC_KEYS: Final = frozenset({"ed25519", "ecdsa", "rsa", "aws-sns", "paypal", 
 
 
 def needed_extras(function: str, compiled: JsonObject) -> tuple[str, ...]:
-    """Return the names of the extras that a function needs, each once, in alphabetical order."""
-    found = _EXTRAS_BY_FUNCTION[function](compiled) if function in _EXTRAS_BY_FUNCTION else ()
-    return tuple(sorted(set(found)))
+    """Return the extras that a function needs for its slice of the compiled configuration, in alphabetical order."""
+    match function:
+        case "receive":
+            extras = _extras_for_sources(compiled)
+        case "transform":
+            extras = _extras_for_steps(compiled)
+        case "notify":
+            extras = _extras_for_destinations(compiled)
+        case _:
+            return ()
+    return tuple(sorted(set(extras)))
 
 
 def _extras_for_sources(compiled: JsonObject) -> Iterator[str]:
@@ -130,45 +142,34 @@ def _has_public_key(scheme: JsonObject) -> bool:
 
 def _extras_for_steps(compiled: JsonObject) -> Iterator[str]:
     program = read_program(compiled)
-    chains = [*(route.chain.steps for route in program.routes), *program.chains.values()]
-    for steps in chains:
-        for named in steps:
-            yield from named.step.needs()
+    for chain in [*(route.chain.steps for route in program.routes), *program.chains.values()]:
+        for named_step in chain:
+            yield from named_step.step.needs()
     if _has_account_key(compiled):
         yield "crypto"
 
 
 def _extras_for_destinations(compiled: JsonObject) -> Iterator[str]:
-    """Yield the extras of each kind of destination, which its settings name in `extras`.
+    """Yield the extras of each destination. The model of its settings lists them, under two names:
 
-    `extras_with_secret` are the extras of a destination that names a `secret`.
+    extras              the extras of every destination of this kind
+    extras_with_secret  the further extras of a destination with the setting `secret`
     """
-    destinations = mappings_at(compiled, "destinations")
     own = own_kinds_of(compiled)
-    for kind, has_secret in {(str(each["kind"]), _has_secret(each)) for each in destinations.values()}:
-        model = settings_model(kind, own)
-        extras: tuple[str, ...] = getattr(model, "extras", ())
-        with_secret: tuple[str, ...] = getattr(model, "extras_with_secret", ()) if has_secret else ()
-        yield from (*extras, *with_secret)
+    for destination in mappings_at(compiled, "destinations").values():
+        model = settings_model(str(destination["kind"]), own)
+        yield from getattr(model, "extras", ())
+        if value_at(destination, "settings", "secret") is not None:
+            yield from getattr(model, "extras_with_secret", ())
     if _has_account_key(compiled["destinations"]):
         yield "crypto"
     if "people" in compiled:
         yield "zones"
 
 
-_EXTRAS_BY_FUNCTION: Final[Mapping[str, Callable[[JsonObject], Iterator[str]]]] = {
-    "receive": _extras_for_sources,
-    "transform": _extras_for_steps,
-    "notify": _extras_for_destinations,
-}
-"""By function: yields the extras that its slice needs. A function that is missing needs none."""
-
-
 def _has_account_key(settings: Json) -> bool:
     """Return whether a request authenticates by the key of a Google service account, which signs by RSA."""
-    schemes = (each for _, each in values_in(settings) if value_at(each, "scheme") == "google_oauth")
-    return any(value_at(each, "secret") is not None for each in schemes)
-
-
-def _has_secret(destination: Json) -> bool:
-    return value_at(destination, "settings", "secret") is not None
+    return any(
+        value_at(value, "scheme") == "google_oauth" and value_at(value, "secret") is not None
+        for _, value in values_in(settings)
+    )

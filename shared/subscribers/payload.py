@@ -1,7 +1,8 @@
 """The request that an endpoint gets for an event: body, headers and authentication. Pure.
 
-notify sends it, and the API shows it. What a tenant wrote was verified when it was saved, and is verified again where
-it is sent (shared/outgoing).
+An endpoint is a URL at which a tenant receives events; the tenant chooses its authentication and further headers. The
+function notify sends the request, and the API shows it. A tenant's settings are verified here when they are saved, and
+again when the request is sent (shared/outgoing).
 """
 
 import re
@@ -16,15 +17,15 @@ from shared.signatures.signing import MAX_SIGNATURES, hmac_signature, standard_c
 from shared.subscribers.model import Endpoint, EndpointAuth, EndpointSecret
 
 PayloadStyle: TypeAlias = Literal["standard", "data"]
-"""`standard`: the payload of Standard Webhooks; `data`: the event's data."""
+"""`standard`: the payload of Standard Webhooks, `{"type": …, "timestamp": …, "data": …}`; `data`: the event's data."""
 STANDARD_FIELDS: Final = ("type", "timestamp", "data")
 """The fields of the payload of Standard Webhooks."""
 MASK: Final = "***"
+"""The value of an authentication header in a request that is only shown."""
 MIN_KEY_BYTES: Final = 16
 """A shorter key that a tenant chose could be guessed."""
 _OWN_PREFIXES: Final = ("webhook-", "hookchain-")
-"""The headers that a tenant cannot set, because requests have their own."""
-_OF_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
+_BODY_HEADERS: Final = frozenset({"content-type", "content-encoding"})
 
 
 class EndpointSecretFault(errors.Temporary):
@@ -43,21 +44,23 @@ class EndpointRequest(NamedTuple):
 
 
 def endpoint_body(event: Event, style: PayloadStyle, fields: jsontext.JsonObject) -> bytes:
-    """Return the body. An endpoint's fields are added at the top level, and replace none that is there.
+    """Return the body. The endpoint's own `fields` are added at the top level, unless the body has such a field.
 
-    With the style `data`, data that is no object has no place for them, and goes without. Half a surrogate pair, which
-    an event may hold, becomes a question mark.
+    With the style `data`, they are not added to data that is not an object. Half a surrogate pair, which an event may
+    contain, becomes a question mark.
     """
-    body: jsontext.Json = event.data
     if style == "standard":
-        body = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
-    if isinstance(body, dict) and fields:
-        body = {**body, **{name: value for name, value in fields.items() if name not in body}}
-    return jsontext.to_json(body).encode("utf-8", "replace")
+        payload: jsontext.Json = {"type": event.type, "timestamp": event_timestamp(event), "data": event.data}
+    else:
+        payload = event.data
+    if isinstance(payload, dict):
+        added_fields = {name: value for name, value in fields.items() if name not in payload}
+        return jsontext.to_json({**payload, **added_fields}).encode("utf-8", "replace")
+    return jsontext.to_json(payload).encode("utf-8", "replace")
 
 
 def event_timestamp(event: Event) -> str:
-    """Return when the event happened, as its sender says; else when it was received."""
+    """Return when the event happened according to its sender, or if that is unknown, when it was received."""
     return event.time or event.receivedat
 
 
@@ -69,10 +72,10 @@ def endpoint_request(
     webhook_id: str,
     timestamp: int,
 ) -> EndpointRequest:
-    """Return the request. `secrets` are the texts of the endpoint's secrets that are valid, newest first.
+    """Return the request. `secrets` are the texts of the endpoint's valid secrets, newest first.
 
-    `webhook_id` is the delivery's idempotency key. Raises EndpointSecretFault where no secret is there, or one
-    cannot sign.
+    `webhook_id` is the delivery's idempotency key. Raises EndpointSecretFault if there is no secret, or if one cannot
+    sign.
     """
     if not secrets:
         raise EndpointSecretFault("the endpoint has no secret")
@@ -87,16 +90,20 @@ def endpoint_request(
 def shown_request(
     endpoint: Endpoint, event: Event, style: PayloadStyle, webhook_id: str, timestamp: int
 ) -> EndpointRequest:
-    """Return the request for people to read: in place of what authenticates it, it has a mask."""
+    """Return the request for people to read, with MASK in place of what authenticates it."""
     masked_headers = dict.fromkeys(auth_header_names(endpoint.auth), MASK)
     headers = _headers(endpoint, event, webhook_id, timestamp, masked_headers)
     return EndpointRequest(endpoint.url, headers, endpoint_body(event, style, endpoint.fields))
 
 
 def valid_secrets(endpoint: Endpoint, now: float) -> tuple[EndpointSecret, ...]:
-    """Return the secrets that requests are signed with, newest first: after a rotation both, for a while."""
+    """Return the secrets with which requests are signed, newest first.
+
+    Standard Webhooks sends a signature for each secret, so that after a rotation the receiver can use the old one for a
+    while. Other kinds of authentication have room for one.
+    """
     valid = tuple(secret for secret in endpoint.secrets if secret.is_valid(now))
-    return valid[: MAX_SIGNATURES if endpoint.auth.kind == "standard" else 1]
+    return valid[:MAX_SIGNATURES] if endpoint.auth.kind == "standard" else valid[:1]
 
 
 def auth_header_names(auth: EndpointAuth) -> tuple[str, ...]:
@@ -111,7 +118,7 @@ def auth_header_names(auth: EndpointAuth) -> tuple[str, ...]:
 
 
 def verify_auth(auth: EndpointAuth) -> None:
-    """Raise ValueError, which states the rule, for settings that a request cannot have."""
+    """Raise ValueError, which states the rule, for settings that make no valid header."""
     if auth.kind == "hmac":
         if fault := _name_fault(auth.header.lower()):
             raise ValueError(f"`header` {fault}")
@@ -123,10 +130,9 @@ def verify_auth(auth: EndpointAuth) -> None:
 
 def verify_header(name: str, value: str, auth: EndpointAuth) -> None:
     """Verify a header that a tenant adds to its requests. Raises ValueError, which states the rule."""
-    lower = name.lower()
-    if fault := _name_fault(lower):
+    if fault := _name_fault(name.lower()):
         raise ValueError(f"the header {name[:64]!r} {fault}")
-    if lower in auth_header_names(auth):
+    if name.lower() in auth_header_names(auth):
         raise ValueError(f"the header {name!r} authenticates the request; set it with `auth`")
     try:
         verify_headers([(name, value)])
@@ -135,22 +141,22 @@ def verify_header(name: str, value: str, auth: EndpointAuth) -> None:
 
 
 def verify_secret(auth: EndpointAuth, secret: str) -> None:
-    """Verify a secret that a tenant chose. Raises ValueError, which states the rule and quotes nothing of it."""
+    """Verify a secret that a tenant chose. Raises ValueError, which states the rule and does not quote the secret."""
     if auth.kind == "standard":
         if secret.startswith("whpk_"):
             raise ValueError("must be a private key, which begins with whsk_; whpk_ is its public key")
-        standard_signature(b"", secret)
+        standard_signature(b"", secret)  # raises ValueError for a secret that is not a key
         if not secret.startswith("whsk_") and len(standard_key(secret)) < MIN_KEY_BYTES:
             raise ValueError(f"must be 'whsec_' and at least {MIN_KEY_BYTES} bytes in base64")
     elif not secret or not is_header_value(secret) or secret != secret.strip():
         raise ValueError("must have no line break, no white space at its ends, and only characters of latin-1")
 
 
-def _name_fault(lower: str) -> str | None:
+def _name_fault(name: str) -> str | None:
     """Return the rule that a header's name, in lower case, breaks; None if a tenant can set this header."""
-    if not re.fullmatch(http.HEADER_NAME, lower):
+    if not re.fullmatch(http.HEADER_NAME, name):
         return "must be the name of a header: letters, digits and '-'"
-    if lower in CONNECTION_HEADERS or lower in _OF_THE_BODY or lower.startswith(_OWN_PREFIXES):
+    if name in CONNECTION_HEADERS or name in _BODY_HEADERS or name.startswith(_OWN_PREFIXES):
         return "is set by the sender itself; take it out"
     return None
 
@@ -159,17 +165,15 @@ def _headers(
     endpoint: Endpoint, event: Event, webhook_id: str, timestamp: int, auth_headers: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     """Return all headers. The tenant's headers come first, so that none of them replaces one of ours."""
-    tenant_headers = {name.lower(): value for name, value in endpoint.headers.items()}
-    return tuple(
-        {
-            **tenant_headers,
-            "content-type": "application/json",
-            "hookchain-hops": str(event.hops + 1),
-            "webhook-id": webhook_id,
-            "webhook-timestamp": str(timestamp),
-            **auth_headers,
-        }.items()
-    )
+    headers = {name.lower(): value for name, value in endpoint.headers.items()}
+    headers |= {
+        "content-type": "application/json",
+        "hookchain-hops": str(event.hops + 1),
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        **auth_headers,
+    }
+    return tuple(headers.items())
 
 
 def _auth_headers(

@@ -27,15 +27,15 @@ TEMPORARY_ERRORS: Final = frozenset(
         "TransactionInProgressException",
     }
 )
-"""The errors that AWS answers with a 400 and that pass: to ask again is right.
+"""The errors of temporary faults that AWS answers with a 400, so that the status alone does not show it.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 
 class AwsPlace(NamedTuple):
     """The region and the identity of a caller.
 
-    endpoint     None for AWS's own; else the URL of a local AWS
-    credentials  read for each request: a role's keys change
+    credentials  called for each request, because a role's keys change
+    endpoint     the URL of a local AWS; None for AWS itself
     """
 
     region: str
@@ -47,7 +47,7 @@ class AwsClient:
     """One service in one region.
 
     service   the name for which requests are signed
-    protocol  the version of the JSON protocol (`1.0`, `1.1`), for services that have actions
+    protocol  the version of the JSON protocol (`1.0`, `1.1`), for services that `action` calls
     host      the first part of the host name, if it is not `service`: `<host>.<region>.amazonaws.com`
     """
 
@@ -72,7 +72,7 @@ class AwsClient:
     async def action(self, target: str, body: bytes, timeout_seconds: float, *, may_repeat: bool = False) -> Answer:
         """Call an action, such as `AmazonSQS.SendMessageBatch`, with its JSON. Raises OSError as HttpClient does.
 
-        `may_repeat`: the action has the same effect if it is called twice.
+        `may_repeat`: calling the action twice has the same effect as calling it once.
         """
         headers = self._action_headers(target, body)
         return await self._client.call("POST", "/", headers, body, timeout_seconds, may_repeat=may_repeat)
@@ -83,9 +83,11 @@ class AwsClient:
         That is possible because all requests of actions have the same method, path and headers, so that nothing has to
         be sorted or encoded.
         """
-        credentials, moment = self._credentials(), timestamp(int(self._now()))
+        credentials = self._credentials()
+        moment = timestamp(int(self._now()))
         headers = {"Content-Type": self._content_type, "X-Amz-Target": target, "X-Amz-Date": moment}
-        names, token_line = "content-type;host;x-amz-date;x-amz-target", ""
+        names = "content-type;host;x-amz-date;x-amz-target"
+        token_line = ""
         if token := credentials.session_token:
             headers["X-Amz-Security-Token"] = token
             names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
@@ -107,7 +109,7 @@ class AwsClient:
         *,
         may_repeat: bool = False,
     ) -> Answer:
-        """Sign and send a request. Raises OSError as HttpClient does."""
+        """Sign and send a request, for services without actions, such as S3. Raises OSError as HttpClient does."""
         request = (method, self._host, path)
         signed = signed_headers(request, headers, body, self._scope, self._credentials(), self._now())
         return await self._client.call(method, path, signed, body, timeout_seconds, may_repeat=may_repeat)
@@ -140,6 +142,7 @@ def error_name(answer: Answer) -> str:
 
 
 def is_temporary_answer(answer: Answer) -> bool:
-    """Return whether the same request may be answered otherwise a moment later."""
-    status = answer.status
-    return status != 200 and (status in {408, 429} or status >= 500 or error_name(answer) in TEMPORARY_ERRORS)
+    """Return whether the same request may succeed a moment later."""
+    if answer.status == 200:
+        return False
+    return answer.status in {408, 429} or answer.status >= 500 or error_name(answer) in TEMPORARY_ERRORS

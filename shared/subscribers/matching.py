@@ -1,8 +1,9 @@
 """The choice of endpoints for an event: globs over its type, and a filter over its content. Pure.
 
-Tenants write globs and filters, so they may be hostile, and the time that each takes for an event is limited. A filter
-is a JMESPath condition over `{id, type, timestamp, data}`. It can use only the part of the language that makes no
-larger values than the event has.
+An endpoint with the glob `order.*` and the filter `data.country == 'DE'` gets the event `order.paid` from that country.
+A filter is a JMESPath condition over `{id, type, timestamp, data}`. Tenants write globs and filters, so they may be
+hostile: the time that each takes for an event is limited, and a filter can use only the part of JMESPath that makes no
+values larger than the event's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,14 +53,15 @@ FUNCTIONS: Final = frozenset(
 )
 """The functions of JMESPath that a filter can use. None of them makes a value that is larger than its arguments."""
 _READS_ALL: Final = frozenset({"avg", "keys", "max", "min", "sum", "values"})
-"""Those that read each item of a list or an object, each of which is a step."""
+"""The functions that read each item of a list or an object, each of which is a step."""
 _READS_TEXT: Final = frozenset({"contains", "to_number"})
-"""Those that read a text, which takes a step for each CHARACTERS_PER_STEP."""
-_LEFT_OUT: Final = {
+"""The functions that read a text, which takes a step for each CHARACTERS_PER_STEP."""
+_NOT_ALLOWED: Final = {
     "multi_select_dict": "`{…}` that makes an object",
     "multi_select_list": "`[…]` that makes a list",
     "expref": "`&`",
 }
+"""The nodes of a filter's tree that a filter cannot have, as their author writes them."""
 
 
 class FilterFailed(Exception):
@@ -73,23 +75,24 @@ def type_matches(globs: Sequence[str], type_: str) -> bool:
 
 def _glob_matches(glob: str, type_: str) -> bool:
     """Return whether the glob matches the type. A `*` stands for any characters, also full stops."""
-    # Each piece between two stars is taken where it is found first, so no search is repeated.
-    first, *rest = glob.split("*")
-    if not rest:
+    if "*" not in glob:
         return glob == type_
-    if not type_.startswith(first):
+    # Each piece between two stars is taken where it is found first, so no search is repeated.
+    beginning, *pieces, end = glob.split("*")
+    if not type_.startswith(beginning):
         return False
-    at = len(first)
-    for piece in rest[:-1]:
-        if (piece_at := type_.find(piece, at)) < 0:
+    position = len(beginning)
+    for piece in pieces:
+        found_at = type_.find(piece, position)
+        if found_at < 0:
             return False
-        at = piece_at + len(piece)
-    # The last piece must not overlap with those before it.
-    return len(type_) - at >= len(rest[-1]) and type_.endswith(rest[-1])
+        position = found_at + len(piece)
+    # The end must not overlap with the pieces before it.
+    return len(type_) - position >= len(end) and type_.endswith(end)
 
 
 def filter_view(id_: str, type_: str, timestamp: str, data: Json) -> JsonObject:
-    """Return what a filter may read."""
+    """Return the document that a filter reads."""
     return {"id": id_, "type": type_, "timestamp": timestamp, "data": data}
 
 
@@ -134,15 +137,19 @@ _compiled: Final = lru_cache(maxsize=2_000)(Filter)
 
 
 def _verify(root: "_TreeNode") -> None:
-    """Raise ExpressionFault for a filter that is nested too deeply, or that has what a filter cannot have."""
+    """Raise ExpressionFault for a filter that is nested too deeply, or that uses more of JMESPath than it may.
+
+    The tree is searched level by level, not by recursion, because it may be as deep as its text is long.
+    """
     level: list[_TreeNode] = [root]
     for _ in range(MAX_DEPTH):
         for node in level:
-            if (what := _LEFT_OUT.get(node["type"])) is not None:
-                raise ExpressionFault(f"a filter has no {what}; write a list of values in backticks: `[1, 2]`")
+            if node["type"] in _NOT_ALLOWED:
+                construct = _NOT_ALLOWED[node["type"]]
+                raise ExpressionFault(f"a filter has no {construct}; write a list of values in backticks: `[1, 2]`")
             if node["type"] == "function_expression" and node["value"] not in FUNCTIONS:
                 raise ExpressionFault(f"a filter has no {node['value']}(); there are {', '.join(sorted(FUNCTIONS))}")
-        # A slice's children are its numbers.
+        # A slice's children are its numbers, not nodes.
         level = [child for node in level if node["type"] != "slice" for child in node["children"]]
         if not level:
             return
@@ -200,11 +207,11 @@ class _BoundedInterpreter(TreeInterpreter):
         return result
 
     def visit_comparator(self, node: "_TreeNode", value: Json) -> Json:
-        # The library compares two values at once, however large they are.
+        # The library would compare two values without counting steps, however large they are.
         if node["value"] not in ("eq", "ne"):
             result: Json = super().visit_comparator(node, value)
             return result
-        left, right = (self.visit(child, value) for child in node["children"])
+        left, right = [self.visit(child, value) for child in node["children"]]
         return self.is_equal(left, right) is (node["value"] == "eq")
 
     def visit_flatten(self, node: "_TreeNode", value: Json) -> Json:

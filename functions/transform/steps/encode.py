@@ -1,7 +1,8 @@
-"""Encodings: encode and decode text and bytes.
+"""The steps `encode` and `decode`: write text or bytes in a coding, such as base64 or gzip, or in a charset; and back.
 
-A decoder rejects content that no encoder writes. An encoder takes bytes and returns text or bytes; a decoder takes
-bytes and returns bytes. Both may raise CodingError.
+An encoder takes bytes and returns text or bytes; a decoder takes bytes and returns bytes. Both may raise CodingError. A
+decoder rejects content that no encoder writes, such as base64 with white space in it, so that damaged content is not
+taken for other content.
 """
 
 import binascii
@@ -26,14 +27,15 @@ from shared.writers.writing import MAX_OUTPUT_CHARACTERS
 
 _BASE64URL: Final = re.compile(rb"[A-Za-z0-9_-]*={0,2}")
 _OCTETS: Final = re.compile(r"(?:[01]{8}(?: (?=[01]))?)*+")
-"""Bytes as digits, with or without a space between two. It is possessive (`*+`), so that it never backtracks."""
+"""Bytes as digits, such as `01000001 01100100`, with or without the space. It is possessive (`*+`), so that it never
+backtracks."""
 _DIGITS: Final = tuple(f"{byte:08b}" for byte in range(256))
-"""The digits of each byte."""
+"""The digits of each byte, because formatting each byte of a large content takes much longer."""
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _GRAPHIC: Final = bytes(range(0x21, 0x7F))
 """The characters of ASCII that are neither white space nor control characters."""
 _REFERENCE: Final = re.compile(r"&(?:#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{0,40};)?")
-"""A reference to a character, or an `&` that begins none, which is rejected."""
+"""A reference to a character, such as `&amp;`, `&#38;` or `&#x26;`; or an `&` that begins none, which is rejected."""
 _DECODED: Final = limits.Limits(max_decoded_bytes=MAX_OUTPUT_CHARACTERS)
 
 
@@ -59,7 +61,7 @@ def coding_or_charset(name: str) -> str:
 
 
 def _to_binary(content: bytes) -> str:
-    return " ".join(map(_DIGITS.__getitem__, content))
+    return " ".join([_DIGITS[byte] for byte in content])
 
 
 def _to_html(content: bytes) -> str:
@@ -91,7 +93,7 @@ def _from_base64(content: bytes) -> bytes:
         decoded = decode_base64(content)
     except binascii.Error:
         raise CodingError("is not base64: letters, digits, + and /, padded with =, with nothing between") from None
-    if base64_bytes(decoded) != content:
+    if base64_bytes(decoded) != content:  # as for `QWRhZB==`, which a decoder reads like `QWRhZA==`
         raise CodingError("is not base64 that an encoder writes: its last bits are not zero")
     return decoded
 
@@ -101,7 +103,7 @@ def _from_base64url(content: bytes) -> bytes:
     bare = content.rstrip(b"=")
     padded = bare + b"=" * (-len(bare) % 4)
     has_right_padding = content in (bare, padded)
-    has_possible_length = len(bare) % 4 != 1
+    has_possible_length = len(bare) % 4 != 1  # four characters are three bytes, and one character is not even one
     if not (_BASE64URL.fullmatch(content) and has_right_padding and has_possible_length):
         raise CodingError("is not base64url: letters, digits, - and _, with nothing between")
     decoded = b64decode(padded, altchars=b"-_")
@@ -154,8 +156,9 @@ def _from_gzip(content: bytes) -> bytes:
     try:
         return content_encoding.decode_content(content, "gzip", _DECODED)
     except errors.Rejected as error:
-        too_long = f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes"
-        raise CodingError(too_long if error.code == "decoded_body_too_large" else "is not gzip, or damaged") from None
+        if error.code == "decoded_body_too_large":
+            raise CodingError(f"is gzip of more than {MAX_OUTPUT_CHARACTERS} bytes") from None
+        raise CodingError("is not gzip, or damaged") from None
 
 
 DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
@@ -167,10 +170,8 @@ DECODERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "html": _from_html,
     "gzip": _from_gzip,
 }
-
-
 _MAY_END_IN_LINE_BREAK: Final = frozenset({"base64", "base64url", "hex", "binary", "percent"})
-"""The codings in which a line break at the end, as text files have it, is no part of the content."""
+"""The codings whose content may be followed by a line break, as at the end of a text file."""
 
 
 class Encode(paths.PathSettings, step.Step):

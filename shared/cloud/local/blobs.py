@@ -1,4 +1,4 @@
-"""The Blobs port on a folder: one file a blob, replaced whole."""
+"""The port `Blobs` on a folder: named bytes, one file for each blob, which is replaced as a whole."""
 
 import asyncio
 import contextlib
@@ -51,8 +51,9 @@ class LocalBlobs:
                 await asyncio.to_thread(_sync, existing_path.parent)
 
     async def get(self, name: str) -> bytes | None:
-        """Return the content; None if there is no blob. To hand 1 MB over to a thread would take longer than this."""
+        """Return the content; None if there is no blob."""
         with _temporary(name, "read"):
+            # Not in a thread: handing 1 MB over to another thread takes longer than reading it.
             return _read_first(paths_of(self._folder, name))
 
     async def delete(self, name: str) -> None:

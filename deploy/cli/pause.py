@@ -8,13 +8,13 @@ needs an operator, and then they are held until `resume`.
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
-from deploy.config import configured, running_dev
-from deploy.history import local, resumption
+from deploy.config import config_file, configured, running_dev
+from deploy.history import local, resumption, state as history_state
 from deploy.platforms.choice import add_platform, add_state, audited_action, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
 from deploy.terminal import command_line, output
@@ -37,14 +37,16 @@ class ActedDestination:
     """The destination of a deployment on which an action acts, by its name in the configuration.
 
     options  those of the action, which are its further arguments
+    environ  the environment of the command
     ledger   the open ledger of the deployment
     traits   those of the platform
     where    the options that another command needs to reach the same deployment, such as ` --platform gcp`
     noticed  the text that says when the running functions know of a change
     """
 
-    def __init__(self, options: argparse.Namespace, ledger: Ledger, traits: Traits) -> None:
+    def __init__(self, options: argparse.Namespace, environ: Mapping[str, str], ledger: Ledger, traits: Traits) -> None:
         self.options = options
+        self.environ = environ
         self.name: str = options.destination
         self.ledger = ledger
         self.traits = traits
@@ -52,11 +54,18 @@ class ActedDestination:
         self._is_running = not traits.is_local or local.running_ports(options.state) is not None
         self.noticed = f"within {CACHE_TIME}" if self._is_running else "now"
 
-    def attempt_time(self, delay_seconds: float = 0.0) -> str:
-        """Return when deliveries are attempted that are due after `delay_seconds`, as the end of a sentence."""
-        if not self._is_running:
-            return f"once `{running_dev.command_of(self.options.state)}` runs"
-        return f"within {output.rough_duration(self.traits.sweep_seconds + delay_seconds)}"
+    def outlook(self, delay_seconds: float = 0.0) -> str:
+        """Return what happens to deliveries that are due after `delay_seconds`, as the end of a sentence."""
+        when = (
+            f"within {output.rough_duration(self.traits.sweep_seconds + delay_seconds)}"
+            if self._is_running
+            else f"once `{running_dev.command_of(self.options.state)}` runs"
+        )
+        if not (file := _file_without(self.options, self.environ)):
+            return f"will be attempted {when}"
+        replay = f"`hookchain dead-letters replay --destination {self.name}{self.where}`"
+        missing = f"{file} has no destination {history_state.configured_name(self.name)!r}"
+        return f"will be dead-lettered {when}, because {missing}; to deliver them, add it again, then run {replay}"
 
     async def stop(self, now: float) -> Stop | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
@@ -72,7 +81,7 @@ class ActedDestination:
     def released_line(self, released: int) -> str:
         """Return what happens to the deliveries that were released, whose number this is."""
         deliveries = output.count_of(released, "held delivery", "held deliveries")
-        return f"{deliveries} will be attempted {self.attempt_time()}" if released else "no delivery was held"
+        return f"{deliveries} {self.outlook()}" if released else "no delivery was held"
 
 
 class ActionResult(NamedTuple):
@@ -127,7 +136,7 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
                     _require_configured(options, environ)
                 action.count = None  # if it fails midway, a part of the deliveries may be due
                 try:
-                    result = await act(ActedDestination(options, ledger, platform.traits))
+                    result = await act(ActedDestination(options, environ, ledger, platform.traits))
                 except command_line.CommandError:
                     action.count = 0  # it was rejected before it changed anything
                     raise
@@ -139,15 +148,29 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Raise CommandError unless the configuration has the destination, and ConfigFaults for a faulty configuration."""
+    file, known = _configured_names(options, environ)
+    if (name := options.destination) not in known:
+        raise command_line.CommandError(
+            f"{file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
+        )
+
+
+def _file_without(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
+    """Return the configuration file if it does not have the destination; empty if it does, or if it has faults."""
+    try:
+        file, known = _configured_names(options, environ)
+    except config_file.ConfigFaults:
+        return ""
+    return "" if history_state.configured_name(options.destination) in known else file
+
+
+def _configured_names(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, Collection[str]]:
+    """Return the configuration file and the names of its destinations. Raises ConfigFaults."""
     # Imported here, because it is slow to import and seldom needed.
     from deploy.config.compiler import read_config
 
     file = read_config(configured.config_path(options, environ), environ)
-    known = jsontext.mapping_at(file.document, "destinations")
-    if (name := options.destination) not in known:
-        raise command_line.CommandError(
-            f"{file.file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
-        )
+    return str(file.file), jsontext.mapping_at(file.document, "destinations")
 
 
 # Pause
@@ -232,7 +255,7 @@ async def resume_destination(destination: ActedDestination) -> ActionResult:
     texts = ["resumed" if is_stopped else "it was not paused"]
     count = resumed.released + resumed.hastened
     if count or not (resumed.stays_held or resumed.keep_waiting):
-        texts.append(_deliveries(resumed, destination.attempt_time(resumed.delay_seconds)))
+        texts.append(_deliveries(resumed, destination.outlook(resumed.delay_seconds)))
     if resumed.keep_waiting:
         waiting = output.count_of(resumed.keep_waiting, "delivery keeps its own wait", "deliveries keep their own wait")
         texts.append(f"{waiting}, such as for a digest: `hookchain status{destination.where}`")
@@ -242,13 +265,13 @@ async def resume_destination(destination: ActedDestination) -> ActionResult:
     return ActionResult("; ".join(texts), count)
 
 
-def _deliveries(resumed: resumption.Resumed, attempt_time: str) -> str:
+def _deliveries(resumed: resumption.Resumed, outlook: str) -> str:
     counts = (
         (resumed.released, "held delivery", "held deliveries"),
         (resumed.hastened, "waiting delivery", "waiting deliveries"),
     )
     found = " and ".join(output.count_of(count, one, many) for count, one, many in counts if count)
-    return f"{found} will be attempted {attempt_time}" if found else "no delivery was held or waiting"
+    return f"{found} {outlook}" if found else "no delivery was held or waiting"
 
 
 # Release

@@ -19,6 +19,8 @@ MAX_COUNTED: Final = 500
 """The most events of the last day that are counted of each source."""
 MAX_RETRYING: Final = 100
 """The number of newest waiting deliveries that are counted, of all destinations together."""
+NOT_CONFIGURED: Final = "no longer in the configuration: add it again, or its deliveries become dead letters"
+"""The beginning of the reason of a destination that was removed or renamed."""
 MAX_HELD: Final = 1_000
 """The most held deliveries that are read at once: of all destinations, or of each if there are more."""
 MAX_SEARCHED: Final = 100
@@ -333,11 +335,13 @@ def _activity(reader: JournalView, facts: SourceFacts, now: float, silence_secon
 async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) -> list[JsonObject]:
     """Return the destinations that are disabled, paused, or have held deliveries, as documents.
 
+    `names` are those of the configuration; none if it is not known.
     `count` is the number of held deliveries, at most MAX_HELD. One call reads the newest MAX_HELD of all destinations.
     If there may be more, each destination is read by itself.
     """
     newest = await ledger.rows(MAX_HELD, state=ledger_rules.HELD)
-    all_names = [*dict.fromkeys([*names, *(row.destination for row in newest)])]
+    configured = list(names)
+    all_names = [*dict.fromkeys([*configured, *(row.destination for row in newest)])]
     states = await asyncio.gather(*map(ledger.destination_state, all_names))
     held: list[JsonObject] = []
     for name, state in zip(all_names, states, strict=True):
@@ -346,6 +350,8 @@ async def held_destinations(ledger: Ledger, names: Iterable[str], now: float) ->
             rows = [*await ledger.rows(MAX_HELD, destination=name, state=ledger_rules.HELD)]
         if state.disabled_reason is not None or rows:
             reason = state.disabled_reason or rows[0].reason
+            if configured and configured_name(name) not in configured:
+                reason = f"{NOT_CONFIGURED}; {reason}"
             oldest_at = min((row.updated_at for row in rows), default=None)
             held.append(held_document(name, state, reason, len(rows), oldest_at))
         elif state.paused_until is not None and state.paused_until > now:

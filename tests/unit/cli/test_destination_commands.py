@@ -62,6 +62,20 @@ def test_a_paused_destination_keeps_its_deliveries_until_it_is_resumed(ledger_pa
     ]
 
 
+@pytest.mark.parametrize("action", ["resume", "release"])
+def test_a_destination_that_was_removed_is_answered_with_what_becomes_of_its_deliveries(
+    action: str, config: Path, ledger_path: Path, command: Command
+) -> None:
+    with_ledger(ledger_path, hold_one)
+    if action == "resume":
+        command("pause", "people")
+    config.write_text(CONFIG.replace("people", "persons"), encoding="utf-8")
+    printed = command(action, "people")
+    assert "1 held delivery will be dead-lettered " in printed
+    assert f"{config} has no destination 'people'" in printed
+    assert "run `hookchain dead-letters replay --destination people`" in printed
+
+
 def test_a_delivery_in_a_digest_is_counted_when_its_destination_is_resumed(ledger_path: Path, command: Command) -> None:
     with_ledger(ledger_path, lambda ledger: ledger.gather(a_delivery(1, "people"), b"", "g1", "a digest", 1.0, 4e9))
     assert "1 delivery keeps its own wait, such as for a digest" in command("resume", "people")

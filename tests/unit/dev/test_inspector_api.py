@@ -24,7 +24,7 @@ from deploy.dev.mail import MailRequest, SentRequest, mail_request
 from deploy.history.journal_view import EventQuery
 from deploy.history.local_requests import RequestEntry, write_requests
 from deploy.history.replay import is_replayable, make_dead_letter_replay
-from deploy.history.status import held_destinations
+from deploy.history.status import NOT_CONFIGURED, held_destinations
 from deploy.platforms.local import local_version
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -393,6 +393,8 @@ async def test_a_destination_with_deliveries_that_wait_for_somebody_is_held_thou
     [held] = objects_at({"held": [*await held_destinations(ledger, [], 150.0)]}, "held")
     assert (held["destination"], held["count"], held["act"]) == ("list", 1, "release")
     assert held["reason"] == "nobody knows whether it arrived"
+    [held] = objects_at({"held": [*await held_destinations(ledger, ["crm"], 150.0)]}, "held")
+    assert held["reason"] == f"{NOT_CONFIGURED}; nobody knows whether it arrived"
 
 
 # Replays

@@ -13,7 +13,7 @@ from deploy.doctor.checks import Subject
 from deploy.terminal.finding import Check, Finding, ok, problem, unknown, worst
 from deploy.topology import places
 from functions.notify.destinations.bigquery import FITTING, Settings as BigQuerySettings
-from functions.notify.destinations.object import Settings as ObjectSettings
+from functions.notify.destinations.object.settings import Settings as ObjectSettings
 from shared.jsontext import JsonObject, list_at, objects_at
 
 TABLE_ROLES: Final = frozenset({"OWNER", "WRITER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from deploy.config.notify_destinations import destinations_of_kind
 from functions.notify.destinations.bigquery import Settings as BigQuerySettings
-from functions.notify.destinations.object import Settings as ObjectSettings
+from functions.notify.destinations.object.settings import Settings as ObjectSettings
 from shared.jsontext import JsonObject
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9/_.=-]*")

@@ -3,14 +3,15 @@
 import gzip
 import json
 from base64 import b64encode
-from dataclasses import replace
 from typing import Final
 
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.notify.destinations import object as kind
-from functions.notify.destinations.object import MAX_KEY_BYTES, Settings, content_of, key_fault, key_of
+from functions.notify.destinations.object import object as kind
+from functions.notify.destinations.object.content import content_of
+from functions.notify.destinations.object.key import MAX_KEY_BYTES, key_fault, key_of
+from functions.notify.destinations.object.settings import Settings
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent
@@ -187,7 +188,8 @@ def test_a_taken_key_is_delivered_only_if_this_delivery_took_it(place: JsonObjec
 
 
 def test_a_key_of_the_deliverys_own_needs_no_check() -> None:
-    request = request_of(kind, GS)
-    assert isinstance(request, kind.ObjectRequest)
-    assert kind.check_after(Response(412, (), b"", 0.0), request) is None
-    assert kind.check_after(Response(500, (), b"", 0.0), replace(request, has_id_in_key=False)) is None
+    own_key, shared_key = request_of(kind, GS), request_of(kind, {**GS, "key": "{{ data }}"}, "a/b")
+    assert isinstance(own_key, kind.ObjectRequest)
+    assert isinstance(shared_key, kind.ObjectRequest)
+    assert kind.check_after(Response(412, (), b"", 0.0), own_key) is None
+    assert kind.check_after(Response(500, (), b"", 0.0), shared_key) is None

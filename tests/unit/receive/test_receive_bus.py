@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 from hypothesis import given, strategies as st
 
-from functions.notify.destinations import bus as bus_kind, object as object_kind
+from functions.notify.destinations import bus as bus_kind
+from functions.notify.destinations.object import object as object_kind
 from functions.receive import messages
 from functions.receive.lambda_handler import handle, take_messages
 from shared.dead_letter_message import dead_letter_from

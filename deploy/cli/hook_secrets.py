@@ -46,7 +46,7 @@ async def rotate(
         return Rotation()
     async with registrar.platform.subscriber_stores() as stores:
         registrations = _registrations(registrar, sources, await read_rows(stores.documents))
-        hooked_uses = {Use(kind, name) for name in registrations for kind in ("source", "hook of")}
+        hooked_uses = {Use(kind, name) for name in registrations for kind in ("source", "hook")}
         other_uses = [str(use) for use in uses if use not in hooked_uses]
         if registrations and other_uses:
             rule = "without a registered hook: give the other side the new value before you drop the old one"

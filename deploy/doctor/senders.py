@@ -64,6 +64,27 @@ def stored_key(backend: SecretBackend) -> str | None:
     return stored.values[0] if stored and stored.values else None
 
 
+def aws_senders(subject: Subject, backend: SecretBackend, api: AwsApi) -> Finding:
+    """Check the senders at the mail services that notify uses on AWS.
+
+    A destination that names no service (`auto`) uses SendGrid if its key is stored, else SMTP if there is an SMTP_URL,
+    else SES. If both SendGrid and SES are used, a problem with SendGrid is reported first.
+    """
+    if not subject.slices:
+        return NOT_COMPILED
+    key = stored_key(backend)
+    settings = read_settings(subject.environ)
+    is_ses_default = key is None and not settings.smtp_url
+    ses_transports = {"ses", "auto"} if is_ses_default else {"ses"}
+    transports = mail_transports(subject.notify)
+    by_ses = [name for name, transport in transports.items() if transport in ses_transports]
+    if len(by_ses) < len(transports) or not by_ses:
+        sendgrid_finding = sendgrid_senders(subject, lambda: key)
+        if sendgrid_finding.verdict == "problem" or not by_ses:
+            return sendgrid_finding
+    return ses_senders(api, subject.notify, by_ses, settings.email_from)
+
+
 def _sendgrid_finding(addresses: Sequence[str], verified: Verified) -> Finding:
     good = verified.addresses or frozenset()
     domains = verified.domains or frozenset()

@@ -19,59 +19,8 @@ from deploy.history.ports import TapPorts
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
-from deploy.terminal.finding import Check, problem
+from deploy.terminal.finding import Check, problem_of
 from deploy.topology.monitoring import MetricCount, MetricWindow
-
-
-def gcp_checks(subject: checks.Subject) -> list[Check]:
-    options = subject.options
-    try:
-        target = find_target(options, subject.environ, lambda: gcp.configured_project(gcp.Gcloud()))
-    except TargetFault as fault:
-        if options.project or options.region or options.prefix:
-            raise
-        message, _, todo = str(fault).partition(": ")
-        return [
-            *_gcloud_checks(gcp.Gcloud(), gcp.token_of(gcp.Gcloud())),
-            Check("project", lambda: problem(message, todo)),
-            Check("configuration", partial(checks.configuration_finding, subject)),
-            Check("clock", machine.clock),
-        ]
-    return _checks(subject, target)
-
-
-def _checks(subject: checks.Subject, target: Target) -> list[Check]:
-    runner = gcp.Gcloud(target.project)
-    token = gcp.token_of(runner)
-    api = gcp.GoogleApi(target.project, token)
-    backend = SecretManagerBackend(target, runner, api)
-    there = GooglePlatform(gcp.CloudDeployment(target, runner, api), subject.environ, subject.where)
-    return [
-        *_gcloud_checks(runner, token),
-        Check("project", partial(google.project, target, api)),
-        Check("region", partial(google.region, target, api)),
-        Check("billing", partial(google.billing, target, api)),
-        Check("apis", partial(google.apis, target, api)),
-        Check("policies", partial(organization_policies.policies, target, api)),
-        Check("permissions", partial(google.permissions, target, api)),
-        Check("configuration", partial(checks.configuration_finding, subject)),
-        Check("secrets", partial(checks.secrets_finding, subject, backend)),
-        Check("sender", partial(senders.sendgrid_senders, subject, partial(senders.stored_key, backend))),
-        Check("sources", partial(checks.sources_finding, subject, there.state, there.source_access())),
-        *buses.bus_checks(subject, partial(buses.buses_on_google, project=target.project)),
-        *checks.database_checks(subject, backend),
-        *shared_files.sharing_checks(subject, backend, account_email(target, "notify")),
-        *places.place_checks(subject, partial(places.google_places, target, api)),
-        Check("clock", machine.clock),
-    ]
-
-
-def _gcloud_checks(runner: gcp.Gcloud, token: gcp.Token) -> list[Check]:
-    return [
-        Check("gcloud", partial(google.gcloud, runner)),
-        Check("gcloud run", partial(google.gcloud_flags, runner)),
-        Check("signed in", partial(google.signed_in, runner, token)),
-    ]
 
 
 class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
@@ -105,6 +54,69 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
 def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> GooglePlatform:
     """Return the deployment. Raises TargetFault."""
     return GooglePlatform(gcp.cloud_deployment(gcp.target_of(options, environ)), environ, where)
+
+
+def gcp_checks(subject: checks.Subject) -> list[Check]:
+    """Return the checks of `hookchain doctor`. A check comes after the checks of what it depends on.
+
+    Without a project, only gcloud, the configuration and the clock can be checked further.
+    """
+    options = subject.options
+    configuration = Check("configuration", partial(checks.configuration_finding, subject))
+    clock = Check("clock", machine.clock)
+    try:
+        target = find_target(options, subject.environ, lambda: gcp.configured_project(gcp.Gcloud()))
+    except TargetFault as fault:
+        if options.project or options.region or options.prefix:
+            raise  # a wrong option is an error of the command itself, and no finding about this machine
+        runner = gcp.Gcloud()
+        project = Check("project", partial(problem_of, fault))
+        return [*_gcloud_checks(runner, gcp.token_of(runner)), project, configuration, clock]
+    runner = gcp.Gcloud(target.project)
+    token = gcp.token_of(runner)  # one for all checks: it asks gcloud only once
+    api = gcp.GoogleApi(target.project, token)
+    return [
+        *_gcloud_checks(runner, token),
+        *_project_checks(target, api),
+        configuration,
+        *_configuration_checks(subject, gcp.CloudDeployment(target, runner, api)),
+        clock,
+    ]
+
+
+def _gcloud_checks(runner: gcp.Gcloud, token: gcp.Token) -> list[Check]:
+    return [
+        Check("gcloud", partial(google.gcloud, runner)),
+        Check("gcloud run", partial(google.gcloud_flags, runner)),
+        Check("signed in", partial(google.signed_in, runner, token)),
+    ]
+
+
+def _project_checks(target: Target, api: gcp.GoogleApi) -> list[Check]:
+    return [
+        Check("project", partial(google.project, target, api)),
+        Check("region", partial(google.region, target, api)),
+        Check("billing", partial(google.billing, target, api)),
+        Check("apis", partial(google.apis, target, api)),
+        Check("policies", partial(organization_policies.policies, target, api)),
+        Check("permissions", partial(google.permissions, target, api)),
+    ]
+
+
+def _configuration_checks(subject: checks.Subject, deployment: gcp.CloudDeployment) -> list[Check]:
+    """Return the checks of what the configuration names: secrets, senders, sources, and places outside the project."""
+    target = deployment.target
+    platform = GooglePlatform(deployment, subject.environ, subject.where)
+    backend = platform.secrets()
+    return [
+        Check("secrets", partial(checks.secrets_finding, subject, backend)),
+        Check("sender", partial(senders.sendgrid_senders, subject, partial(senders.stored_key, backend))),
+        Check("sources", partial(checks.sources_finding, subject, platform.state, platform.source_access())),
+        *buses.bus_checks(subject, partial(buses.buses_on_google, project=target.project)),
+        *checks.database_checks(subject, backend),
+        *shared_files.sharing_checks(subject, backend, account_email(target, "notify")),
+        *places.place_checks(subject, partial(places.google_places, target, deployment.api)),
+    ]
 
 
 KIND: Final = PlatformKind(open_google, gcp_checks)

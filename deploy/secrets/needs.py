@@ -1,10 +1,17 @@
-"""The secrets that a configuration needs: which functions read each one, and what for."""
+"""The secrets that a configuration needs: which functions read each one, and what for.
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+A compiled configuration has one slice for each function: the JSON with the part of the configuration that this
+function needs. A slice names secrets, never their values. For example, this is part of notify's slice:
+
+    {"destinations": {"crm": {"kind": "webhook", "settings": {"url": "https://crm.example.com", "secret": "crm-key"}}}}
+
+So `needs` returns for `crm-key`: notify reads it, its use is `destination crm`, and we choose its value.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from deploy.config.compiler import secrets_needed
 from deploy.config.notify_destinations import destinations_of_kind
 from deploy.requests.signing import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
@@ -18,33 +25,30 @@ from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (API_KEY, SMTP_PASSWORD)
 UseKind: TypeAlias = Literal[
-    "source",
-    "route",
-    "destination",
-    "hook of",
-    "recovery of",
-    "the list of people",
-    "subscribers",
-    "telemetry",
-    "mail by SendGrid",
-    "mail by SMTP",
+    "source", "route", "destination", "hook", "recovery", "people", "subscribers", "telemetry", "sendgrid", "smtp"
 ]
-_KINDS_OF_SECTIONS: Final[Mapping[str, UseKind]] = {
+_USE_TEXTS: Final[Mapping[UseKind, str]] = {
+    "source": "source {name}",
+    "route": "route {name}",
+    "destination": "destination {name}",
+    "hook": "hook of {name}",
+    "recovery": "recovery of {name}",
     "people": "the list of people",
     "subscribers": "subscribers",
     "telemetry": "telemetry",
+    "sendgrid": "mail by SendGrid",
+    "smtp": "mail by SMTP",
 }
-"""By key of a slice that holds one setting: what its secrets are for."""
-_KINDS_OF_ENTRIES: Final[Mapping[str, UseKind]] = {
+_WHOLE_SECTIONS: Final[tuple[UseKind, ...]] = ("people", "subscribers", "telemetry")
+"""The sections of a slice that are one use. Such a section has the name of its use."""
+_SECTIONS_WITH_ENTRIES: Final[Mapping[str, UseKind]] = {
     "sources": "source",
     "routes": "route",
     "destinations": "destination",
-    "hooks": "hook of",
-    "recover": "recovery of",
+    "hooks": "hook",
+    "recover": "recovery",
 }
-"""By key of a slice that holds entries with names: what the secrets of an entry are for."""
-_WITHOUT_DELIVERIES: Final[Set[UseKind]] = {"hook of", "recovery of", "telemetry"}
-"""The uses of a credential that hold no delivery if it is missing."""
+"""By section of a slice: the use that each of its named entries is."""
 Origin: TypeAlias = Literal["chosen", "internal", "issued", "mail service", "hook token"]
 """Who makes the values of a secret:
 
@@ -58,14 +62,19 @@ hook token    the provider whose API `hookchain hooks` calls. No function reads 
 
 
 class Use(NamedTuple):
-    """One use of a secret. `name` is that of the source, route or destination; empty if the kind has one use alone."""
+    """One use of a secret. `name` is the source, route or destination; empty for a kind that is a whole section."""
 
     kind: UseKind
     name: str = ""
 
     def __str__(self) -> str:
         """Return the use for people, such as `destination crm` or `hook of shop`."""
-        return f"{self.kind} {self.name}".rstrip()
+        return _USE_TEXTS[self.kind].format(name=self.name)
+
+    @property
+    def holds_deliveries(self) -> bool:
+        """Return whether deliveries are held while the secret is missing."""
+        return self.kind not in {"hook", "recovery", "telemetry"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Need:
     @property
     def holds_deliveries(self) -> bool:
         """Return whether deliveries are held without it. Other secrets renew webhooks, recover events or send spans."""
-        return not self.uses or any(use.kind not in _WITHOUT_DELIVERIES for use in self.uses)
+        return any(use.holds_deliveries for use in self.uses)
 
     @property
     def can_be_random(self) -> bool:
@@ -112,40 +121,38 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
 
     `has_ses`: SES sends the mails for which there is no other mail service.
     """
-    sources = compiled_sources(slices["receive"]).values()
-    schemes = [read_scheme(entry) for source in sources for entry in auth_entries(source)]
+    verifying = [
+        read_scheme(entry) for source in compiled_sources(slices["receive"]).values() for entry in auth_entries(source)
+    ]
     signing = list(_signing_schemes(slices["notify"]))
-    needed_by = {function: secrets_needed({function: slices[function]}) for function in slices}
-    uses: dict[str, list[Use]] = {}
-    for slice_ in slices.values():
-        for name, use in _uses(slice_):
-            uses.setdefault(name, []).append(use)
-    all_needs = []
-    for name in secrets_needed(slices):
-        readers = tuple(function for function in slices if name in needed_by[function])
+    secrets_by_function = {function: set(secret_names(slice_)) for function, slice_ in slices.items()}
+    uses_by_secret = _uses_by_secret(slices)
+    needs_by_name: dict[str, Need] = {}
+    for name in {name for names in secrets_by_function.values() for name in names}:
+        readers = tuple(function for function, names in secrets_by_function.items() if name in names)
         is_signing = any(scheme.secret == name for scheme in signing)
-        all_needs.append(
-            Need(
-                name,
-                _origin(name, readers, is_signing),
-                readers=readers,
-                uses=tuple(dict.fromkeys(uses.get(name, ()))),
-                schemes=tuple(scheme for scheme in (*schemes, *signing) if scheme.secret == name),
-                is_signing_key=is_signing and readers == ("notify",),
-            )
+        needs_by_name[name] = Need(
+            name,
+            _origin(name, readers, is_signing=is_signing),
+            readers=readers,
+            uses=tuple(uses_by_secret.get(name, ())),
+            schemes=tuple(scheme for scheme in (*verifying, *signing) if scheme.secret == name),
+            is_signing_key=is_signing and readers == ("notify",),
         )
-    names = {need.name for need in all_needs}
-    all_needs += [need for need in _mail_needs(slices, environ, has_ses) if need.name not in names]
-    return sorted(all_needs, key=lambda need: need.name)
+    for need in _mail_needs(slices, environ, has_ses=has_ses):
+        # The configuration may name the same secret, for example for a source. Then this use decides: it is required.
+        needs_by_name.setdefault(need.name, need)
+    return sorted(needs_by_name.values(), key=lambda need: need.name)
 
 
-def _origin(name: str, readers: Collection[str], is_signing: bool) -> Origin:
+def _origin(name: str, readers: Collection[str], *, is_signing: bool) -> Origin:
     if name == KEY_SECRET and "subscribe" in readers:
         return "internal"
-    # What notify reads, and receive does not, was issued by the system that notify calls, unless notify signs with it.
-    if "notify" in readers and "receive" not in readers and not is_signing:
-        return "issued"
-    return "chosen"
+    if "notify" not in readers or "receive" in readers:
+        return "chosen"  # receive verifies a sender's requests with it, or only a step of a route uses it
+    if is_signing:
+        return "chosen"  # receivers verify our webhooks with it
+    return "issued"  # notify presents it to the system that issued it
 
 
 def token_needs(document: Json) -> list[Need]:
@@ -157,7 +164,7 @@ def token_needs(document: Json) -> list[Need]:
     for name, source in mapping_at(document, "sources").items():
         token = value_at(source, "hook", "token")
         if isinstance(token, str):
-            uses_by_token.setdefault(token, []).append(Use("hook of", name))
+            uses_by_token.setdefault(token, []).append(Use("hook", name))
     return [Need(name, "hook token", uses=tuple(uses), is_optional=True) for name, uses in uses_by_token.items()]
 
 
@@ -169,9 +176,9 @@ def token_names(document: Json) -> list[str]:
 def missing_effect(credentials: Sequence[Need]) -> str:
     """Return the effects of these secrets as long as they are missing, joined to one sentence."""
     uses = dict.fromkeys(use for need in credentials for use in need.uses)
-    held = [str(use) for use in uses if use.kind not in _WITHOUT_DELIVERIES]
-    hooks = [str(use) for use in uses if use.kind == "hook of"]
-    sources = [use.name for use in uses if use.kind == "recovery of"]
+    held = [str(use) for use in uses if use.holds_deliveries]
+    hooks = [str(use) for use in uses if use.kind == "hook"]
+    sources = [use.name for use in uses if use.kind == "recovery"]
     effects = [f"deliveries to {', '.join(held)} are held"] if held else []
     effects += [f"nobody renews the {', '.join(hooks)}"] if hooks else []
     effects += [f"lost events of {', '.join(sources)} are not recovered"] if sources else []
@@ -188,27 +195,43 @@ def _signing_schemes(notify: JsonObject) -> Iterator[AuthScheme]:
             yield read_scheme({name: value for name, value in signature.items() if value is not None})
 
 
-def _uses(document: JsonObject) -> Iterator[tuple[str, Use]]:
-    """Yield the name of each secret in a slice, and what uses it."""
-    for key, kind in _KINDS_OF_SECTIONS.items():
-        yield from ((name, Use(kind)) for name in secret_names(document.get(key)))
-    for key, kind in _KINDS_OF_ENTRIES.items():
-        # Routes are a list whose entries have a name. The others are mappings by name.
-        named_entries = [(str(entry.get("name")), entry) for entry in objects_at(document, key)]
-        for entry_name, entry in (*mapping_at(document, key).items(), *named_entries):
-            yield from ((name, Use(kind, entry_name)) for name in secret_names(entry))
+def _uses_by_secret(slices: Mapping[str, JsonObject]) -> dict[str, list[Use]]:
+    """Return the uses of each secret in the slices, by the secret's name. No use appears twice."""
+    uses_by_secret: dict[str, list[Use]] = {}
+    for slice_ in slices.values():
+        for use, settings in _uses_in(slice_):
+            for secret in secret_names(settings):
+                uses = uses_by_secret.setdefault(secret, [])
+                if use not in uses:
+                    uses.append(use)
+    return uses_by_secret
 
 
-def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], has_ses: bool) -> Iterator[Need]:
-    """Yield SendGrid's key, unless mails go by SMTP, and SMTP's password, if the URL has a user."""
+def _uses_in(slice_: JsonObject) -> Iterator[tuple[Use, Json]]:
+    """Yield each part of a slice that may name secrets, as the use that it is."""
+    for section in _WHOLE_SECTIONS:
+        yield Use(section), slice_.get(section)
+    for key, kind in _SECTIONS_WITH_ENTRIES.items():
+        for name, entry in mapping_at(slice_, key).items():
+            yield Use(kind, name), entry
+        for entry in objects_at(slice_, key):  # the routes are a list, whose entries have a name
+            yield Use(kind, str(entry.get("name"))), entry
+
+
+def _mail_needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_ses: bool) -> Iterator[Need]:
+    """Yield SendGrid's key, if mails can go by SendGrid, and SMTP's password, if they can go by SMTP with a user.
+
+    A mail destination that names no service (`auto`) uses SMTP if there is an SMTP_URL, and otherwise SendGrid. On a
+    platform with SES, it can also use SES, so SendGrid's key is optional.
+    """
     transports = set(mail_transports(slices["notify"]).values())
     smtp_url = environ.get("SMTP_URL")
     if "sendgrid" in transports or ("auto" in transports and not smtp_url):
         is_optional = has_ses and "sendgrid" not in transports
-        uses = (Use("mail by SendGrid"),)
+        uses = (Use("sendgrid"),)
         yield Need(API_KEY, "mail service", readers=("notify",), uses=uses, is_optional=is_optional)
     if smtp_url and transports & {"auto", "smtp"} and _has_user(smtp_url):
-        yield Need(SMTP_PASSWORD, "mail service", readers=("notify",), uses=(Use("mail by SMTP"),))
+        yield Need(SMTP_PASSWORD, "mail service", readers=("notify",), uses=(Use("smtp"),))
 
 
 def mail_transports(notify: JsonObject) -> dict[str, str]:

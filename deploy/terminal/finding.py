@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from deploy.terminal.command_line import CommandError
+
 Verdict = Literal["ok", "problem", "unknown"]
 
 
@@ -30,6 +32,12 @@ def ok(found: str) -> Finding:
 
 def problem(found: str, todo: str) -> Finding:
     return Finding("problem", found, todo)
+
+
+def problem_of(fault: CommandError) -> Finding:
+    """Return the problem that a fault describes as `what is wrong: what to do`."""
+    found, _, todo = str(fault).partition(": ")
+    return problem(found, todo)
 
 
 def unknown(found: str, todo: str = "") -> Finding:

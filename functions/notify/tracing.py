@@ -1,4 +1,17 @@
-"""The spans of notify: attempts, digests and sweeps. Imported only if telemetry is on."""
+"""The spans of notify: attempts, digests and sweeps. Imported only if telemetry is on.
+
+A span says what was done, from when to when, and with which error. Its ids are its trace's id and its own. Each span
+names its parent, so that a tool can show the spans of a trace as a tree:
+
+    POST /shop                receive
+      publish events          receive
+        process events        transform
+          publish deliveries  transform; the message names this span, as the parent of what notify does
+            deliver crm       notify: an attempt, which `note_attempt` records
+
+A digest is one delivery about many events. It begins a trace of its own, with links to the events. A sweep, which
+publishes the deliveries that are due, has a trace of its own too.
+"""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -15,25 +28,30 @@ from shared.telemetry import spans
 
 FUNCTION: Final = "notify"
 MAX_LINKS: Final = 32
-"""Of a digest: the events that it lists first."""
+"""The most links of a digest's span. A digest of more events has links to the first ones that it lists."""
 _STATUS: Final = re.compile(r"[1-5][0-9]{2}\b")
 _NOT_HTTP: Final = frozenset({"email", "sql"})
 """The kinds whose responses do not begin with a status of HTTP."""
 
 
 @dataclass(slots=True)
-class _Scope:
-    """The ids of the span that published the message of the current task, and those for its log lines."""
+class _Message:
+    """The message that the current task handles: one delivery, from the bus.
 
-    parent: tuple[str, str] | None
-    ids: tuple[str, str]
+    publisher  the ids of the span that published the message; None if the message does not name them
+    log_ids    the ids for the log lines of the task: at first the publisher's or the event's, and after an attempt the
+               attempt's, because the later lines are about it
+    """
+
+    publisher: spans.SpanIds | None
+    log_ids: spans.SpanIds
 
 
-_current: ContextVar[_Scope | None] = ContextVar("delivering", default=None)
+_current_message: ContextVar[_Message | None] = ContextVar("current_message", default=None)
 
 
 class NotifySpans:
-    """Records the spans of notify. `add` takes a span that has ended."""
+    """Records the spans of notify. `add` takes a span that has ended. `system` is the bus, such as `gcp_pubsub`."""
 
     def __init__(self, add: Callable[[spans.Span], None], system: str, clock: ports.Clock) -> None:
         self._add = add
@@ -42,70 +60,97 @@ class NotifySpans:
 
     def begin(self, push: Push, delivery: Delivery) -> None:
         """Begin a message in the current task."""
-        parent = spans.ids_of_traceparent(push.attributes.get(spans.TRACE_ATTRIBUTE))
-        _current.set(_Scope(parent, parent or spans.ids_of_event(delivery.event)))
+        publisher = spans.ids_of_traceparent(push.attributes.get(spans.TRACE_ATTRIBUTE))
+        _current_message.set(_Message(publisher, log_ids=publisher or spans.ids_of_event(delivery.event)))
 
     def note_attempt(self, event: Event, kind: str, entry: journal.AttemptEntry, outcome: Outcome) -> None:
         """Record an attempt that has ended, by a destination of this kind."""
-        scope = _current.get()
-        started_at, event_id = entry.started_at, entry.event_id
-        place = spans.place_of(event, started_at, scope.parent if scope else None)
+        message = _current_message.get()
         status = None if kind in _NOT_HTTP else _STATUS.match(entry.answer)
-        attributes: dict[str, spans.Value | None] = {
-            spans.EVENT_ID: event_id,
-            spans.MESSAGING_MESSAGE_ID: entry.delivery_id,
-            spans.ROUTE: entry.route,
-            spans.DESTINATION: entry.destination,
-            spans.ATTEMPT_NUMBER: entry.attempt_number,
-            spans.OUTCOME: entry.outcome,
-            spans.HTTP_STATUS: int(status[0]) if status else None,
-        }
-        error = "" if isinstance(outcome, Delivered) else entry.outcome
-        if isinstance(outcome, Failed):
-            error = outcome.code
-        name, span_id = f"deliver {entry.destination.partition(SEPARATOR)[0]}", spans.new_span_id()
-        span = spans.Span(FUNCTION, name, spans.CLIENT, place, span_id, started_at, entry.ended_at, attributes, error)
+        span = spans.Span(
+            service=FUNCTION,
+            # The name of a subscriber's endpoint is left out, because a tool groups spans by their names.
+            name=f"deliver {entry.destination.partition(SEPARATOR)[0]}",
+            kind=spans.CLIENT,
+            place=spans.place_of(event, entry.started_at, message.publisher if message else None),
+            span_id=spans.new_span_id(),
+            started_at=entry.started_at,
+            ended_at=entry.ended_at,
+            attributes={
+                spans.EVENT_ID: entry.event_id,
+                spans.MESSAGING_MESSAGE_ID: entry.delivery_id,
+                spans.ROUTE: entry.route,
+                spans.DESTINATION: entry.destination,
+                spans.ATTEMPT_NUMBER: entry.attempt_number,
+                spans.OUTCOME: entry.outcome,
+                spans.HTTP_STATUS: int(status[0]) if status else None,
+            },
+            error=_error_code(outcome, entry),
+        )
         self._add(span)
-        if scope is not None:
-            scope.ids = span.ids
+        if message is not None:
+            message.log_ids = span.ids
 
     def note_digest(self, message: bytes, started_at: float) -> None:
-        """Record a digest that was published, the first span of its event's trace. It has links to its events."""
+        """Record the publishing of a digest. `message` is the digest, a delivery whose event lists the others."""
         delivery = delivery_from(jsontext.from_json(message))
+        listed_events = jsontext.objects_at(delivery.event.data, "events")[:MAX_LINKS]
+        links = [spans.event_ids(str(each.get("id")), str(each.get("receivedat"))) for each in listed_events]
+        # These ids are made from the digest's event, so the attempt to deliver it, whose message names no publisher,
+        # finds the same ids and has this span as its parent (`spans.place_of`).
         trace_id, span_id = spans.ids_of_event(delivery.event)
-        listed = jsontext.objects_at(delivery.event.data, "events")[:MAX_LINKS]
-        links = [spans.event_ids(str(each.get("id")), str(each.get("receivedat"))) for each in listed]
-        place = spans.Place(trace_id, links=tuple(links))
-        attributes = {
-            **spans.publishing_attributes(self._system, ports.DELIVERIES, 1),
-            spans.EVENT_ID: delivery.event.id,
-            spans.DESTINATION: delivery.destination,
-            spans.COUNT: delivery.merged,
-        }
-        name, now = f"digest {delivery.destination}", self._clock.now()
-        self._add(spans.Span(FUNCTION, name, spans.PRODUCER, place, span_id, started_at, now, attributes))
+        self._add(
+            spans.Span(
+                service=FUNCTION,
+                name=f"digest {delivery.destination}",
+                kind=spans.PRODUCER,
+                place=spans.Place(trace_id, links=tuple(links)),
+                span_id=span_id,
+                started_at=started_at,
+                ended_at=self._clock.now(),
+                attributes={
+                    **spans.publishing_attributes(self._system, ports.DELIVERIES, 1),
+                    spans.EVENT_ID: delivery.event.id,
+                    spans.DESTINATION: delivery.destination,
+                    spans.COUNT: delivery.merged,
+                },
+            )
+        )
 
     async def sweep(self, sweep: Awaitable[int]) -> int:
         """Return the number of deliveries that the sweep published. Record it, unless it had nothing to do."""
         started_at = self._clock.now()
         count = 0
-        code = ""
+        error_code = ""
         try:
             count = await sweep
         except Exception as error:
-            code = spans.code_of(error)
+            error_code = spans.code_of(error)
             raise
         finally:
-            if count or code:
-                place, now = spans.Place(spans.new_trace_id()), self._clock.now()
-                attributes: dict[str, spans.Value | None] = {spans.FAAS_TRIGGER: "timer", spans.COUNT: count}
-                span_id = spans.new_span_id()
-                self._add(
-                    spans.Span(FUNCTION, "sweep", spans.INTERNAL, place, span_id, started_at, now, attributes, code)
+            if count or error_code:
+                span = spans.Span(
+                    service=FUNCTION,
+                    name="sweep",
+                    kind=spans.INTERNAL,
+                    place=spans.Place(spans.new_trace_id()),
+                    span_id=spans.new_span_id(),
+                    started_at=started_at,
+                    ended_at=self._clock.now(),
+                    attributes={spans.FAAS_TRIGGER: "timer", spans.COUNT: count},
+                    error=error_code,
                 )
+                self._add(span)
         return count
 
-    def ids(self, _: jsontext.JsonObject) -> tuple[str, str] | None:
-        """Return the trace and span ids for a log line of the current task."""
-        scope = _current.get()
-        return scope.ids if scope else None
+    def ids(self, _: jsontext.JsonObject) -> spans.SpanIds | None:
+        """Return the ids for a log line of the current task. The line itself does not matter."""
+        message = _current_message.get()
+        return message.log_ids if message else None
+
+
+def _error_code(outcome: Outcome, entry: journal.AttemptEntry) -> str:
+    """Return the code of what failed; empty after a success."""
+    if isinstance(outcome, Delivered):
+        return ""
+    return outcome.code if isinstance(outcome, Failed) else entry.outcome

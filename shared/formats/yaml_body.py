@@ -7,6 +7,7 @@ An alias becomes a copy of the value that it stands for, and counts like one.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -14,10 +15,10 @@ import yaml
 from yaml._yaml import CParser
 
 from shared.errors import Rejected, RejectedCode
-from shared.formats import json_body, text_body
+from shared.formats import json_body, text_body, yaml_scalars
 from shared.formats.parse import MediaType, media_type
 from shared.jsontext import Json, JsonObject
-from shared.limits import Limits, finite, integer, put
+from shared.limits import Limits, put
 
 _MERGE_KEY: Final = "<<"
 _TAG_DIRECTIVE: Final = re.compile("^%TAG|[\n\r\x85\u2028\u2029]%TAG")
@@ -37,65 +38,11 @@ _CAUSES: Final = {
 """The cause for the beginning of libyaml's texts, which may quote the document in their further words."""
 
 
-CORE_TAG: Final = "tag:yaml.org,2002:"
-"""The beginning of the core schema's tags, which YAML writes `!!`."""
+class _Key(NamedTuple):
+    """A scalar that is the key of a field. `is_merge`: it is a plain `<<`, whose value is merged into the object."""
 
-_WORDS: Final[dict[str, bool | None]] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_FIRST_OF_NUMBER: Final = frozenset("+-.0123456789")
-_NUMBER: Final = re.compile(
-    r"(?P<decimal>[-+]?[0-9]++)"
-    r"|0o(?P<octal>[0-7]++)"
-    r"|0x(?P<hexadecimal>[0-9a-fA-F]++)"
-    r"|(?P<real>[-+]?(?:\.[0-9]++|[0-9]++(?:\.[0-9]*+)?)(?:[eE][-+]?[0-9]++)?)"
-    r"|(?P<not_finite>[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))"
-)
-_BASES: Final = {"decimal": 10, "octal": 8, "hexadecimal": 16}
-
-_TYPES: Final = {"null": type(None), "bool": bool, "int": int, "float": float}
-
-
-def plain_scalar(text: str, limits: Limits) -> Json:
-    """Return the value of a scalar that has neither quotes nor a tag. Raises Rejected (`number_out_of_range`)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    may_be_number = text[0] in _FIRST_OF_NUMBER  # an empty text is a word
-    return _number(text, limits) if may_be_number else text
-
-
-def tagged_scalar(tag: str, text: str, limits: Limits) -> Json:
-    """Return the value of a scalar with a tag, quoted or not. Raises Rejected (`tag_not_allowed`,
-    `number_out_of_range`)."""
-    kind = tag.removeprefix(CORE_TAG)
-    if kind in {"!", "str"}:
-        return text
-    value = plain_scalar(text, limits)
-    is_decimal_integer = type(value) is int and text.lstrip("+-").isdecimal()
-    if kind == "float" and is_decimal_integer:  # `!!float 1` is a float; `!!float 0x1F` is not
-        value = finite(text)
-    if kind not in _TYPES or type(value) is not _TYPES[kind]:
-        raise tag_not_allowed()
-    return value
-
-
-def tag_not_allowed() -> Rejected:
-    return Rejected("tag_not_allowed", "YAML tags are those of the core schema, on values that fit them")
-
-
-def _number(text: str, limits: Limits) -> Json:
-    """Return the number that the text is, or the text if it is none. Raises Rejected (`number_out_of_range`)."""
-    number = _NUMBER.fullmatch(text)
-    if number is None or number.lastgroup is None:
-        return text
-    kind = number.lastgroup
-    if kind in _BASES:
-        return integer(number[kind], _BASES[kind], limits)
-    if kind == "not_finite":
-        raise Rejected("number_out_of_range", "JSON has neither infinity nor NaN")
-    return finite(text)
+    text: str
+    is_merge: bool
 
 
 class _Anchored(NamedTuple):
@@ -104,14 +51,14 @@ class _Anchored(NamedTuple):
     nodes       how many lists, objects and scalars a copy of it adds to the document
     characters  how many characters the scalars of a copy have
     height      how many levels of lists and objects it has; 0 for a scalar
-    text        a scalar as it was written, for an alias that is a key; None for a list or an object
+    key         the key that an alias becomes where a key is expected; None for a list or an object
     """
 
     value: Json
     nodes: int
     characters: int
     height: int
-    text: str | None
+    key: _Key | None
 
 
 # These have no `eq` and no `repr`, because nothing compares or prints them.
@@ -134,91 +81,84 @@ class _Container:
 
 @dataclass(slots=True, eq=False, repr=False)
 class _List(_Container):
-    """A list that is being read."""
-
     value: list[Json] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Object(_Container):
-    """An object that is being read: a key, its value, the next key. `key` is None while a key is expected.
+    """An object that is being read.
 
-    The fields of a merge key `<<` are added at the end, because the object's own fields override them.
+    key     the key whose value comes next; None while a key is expected
+    merged  the objects that the merge key takes in; None before it comes
     """
 
     value: JsonObject = field(default_factory=dict)
-    key: str | None = None
-    _is_merging: bool = False
-    _merged: list[JsonObject] | None = None
+    key: _Key | None = None
+    merged: list[JsonObject] | None = None
 
-    def take_key(self, text: str | None, *, is_plain: bool) -> None:
-        """Take a scalar as the key. `text` is None for a list or an object, which cannot be a key."""
-        if text is None:
-            raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
-        self.key = text
-        self._is_merging = is_plain and text == _MERGE_KEY
-
-    def take_value(self, key: str, value: Json, limits: Limits) -> None:
-        self.key = None
-        if self._is_merging:
-            self._merge(value)
-        else:
-            put(self.value, key, value, limits)
-
-    def _merge(self, value: Json) -> None:
-        if self._merged is not None:
+    def add_field(self, key: _Key, value: Json, limits: Limits) -> None:
+        if not key.is_merge:
+            put(self.value, key.text, value, limits)
+            return
+        if self.merged is not None:
             raise Rejected("duplicate_key", "an object has the merge key '<<' twice")
-        self._merged = []
+        self.merged = []
         for merged in value if isinstance(value, list) else [value]:
             if not isinstance(merged, dict):
                 raise Rejected("invalid_key", "the merge key '<<' takes an object or a list of objects")
-            self._merged.append(merged)
+            self.merged.append(merged)
 
-    def add_merged(self, limits: Limits) -> None:
-        """Add the fields of the merge key that the object does not have. A field of an earlier merged object counts."""
-        for merged in self._merged or ():
+    def add_merged_fields(self, limits: Limits) -> None:
+        """Add the fields of the merged objects, when the object's own fields are complete.
+
+        The object's own fields take precedence, and then those of the merged object that is listed first.
+        """
+        for merged in self.merged or ():
             for key, value in merged.items():
                 if key not in self.value:
                     put(self.value, key, value, limits)
 
 
 class Builder:
-    """A builder of the value of a document from its events. Each method may raise Rejected."""
+    """A builder of the value of a document from its events. Each method may raise Rejected.
+
+    For `a: [1]`, the calls are start_document, open_object, scalar "a", open_list, scalar "1", close, close.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._documents = _List(None, nodes_before=0, characters_before=0)
-        self._open: list[_List | _Object] = [self._documents]
+        self._documents: list[Json] = []
+        """The document, once it is complete."""
+        self._open: list[_List | _Object] = []
         """The lists and objects that are being read, from the outermost to the innermost."""
-        self._anchors: dict[str, _Anchored | None] = {}
-        """The value of each anchor; None while the value is being read."""
-        self._has_document = False
+        self._anchors: dict[str, _Anchored | _Container] = {}
+        """The value of each anchor, or the list or object with the anchor while it is being read."""
         self._has_aliases = False
         self._nodes = 0
         self._characters = 0
 
     def document(self) -> Json:
         """Return the document, when all events have been read."""
-        if not self._documents.value:
+        if not self._documents:
             raise Rejected("malformed_body", "not YAML: there is no document")
-        return self._documents.value[0]
+        return self._documents[0]
 
     def start_document(self) -> None:
-        if self._has_document:
+        if self._documents:
             raise Rejected("multiple_documents", "the YAML holds more than one document")
-        self._has_document = True
 
     def scalar(self, text: str, anchor: str | None, tag: str | None, *, is_plain: bool) -> None:
         """Add a scalar. `is_plain` says that it has neither quotes nor a tag."""
         characters = len(text)
         self._count(1, characters)
         if tag is not None:
-            value = tagged_scalar(tag, text, self._limits)
+            value = yaml_scalars.tagged_scalar(tag, text, self._limits)
         else:
-            value = plain_scalar(text, self._limits) if is_plain else text
+            value = yaml_scalars.plain_scalar(text, self._limits) if is_plain else text
         if anchor is not None:
-            self._anchors[anchor] = _Anchored(value, nodes=1, characters=characters, height=0, text=text)
-        self._add(value, text, is_plain=is_plain)
+            alias_key = _Key(text, is_merge=False)
+            self._anchors[anchor] = _Anchored(value, nodes=1, characters=characters, height=0, key=alias_key)
+        self._add(value, 0, _Key(text, is_merge=is_plain and text == _MERGE_KEY))
 
     def open_list(self, anchor: str | None, tag: str | None) -> None:
         self._start(_List(anchor, self._nodes, self._characters), tag, "seq")
@@ -230,50 +170,54 @@ class Builder:
         """End the innermost list or object."""
         closed = self._open.pop()
         if isinstance(closed, _Object):
-            closed.add_merged(self._limits)
+            closed.add_merged_fields(self._limits)  # their values were counted when the merge key was read
         if closed.anchor is not None:
             nodes = self._nodes - closed.nodes_before
             characters = self._characters - closed.characters_before
-            self._anchors[closed.anchor] = _Anchored(closed.value, nodes, characters, closed.height, text=None)
-        self._note_height(closed.height)
-        self._add(closed.value, None, is_plain=False)
+            self._anchors[closed.anchor] = _Anchored(closed.value, nodes, characters, closed.height, key=None)
+        self._add(closed.value, closed.height, key=None)
 
     def alias(self, anchor: str) -> None:
         """Add a copy of the value with the anchor, and count it like any other value."""
         if anchor not in self._anchors:
             raise Rejected("malformed_body", "not YAML: an alias refers to no anchor")
         anchored = self._anchors[anchor]
-        if anchored is None:  # its list or object is still open
+        if isinstance(anchored, _Container):  # the copy would contain itself, without end
             raise Rejected("expanded_too_large", "a YAML alias stands for what it is in")
         self._has_aliases = True
         self._count(anchored.nodes, anchored.characters)
         self._verify_depth(anchored.height)
-        self._note_height(anchored.height)
-        self._add(_copied(anchored.value), anchored.text, is_plain=False)
+        self._add(_copied(anchored.value), anchored.height, anchored.key)
 
     def _start(self, container: _List | _Object, tag: str | None, kind: str) -> None:
-        if tag not in (None, "!", CORE_TAG + kind):
-            raise tag_not_allowed()
+        if tag not in (None, "!", yaml_scalars.CORE_TAG + kind):
+            raise yaml_scalars.tag_not_allowed()
         self._count(1, 0)
         self._verify_depth(1)
         if container.anchor is not None:
-            self._anchors[container.anchor] = None
+            self._anchors[container.anchor] = container
         self._open.append(container)
 
-    def _add(self, value: Json, text: str | None, *, is_plain: bool) -> None:
-        """Add a value to the innermost list or object. `text` and `is_plain` matter if it is a key."""
+    def _add(self, value: Json, height: int, key: _Key | None) -> None:
+        """Add a value to the innermost list or object; without one, the value is the document.
+
+        `height` is the value's number of levels. `key` is the key that the value becomes if a key is expected; None for
+        a list or an object, which cannot be a key.
+        """
+        if not self._open:
+            self._documents.append(value)
+            return
         container = self._open[-1]
+        container.height = max(container.height, height + 1)
         if isinstance(container, _List):
             container.value.append(value)
-        elif container.key is None:
-            container.take_key(text, is_plain=is_plain)
+        elif container.key is not None:
+            container.add_field(container.key, value, self._limits)
+            container.key = None
+        elif key is not None:
+            container.key = key
         else:
-            container.take_value(container.key, value, self._limits)
-
-    def _note_height(self, inner_height: int) -> None:
-        """Note in the innermost list or object that it contains a value of that height."""
-        container = self._open[-1]
-        container.height = max(container.height, inner_height + 1)
+            raise Rejected("invalid_key", "a key in YAML is a scalar, not a list or an object")
 
     def _count(self, nodes: int, characters: int) -> None:
         """Count lists, objects and scalars, and the characters of the scalars. An alias counts like a copy."""
@@ -285,8 +229,7 @@ class Builder:
 
     def _verify_depth(self, levels: int) -> None:
         """Reject a value that would be too deep. `levels` is the number of levels that it adds to the open ones."""
-        levels_open = len(self._open) - 1  # without the list of documents
-        if levels_open + levels > self._limits.max_depth:
+        if len(self._open) + levels > self._limits.max_depth:
             raise Rejected("nested_too_deeply", f"the YAML is nested deeper than {self._limits.max_depth} levels")
 
 
@@ -312,24 +255,15 @@ def parse(body: bytes, media: MediaType, limits: Limits) -> Json:
     try:
         _read(text, builder)
     except yaml.YAMLError as error:
-        may_have_surrogates = "\\u" in text  # written as two escapes, which libyaml rejects and JSON allows
-        if may_have_surrogates and text.lstrip()[:1] in {"{", "["}:
-            return _parse_as_json(text, limits, _rejection(error, limits))
-        raise _rejection(error, limits) from None
+        rejection = _rejection(error, limits)
+        # JSON is YAML, but may write a character as two escapes (a pair of surrogates), which libyaml rejects.
+        if "\\u" in text and text.lstrip()[:1] in {"{", "["}:
+            with suppress(Rejected):  # not JSON either: libyaml's rejection is the one that fits YAML
+                return json_body.parse(text.encode(), _JSON, limits)
+        raise rejection from None
     except UnicodeError:  # a tag may spell bytes that are no UTF-8
         raise Rejected("malformed_body", "not YAML: a tag is not UTF-8") from None
     return builder.document()
-
-
-def _parse_as_json(text: str, limits: Limits, rejection: Rejected) -> Json:
-    """Parse JSON, which is YAML too, though libyaml rejects a character that is written as a pair of surrogates.
-
-    Raises the rejection if the text is not JSON either.
-    """
-    try:
-        return json_body.parse(text.encode(), _JSON, limits)
-    except Rejected:
-        raise rejection from None
 
 
 def _read(text: str, builder: Builder) -> None:

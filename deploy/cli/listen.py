@@ -33,7 +33,7 @@ from deploy.config.configured import LoadedConfig, add_configuration, configured
 from deploy.history import audit, local
 from deploy.history.ports import TapPorts, closing_port
 from deploy.platforms.choice import add_platform, is_local, open_platform, same_platform
-from deploy.requests import send_options, signed_samples, signing
+from deploy.requests import send_options, sender_keys, signed_samples, signing
 from deploy.requests.sources import compiled_sources
 from deploy.secrets.local_secrets import COMMENT, secret_text
 from deploy.secrets.needs import needs
@@ -191,8 +191,8 @@ class LocalSecrets:
         if auth.needs_key or auth.scheme in signing.BY_CERTIFICATE:
             rule = "only the provider has the key. Turn the verification off in your application"
             raise signed_samples.CannotSign(rule)
-        if signing.is_asymmetric(auth):
-            if signing.read_private_key(self.state, auth.secret) is None:
+        if sender_keys.is_asymmetric(auth):
+            if sender_keys.read_private_key(self.state, auth.secret) is None:
                 make_key(auth, self.env_file, self.state)
                 self._generated[variable] = dotenv.read_dotenv(self.env_file)[variable]
             public_key = send_options.read_secret(auth.secret, self.environ)
@@ -210,7 +210,7 @@ class LocalSecrets:
     def _generate(self, name: str) -> None:
         all_needs = needs(self.configuration.slices, self.environ)
         schemes = [scheme for need in all_needs if need.name == name for scheme in need.schemes]
-        value = signing.generate_value(name, schemes, self.state, secrets.token_bytes(signing.KEY_BYTES))
+        value = sender_keys.generate_value(name, schemes, self.state, secrets.token_bytes(sender_keys.KEY_BYTES))
         variables = {variable_name(name): value or random_value()}
         dotenv.make_dotenv_private(self.env_file)
         dotenv.add_to_dotenv(self.env_file, variables, COMMENT)

@@ -30,7 +30,7 @@ from deploy.history import journal_view, local_requests
 from deploy.history.local import expected_ports, open_local_state, running_ports
 from deploy.history.state import State, StateFault
 from deploy.platforms.choice import add_state
-from deploy.requests import posting, signing, sources, trigger_target
+from deploy.requests import posting, sender_keys, sources, trigger_target
 from deploy.requests.samples import Fresh, Sample, sample_names
 from deploy.requests.signed_samples import BREAKS, Break, CannotSign, Keys, chosen_sample, signed_sample
 from deploy.secrets.backend import DotenvBackend
@@ -198,7 +198,7 @@ def _posted(request: http.Request, url: str, *, is_broken: bool) -> Response | N
 
 def _make_key(target: trigger_target.TriggerTarget, env_file: Path, state: Path) -> list[str]:
     """Generate a key pair for the source. Raises as make_key, and ValueError if its provider does not sign with one."""
-    auth = next((each for each in target.source.auth if each.secret and signing.is_asymmetric(each)), None)
+    auth = next((each for each in target.source.auth if each.secret and sender_keys.is_asymmetric(each)), None)
     if auth is None:
         raise ValueError(f"{target.entry.name} does not sign with a key pair that can be generated here")
     return make_key(auth, env_file, state)
@@ -209,14 +209,14 @@ def make_key(auth: AuthScheme, env_file: Path, state: Path) -> list[str]:
 
     `auth` verifies with a public key. Raises OSError, DotenvFault and BackendError.
     """
-    pair = signing.generate_key_pair(auth)
+    pair = sender_keys.generate_key_pair(auth)
     earlier_values = dotenv.read_dotenv(env_file).get(variable_name(auth.secret), "").strip("\n")
     folder = settings.read_settings(os.environ).secrets_folder
     today = datetime.datetime.now(datetime.UTC).date()
     backend = DotenvBackend(env_file, os.environ, folder, today)
     newest_first = "\n".join(filter(None, (pair.public, earlier_values)))
     lines = backend.write(auth.secret, newest_first, forget=False)
-    path = signing.store_private_key(state, auth.secret, pair)
+    path = sender_keys.store_private_key(state, auth.secret, pair)
     return [f"public key: {line}" for line in lines] + [f"private key: stored in {path}"]
 
 

@@ -1,4 +1,7 @@
-"""AWS's services, called with the operator's own credentials by boto3, which only these commands need."""
+"""Call AWS with the operator's own credentials, and ask about a deployed stack.
+
+The commands do this with boto3. The functions do not need it (see shared/cloud/aws/client.py).
+"""
 
 import datetime
 import importlib.util
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 15
 ATTEMPTS: Final = 3
-"""How often boto3 tries a call in all, if its error may pass."""
+"""The most tries of a call, if its error can be temporary."""
 SIGN_IN: Final = "Run `aws configure sso` or `aws configure`, or set AWS_PROFILE."
 _EXPIRED: Final = frozenset(
     {
@@ -42,7 +45,8 @@ _NO_CREDENTIALS: Final = (
     "TokenRetrievalError",
     "LoginError",
 )
-"""The names of botocore's errors without usable credentials. An error that is derived from one of them counts too."""
+"""The names of botocore's errors for missing or unusable credentials. They are compared with an error's base classes
+too."""
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _MISSING: Final = frozenset(
     {
@@ -58,7 +62,7 @@ _MISSING: Final = frozenset(
 
 
 class AwsFault(CommandError):
-    """An error: AWS rejected the call or did not answer. `code` is AWS's name of the error; empty without an answer."""
+    """AWS rejected a call or did not answer. `code` is AWS's name of the error, or empty without an answer."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -75,11 +79,14 @@ class AwsFault(CommandError):
 
 
 class NoCredentials(AwsFault):
-    """An error: there are no credentials, or they are no longer valid. The text says what to do."""
+    """There are no credentials, or they are no longer valid. The text says what to do."""
 
 
 class AwsApi:
-    """The services in a region. `environ` may name a local AWS: AWS_ENDPOINT_URL, or AWS_ENDPOINT_URL_<SERVICE>."""
+    """The services in a region, for several threads at once.
+
+    `environ` can name a local AWS, with AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_<SERVICE>.
+    """
 
     def __init__(self, region: str, environ: Mapping[str, str]) -> None:
         # Imported here, because it is slow to import, and installed only with the AWS extra.
@@ -92,7 +99,7 @@ class AwsApi:
         self._session: boto3.Session | None = None
 
     def call(self, service: str, operation: str, **arguments: Json) -> JsonObject:
-        """Return the answer; a time in it is in Unix seconds. `operation` is boto3's name, such as `get_queue_url`.
+        """Return the answer of an operation, such as `get_queue_url` (boto3's name). Times are in Unix seconds.
 
         Raises AwsFault.
         """
@@ -116,7 +123,7 @@ class AwsApi:
             raise
 
     def pages(self, service: str, operation: str, token: str, **arguments: Json) -> Iterator[JsonObject]:
-        """Yield the answers of a list. `token` is the name of the field and of the argument for the next page.
+        """Yield the pages of a list. `token` is the name of both the field and the argument for the next page.
 
         Raises AwsFault.
         """
@@ -127,7 +134,7 @@ class AwsApi:
             yield page
 
     def place(self) -> AwsPlace:
-        """Return the region with these credentials, for the ports."""
+        """Return the region and these credentials for the functions' own clients, such as those of the ledger."""
         return AwsPlace(self.region, self._credentials, self._environ.get("AWS_ENDPOINT_URL") or None)
 
     def _client(self, service: str) -> object:
@@ -141,12 +148,13 @@ class AwsApi:
         )
         variable = f"AWS_ENDPOINT_URL_{service.upper()}"
         endpoint = self._environ.get(variable) or self._environ.get("AWS_ENDPOINT_URL") or None
-        session = self._opened()
-        with self._lock:  # a session is not safe for threads; its clients are
+        session = self._open_session()
+        with self._lock:  # threads must not share a session, but they may share its clients
             client: object = session.client(service, region_name=self.region, endpoint_url=endpoint, config=config)
         return client
 
-    def _opened(self) -> "boto3.Session":
+    def _open_session(self) -> "boto3.Session":
+        """Return the session, which is opened at the first call. Raises AwsFault."""
         from botocore.exceptions import BotoCoreError
 
         with self._lock:
@@ -158,11 +166,14 @@ class AwsApi:
             return self._session
 
     def _credentials(self) -> Credentials:
-        """Return the credentials as they are now: boto3 renews those that expire. Raises Temporary, as a port does."""
+        """Return the current credentials, which boto3 renews before they expire.
+
+        Raises Temporary, which is the error that the functions' clients expect.
+        """
         from botocore.exceptions import BotoCoreError
 
         try:
-            found = self._opened().get_credentials()
+            found = self._open_session().get_credentials()
             keys = found.get_frozen_credentials() if found else None
         except (BotoCoreError, NoCredentials) as error:
             raise Temporary("credentials_unavailable", f"{error}. {SIGN_IN}") from error
@@ -178,7 +189,7 @@ class AwsApi:
 
 
 def configured_region() -> str | None:
-    """Return the region of the AWS profile that AWS_PROFILE names, or of the default one. Raises AwsFault."""
+    """Return the region of the profile in AWS_PROFILE, or of the default profile. Raises AwsFault."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -190,27 +201,28 @@ def configured_region() -> str | None:
 
 
 def region_fault(region: str) -> str | None:
-    """Return the fault of a region where Lambda does not run, as boto3 knows it; None without boto3."""
+    """Return a fault if Lambda does not run in the region, by the list in boto3. Without boto3, nothing is checked."""
     if importlib.util.find_spec("boto3") is None:
         return None
     import boto3
 
     session = boto3.Session()
-    known = {
-        each for name in session.get_available_partitions() for each in session.get_available_regions("lambda", name)
-    }
+    known: set[str] = set()
+    for partition in session.get_available_partitions():
+        known.update(session.get_available_regions("lambda", partition))
     return None if region in known else f"Lambda has no region {region!r}{did_you_mean(region, known)}"
 
 
 def _fault(service: str, error: Mapping[str, object]) -> AwsFault:
-    code, message = str(error.get("Code", "")), str(error.get("Message", "")).split("\n")[0][:300]
+    code = str(error.get("Code", ""))
+    message = str(error.get("Message", "")).split("\n")[0][:300]
     if code in _EXPIRED:
         return NoCredentials(code, f"AWS rejects the credentials: {message.rstrip('.')} ({code}). {SIGN_IN}")
     return AwsFault(code, f"{service}: {message or 'rejected'} ({code})")
 
 
 def _as_json(value: object) -> Json:
-    """Return what boto3 returned as JSON: a time as Unix seconds, and what JSON does not have as text."""
+    """Return a value of boto3's as JSON: a time as Unix seconds, and a value of any other unknown type as text."""
     match value:
         case dict():
             return {str(name): _as_json(each) for name, each in value.items()}
@@ -226,7 +238,7 @@ def _as_json(value: object) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class DeployedStack:
-    """A stack that may be deployed, and the API to call AWS about it."""
+    """A CloudFormation stack, which may not be deployed yet, and the API to ask AWS about it."""
 
     target: StackTarget
     api: AwsApi
@@ -242,7 +254,7 @@ class DeployedStack:
         return next(iter(objects_at(found, "Stacks")), None)
 
     def receive_url(self) -> str:
-        """Return the URL that a source's name is added to, after a slash. Raises CommandError."""
+        """Return receive's URL. With a slash and a source's name, it is the source's. Raises CommandError."""
         return self._url(URL_OUTPUT)
 
     def function_url(self, function: str) -> str:
@@ -260,7 +272,7 @@ class DeployedStack:
         return url.rstrip("/")
 
     def bucket(self) -> str:
-        """Return the name of the bucket of large bodies, which holds the account's number. Raises AwsFault."""
+        """Return the name of the bucket for large bodies, which contains the account's number. Raises AwsFault."""
         account = str(self.api.call("sts", "get_caller_identity").get("Account"))
         return bucket(self.target.prefix, account, self.target.region)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from deploy.config.sections.catalogue import Handshake
-from deploy.requests import posting, send_options, signing, trigger_target
+from deploy.requests import posting, send_options, sender_keys, signing, trigger_target
 from deploy.requests.samples import Fresh, Sample, handshake_sample, load_sample, sample_names
 from shared import errors
 from shared.http import Request
@@ -47,8 +47,8 @@ class Keys:
             raise CannotSign("its key belongs to the provider and is fetched from there")
         if not auth.secret:
             return ""
-        if signing.is_asymmetric(auth):
-            key = signing.read_private_key(self.state, auth.secret)
+        if sender_keys.is_asymmetric(auth):
+            key = sender_keys.read_private_key(self.state, auth.secret)
             if key is None:
                 whose = "only the provider has the private key"
                 raise CannotSign(f"the secret {auth.secret!r} is a public key, and {whose}", needs_key_pair=True)
@@ -164,7 +164,7 @@ def _signed_by(auth: auth_scheme.AuthScheme, sender: Sender, request: Request, b
     if broken_part:
         return BREAKS[broken_part](unsigned, signer)
     signed = signing.sign_request(unsigned, signer)
-    if not signing.is_asymmetric(auth):
+    if not sender_keys.is_asymmetric(auth):
         auth_scheme.verify_request(
             signed, auth, [signer.key] if signer.key else [], {}, signer.now, signer.url_of(signed)
         )
@@ -190,7 +190,7 @@ def unbreakable_reason(broken_part: Break, auth: auth_scheme.AuthScheme) -> str 
 
 def needs_sender_key(broken_part: Break | None, auth: auth_scheme.AuthScheme) -> bool:
     """Return whether the request is made with the sender's key. A forger of certificates or key pairs has none."""
-    return broken_part != "signature" or not (auth.scheme in signing.BY_CERTIFICATE or signing.is_asymmetric(auth))
+    return broken_part != "signature" or not (auth.scheme in signing.BY_CERTIFICATE or sender_keys.is_asymmetric(auth))
 
 
 def with_wrong_signature(request: Request, signer: signing.Signer) -> Request:
@@ -198,7 +198,9 @@ def with_wrong_signature(request: Request, signer: signing.Signer) -> Request:
     auth = signer.auth
     if auth.scheme in signing.BY_CERTIFICATE:
         return _with_forged_headers(request)
-    wrong_key = signing.generate_key_pair(auth).private if signing.is_asymmetric(auth) else _wrong_secret(signer)
+    wrong_key = (
+        sender_keys.generate_key_pair(auth).private if sender_keys.is_asymmetric(auth) else _wrong_secret(signer)
+    )
     return signing.sign_request(request, replace(signer, key=wrong_key))
 
 

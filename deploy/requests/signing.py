@@ -1,15 +1,13 @@
-"""Sign a request as its sender does, with the source's secret or with a key pair that was generated for it.
+"""Sign a request as its sender does, with the source's secret or with a private key (see sender_keys.py).
 
-A provider that signs with a private key gives a source only the public half. To sign in its place, a generated pair's
-public half becomes one more value of the source's secret, and the private half stays in the state folder. The templates
-of the auth scheme are filled and signed here; shared/signatures fills and compares them.
+    X-Hub-Signature-256: sha256=…    for a source whose auth scheme is `hmac`, in this header and with this prefix
+
+shared/signatures has the counterpart, which verifies these requests.
 """
 
-import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -23,38 +21,28 @@ from shared.signatures.jwt import JwtScheme
 from shared.signatures.key_schemes import PublicKeyScheme
 from shared.signatures.keys import hash_of, padding_of
 from shared.signatures.locations import Location, RequestFields
-from shared.signatures.signature_scheme import HmacScheme, SignatureScheme
+from shared.signatures.signature_scheme import SignatureScheme
 from shared.signatures.signed_times import timestamp_text
 from shared.signatures.signing import encode_bytes, hmac_text
 from shared.signatures.standard_webhooks import StandardWebhooksScheme, sign_standard
 
-FOLDER: Final = "keys"
-"""The folder of private keys in the state folder."""
-
-RSA_BITS: Final = 2048
-
-KEY_BYTES: Final = 32
-"""The random bytes that a generated secret is made of."""
-
 _KEY_ID: Final = "trigger"
-"""The `kid` of our JSON Web Tokens. The keys that are generated here have none to compare it with."""
-
+"""The `kid` of our JSON Web Tokens. The keys that are generated here have no id, so any text will do."""
 TOKEN_SECONDS: Final = 300
 """How long our JSON Web Tokens are valid."""
-
 BY_CERTIFICATE: Final = frozenset({"aws-sns", "paypal"})
-"""The auth schemes whose certificate is fetched from the provider, so that no key of ours can sign."""
+"""The auth schemes whose certificate is fetched from the provider, so that nobody else can sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
     """The inputs of a signature besides the request.
 
-    auth       the scheme by which the receiver verifies the request
-    key        the shared secret, or the private key (PEM) whose public half is the secret
-    url_of     returns the URL that the receiver takes a request to have been sent to
-    now        Unix seconds
-    delivery_id  the sender's id of the event, where the scheme signs one
+    auth         the scheme by which the receiver verifies the request
+    key          the shared secret, or the private key (PEM) whose public half is the source's secret
+    url_of       returns the URL that the receiver assumes that a request was sent to
+    now          Unix seconds
+    delivery_id  the sender's id of the event, which some schemes sign
     """
 
     auth: AuthScheme
@@ -112,7 +100,7 @@ def _sign_standard_webhook(request: Request, signer: Signer, auth: StandardWebho
 
 def _sign_contentful(request: Request, signer: Signer) -> Request:
     request = with_header(request, contentful.TIMESTAMP, timestamp_text(signer.now, "ms"))
-    # In the order in which Contentful's library signs them.
+    # Contentful's library signs them in this order.
     names = sorted([contentful.TOPIC, contentful.TIMESTAMP, contentful.SIGNED_HEADERS])
     request = with_header(request, contentful.SIGNED_HEADERS, ",".join(names))
     content = contentful.canonical_request(request, signer.url_of(request), names)
@@ -120,7 +108,7 @@ def _sign_contentful(request: Request, signer: Signer) -> Request:
 
 
 def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, timestamp: str) -> str:
-    """Return the signature of the scheme's content, in its encoding: with a private key, or with a shared one."""
+    """Return the signature of the scheme's content, in its encoding, with a private or a shared key."""
     if not isinstance(auth, PublicKeyScheme):
         return shared_key_signature(fields, key, auth, timestamp)
     content = auth.contents(fields, timestamp)[0]
@@ -128,7 +116,7 @@ def _content_signature(fields: RequestFields, key: str, auth: SignatureScheme, t
 
 
 def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
-    """Return a token with the claims that the scheme demands, by the first algorithm that it accepts."""
+    """Return a token with the claims that the scheme requires, signed with the first algorithm that it accepts."""
     algorithm = auth.algorithms[0]
     header: JsonObject = {"alg": algorithm, "kid": _KEY_ID, "typ": "JWT"}
     claims: JsonObject = {"iat": int(signer.now), "exp": int(signer.now) + TOKEN_SECONDS}
@@ -140,109 +128,18 @@ def _json_web_token(signer: Signer, auth: JwtScheme, body: bytes) -> str:
 
 
 def _token_signature(content: bytes, key: str, algorithm: str) -> str:
-    digest = f"sha{algorithm[2:]}"  # as in RS256; of EdDSA it has no meaning, because Ed25519 needs no hash
+    digest = f"sha{algorithm[2:]}"  # RS256: sha256. For EdDSA it is meaningless and not used
     if algorithm.startswith("HS"):
         return hmac_text(content, key.encode(), digest, "base64url")
     padding = "pss" if algorithm.startswith("PS") else "pkcs1"
     return encode_bytes(sign_with_private_key(key, content, digest, "raw", padding), "base64url")
 
 
-# Keys
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """A key pair as text: the private half in PEM, the public half as the source's secret has it."""
-
-    private: str
-    public: str
-
-
-def is_asymmetric(auth: AuthScheme) -> bool:
-    """Return whether the source's secret is a public key, whose private half only the sender has."""
-    return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
-
-
-def generate_value(name: str, schemes: Iterable[AuthScheme], state: Path, random_bytes: bytes) -> str | None:
-    """Return a new value of the secret in the form that its schemes need; None if any text will do.
-
-    Of a key pair, the private half is stored in the state folder, and the value is the public half.
-    """
-    for auth in schemes:
-        if is_asymmetric(auth):
-            pair = generate_key_pair(auth)
-            store_private_key(state, name, pair)
-            return pair.public
-        if value := generate_secret(auth, random_bytes):
-            return value
-    return None
-
-
-def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
-    """Return a secret in the form that the scheme needs; None if any text will do."""
-    match auth:
-        case StandardWebhooksScheme():
-            return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key_encoding="base64", key_prefix=prefix):
-            return prefix + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key_encoding="hex"):
-            return random_bytes[:32].hex()
-    return None
-
-
-def private_key_file(state: Path, secret_name: str) -> Path:
-    return state / FOLDER / f"{secret_name}.pem"
-
-
-def read_private_key(state: Path, secret_name: str) -> str | None:
-    path = private_key_file(state, secret_name)
-    return path.read_text(encoding="ascii") if path.is_file() else None
-
-
-def store_private_key(state: Path, secret_name: str, pair: KeyPair) -> Path:
-    """Write the private half, readable for its owner only, and return its file. Raises OSError."""
-    path = private_key_file(state, secret_name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600)
-    path.chmod(0o600)  # an earlier key of this secret may be readable for others
-    path.write_text(pair.private, encoding="ascii")
-    return path
-
-
-def generate_key_pair(auth: AuthScheme) -> KeyPair:
-    """Return a new key pair of the kind that the scheme verifies with. RSA is for any scheme that names no other.
-
-    The curve is P-256, which is that of ES256.
-    """
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
-    private: Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    if _uses(auth, "ed25519", "EdDSA"):
-        private = Ed25519PrivateKey.generate()
-    elif _uses(auth, "ecdsa", "ES"):
-        private = ec.generate_private_key(ec.SECP256R1())
-    else:
-        private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    if isinstance(private, Ed25519PrivateKey):
-        public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    else:
-        public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return KeyPair(pem, base64.b64encode(public).decode())
-
-
-def _uses(auth: AuthScheme, scheme: str, algorithm: str) -> bool:
-    """Return whether the scheme is this one, or accepts JSON Web Tokens by an algorithm that begins so."""
-    names = auth.algorithms if isinstance(auth, JwtScheme) else ()
-    return auth.scheme == scheme or any(name.startswith(algorithm) for name in names)
-
-
 def sign_with_private_key(private: str, content: bytes, algorithm: str, form: str, padding: str) -> bytes:
-    """Return the signature.
+    """Return the signature of the content.
 
-    `form` (der, raw) is for ECDSA, `padding` (pkcs1, pss) for RSA. Raises ValueError for a key that cannot sign.
+    `algorithm` is a hash such as `sha256`, which Ed25519 does not need. `form` (der, raw) is for ECDSA, `padding`
+    (pkcs1, pss) for RSA. Raises ValueError for a key that cannot sign.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

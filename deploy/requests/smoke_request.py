@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.requests import posting, signing, sources
+from deploy.requests import posting, sender_keys, signing, sources
 from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
 from functions.receive.source import read_sources
@@ -39,7 +39,7 @@ class SmokeTarget:
 def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
     """Return the first of the source's auth schemes for which the secret is enough to sign."""
     for auth in map(auth_scheme.read_scheme, sources.auth_entries(source)):
-        if not (auth.scheme == "link" or auth.needs_key or signing.is_asymmetric(auth)):
+        if not (auth.scheme == "link" or auth.needs_key or sender_keys.is_asymmetric(auth)):
             return auth
     return None
 

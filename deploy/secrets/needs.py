@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from deploy.config.notify_destinations import destinations_of_kind
-from deploy.requests.signing import is_asymmetric
+from deploy.requests.sender_keys import is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from functions.notify.destinations.email import smtp_server
 from functions.notify.destinations.email.transports import API_KEY

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from deploy.requests.signing import generate_secret, is_asymmetric
+from deploy.requests.sender_keys import generate_secret, is_asymmetric
 from deploy.requests.sources import auth_entries, compiled_sources
 from deploy.secrets.backend import StoredSecret
 from deploy.secrets.needs import Need

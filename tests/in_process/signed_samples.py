@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deploy.config.configured import configured
 from deploy.requests.samples import Fresh
+from deploy.requests.sender_keys import generate_value
 from deploy.requests.signed_samples import Break, Keys, chosen_sample, signed_sample
-from deploy.requests.signing import generate_value
 from deploy.requests.trigger_target import TriggerTarget, trigger_target
 from functions.receive.receive import Accepted, Answered, DeadLettered, Receiver
 from shared.http import Request

@@ -1,10 +1,14 @@
-"""Bodies in the four formats that Hookchain receives. A value that a format cannot hold raises ValueError."""
+"""Encode an event's data as a body in JSON, XML, YAML or a form. A value that does not fit raises ValueError.
+
+{"order": {"@id": "7", "item": ["a", "b"]}}    in XML, within the element `event`:
+<order id="7"><item>a</item><item>b</item></order>
+"""
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlencode
 from xml.parsers.expat import ExpatError, ParserCreate
 from xml.sax.saxutils import escape, quoteattr
@@ -12,7 +16,9 @@ from xml.sax.saxutils import escape, quoteattr
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MAYBE_NAME: Final = re.compile(r"[^\W\d][\w.-]*")
+"""The form of an XML name, such as `order-id`. Beyond ASCII, XML allows only some of these characters."""
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that an XML document must not contain, even escaped, such as a control character."""
 
 
 def as_json(value: object) -> Json:
@@ -34,7 +40,7 @@ def as_json(value: object) -> Json:
 
 @contextmanager
 def depth_as_value_error() -> Iterator[None]:
-    """Raise ValueError for data that Python cannot go through, however it is written."""
+    """Raise ValueError, in any format, for data that contains itself or is nested too deeply for Python."""
     try:
         yield
     except RecursionError as error:
@@ -48,8 +54,8 @@ def encode_body(value: Json, format: str) -> tuple[bytes, str]:
     """
     if format not in FORMATS:
         raise ValueError(f"format: must be one of {', '.join(FORMATS)}; got {format!r}")
-    write, content_type = FORMATS[format]
-    return write(value).encode("utf-8"), content_type
+    encoding = FORMATS[format]
+    return encoding.write(value).encode("utf-8"), encoding.content_type
 
 
 def _json(value: Json) -> str:
@@ -69,15 +75,17 @@ def _yaml(value: Json) -> str:
 
 
 def _form(value: Json) -> str:
-    pairs = [(name, _scalar(name, item)) for name, field in _fields(value, "form").items() for item in _items(field)]
+    pairs: list[tuple[str, str]] = []
+    for name, field in _fields(value, "form").items():
+        pairs += [(name, _scalar(name, item)) for item in _items(field)]
     return urlencode(pairs)
 
 
 def xml_text(value: Json, root: str = "event") -> str:
     """Return an XML document with the value in the element `root`.
 
-    A field `@name` becomes an attribute, `#text` the text, and a list one element for each item. Raises ValueError for
-    a name or a character that XML cannot carry.
+    A field `@name` becomes an attribute, a field `#text` becomes the element's text, and each item of a list becomes an
+    element. Raises ValueError for a name or a character that XML cannot carry.
     """
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(_element(root, _fields(value, "xml"))) + "\n"
 
@@ -91,7 +99,7 @@ def _element(name: str, value: Json) -> Iterator[str]:
     yield ">"
     for key, field in fields.items():
         if key == "#text":
-            yield escape(_xml_value(name, field), {"\r": "&#13;"})
+            yield escape(_xml_value(name, field), {"\r": "&#13;"})  # a parser would read a plain \r as \n
         elif not key.startswith("@"):
             for item in _items(field):
                 yield from _element(key, item)
@@ -107,7 +115,7 @@ def _xml_name(name: str) -> str:
 
 
 def _is_xml_name(name: str) -> bool:
-    """Ask the parser, which has the long table of letters beyond ASCII."""
+    """Return whether the parser accepts the name. It has the long table of the letters that XML allows."""
     try:
         return ParserCreate("utf-8").Parse(f"<{name}/>".encode(), True) == 1
     except (ExpatError, UnicodeEncodeError):
@@ -134,7 +142,7 @@ def _items(value: Json) -> list[Json]:
 
 
 def _scalar(name: str, value: Json) -> str:
-    """Return the value as text; null as an empty one. Raises ValueError for an object or an array."""
+    """Return the value as text, and null as an empty text. Raises ValueError for an object or an array."""
     if isinstance(value, dict | list):
         raise ValueError(
             f"data: the field {name!r} has a nested {type(value).__name__} where only text fits. Send it as json."
@@ -144,9 +152,14 @@ def _scalar(name: str, value: Json) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-FORMATS: Final[Mapping[str, tuple[Callable[[Json], str], str]]] = {
-    "json": (_json, "application/json"),
-    "xml": (xml_text, "application/xml"),
-    "yaml": (_yaml, "application/yaml"),
-    "form": (_form, "application/x-www-form-urlencoded"),
+class Format(NamedTuple):
+    write: Callable[[Json], str]
+    content_type: str
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "json": Format(_json, "application/json"),
+    "xml": Format(xml_text, "application/xml"),
+    "yaml": Format(_yaml, "application/yaml"),
+    "form": Format(_form, "application/x-www-form-urlencoded"),
 }

@@ -1,4 +1,4 @@
-"""The API for subscribers: your own users, and the endpoints where they take your events.
+"""The subscribers' API: manage your users (tenants), and the endpoints where they receive your events.
 
 from hookchain.subscribers import Subscribers
 
@@ -18,11 +18,13 @@ __all__ = ["Attempts", "Listing", "Page", "Subscribers", "SubscribersError", "Va
 
 
 class Subscribers(Calls):
-    """The API at a URL, with an API key or a portal token.
+    """The API at a URL, called with an API key or a portal token.
 
-    Each method is an operation of the API's OpenAPI document, with the same name. What is None is not sent. Each raises
-    SubscribersError. A POST has an idempotency key, so that a repeat is not done twice; give one of your own to repeat
-    it after a crash.
+    Each method is an operation of the API's OpenAPI document, with the same name. Each raises SubscribersError. An
+    argument that is None is not sent. A list is read page by page, as you iterate over it.
+
+    A POST is sent with a random idempotency key, so that the API does it only once if it is repeated after a lost
+    response. To repeat it after a crash of your program, pass your own `idempotency_key` both times.
     """
 
     # Tenants
@@ -126,7 +128,11 @@ class Subscribers(Calls):
         secret: str | None = None,
         if_match: str | None = None,
     ) -> api_types.Endpoint:
-        """Replace what is given. With `if_match`, raises SubscribersError (`version_mismatch`) after another change."""
+        """Replace the given settings.
+
+        With `if_match`, the ETag that you have read, it raises SubscribersError (`version_mismatch`) if somebody else
+        has changed the endpoint since.
+        """
         body = {
             "url": url,
             "description": description,
@@ -222,7 +228,7 @@ class Subscribers(Calls):
         cursor: str = "",
         idempotency_key: str | None = None,
     ) -> api_types.Replayed:
-        """Send again what failed or was never sent since a time."""
+        """Send the messages again that failed or were never sent since a time."""
         path = "tenants", tenant, "endpoints", endpoint, "recover"
         body = {"since": since, "until": until, "dry_run": dry_run, "cursor": cursor}
         return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
@@ -240,7 +246,7 @@ class Subscribers(Calls):
         cursor: str = "",
         idempotency_key: str | None = None,
     ) -> api_types.Replayed:
-        """Send again what was received in a period: all of it, or only of these types and in this state."""
+        """Send the messages of a period again: all of them, or only those of these types and in this state."""
         path = "tenants", tenant, "endpoints", endpoint, "replay"
         body = {"since": since, "until": until, "types": [*types], "state": state, "dry_run": dry_run, "cursor": cursor}
         return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))
@@ -303,7 +309,7 @@ class Subscribers(Calls):
         return cast(api_types.Imported, self._post("event-types", "import", body=body, idempotency_key=idempotency_key))
 
     def export_event_types(self, *, group: str = "") -> dict[str, Json]:
-        """Return an OpenAPI 3.1 document whose webhooks are the event types, or those of a group."""
+        """Return an OpenAPI 3.1 document whose webhooks are the event types, all or of one group."""
         return cast("dict[str, Json]", self._get("event-types", "export", query={"group": group}))
 
     # API keys

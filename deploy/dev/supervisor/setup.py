@@ -16,7 +16,7 @@ from deploy.config import checkout, compiler, config_file, dotenv, local_ports, 
 from deploy.config.platform_parts import without_google_account
 from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
-from deploy.requests import signing, sources
+from deploy.requests import sender_keys, sources
 from deploy.secrets import local_secrets, values
 from deploy.secrets.needs import MAIL_SECRETS, Need, needs
 from deploy.terminal.command_line import CommandError
@@ -193,7 +193,7 @@ def _generate(missing: Sequence[Need], slices: Mapping[str, JsonObject], state: 
         schemes = [*need.schemes]
         if need.name in step_keys:
             schemes.append(read_scheme({"scheme": "standard-webhooks", "secret": need.name}))
-        value = signing.generate_value(need.name, schemes, state, secrets.token_bytes(signing.KEY_BYTES))
+        value = sender_keys.generate_value(need.name, schemes, state, secrets.token_bytes(sender_keys.KEY_BYTES))
         generated[need.name] = value or values.random_value()
     return generated
 

@@ -1,6 +1,9 @@
 """Requests to a Lambda Function URL: the event, in payload format 2.0, and the response.
 
-The platform has joined the lines of a header with commas, taken the cookies out, and encoded a body in base64 unless
+    {"requestContext": {"http": {"method": "POST", "sourceIp": "192.0.2.1"}}, "rawPath": "/github",
+     "rawQueryString": "", "headers": {"content-type": "text/plain"}, "body": "hello", "isBase64Encoded": false}
+
+The platform has joined repeated headers with commas and moved the cookies to their own list. A body is in base64 unless
 its content type is text. The path and the query are as they were sent.
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
 """
@@ -24,9 +27,9 @@ _LATE: Final = problem(503, "unavailable", "The event is not confirmed. Send it 
 
 
 async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, deadline: float) -> JsonObject:
-    """Answer the request in the event by `deadline`, a time of the event loop. After it, the answer is a 503.
+    """Answer the request in the event. At `deadline`, a time of the event loop, give up and answer 503.
 
-    Raises ValueError for an event of another kind.
+    Raises ValueError for an event that is not a request.
     """
     try:
         head, body = request_of(event)
@@ -50,7 +53,7 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
 
 
 def request_of(event: JsonObject) -> tuple[Request, bytes]:
-    """Return the request without its body, and the body. Raises Rejected, and ValueError for another kind of event."""
+    """Return the request without its body, and the body. Raises Rejected, and ValueError for an event that is none."""
     http = value_at(event, "requestContext", "http")
     if not isinstance(http, dict):
         raise ValueError("requestContext.http: is missing; this function takes requests to its Function URL")
@@ -74,7 +77,7 @@ def _headers(event: JsonObject) -> Headers:
 
 
 def body_of(event: JsonObject) -> bytes:
-    """Return the body. Raises Rejected, because not every event was written by the platform."""
+    """Return the body. Raises Rejected if it is malformed: who may invoke the function can write any event."""
     body = _text(event.get("body"))
     try:
         return decode_base64(body, strict=False) if event.get("isBase64Encoded") else body.encode()
@@ -88,7 +91,7 @@ def _text(value: Json) -> str:
 
 
 def _latin_1(text: str) -> str:
-    """Return the text as servers on the other platforms pass it on: with one character for each byte of it."""
+    """Return the text with one character for each of its UTF-8 bytes, as the servers of other platforms pass it on."""
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.requests.samples import FOLDER, load_sample, sample_names
+from deploy.requests.sender_keys import KeyPair, store_private_key
 from deploy.requests.signed_samples import BREAKS, Break, CannotSign, chosen_sample
-from deploy.requests.signing import KeyPair, store_private_key
 from functions.receive.receive import Accepted, Answered, accepted_reply
 from shared.errors import HookchainError, Rejected, Temporary
 from shared.secrets import SECRET_NAME

@@ -14,7 +14,8 @@ from deploy.config.compiler import compile_config
 from deploy.config.config_file import ConfigFile
 from deploy.config.sections.catalogue import OfferedScheme, load_catalogue
 from deploy.requests.samples import Fresh, load_sample, sample_names
-from deploy.requests.signing import BY_CERTIFICATE, Signer, generate_key_pair, is_asymmetric, sign_request
+from deploy.requests.sender_keys import generate_key_pair, is_asymmetric
+from deploy.requests.signing import BY_CERTIFICATE, Signer, sign_request
 from functions.receive.source import Source, read_sources
 from functions.transform.transform import first_with_signed_bytes
 from shared.errors import Rejected

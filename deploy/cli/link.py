@@ -1,7 +1,6 @@
 """`hookchain link SOURCE`: create a signed URL that sends an event, for applications that can only open a URL."""
 
 import argparse
-import math
 import secrets
 import sys
 import time
@@ -42,7 +41,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
-    """Return the link: `url`, `expires_at` (RFC 3339, or null) and `once`. Raises ValueError and ConfigFaults."""
+    """Return the link as a document: `url`, `expires_at` (RFC 3339, or null) and `once`.
+
+    The signature comes last, because it covers all other parameters. Raises ValueError and ConfigFaults.
+    """
     sources = load_sources(options.config, environ)
     secret = read_secret(_link_secret(sources, options.source), environ)
     seconds = lifetime(options.expires, options.once)
@@ -60,16 +62,21 @@ def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: floa
 
 
 def lifetime(text: str, is_once: bool) -> float | None:
-    """Return seconds, or None for a link that never expires. Raises ValueError."""
+    """Return the seconds of --expires, or None for a link that never expires. Raises ValueError."""
+    seconds = None if text == "never" else _expiry_seconds(text)
+    if is_once and (seconds is None or seconds > MAX_ONCE_SECONDS):
+        raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
+    return seconds
+
+
+def _expiry_seconds(text: str) -> float:
     try:
-        seconds = math.inf if text == "never" else float(str(duration_seconds(text)))
+        seconds = float(str(duration_seconds(text)))  # a number without a unit is returned as text
     except ValueError:
         seconds = 0.0
-    if text != "never" and not 1 <= seconds <= MAX_SECONDS:
+    if not 1 <= seconds <= MAX_SECONDS:
         raise ValueError(f"--expires: must be a time such as 90s, 15m, 1h, 7d, or never; got {text!r}")
-    if is_once and seconds > MAX_ONCE_SECONDS:
-        raise ValueError("--once: needs an --expires of at most 30d: openings are remembered for some weeks only")
-    return None if text == "never" else seconds
+    return seconds
 
 
 def _link_secret(sources: Sources, name: str) -> str:
@@ -82,7 +89,7 @@ def _link_secret(sources: Sources, name: str) -> str:
 
 
 def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    """Return the source's URL: by --url, else its `public_url`, else on this machine. Raises ValueError."""
+    """Return the source's URL: from --url, from its `public_url`, or on this machine. Raises ValueError."""
     public_url = value_at(sources.by_name[options.source], "public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
@@ -91,7 +98,7 @@ def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, 
 
 
 def _source_url(url: str, source: str) -> str:
-    """Return the source's URL. `url` is receive's, or already the source's. Raises ValueError."""
+    """Return the source's URL. `url` is receive's or already the source's. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"--url: must be receive's URL, such as https://hooks.example.com; got {url!r}")
@@ -100,11 +107,16 @@ def _source_url(url: str, source: str) -> str:
 
 
 def _validity(link: JsonObject) -> str:
-    """Return until when the link is valid and what an opening does, for a person."""
-    expiry, length = link["expires_at"], len(str(link["url"]))
-    until = f"expires at {expiry}" if expiry else "never expires: anyone who sees it can use it"
-    times = "every opening is the same event, delivered once" if link["once"] else "each opening is an event"
-    return f"{until}; {times}{f'; {length} characters, too long for some applications' if length > LONG_URL else ''}"
+    """Return when the link expires and what an opening does, for a person."""
+    expiry = link["expires_at"]
+    facts = [
+        f"expires at {expiry}" if expiry else "never expires: anyone who sees it can use it",
+        "every opening is the same event, delivered once" if link["once"] else "each opening is an event",
+    ]
+    length = len(str(link["url"]))
+    if length > LONG_URL:
+        facts.append(f"{length} characters, too long for some applications")
+    return "; ".join(facts)
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:

@@ -22,11 +22,11 @@ from deploy.requests.command_lines import program
 from shared import errors, jsontext
 
 PUSH_REJECTED: Final[errors.ProblemCode] = "push_identity_mismatch"
-"""The code of a request to a source that gets messages from a bus: its push needs a token of Google."""
+"""The code of the rejection by a source of Pub/Sub messages, whose requests need a token of Google."""
 
 DUPLICATE: Final = " (duplicate: its id had already arrived; with the same body, it is delivered once)"
 CLOCK_STEP_SECONDS: Final = 0.002
-"""How much earlier than its request a new event may be dated: its time is stored in milliseconds."""
+"""How much earlier than its request a new event can be dated, because its time is stored in milliseconds."""
 
 OWN_AUTH: Final = ("--password", "--password-header", "--basic", "--bearer", "--hmac", "--standard-webhooks")
 """The options that authenticate a request without a source of the configuration."""
@@ -39,28 +39,36 @@ def main(arguments: list[str]) -> int:
     options = command.parse_intermixed_args(arguments)  # before 3.12, fields after an option are lost otherwise
     try:
         sent_at = time.time()
-        outcome, note = _send(options)
+        outcome, signing_note = _send(options)
     except (ValueError, OSError, errors.HookchainError, dotenv.DotenvFault) as error:
         command.error(error_text(error))
-    is_duplicate = was_known(outcome.event_id, options.url, sent_at, checkout.state_folder())
+    state = checkout.state_folder()
+    is_duplicate = was_known(outcome.event_id, options.url, sent_at, state)
     if options.json:
         fields = {name: getattr(outcome, name) for name in ("ok", "status", "event_id", "code", "message")}
         print(jsontext.to_json({**fields, "duplicate": is_duplicate}))
     else:
         print(f"{outcome.message}{DUPLICATE if is_duplicate else ''}")
-    if outcome.code == PUSH_REJECTED:
-        note = f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
-    if outcome.code == "unreachable" and urlsplit(options.url).hostname in send_options.THIS_MACHINE:
-        start = start_command(checkout.state_folder())
-        note = f"Is `{start}` running, and is this its port? It prints its URLs when it starts."
-    note = wrong_port_note(options.url, outcome, checkout.state_folder()) or note
+    note = _failure_note(options.url, outcome, state) or signing_note
     if note:
         print(note, file=sys.stderr)
     return DONE if outcome.ok else NOT_DONE
 
 
+def _failure_note(url: str, outcome: Outcome, state: Path) -> str:
+    """Return what the operator can do about a failure, if the outcome shows it; otherwise empty."""
+    wrong_port = wrong_port_note(url, outcome, state)
+    if wrong_port:  # checked first, because transform and notify reject with PUSH_REJECTED too
+        return wrong_port
+    if outcome.code == PUSH_REJECTED:
+        return f"The source's messages come from a bus: `{program()} sources` prints how to publish one."
+    if outcome.code == "unreachable" and urlsplit(url).hostname in send_options.THIS_MACHINE:
+        return f"Is `{start_command(state)}` running, and is this its port? It prints its URLs when it starts."
+    return ""
+
+
 def _send(options: argparse.Namespace) -> tuple[Outcome, str]:
-    """Return the outcome, and a note about how the event was signed. Raises what is a usage error."""
+    """Return the outcome, and a note about how the event was signed. Raises the errors that `main` catches."""
     environ = configured.environ_of(options)
     body, format = send_options.read_body(options, sys.stdin)
     credentials = send_options.choose_credentials(options, environ, sys.stdin)
@@ -133,12 +141,15 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bool:
-    """Return whether the event had already arrived at the `hookchain dev` that `url` leads to.
+    """Return whether the event had already arrived before this request, as far as this machine's journal shows.
 
-    receive keeps no state, so its reply cannot tell; only the journal can. Of any other receiver nothing is known.
+    receive stores no state, so its reply is the same for a duplicate. Only the journal of the `hookchain dev` at `url`
+    can show it. Return False for any other receiver.
     """
     ports, target = running_ports(state), urlsplit(url)
-    if event_id is None or ports is None or (target.hostname, target.port) not in _own_receivers(ports.receive):
+    if event_id is None or ports is None:
+        return False
+    if target.hostname not in {"localhost", "127.0.0.1"} or target.port != ports.receive:
         return False
     try:
         with open_local_state(state) as local:
@@ -149,20 +160,17 @@ def was_known(event_id: str | None, url: str, sent_at: float, state: Path) -> bo
 
 
 def wrong_port_note(url: str, outcome: Outcome, state: Path) -> str:
-    """Return which program answered in the place of receive; empty if receive did, or on another machine."""
+    """Return which program of this machine answered instead of receive; empty if receive or another machine did."""
     ports, target = running_ports(state), urlsplit(url)
     if target.hostname not in send_options.THIS_MACHINE or outcome.status is None or outcome.ok:
         return ""
     receive = f": receive is at http://localhost:{ports.receive}" if ports else ""
-    own = {port: name for name, port in ports.named().items()} if ports else {}
-    if own.get(target.port or 0, "receive") != "receive":
-        return f"Port {target.port} is the port of {own[target.port or 0]}, which accepts no events{receive}"
-    if outcome.code == "http" and target.port not in own:  # every answer of receive has a code
-        program = "" if ports else f", and no `{start_command(state)}` runs with {state}"
-        return f"Another program answered on port {target.port or 80}{program}{receive}"
+    names_by_port = {port: name for name, port in ports.named().items()} if ports else {}
+    port = target.port or 80
+    name = names_by_port.get(port)
+    if name is None and outcome.code == "http":  # a rejection by receive always has its own code
+        not_running = "" if ports else f", and no `{start_command(state)}` runs with {state}"
+        return f"Another program answered on port {port}{not_running}{receive}"
+    if name not in (None, "receive"):
+        return f"Port {port} is the port of {name}, which accepts no events{receive}"
     return ""
-
-
-def _own_receivers(port: int) -> set[tuple[str, int]]:
-    """Return the hosts and ports at which `hookchain dev` listens, as they stand in URLs."""
-    return {(host, port) for host in ("localhost", "127.0.0.1")}

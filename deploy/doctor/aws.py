@@ -16,16 +16,17 @@ from deploy.topology.topology import Topology
 from shared import jsontext, ports
 
 ANSWER_SECONDS: Final = 15.0
-"""A function that starts may take some seconds."""
+"""How long an answer of receive is waited for. A function that is not running yet takes some seconds to start."""
 DEPLOY: Final = "make deploy-aws"
-NOT_YET: Final = f"not deployed yet: {DEPLOY}"
-_BROKEN: Final = {
+NOT_DEPLOYED: Final = f"not deployed yet: {DEPLOY}"
+_REPAIRS: Final = {
     "ROLLBACK_COMPLETE": "its first deployment failed: delete it (make destroy-aws), then make deploy-aws",
     "ROLLBACK_FAILED": "delete it (make destroy-aws), then make deploy-aws",
     "CREATE_FAILED": "delete it (make destroy-aws), then make deploy-aws",
     "DELETE_FAILED": "its events in CloudFormation show what cannot be deleted",
     "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback --stack-name {stack} --region {region}",
 }
+"""By the status of a stack that cannot be deployed: what to do."""
 
 
 def has_boto3() -> bool:
@@ -54,7 +55,8 @@ def region(api: aws.AwsApi) -> Finding:
 
 
 def concurrency(deployed: aws.DeployedStack, topology: Topology) -> Finding:
-    """Check that the account has instances to reserve for the functions that its queues call. Raises AwsFault."""
+    """Check that the account's limit of concurrent instances allows those that the deployment reserves for its
+    functions. Raises AwsFault."""
     limit = reserved_instances.read_limit(deployed.api)
     stack = deployed.description()
     defaults = template.parameter_defaults(topology, deployed.target.prefix)
@@ -64,7 +66,7 @@ def concurrency(deployed: aws.DeployedStack, topology: Topology) -> Finding:
 
 
 class StackChecks:
-    """The checks of a stack. Without a stack there is nothing to check yet."""
+    """The checks of a stack. Each passes if the stack is not deployed yet. Each raises AwsFault."""
 
     def __init__(self, deployed: aws.DeployedStack) -> None:
         self._deployed = deployed
@@ -73,10 +75,10 @@ class StackChecks:
         target = self._deployed.target
         found = self._description
         if found is None:
-            return ok(f"{target.stack} {NOT_YET}")
+            return ok(f"{target.stack} {NOT_DEPLOYED}")
         status = str(found.get("StackStatus"))
-        if status in _BROKEN:
-            todo = _BROKEN[status].format(stack=target.stack, region=target.region)
+        if status in _REPAIRS:
+            todo = _REPAIRS[status].format(stack=target.stack, region=target.region)
             return problem(f"{target.stack} is in {status}", todo)
         if status.endswith("_IN_PROGRESS"):
             return unknown(f"{target.stack} is being changed ({status})", "try again when it is done")
@@ -85,7 +87,7 @@ class StackChecks:
     def receive(self) -> Finding:
         found = self._description
         if found is None:
-            return ok(NOT_YET)
+            return ok(NOT_DEPLOYED)
         url = aws.outputs(found).get(aws_names.URL_OUTPUT)
         if url is None:
             return problem(f"the stack has no output {aws_names.URL_OUTPUT}", DEPLOY)
@@ -93,11 +95,9 @@ class StackChecks:
 
     def queues(self) -> Finding:
         prefix = self._deployed.target.prefix
-        needed = [
-            name(prefix, topic)
-            for topic in ports.TOPIC_NAMES
-            for name in (aws_names.queue, aws_names.undelivered_queue)
-        ]
+        needed = []
+        for topic in ports.TOPIC_NAMES:
+            needed += [aws_names.queue(prefix, topic), aws_names.undelivered_queue(prefix, topic)]
         api = self._deployed.api
         return self._all_exist("queue", needed, lambda name: api.find("sqs", "get_queue_url", QueueName=name))
 
@@ -111,7 +111,7 @@ class StackChecks:
         self, word: str, needed: Sequence[str], describe: Callable[[str], jsontext.JsonObject | None]
     ) -> Finding:
         if self._description is None:
-            return ok(NOT_YET)
+            return ok(NOT_DEPLOYED)
         missing = [name for name in needed if describe(name) is None]
         if missing:
             return problem(f"there is no {word} {', '.join(missing)}", DEPLOY)
@@ -132,7 +132,10 @@ def status_of(url: str) -> int | None:
 
 
 def receive_finding(url: str, status: int | None) -> Finding:
-    """receive answers 404 to a path that is no source's. A 403 is Lambda's, before the function is called."""
+    """Return the finding for receive's status. receive itself answers 404 to a path without a source's name.
+
+    A 403 comes from Lambda, which then has not called the function.
+    """
     if status is None:
         return unknown(f"{url} does not answer", "check your connection")
     if status == 403:

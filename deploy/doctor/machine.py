@@ -15,40 +15,45 @@ from deploy.config import dotenv, local_ports, running_dev
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.output import count_of
 
-NEEDED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")
+REQUIRED: Final = ("functions_framework", "aiohttp", "pydantic", "yaml", "jinja2", "httptools", "orjson", "pybase64")
+"""The packages that `hookchain dev` imports."""
 LEAST_FREE_BYTES: Final = 500_000_000
-OLDEST: Final = (3, 11)
-NEWEST: Final = (3, 14)
+OLDEST_PYTHON: Final = (3, 11)
+NEWEST_PYTHON: Final = (3, 14)
 GOOGLE_CLOCK: Final = "https://www.googleapis.com/discovery/v1/apis?name=run&preferred=true"
 AWS_CLOCK: Final = "https://dynamodb.us-east-1.amazonaws.com/ping"
-"""Public pages: of their answers only the Date header is read."""
+"""A public page of each platform. Only the Date header of the response is read."""
 MOST_SKEW_SECONDS: Final = 60.0
-"""Signatures allow 300 s, tokens less; the Date header is exact to a second."""
+"""The largest difference between the clocks. Signatures allow 300 s, but tokens allow less."""
 
 
 def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     text = ".".join(map(str, version))
-    if not OLDEST <= version <= NEWEST:
+    if not OLDEST_PYTHON <= version <= NEWEST_PYTHON:
         return problem(f"Python {text}", "use Python 3.11 to 3.14: rm -r .venv, then make dev PYTHON=python3.13")
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         return problem(f"not installed here: {', '.join(missing)}", "run `make dev`, which installs them")
     return ok(f"Python {text}, with the required packages")
 
 
 def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
+    """Check the ports from `base` up. `owner` returns the program that uses a port, if it can be found out."""
     if running_dev.read_dev_file(state) is not None:
         return ok(f"used by the running `{running_dev.command_of(state)}` with {state}")
     try:
         local_ports.require_free(base, is_free, owner)
     except local_ports.PortsTaken as fault:
-        *complaint, todo = str(fault).split("\n")
+        *complaint, todo = str(fault).split("\n")  # its last line says what to do
         return problem(" ".join(complaint), todo)
     return ok(f"free, from {base} up")
 
 
 def processes(trouble: str, ledger_faults: Sequence[str], command: str = "make dev") -> Finding:
-    """Check what `command` runs. `trouble` names the processes that do not answer."""
+    """Check the processes that `command` runs.
+
+    `trouble` says which of them do not answer, or begins with NOT_RESUMED; it is empty if all is well.
+    """
     if trouble.startswith(running_dev.NOT_RESUMED):
         return problem(running_dev.NOT_RESUMED, running_dev.RESUME_ALL)
     if trouble:

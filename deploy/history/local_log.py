@@ -1,4 +1,9 @@
-"""The log file of `hookchain dev`: written by it, one JSON object a line, bounded; read and followed by `logs`."""
+"""The log file of `hookchain dev`, which writes it, and which `hookchain logs` reads and follows.
+
+    {"severity":"INFO","message":"accepted","time":"2026-03-01T12:00:00Z", …,"process":"receive"}
+
+A line is a JSON object, with the process that wrote it. A full file is renamed, so there are at most two.
+"""
 
 import contextlib
 import os
@@ -21,10 +26,10 @@ POLL_SECONDS: Final = 0.2
 
 
 class LogFile:
-    """The log, for `hookchain dev` to write. The file is opened at the first line.
+    """The log file, to be written. It is opened at the first line.
 
-    Lines are lost while the disk is full. `say` is called once with the reason, and the log continues when there is
-    room again.
+    Lines are lost while the file cannot be written, for example because the disk is full. `say` is then called once
+    with the reason. The log continues as soon as there is room again.
     """
 
     def __init__(self, state: Path, say: Callable[[str], None], max_bytes: int = MAX_BYTES) -> None:
@@ -52,7 +57,7 @@ class LogFile:
         if not text:
             return
         try:
-            # After a failed write, the last line may be incomplete.
+            # A failed write may have left an incomplete line, which must not swallow the next one.
             self._write_text("\n" + text if self._is_broken else text)
             self._is_broken = False
         except OSError as error:
@@ -74,7 +79,7 @@ class LogFile:
 
     def _open(self) -> TextIO:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.fchmod(descriptor, 0o600)  # it may be there already
+        os.fchmod(descriptor, 0o600)  # an existing file keeps its mode otherwise
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._size = os.fstat(descriptor).st_size
         return self._file
@@ -88,14 +93,17 @@ def own_line(name: str, severity: str, text: str) -> str:
 
 
 def with_process(name: str, line: str, now: float) -> str:
-    """Return the line with the name of its process. A line that is not one of our JSON objects becomes a message."""
+    """Return the line with the name of its process. A line that is not a JSON object becomes its message.
+
+    The JSON is not parsed, because `hookchain dev` passes on every line of each process.
+    """
     if line.startswith('{"') and line.endswith("}"):
         return f'{line[:-1]},"process":"{name}"}}\n'
     return jsontext.to_json({"severity": "", "message": line, "time": times.rfc3339(now), "process": name}) + "\n"
 
 
 def parse_local_line(line: str) -> Record | None:
-    """Read a line of log.jsonl; None if it is incomplete."""
+    """Return the record of a line; None if the line is incomplete."""
     document = log_view.parse_log_line(line)
     if document is None:
         return None
@@ -104,12 +112,10 @@ def parse_local_line(line: str) -> Record | None:
 
 
 def local_records(state: Path, since: float, is_followed: bool) -> Iterator[Record | None]:
-    """Yield the records since a time, oldest first.
+    """Yield the records since a time, oldest first. Raises CommandError if there is no log.
 
-    A log that is followed goes on without end. Whenever it has been read to its end, None is yielded, so that the
-    caller can show what it has; then the log is read again after POLL_SECONDS.
-
-    Raises CommandError.
+    A log that is followed does not end. Each time when all records have been read, None is yielded, so that the caller
+    can show them. The log is read again after POLL_SECONDS.
     """
     path = state / FILE_NAME
     if not path.is_file():
@@ -137,7 +143,7 @@ def _since(file: TextIO, since: float) -> Iterator[Record]:
 
 
 class _GrowingFile:
-    """A log file that grows, and that is replaced by a new one when it is full."""
+    """A log file that is being written, and that is renamed and replaced by a new one when it is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -145,10 +151,10 @@ class _GrowingFile:
         self._rest = ""
 
     def records(self) -> Iterator[Record]:
-        """Yield the records of the complete lines since the last call, also those of a new file."""
+        """Yield the records of the complete lines since the last call, also those in a new file."""
         yield from self._read()
         if self._is_replaced():
-            yield from self._read()  # what was written since the last read
+            yield from self._read()  # the lines that were written between the last read and the replacement
             self._file.close()
             self._file = self._path.open(encoding="utf-8", errors="replace")
             self._rest = ""
@@ -160,7 +166,8 @@ class _GrowingFile:
     def _read(self) -> Iterator[Record]:
         *lines, self._rest = (self._rest + self._file.read()).split("\n")
         for line in lines:
-            if (record := parse_local_line(line)) is not None:
+            record = parse_local_line(line)
+            if record is not None:
                 yield record
 
     def _is_replaced(self) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 from shared import errors, ports
 from shared.fetch import Fetch, Fetched, Outgoing
 from shared.outgoing import access_tokens, allowed_urls
-from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.signatures.aws_v4 import Credentials, RequestLine, Scope, signed_headers
 
 if TYPE_CHECKING:
     from shared.outgoing.auth import AnyRequestAuth, AwsRequestAuth, GoogleOAuthRequestAuth, OAuth2RequestAuth
@@ -175,7 +175,7 @@ def _with_aws_signature(request: Outgoing, scheme: "AwsRequestAuth", credentials
     pairs = sorted((quote(name, "", "latin-1"), quote(value, "", "latin-1")) for name, value in parameters)
     signed_path = f"{path}?{'&'.join(map('='.join, pairs))}" if pairs else path
     signed = {name: value for name, value in request.headers if name.lower().startswith(("content-type", "x-amz-"))}
-    request_line = (request.method, target.authority, signed_path)
+    request_line = RequestLine(request.method, target.authority, signed_path)
     scope = Scope(scheme.region, scheme.service)
     headers = signed_headers(request_line, signed, request.body, scope, credentials, now)
     added = tuple((name, value) for name, value in headers.items() if name not in signed)

@@ -17,7 +17,7 @@ from shared.cloud.aws.client import AwsPlace
 from shared.cloud.aws.dynamo_values import Fields, from_item
 from shared.cloud.aws.tables import TABLES, Table, create_request
 from shared.jsontext import Json, JsonObject
-from shared.signatures.aws_v4 import Scope, signed_headers
+from shared.signatures.aws_v4 import RequestLine, Scope, signed_headers
 from tests.running.processes import PATIENCE_SECONDS
 
 _PREFIXES: Final = count(1)
@@ -77,7 +77,7 @@ def _call(place: AwsPlace, action: str, body: JsonObject) -> JsonObject:
     assert place.endpoint
     content = json.dumps(body).encode()
     headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"DynamoDB_20120810.{action}"}
-    request = "POST", urlsplit(place.endpoint).netloc, "/"
+    request = RequestLine("POST", urlsplit(place.endpoint).netloc, "/")
     scope = Scope(place.region, "dynamodb")
     signed = signed_headers(request, headers, content, scope, place.credentials(), time.time())
     asked = urllib.request.Request(place.endpoint, content, signed)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared.jsontext import Json, from_json, value_at
 from shared.outgoing.http_client import MAX_ANSWER_BYTES, Answer, HttpClient
-from shared.signatures.aws_v4 import Credentials, Scope, authorization, signed_headers, timestamp
+from shared.signatures.aws_v4 import Credentials, RequestLine, Scope, authorization, signed_headers, timestamp
 
 TEMPORARY_ERRORS: Final = frozenset(
     {
@@ -110,7 +110,7 @@ class AwsClient:
         may_repeat: bool = False,
     ) -> Answer:
         """Sign and send a request, for services without actions, such as S3. Raises OSError as HttpClient does."""
-        request = (method, self._host, path)
+        request = RequestLine(method, self._host, path)
         signed = signed_headers(request, headers, body, self._scope, self._credentials(), self._now())
         return await self._client.call(method, path, signed, body, timeout_seconds, may_repeat=may_repeat)
 

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.outgoing.http_client import Answer, HttpClient
-from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.signatures.aws_v4 import Credentials, RequestLine, Scope, signed_headers
 
 NOW: Final = 1_790_000_000.0
 KEYS: Final = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
@@ -36,7 +36,8 @@ def signed_by_botocore(
 )
 def test_a_request_is_signed_as_botocore_signs_it(service: str, body: bytes, value: str, keys: Credentials) -> None:
     scope = Scope("eu-central-1", service)
-    request = ("PUT", f"{service}.eu-central-1.amazonaws.com", "/a-bucket/blobs/a%3Ab?list-type=2&prefix=x%2Fy")
+    host = f"{service}.eu-central-1.amazonaws.com"
+    request = RequestLine("PUT", host, "/a-bucket/blobs/a%3Ab?list-type=2&prefix=x%2Fy")
     headers = {"Content-Type": "application/json", "X-Amz-Meta-Word": f"a{value}"}
     with pytest.MonkeyPatch.context() as patch:
         import datetime
@@ -64,7 +65,7 @@ async def test_each_call_of_an_action_is_signed_for_its_body_its_time_and_the_ke
     monkeypatch.setattr(HttpClient, "call", call)
     keys, now = KEYS, NOW
     client = AwsClient(AwsPlace("eu-central-1", lambda: keys), "sqs", now=lambda: now)
-    request, scope = ("POST", "sqs.eu-central-1.amazonaws.com", "/"), Scope("eu-central-1", "sqs")
+    request, scope = RequestLine("POST", "sqs.eu-central-1.amazonaws.com", "/"), Scope("eu-central-1", "sqs")
     for keys in (KEYS, KEYS._replace(session_token=""), KEYS._replace(session_token="another")):
         for target in ("AmazonSQS.SendMessageBatch", "AmazonSQS.DeleteMessageBatch", "AmazonSQS.SendMessageBatch"):
             now += 0.5

@@ -12,7 +12,7 @@ from shared.cloud.gcp.otlp import GooglePost
 from shared.errors import Temporary
 from shared.jsontext import JsonObject
 from shared.settings import read_settings
-from shared.signatures.aws_v4 import Credentials, Scope, signed_headers
+from shared.signatures.aws_v4 import Credentials, RequestLine, Scope, signed_headers
 from shared.telemetry import spans
 from shared.times import unix_seconds
 from tests.fakes.secrets import FakeSecrets
@@ -57,7 +57,7 @@ async def test_aws_gets_a_request_that_is_signed_for_x_ray() -> None:
     now = unix_seconds(f"{date[:4]}-{date[4:6]}-{date[6:11]}:{date[11:13]}:{date[13:]}")
     host = receiver.url.removeprefix("http://")
     signed = signed_headers(
-        ("POST", host, "/v1/traces"),
+        RequestLine("POST", host, "/v1/traces"),
         {"Content-Type": "application/json"},
         BODY,
         Scope("eu-central-1", "xray"),

@@ -1,9 +1,11 @@
-"""One subscription: its pending deliveries, pushed or pulled, and the outcome of each.
+"""One subscription of the emulated Pub/Sub: its pending deliveries, pushed or pulled, and the outcome of each.
 
-The broker offers messages to a `Subscriber`, then wakes it. A delivery is in the `Backlog`, ready or waiting for its
-time, until the `Pusher` or the `Puller` takes it. It is then under way: pushed, or leased to a client that pulled it.
-Who took it reports to the subscriber that it was acknowledged or has failed. The subscriber has the broker record this,
-and puts a failed delivery back into the backlog. All times are seconds of the event loop's clock.
+    Broker ──offer, wake──▶ Subscriber ──▶ Backlog ──take──▶ Pusher or Puller ──acknowledged, failed──▶ Subscriber
+
+The broker offers messages to a `Subscriber`, then wakes it. A delivery stays in the `Backlog`, ready or waiting for its
+time, until the `Pusher` or the `Puller` takes it, and pushes it or leases it to a client that pulls. Either reports the
+outcome to the subscriber, which lets the broker record it and puts a failed delivery back into the backlog. All times
+are seconds of the event loop's clock.
 """
 
 import asyncio
@@ -28,14 +30,16 @@ from shared.cloud.platform import EMULATED_FIRST_PLACES, EMULATED_PLACES
 from shared.outgoing.http_client import HttpClient
 
 SOURCE_ATTRIBUTE: Final = "ce-source"
-"""Of an event, its source; of a delivery, its route."""
+"""The attribute with the source of an event, or with the route of a delivery."""
 IMMEDIATE_RETRY_SECONDS: Final = 0.1
 """Google redelivers "as soon as possible" without a retry policy. A short wait spares a broken endpoint the CPU."""
 LEAST_LIMIT: Final = 4
+"""The fewest concurrent pushes to which failures reduce a window."""
 FAILURES_BEFORE_PAUSE: Final = 8
-FIRST_PAUSE_SECONDS: Final = 0.1  # Google's
-LONGEST_PAUSE_SECONDS: Final = 2.0  # Google's is 60; here a person waits for the restarted function
+FIRST_PAUSE_SECONDS: Final = 0.1  # as Google's
+LONGEST_PAUSE_SECONDS: Final = 2.0  # Google's is 60, but here a person waits for the restarted function
 ACKNOWLEDGING: Final = frozenset({102, 200, 201, 202, 204})
+"""The statuses by which an endpoint acknowledges a push, as for Google."""
 _HEADERS: Final = {
     "Accept": "application/json",
     "Content-Type": "application/json",
@@ -58,8 +62,8 @@ class PendingDelivery:
     """A message for one subscription.
 
     failures    the number of deliveries that were not acknowledged
-    is_copy     a fault added it: if its delivery fails, nothing is recorded, and it is not delivered again
-    is_settled  it was acknowledged or dropped, so what becomes of a delivery that is under way no longer counts
+    is_copy     a fault on demand added it. If its delivery fails, nothing is recorded, and it is not delivered again
+    is_settled  it was acknowledged or dropped, so the outcome of a delivery in progress has no effect
     """
 
     message: Message
@@ -108,7 +112,7 @@ class Subscriber:
             self.puller.wake()
 
     def take(self, now: float) -> PendingDelivery | None:
-        """Return the next delivery that is ready, for the pusher or the puller, which reports its outcome."""
+        """Return the next delivery that is ready, or None. The caller must report its outcome."""
         pending = self._backlog.take(now)
         self._alarm.set(self._backlog.next_time())
         return pending
@@ -139,10 +143,7 @@ class Subscriber:
         self._alarm.set(self._backlog.next_time())
 
     def drop(self, published_before: float = math.inf) -> None:
-        """Drop all pending deliveries, or those of messages published before a time.
-
-        Outcomes of pushes in progress are ignored then.
-        """
+        """Drop all pending deliveries, or those of messages published before a time, and ignore pushes in progress."""
         for pending in list(self._unsettled.values()):
             if pending.message.published_at < published_before:
                 pending.is_settled = True
@@ -170,26 +171,26 @@ def retry_delay(policy: RetryPolicy | None, failures: int) -> float:
 class Backlog:
     """The deliveries that are ready, and those that wait for their time.
 
-    The sources of events, and the routes of deliveries, take turns, each in the order of its messages: on one machine a
-    flood would fill this bus, and everybody would wait behind it. Google's has no order either, and adds instances.
+    The sources of events (or the routes of deliveries) take turns, each in the order of its messages. Otherwise, all of
+    them would wait behind a flood of one source. Google's Pub/Sub guarantees no order either, but adds instances.
     """
 
     def __init__(self) -> None:
         self._ready: OrderedDict[str, deque[PendingDelivery]] = OrderedDict()
-        self._waiting: list[tuple[float, int, PendingDelivery]] = []
-        self._sequence = count()
+        self._waiting: list[_Waiting] = []
+        self._numbers = count()
 
     def add(self, pending: PendingDelivery) -> None:
         source = pending.message.attributes.get(SOURCE_ATTRIBUTE, "")
         self._ready.setdefault(source, deque()).append(pending)
 
     def add_at(self, pending: PendingDelivery, at: float) -> None:
-        heapq.heappush(self._waiting, (at, next(self._sequence), pending))
+        heapq.heappush(self._waiting, _Waiting(at, next(self._numbers), pending))
 
     def promote_due(self, now: float) -> None:
         """Make ready the deliveries whose time has come."""
-        while self._waiting and self._waiting[0][0] <= now:
-            self.add(heapq.heappop(self._waiting)[2])
+        while self._waiting and self._waiting[0].at <= now:
+            self.add(heapq.heappop(self._waiting).pending)
 
     def take(self, now: float) -> PendingDelivery | None:
         self.promote_due(now)
@@ -197,14 +198,22 @@ class Backlog:
             source, deliveries = self._ready.popitem(last=False)
             pending = deliveries.popleft()
             if deliveries:
-                self._ready[source] = deliveries  # the last in turn
+                self._ready[source] = deliveries  # at the end, so that the other sources are next
             if not pending.is_settled:
                 return pending
         return None
 
     def next_time(self) -> float | None:
-        """Return when the first waiting delivery is ready."""
-        return self._waiting[0][0] if self._waiting else None
+        """Return when the first waiting delivery becomes ready."""
+        return self._waiting[0].at if self._waiting else None
+
+
+class _Waiting(NamedTuple):
+    """An entry of the heap. Its unique number decides between equal times, since deliveries cannot be compared."""
+
+    at: float
+    number: int
+    pending: PendingDelivery
 
 
 class Alarm:
@@ -216,7 +225,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, at: float | None) -> None:
-        """Ring at `at`, or earlier if that was set before; None sets nothing."""
+        """Ring at `at`, unless an earlier time is set. None changes nothing."""
         if at is None or (self._at is not None and self._at <= at):
             return
         self.cancel()
@@ -246,7 +255,7 @@ class Pusher:
         self._stopped = False
 
     def wake(self) -> None:
-        """Push what is ready, as far as there is room."""
+        """Push the deliveries that are ready, as many as the window has room for."""
         loop = asyncio.get_running_loop()
         while self._subscriber.config.push and not (self._stopped or self._plan.is_paused):
             now = loop.time()
@@ -259,10 +268,10 @@ class Pusher:
                 return
             task = loop.create_task(self._push(pending))
             self._under_way.add(task)
-            task.add_done_callback(partial(self._ended, pending))
+            task.add_done_callback(partial(self._on_end, pending))
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop; pushes without a response by then are sent again after the next start."""
+        """Stop after at most `grace_seconds`. Pushes without a response are sent again after the next start."""
         self._stopped = True
         self._alarm.cancel()
         if self._under_way:
@@ -271,12 +280,12 @@ class Pusher:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _ended(self, pending: PendingDelivery, task: asyncio.Task[None]) -> None:
+    def _on_end(self, pending: PendingDelivery, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if task.cancelled():
             return
         if error := task.exception():
-            # Only the error's type: its text may have a part of the message.
+            # The error's text is not logged, because it can contain a part of the message.
             detail = f"message {pending.message.id}: {type(error).__name__}"
             logs.log("ERROR", "the local bus failed to push a message; it tries again", detail=detail)
             self._failed(pending)
@@ -289,7 +298,7 @@ class Pusher:
             body = push_body(pending.message, config.name, self._subscriber.attempt_number(pending))
             is_acknowledged = await self._client.push(config.push, body, config.ack_deadline_seconds)
         if is_acknowledged and self._plan.happens(self._plan.faults.nack):
-            self._subscriber.failed(pending)  # the window stays as it is, because the endpoint works
+            self._subscriber.failed(pending)  # without effect on the window, because the endpoint works
         elif is_acknowledged:
             self._window.succeeded()
             self._subscriber.acknowledged(pending)
@@ -321,23 +330,23 @@ class Window:
 
     def failed(self, now: float) -> None:
         if now < self._paused_until:
-            return  # it was sent before the pause began
+            return  # this push was sent before the pause began
         self._failures_in_a_row += 1
         self.limit = max(LEAST_LIMIT, self.limit // 2)
-        beyond = self._failures_in_a_row - FAILURES_BEFORE_PAUSE
-        if beyond >= 0:
-            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(beyond, 10))
-            self._paused_until = now + pause
+        doublings = self._failures_in_a_row - FAILURES_BEFORE_PAUSE
+        if doublings >= 0:
+            pause_seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(doublings, 10))
+            self._paused_until = now + pause_seconds
 
     def opens_at(self, under_way: int, now: float) -> float | None:
-        """Return when the next push may start, or None while the limit is reached: a push that ends asks again."""
+        """Return when the next push may start, or None if one of the pushes under way must end first."""
         if under_way >= self.limit:
             return None
         return max(now, self._paused_until)
 
 
 class PushClient:
-    """Sends pushes with our own HTTP client: measured, a request takes a third of the time of one over aiohttp's."""
+    """Sends pushes with our own HTTP client, with which a request takes a third of the time that aiohttp's needs."""
 
     def __init__(self, tokens: PushTokens | None = None) -> None:
         self._tokens = tokens
@@ -348,18 +357,19 @@ class PushClient:
             client.close()
 
     async def push(self, target: PushTarget, body: bytes, timeout_seconds: float) -> bool:
-        """Return whether the endpoint acknowledged; no response within the timeout is no acknowledgement."""
+        """Return whether the endpoint acknowledged the message within the timeout."""
         parts = urlsplit(target.endpoint)
         authority = parts.netloc.rpartition("@")[2]
         client = self._clients.get(authority)
         if client is None:
             client = self._clients[authority] = HttpClient(f"http://{authority}", takes_interim=True)
-        query = f"?{parts.query}" if parts.query else ""
-        path = (parts.path or "/") + query
+        path = parts.path or "/"
+        if parts.query:
+            path += f"?{parts.query}"
         try:
-            # A server closes a kept connection just as we write to it: that says nothing about the message.
+            # It may be repeated, because a server can close an idle connection at the moment in which it is used again.
             answer = await client.call("POST", path, self._headers(target), body, timeout_seconds, may_repeat=True)
-        except OSError:  # a timeout is one, and a state folder that is gone or full, in which there is no key
+        except OSError:  # also a timeout, or a state folder without a key for tokens because it is gone or full
             return False
         return answer.status in ACKNOWLEDGING
 
@@ -377,28 +387,30 @@ class Puller:
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
         self._leases: dict[str, Lease] = {}
-        """By ack id. A message has a new one each time that it is returned."""
+        """By ack id. A message gets a new ack id each time that it is returned."""
         self._numbers = count(1)
         self._arrived = asyncio.Event()
         self._alarm = Alarm(self.wake)
 
     async def pull(self, most: int, wait_seconds: float) -> list[str]:
-        """Return up to `most` messages, as JSON texts. Waits for the first for at most `wait_seconds`."""
+        """Return up to `most` messages, as JSON texts. Wait for the first message for at most `wait_seconds`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
-        while not (pending := self._take(most)) and loop.time() < until:
+        deliveries = self._take(most)
+        while not deliveries and loop.time() < until:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), until - loop.time())
-        return [self._lease(each) for each in pending]
+            deliveries = self._take(most)
+        return [self._lease(pending) for pending in deliveries]
 
     def acknowledge(self, ack_ids: list[str]) -> None:
-        """Acknowledge the messages. One whose lease has ended is delivered again, as Google's is."""
+        """Acknowledge the messages. A message whose lease has ended is delivered again nevertheless, as by Google."""
         for ack_id in ack_ids:
             if lease := self._leases.pop(ack_id, None):
                 self._subscriber.acknowledged(lease.pending)
 
     def modify_deadline(self, ack_ids: list[str], seconds: int) -> None:
-        """Set a new deadline, later or earlier, of leases that have not ended; zero seconds returns the message."""
+        """Let the leases that have not ended end in `seconds` instead. Zero seconds is a failed delivery."""
         until = asyncio.get_running_loop().time() + seconds
         for ack_id in ack_ids:
             lease = self._leases.pop(ack_id, None)
@@ -409,11 +421,11 @@ class Puller:
         self._alarm.set(until)
 
     def wake(self) -> None:
-        """Let who waits for messages look, and end the leases whose deadline has passed."""
+        """Wake the pulls that wait for messages, and end the leases whose deadline has passed."""
         now = asyncio.get_running_loop().time()
-        ended = sorted((lease.until, ack_id) for ack_id, lease in self._leases.items() if lease.until <= now)
-        for lease in [self._leases.pop(ack_id) for _, ack_id in ended]:
-            self._subscriber.failed(lease.pending)
+        ended = [ack_id for ack_id, lease in self._leases.items() if lease.until <= now]
+        for ack_id in sorted(ended, key=lambda ack_id: self._leases[ack_id].until):
+            self._subscriber.failed(self._leases.pop(ack_id).pending)
         self._alarm.set(min((lease.until for lease in self._leases.values()), default=None))
         self._arrived.set()
         self._arrived = asyncio.Event()
@@ -437,7 +449,7 @@ class Puller:
 
 
 class Lease(NamedTuple):
-    """A message that a pull returned and nobody has acknowledged, and the end of its ack deadline."""
+    """A message that a pull has returned and that is not acknowledged yet. `until` is its ack deadline."""
 
     pending: PendingDelivery
     until: float

@@ -17,7 +17,7 @@ from deploy.terminal.output import count_of, waits_text
 from functions.transform import chain, expression_paths, program, route_runs
 from functions.transform.routes import Route, match_all
 from functions.transform.step import Many, NamedStep, Noted, Services, Step, Stop, Switch
-from functions.transform.steps.decide import Filter, Switch as SwitchStep
+from functions.transform.steps.decide import Filter, Stop as StopStep, Switch as SwitchStep
 from functions.transform.transform import duplicate_reason, first_with_signed_bytes
 from shared import errors, expressions, journal, ports, waiting_route
 from shared.delivery import Delivery
@@ -70,11 +70,14 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
 
 def _route(route: Route, found: route_runs.RouteResult, event: Event) -> RouteTrace:
     decision, unavailable = found.decision, found.redelivery_error or found.unavailable
+    # The reason of a `where` that is not true has this already. A misspelt path can also make one true.
+    where = route.where if decision.matched else None
+    missing = expression_paths.missing_text(where, view=view_of(event)) if where else ""
     return RouteTrace(
         route=decision.route,
         matched=decision.matched,
         outcome=decision.outcome,
-        reason=decision.reason,
+        reason=f"{decision.reason}{missing}",
         values=() if decision.matched or route.where is None else condition_values(route.where, event),
         code=decision.code or (unavailable.code if unavailable else None),
         destinations=decision.destinations,
@@ -105,10 +108,13 @@ def _step(record: chain.StepRecord) -> StepTrace:
             return trace("noted", result.note, (*step_values(step.step, before), *_diff(before, result.event)))
         case Event():
             diff = _diff(before, result)
-            return trace("changed", "", diff) if diff else trace("unchanged", "no change")
+            missing = expression_paths.missing_text(*_conditions(step.step), view=view_of(before))
+            return trace("changed", "", diff) if diff else trace("unchanged", f"no change{missing}")
         case _:
             instead = "instead of the rest" if isinstance(result, Switch) else "and then on"
-            return trace("switched", f"through the chain {result.chain!r}, {instead}", _diff(before, result.event))
+            missing = expression_paths.missing_text(*_conditions(step.step), view=view_of(before))
+            text = f"through the chain {result.chain!r}, {instead}{missing}"
+            return trace("switched", text, _diff(before, result.event))
 
 
 def _waits_text(step: NamedStep) -> str:
@@ -120,12 +126,22 @@ def _waits_text(step: NamedStep) -> str:
 
 
 def step_values(step: Step, event: Event) -> tuple[str, ...]:
-    """Return a line for each path that the conditions of a `filter` or a `switch` read; none for another step."""
-    conditions = [step.keep] if isinstance(step, Filter) else []
-    if isinstance(step, SwitchStep):
-        conditions = [when for case in step.whole if (when := case.get("when")) is not None]
-    lines = [line for each in conditions for line in condition_values(expressions.Expression(each), event)]
+    """Return a line for each path that the conditions of a step read; none for a step without conditions."""
+    lines = [line for each in _conditions(step) for line in condition_values(each, event)]
     return tuple(dict.fromkeys(lines))
+
+
+def _conditions(step: Step) -> list[expressions.Expression]:
+    """Return the conditions of a `filter`, a `stop` or a `switch`; none of another step."""
+    texts: list[str | None] = []
+    match step:
+        case Filter():
+            texts = [step.keep]
+        case StopStep():
+            texts = [step.when]
+        case SwitchStep():
+            texts = [case.get("when") for case in step.whole]
+    return [expressions.Expression(text) for text in texts if text is not None]
 
 
 def condition_values(condition: expressions.Expression, event: Event) -> tuple[str, ...]:

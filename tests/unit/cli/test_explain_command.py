@@ -274,6 +274,26 @@ def test_a_path_that_finds_nothing_is_named_with_the_likely_one(explain_route: E
     assert "data.totl: null; did you mean data.total?" in explain_route({"event": "order.paid", "total": 1500})
 
 
+MISSPELT: Final = "'data.custmer.plan' is not in this event; did you mean 'data.customer.plan'?"
+INTERNAL: Final = "data.custmer.plan != 'internal'"
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        (f"where: {INTERNAL}", f"orders matched: where {INTERNAL} is true; {MISSPELT}"),
+        (f"steps: [{{filter: {INTERNAL}}}]", f"step 1 'filter': no change; {MISSPELT}"),
+        ("steps: [{stop: {reason: x, when: data.custmer.plan}}]", f"step 1 'stop': no change; {MISSPELT}"),
+        (f"steps: [{{switch: {{to: c, when: {INTERNAL}}}}}]", f"the chain 'c', instead of the rest; {MISSPELT}"),
+    ],
+)
+def test_a_path_that_finds_nothing_is_named_even_if_the_event_goes_on(
+    explain_route: Explain, written: str, line: str
+) -> None:
+    explain_route.config = ROUTES_CONFIG.replace("types: [order.*]", written) + "chains: {c: [{drop: [data.x]}]}\n"
+    assert line in explain_route({"event": "signup.created", "customer": {"plan": "internal"}})
+
+
 @pytest.mark.parametrize(
     ("where", "line"),
     [

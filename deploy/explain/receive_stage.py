@@ -6,7 +6,7 @@ and the source, and verifies the signature once more to tell which scheme and se
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -18,15 +18,17 @@ from deploy.terminal.output import count_of
 from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis import diagnose, signatures
 from functions.receive.diagnosis.cases import Case, as_signed, holds
-from functions.receive.settings_hints import packed_field, packed_hint, settings_hint
+from functions.receive.facts import Item, text_at
+from functions.receive.settings_hints import lacks_fact, packed_field, packed_hint, settings_hint
 from functions.receive.source import Source, read_sources, sender_address
-from shared import http, times
+from shared import http, missing_paths, times
 from shared.did_you_mean import did_you_mean
 from shared.errors import HookchainError, ProblemCode, Rejected, Temporary
 from shared.event import NO_TYPE, Event, event_id
 from shared.jsontext import Json, JsonObject, mappings_at, texts_at
 from shared.secrets import SecretStore
 from shared.signatures import auth_scheme, key_schemes, links, signature_scheme
+from shared.signatures.locations import Choices, Location, first_value_at
 
 NAME: Final = "receive"
 CODES_BY_CHECK: Final[Mapping[str, tuple[ProblemCode, ...]]] = {
@@ -338,12 +340,12 @@ def _passed_texts(name: str, sent: SourceRequest, outcome: Outcome) -> dict[str,
         "origin": "the page's origin is allowed" if "form" in settings else None,
         "secret": f"{secrets}: available" if secrets else None,
         "signature": verification.signature if verification else VERIFIED,
-        "id": _id_text(events[0], settings) if events else None,
+        "id": _id_text(events[0], sent) if events else None,
         "time": verification.time if verification else None,
         "parse": _data_text(events[0].data) if events else "the body parses",
         "limits": "within all limits",
         "schema": "the data conforms to the source's schema" if "schema" in settings else None,
-        "event": None if outcome.handshake else _event_text(events, settings, outcome.note),
+        "event": None if outcome.handshake else _event_text(events, sent, outcome.note),
     }
 
 
@@ -376,19 +378,46 @@ def _sender_address(request: http.Request, proxies: int) -> tuple[str, str]:
     return address, f"from X-Forwarded-For behind {count_of(proxies, 'trusted proxy', 'trusted proxies')}"
 
 
-def _id_text(event: Event, settings: JsonObject) -> str:
+def _id_text(event: Event, sent: SourceRequest) -> str:
+    settings, choices = sent.settings, sent.source.fact_locations.id
     is_named = bool(event.deliveryid) and event.id == event_id(event.source_name, str(event.deliveryid))
     auth = settings.get("auth")
     signs = isinstance(auth, list) and any(auth_scheme.read_scheme(scheme).signs_content for scheme in auth)
+    no_id = "no delivery id"
+    if choices and not event.deliveryid:
+        no_id = f"no delivery id, because `id` finds nothing{_missing_text(choices, sent, event)}"
     if signs and not is_named and settings.get("dedupe") not in {"delivery_id", "body"}:
-        unsigned = "the delivery id is not signed" if event.deliveryid else "no delivery id"
+        unsigned = "the delivery id is not signed" if event.deliveryid else no_id
         return (
             f"{unsigned}: the signed bytes identify the event, and the same bytes with any headers are a duplicate"
             " (reason same_signed_bytes), unless the source has `dedupe: delivery_id`"
         )
     if event.deliveryid:
         return "the sender's delivery id identifies the event: the same request again is a duplicate"
-    return "no delivery id: the same request again is another event, unless the source has `dedupe: body`"
+    if settings.get("dedupe") == "body":
+        return f"{no_id}: the body identifies the event, and the same body again is a duplicate"
+    return f"{no_id}: the same request again is another event, unless the source has `dedupe: body`"
+
+
+def _missing_text(choices: Choices, sent: SourceRequest, event: Event) -> str:
+    """Return the locations that have no text, in brackets and with the paths that are probably meant.
+
+    It is empty for a message of a bus: its attributes are not in the request.
+    """
+    if sent.source.bus:
+        return ""
+    item = Item(sent.request, event.data, event.data)
+    locations = [location for joined in choices for location in joined if not text_at(location, item)]
+    texts = [_missing_location_text(location, event.data) for location in locations]
+    return f" ({'; '.join(texts)})" if texts else ""
+
+
+def _missing_location_text(location: Location, data: Json) -> str:
+    if location.kind != "data":
+        return f"{auth_scheme.described(location)} is missing"
+    lacks_condition = location.condition and first_value_at(location.condition, data) is None
+    path = location.condition if lacks_condition else location.path
+    return missing_paths.missing_path_message(".".join(("data", *path)), {"data": data})
 
 
 def _data_text(data: Json) -> str:
@@ -399,15 +428,25 @@ def _data_text(data: Json) -> str:
     return {str: "a text", bool: "a truth value", type(None): "nothing"}.get(type(data), "a number")
 
 
-def _event_text(events: tuple[Event, ...], settings: JsonObject, note: str | None) -> str:
+def _event_text(events: tuple[Event, ...], sent: SourceRequest, note: str | None) -> str:
     if len(events) != 1:
         return f"a batch of {count_of(len(events), 'event')}"
     [event] = events
     names = ("type", "action", "subject", "actor", "time")
     facts = ", ".join(f"{name} {value}" for name in names if (value := getattr(event, name)))
-    if event.type == NO_TYPE and not settings.get("batch") and (field := packed_field(event.data)):
+    if event.type == NO_TYPE and not sent.settings.get("batch") and (field := packed_field(event.data)):
         note = packed_hint(field)
-    if note:
-        return f"{facts}; {note}"
-    is_missing = event.type == NO_TYPE and "type" in settings
-    return f"{facts} (nothing was found for the source's `type`)" if is_missing else facts
+    return "; ".join([facts, note] if note else [facts, *_missing_fact_texts(event, sent)])
+
+
+def _missing_fact_texts(event: Event, sent: SourceRequest) -> Iterator[str]:
+    """Yield the settings of facts that find nothing. Of a provider, whose events often lack the others, only `type`."""
+    found = sent.source.fact_locations
+    choices_by_name = {"type": found.type}
+    if not sent.source.formats:
+        choices_by_name |= {"subject": found.subject, "actor": found.actor, "time": found.time, "action": found.action}
+    for name, choices in choices_by_name.items():
+        if choices and lacks_fact(sent.source, choices, event, sent.request):
+            is_other = name == "type" and event.type != NO_TYPE
+            effect = ", so the type is from a usual field" if is_other else ""
+            yield f"`{name}` finds nothing{_missing_text(choices, sent, event)}{effect}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from functions.receive import facts, receive
 from functions.receive.admission import source_name
-from functions.receive.settings_hints import settings_hint
+from functions.receive.settings_hints import missing_fact_hint, settings_hint
 from functions.receive.source import Source, source_of
 from shared import errors, logs
 from shared.event import Event
@@ -166,7 +166,7 @@ def _log_accepted(accepted: receive.Accepted, head: Request, status: int, starte
         event_id=first.id if first else None,
         trace=first.trace_id if first else None,
         recovered=sum([each.recovered for each in events]) or None,
-        detail=settings_hint(source, events),
+        detail=settings_hint(source, events) or missing_fact_hint(source, events, head),
     )
 
 

@@ -1,13 +1,16 @@
-"""Hints for the operator, where the events show that a source lacks `batch` or `unpack`, or has a `batch` that does not
-fit the bodies."""
+"""Hints for the operator, where the events show that a source lacks `batch` or `unpack`, or has a `batch`, an `id` or a
+`type` that does not fit the bodies."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
+from functions.receive.facts import Item, fact
 from functions.receive.source import Source
 from shared.event import NO_TYPE, Event
+from shared.http import Request
 from shared.jsontext import Json
+from shared.signatures.locations import Choices, Location
 
 _USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
 """Fields in which senders put JSON."""
@@ -30,6 +33,42 @@ def settings_hint(source: Source, events: Sequence[Event]) -> str | None:
         return None
     # A log line contains no part of a body, so any other name stays out of it.
     return packed_hint(field) if field in _USUAL_FIELDS else "no type was found, and a field holds JSON (`unpack`)"
+
+
+def missing_fact_hint(source: Source, events: Sequence[Event], head: Request) -> str | None:
+    """Return a hint for the log about an `id` or `type` that finds nothing; None if they find something.
+
+    It is only for a source with locations of its own, because many providers send some events without an id or a type.
+    """
+    if source.formats or not events:
+        return None
+    hints: list[str] = []
+    if (choices := source.fact_locations.id) and not any(event.deliveryid for event in events):
+        is_new_event = source.dedupe != "body" and not all(auth.signs_content for auth in source.auth)
+        effect = ", so the same request again is another event" if is_new_event else ""
+        hints.append(f"`id` finds nothing at {_locations_text(choices)}{effect}")
+    if (choices := source.fact_locations.type) and lacks_fact(source, choices, events[0], head):
+        effect = ", so the type is from a usual field" if events[0].type != NO_TYPE else ""
+        hints.append(f"`type` finds nothing at {_locations_text(choices)}{effect}")
+    return "; ".join(hints) or None
+
+
+def lacks_fact(source: Source, choices: Choices, event: Event, head: Request) -> bool:
+    """Return whether the choices found nothing for the event; False also where that cannot be told.
+
+    It cannot be told for the messages of a bus, because their attributes are not in the head, and for an item of a
+    batch, because the whole body is not known here.
+    """
+    return not source.bus and not event.item and fact(choices, Item(head, event.data, event.data)) is None
+
+
+def _locations_text(choices: Choices) -> str:
+    """Return the locations as the settings have them."""
+    return " or ".join(" + ".join(map(_location_text, joined)) for joined in choices)
+
+
+def _location_text(location: Location) -> str:
+    return f"{location} if data.{'.'.join(location.condition)}" if location.condition else str(location)
 
 
 def packed_field(data: Json) -> str | None:

@@ -274,6 +274,37 @@ def test_a_path_that_finds_nothing_is_named_with_the_likely_one(explain_route: E
     assert "data.totl: null; did you mean data.total?" in explain_route({"event": "order.paid", "total": 1500})
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            "id: data.order_id",
+            "no delivery id, because `id` finds nothing ('data.order_id' is not in this event; did you mean"
+            " 'data.orderId'?): the same request again is another event, unless the source has `dedupe: body`",
+        ),
+        ("id: data.order_id, dedupe: body", "did you mean 'data.orderId'?): the body identifies the event"),
+        ("id: [header.x-id, data.who]", "`id` finds nothing (the header x-id is missing; 'data.who' is an object in"),
+        (
+            "id: data.orderId if data.orderd",
+            "finds nothing ('data.orderd' is not in this event; did you mean 'data.ord",
+        ),
+        (
+            "type: data.evnt",
+            "`type` finds nothing ('data.evnt' is not in this event; did you mean 'data.event'?), so the type is",
+        ),
+        (
+            "subject: data.who.nam",
+            "`subject` finds nothing ('data.who.nam' is not in this event; did you mean 'data.wh",
+        ),
+    ],
+)
+def test_a_setting_of_the_source_that_finds_nothing_is_named_with_the_likely_path(
+    explain_route: Explain, settings: str, line: str
+) -> None:
+    explain_route.config = ROUTES_CONFIG.replace("id: data.id", settings)
+    assert line in explain_route({"event": "order.paid", "orderId": 7, "who": {"name": "Ada"}})
+
+
 MISSPELT: Final = "'data.custmer.plan' is not in this event; did you mean 'data.customer.plan'?"
 INTERNAL: Final = "data.custmer.plan != 'internal'"
 

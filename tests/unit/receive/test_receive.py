@@ -375,6 +375,32 @@ async def test_a_body_without_the_list_of_a_batch_is_noted(
     assert str(detail).endswith(str(note))
 
 
+@pytest.mark.parametrize(
+    ("settings", "body", "note"),
+    [
+        ("id: data.order_id", {"orderId": 1}, "`id` finds nothing at data.order_id, so the same request again is"),
+        ("id: data.order_id", {"order_id": 1}, None),
+        (
+            "id: [header.x-id, data.a + data.b], dedupe: body",
+            {},
+            "`id` finds nothing at header.x-id or data.a + data.b",
+        ),
+        ("batch: 'data.*', id: data.order_id", [{}, {}], "`id` finds nothing at data.order_id, so"),
+        ("batch: 'data.*', id: data.order_id", [{}, {"order_id": 1}], None),
+        ("type: data.evnt", {"event": "a"}, "`type` finds nothing at data.evnt, so the type is from a usual field"),
+        ("type: data.t if data.u", {"t": "a"}, "`type` finds nothing at data.t if data.u"),
+        ("type: data.evnt", {}, "`type` finds nothing at data.evnt"),
+        ("type: [header.x-type, data.event]", {"event": "a"}, None),
+    ],
+)
+async def test_an_id_or_a_type_that_finds_nothing_is_noted(
+    settings: str, body: Json, note: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await batch(settings, body)
+    detail = json.loads(capsys.readouterr().out.splitlines()[-1]).get("detail")
+    assert str(detail).startswith(str(note))
+
+
 async def test_the_whole_body_may_be_the_list_and_an_item_may_lie_deeper() -> None:
     assert [event.data for event in (await batch("batch: 'data.*'", [1, "two", None])).events] == [1, "two", None]
     body: Json = {"items": [{"Item": {"n": 1}}, {"n": 2}]}

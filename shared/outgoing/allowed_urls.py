@@ -179,9 +179,11 @@ def read_target(url: str, allow_private: bool = False, allow_http: bool = False)
     if found is None:
         raise Permanent("invalid_url", "a URL to send to is written https://host/path")
     scheme = found["scheme"].lower()
-    if scheme != "https" and not (scheme == "http" and (allow_private or allow_http)):
-        hint = "; http is for a system of your own, with `allow_private: true`" if scheme == "http" else ""
-        raise Permanent("invalid_url", f"only https URLs are sent to{hint}")
+    if scheme not in _DEFAULT_PORTS:
+        raise Permanent("invalid_url", "the URL must begin with https://")
+    if scheme == "http" and not (allow_private or allow_http):
+        hint = "http is for a system of your own, with `allow_private: true`"
+        raise Permanent("invalid_url", f"the URL must begin with https://; {hint}")
     if fault := re.search(r"[\\\s\x00-\x20\x7f]", url):
         raise Permanent("invalid_url", f"the URL has {_named(fault[0])} in it; percent-encode what belongs there")
     host, port = _host_and_port(found["authority"], scheme)
@@ -198,9 +200,7 @@ def _named(character: str) -> str:
 
 def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
     if "@" in authority:
-        raise Permanent(
-            "invalid_url", "the URL holds a user name or password; put credentials in a header, by a secret's name"
-        )
+        raise Permanent("invalid_url", "the URL holds a user name or password; put credentials in a header")
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         raise Permanent("invalid_url", "the URL's host is followed by something other than a port")

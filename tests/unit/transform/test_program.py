@@ -140,7 +140,7 @@ def test_a_fault_in_a_chain_names_the_step(chain: Json, message: str) -> None:
         ({"parse_time": {"path": "subject"}}, "not a path in 'data'"),
         (asking(retry=["5s", "soon"]), "retry[1]: must be a number of seconds, or a duration such as 90s"),
         (asking(retry=[1] * 51), "retry: must have at most 50 items; got 51"),
-        (asking(url="http://convert.example.com/in"), "only https URLs"),
+        (asking(url="http://convert.example.com/in"), "must begin with https://"),
         (asking(url="https://metadata.google.internal/"), "the cloud's metadata"),
         (asking(url="file:///etc/passwd"), "a URL must begin with https:// and a literal host"),
         (fetching("https://good.example.com{{ data.x }}/"), "a literal host"),

@@ -62,24 +62,27 @@ class Application(Response):
         if scope["path"] in _BROWSER_PATHS and scope["method"] in {"GET", "HEAD"}:
             reply = self._not_found
         else:
-            answering = self._answer(head_of(scope), body_reader(scope, receive))
+            answering = self._answer(_request_of(scope), _body_reader(scope, receive))
             reply = await (answering if self.exporter is None else self.exporter.around(answering))
         # Removed from the scope, which the cycle refers to: otherwise only the garbage collector frees the two.
         cycle: RequestResponseCycle | None = scope.pop(WHOLE_KEY, None)
         if cycle is not None and _is_writable(cycle):
             _write(cycle, reply)
             return
-        headers = list(_encoded(reply.headers))
-        if reply.status not in _BODILESS:
-            headers.append((b"content-length", b"%d" % len(reply.body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if cycle is None and _CLOSE in reply.headers:
-            # The sender may still be sending the body. The reply goes out first, so that it can stop.
-            await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-            await discard(receive)
+        may_have_unread_body = cycle is None and _CLOSE in reply.headers
+        await _send_reply(reply, send, is_last=not may_have_unread_body)
+        if may_have_unread_body:  # the reply is sent first, so that the sender can stop
+            await _discard(receive)
             await send({"type": "http.response.body"})
-        else:
-            await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send_reply(reply: Reply, send: Send, *, is_last: bool) -> None:
+    """Send the reply as ASGI has it. Unless `is_last`, the server waits for a last message before it closes."""
+    headers = list(_encoded(reply.headers))
+    if reply.status not in _BODILESS:
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": not is_last})
 
 
 def _is_writable(cycle: "RequestResponseCycle") -> bool:
@@ -110,6 +113,7 @@ def _write(cycle: "RequestResponseCycle", reply: Reply) -> None:
 
 @lru_cache(maxsize=16)
 def _head(status: int, headers: Headers) -> bytes:
+    """Return the status line and these headers. Raises ValueError for a control character, which would add headers."""
     # Imported here, because main.py must first set which proxies the server trusts.
     from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -124,7 +128,7 @@ def _encoded(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     return tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers])
 
 
-def head_of(scope: Scope) -> Request:
+def _request_of(scope: Scope) -> Request:
     """Return the request without its body. The server leaves white space after a header's value, which is removed."""
     client = scope.get("client")
     return Request(
@@ -136,8 +140,8 @@ def head_of(scope: Scope) -> Request:
     )
 
 
-def body_reader(scope: Scope, receive: Receive) -> ReadBody:
-    """Return the function that reads the body. It raises Rejected for a body that is too large, slow or cut off."""
+def _body_reader(scope: Scope, receive: Receive) -> ReadBody:
+    """Return the function that reads the body, in time."""
 
     async def read_body(max_bytes: int) -> bytes:
         cycle: RequestResponseCycle | None = scope.get(WHOLE_KEY)
@@ -147,14 +151,15 @@ def body_reader(scope: Scope, receive: Receive) -> ReadBody:
             return bytes(cycle.body)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await read_chunks(receive, max_bytes)
+                return await _read_chunks(receive, max_bytes)
         except TimeoutError as error:
             raise Rejected("request_timeout", f"the body was not complete within {BODY_SECONDS:.0f} s") from error
 
     return read_body
 
 
-async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
+async def _read_chunks(receive: Receive, max_bytes: int) -> bytes:
+    """Read the body. Raises Rejected at the first byte too many, and if the sender disconnects."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -170,7 +175,7 @@ async def read_chunks(receive: Receive, max_bytes: int) -> bytes:
             return b"".join(chunks)
 
 
-async def discard(receive: Receive) -> None:
+async def _discard(receive: Receive) -> None:
     """Read the rest of a rejected body for a short time.
 
     If a connection is closed while data is unread, it is reset, and the sender may lose the reply.

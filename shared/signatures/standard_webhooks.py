@@ -107,7 +107,7 @@ def verify_standard(
     """Verify a request by its three headers and its body.
 
     Raises NotAttempted if no signature was sent, and Rejected: `signature_mismatch`, `invalid_delivery_id` or
-    `timestamp_out_of_range`. Raises Temporary (`secret_unusable`) if no secret matches and one of them is no key.
+    `timestamp_out_of_range`. Raises Temporary (`secret_unusable`) if no secret matches and one is not a key.
     """
     # The standard separates signatures by a space, and Supabase by a comma and a space.
     signature_texts = [text.rstrip(",") for text in (signatures or "").split()]
@@ -121,18 +121,28 @@ def verify_standard(
         raise errors.Rejected("invalid_delivery_id", f"webhook-id {rule}")
     signed_at = int(signed_times.verify_timestamp(timestamp, now, tolerance_seconds))
     content = signing.standard_content(wire(webhook_id), signed_at, body)
+    if not _is_signed_with_any(secrets, content, signature_texts, key_encoding):
+        raise auth_scheme.mismatch("no signature matches the id, the timestamp, the body and the secret")
+
+
+def _is_signed_with_any(
+    secrets: Sequence[str], content: bytes, signature_texts: Sequence[str], key_encoding: str
+) -> bool:
+    """Return whether one of the signatures is by one of the secrets.
+
+    All secrets are tried, so that the time taken does not reveal which one matches. Raises Temporary if none matches
+    and one of them is not a key: while secrets are rotated, the other one may match.
+    """
     is_signed = False
     unusable_error: errors.Temporary | None = None
-    for secret in secrets:  # all of them, so that the time taken does not reveal which one matches
+    for secret in secrets:
         try:
             is_signed |= _is_signed_with(secret, content, signature_texts, key_encoding)
-        except errors.Temporary as error:  # another secret may still match, as after a rotation
+        except errors.Temporary as error:
             unusable_error = error
-    if is_signed:
-        return
-    if unusable_error is not None:
+    if unusable_error is not None and not is_signed:
         raise unusable_error
-    raise auth_scheme.mismatch("no signature matches the id, the timestamp, the body and the secret")
+    return is_signed
 
 
 def _is_signed_with(secret: str, content: bytes, signature_texts: Sequence[str], key_encoding: str) -> bool:

@@ -51,10 +51,9 @@ class OwnFiles:
 
     def uncertain_imports(self, config: ConfigFile, name: str, source: str) -> Iterator[Fault]:
         """Yield a fault for each package that the bundle may lack, or lose when something else is removed."""
-        certain = {"pydantic", "typing_extensions", *sys.stdlib_module_names}
-        checkout = {"shared", "deploy", "functions", "tests"}  # `unbundled_imports` checks these
+        certain = {"pydantic", "typing_extensions", "shared", *sys.stdlib_module_names}
         for root in dict.fromkeys(module.partition(".")[0] for module in _imported(source)):
-            if root not in certain | checkout:
+            if root not in certain and root not in _NOT_BUNDLED:  # `unbundled_imports` reports the latter
                 rule = f"imports {root!r}, which {self.function}'s bundle contains only if something else needs it"
                 yield self.fault(config, f"{name}: {rule}: {self._rule}")
 

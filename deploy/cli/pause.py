@@ -258,7 +258,8 @@ async def resume_destination(destination: ActedDestination) -> ActionResult:
         texts.append(_deliveries(resumed, destination.outlook(resumed.delay_seconds)))
     if resumed.keep_waiting:
         waiting = output.count_of(resumed.keep_waiting, "delivery keeps its own wait", "deliveries keep their own wait")
-        texts.append(f"{waiting}, such as for a digest: `hookchain status{destination.where}`")
+        reasons = "such as for a digest or after an unknown result"
+        texts.append(f"{waiting}, {reasons}: `hookchain status{destination.where}`")
     if resumed.stays_held:
         release_command = f"`hookchain release {destination.name}{destination.where}`"
         texts.append(f"deliveries that may have been accepted stay held; to send them: {release_command}")

@@ -5,6 +5,7 @@
 
 import argparse
 from dataclasses import replace
+from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 from deploy.explain.curl_line import curl_request, read_body
@@ -30,6 +31,10 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 
 def request_from_options(options: argparse.Namespace) -> Request:
     """Return the request that the options describe. Raises ValueError and OSError."""
+    try:
+        ip_address(options.peer)
+    except ValueError:
+        raise ValueError(f"--from: must be an IP address; got {options.peer!r}") from None
     if options.curl is not None:
         address, request = curl_request(options.curl)
     elif options.url is None and options.source is None:

@@ -182,7 +182,12 @@ def test_the_same_signed_bytes_under_another_delivery_id_are_reported_as_a_dupli
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--source", "github", "--file", "no-such-file"), ("--source", "github", "--config", "no-such.yaml")],
+    [
+        (),
+        ("--source", "github", "--file", "no-such-file"),
+        ("--source", "github", "--config", "no-such.yaml"),
+        ("--source", "github", "--from", "999.1.1.1"),
+    ],
 )
 def test_a_usage_error_says_so(explain: Command, command: Command, arguments: tuple[str, ...]) -> None:
     command("explain", "--config", "hookchain.yaml", "--env-file", ".env", *arguments, code=2)

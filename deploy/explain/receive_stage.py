@@ -417,6 +417,8 @@ def _missing_location_text(location: Location, data: Json) -> str:
         return f"{auth_scheme.described(location)} is missing"
     lacks_condition = location.condition and first_value_at(location.condition, data) is None
     path = location.condition if lacks_condition else location.path
+    if first_value_at(path, data) == "":
+        return f"'data.{'.'.join(path)}' is an empty text in this event"
     return missing_paths.missing_path_message(".".join(("data", *path)), {"data": data})
 
 

@@ -307,7 +307,7 @@ def test_a_setting_of_the_source_that_finds_nothing_is_named_with_the_likely_pat
     explain_route: Explain, settings: str, line: str
 ) -> None:
     explain_route.config = ROUTES_CONFIG.replace("id: data.id", settings)
-    assert line in explain_route({"event": "order.paid", "orderId": 7, "who": {"name": "Ada"}})
+    assert line in explain_route({"event": "order.paid", "orderId": 7, "who": {"name": "Ada"}, "blank": ""})
 
 
 MISSPELT: Final = "'data.custmer.plan' is not in this event; did you mean 'data.customer.plan'?"

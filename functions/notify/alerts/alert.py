@@ -70,10 +70,10 @@ class Alert:
 
 def alert_event(alert: Alert) -> Event:
     """Return the event. Its id and hash follow from the kind and the key alone."""
+    about_field = "source" if alert.kind in _KINDS_ABOUT_SOURCES else "destination"
     data: jsontext.JsonObject = {
         "kind": alert.kind,
-        "source" if alert.kind in _KINDS_ABOUT_SOURCES else "destination": cut(alert.about, MAX_NAME_CHARACTERS)
-        or None,
+        about_field: cut(alert.about, MAX_NAME_CHARACTERS) or None,
         **alert.details,
         "reason": cut(oneline(alert.reason), MAX_REASON_CHARACTERS),
         "command": alert.command,

@@ -126,6 +126,13 @@ def test_a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line(folder:
     assert stored(folder, "acme") == []
 
 
+@pytest.mark.parametrize("tenant", ["..", "Not an id"])
+def test_an_import_ends_after_twenty_faults_of_either_kind(folder: Path, command: Command, tenant: str) -> None:
+    (folder / "tenants.csv").write_text("id\n" + f"{tenant}\n" * 30)
+    command("tenants", "import", str(folder / "tenants.csv"), code=1)
+    assert re.findall(r"line (\d+): ", command.error)[-1] == "21"
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [

@@ -1,7 +1,12 @@
 """The identity of a push: the OpenID Connect token that Pub/Sub and Cloud Scheduler send with each request.
 
-Other accounts may be allowed to call the function, too, for example for `/chains/`. So a push is accepted only with a
-token of the account that pushes, and only if this function is the token's audience.
+Other accounts may also be allowed to call the function, for example for `/chains/`. So a push is accepted only with a
+token of the account that pushes, and only if this function is the token's audience. The token is a JSON Web Token in
+the header `Authorization`, signed by Google, with these claims:
+
+    {"iss": "https://accounts.google.com", "aud": "https://notify-….run.app", "email": "push@….iam.gserviceaccount.com",
+     "email_verified": true, "exp": 1700003600}
+
 https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 """
 
@@ -24,14 +29,16 @@ ALGORITHM: Final = "RS256"
 KEYS_SECONDS: Final = 3_600.0
 """The time for which fetched keys are used."""
 ASK_AGAIN_SECONDS: Final = 10.0
-"""If a token's key is unknown, the keys are fetched again, but not within this time after the last fetch."""
+"""If a signature does not match, the keys are fetched again, but not within this time after the last fetch."""
 FETCH_SECONDS: Final = 2.0
 SKEW_SECONDS: Final = 10
+"""How far Google's clock may differ from this one."""
 MAX_REMEMBERED: Final = 64
+"""The most tokens in memory. Usually there are a few, one for each subscription and schedule."""
 
 
 class PushVerifier:
-    """Verifies the token of each push, and remembers it: Google sends the same token for up to an hour.
+    """Verifies the token of each push, and remembers it, because Google sends the same token for up to an hour.
 
     Measured, accepting a remembered token takes 0.5 µs, and verifying one 60 µs.
     """
@@ -41,14 +48,15 @@ class PushVerifier:
         self._now = now
         self._keys = b""
         self._fetched_at = float("-inf")
-        self._verified: dict[str, float] = {}
+        self._remembered_until: dict[str, float] = {}
+        """By the value of the header."""
 
     @cached_property
     def scheme(self) -> jwt.JwtScheme:
-        """Return the scheme of the token. `keys_url` is empty if Cloud Run has already verified the signature.
+        """Return the scheme of the token. `keys_url` is empty if Cloud Run verifies the signature.
 
-        Raises Temporary if the settings lack the account that pushes or the audience. Then no push is accepted, and
-        none is lost.
+        Raises Temporary if the account or the audience is not set. Then no push is accepted, but none is lost: the bus
+        repeats it.
         """
         settings = self._settings
         if not settings.push_account or not settings.push_audience:
@@ -78,7 +86,8 @@ class PushVerifier:
         Raises Temporary if the settings are incomplete, or if the keys cannot be fetched.
         """
         authorization = self._authorization(head)
-        if self._fetched_at <= self._now() < self._verified.get(authorization, 0.0):
+        # If the keys seem to be from the future, the clock was set back, and the times in memory may be wrong.
+        if self._fetched_at <= self._now() < self._remembered_until.get(authorization, 0.0):
             return
         try:
             if self.scheme.keys_url:
@@ -86,29 +95,36 @@ class PushVerifier:
             expires = self._verify_claims(authorization)
         except errors.Rejected as error:
             raise errors.Rejected("push_identity_mismatch", f"not a push of this deployment: {error.detail}") from error
-        if len(self._verified) >= MAX_REMEMBERED:
-            self._verified.clear()
-        # Remember it only for as long as the keys by which it was verified are used.
-        self._verified[authorization] = min(expires, self._fetched_at + KEYS_SECONDS) if self._keys else expires
+        if len(self._remembered_until) >= MAX_REMEMBERED:
+            self._remembered_until.clear()
+        # The token is remembered only for as long as the keys by which it was verified are used.
+        keys_end = self._fetched_at + KEYS_SECONDS if self._keys else expires
+        self._remembered_until[authorization] = min(expires, keys_end)
 
     def _authorization(self, head: http.Request) -> str:
         """Return the value of the header with the token.
 
-        If Cloud Run has verified the token, it passes it on without its signature. If a request has both headers, it
+        If Cloud Run verifies the token, it passes it on without its signature. If a request then has both headers, it
         verifies only X-Serverless-Authorization, so the other one could be forged.
         https://cloud.google.com/run/docs/authenticating/service-to-service
         """
-        verified = None if self.scheme.keys_url else head.header("x-serverless-authorization")
-        return (head.header("authorization") or "") if verified is None else verified
+        if not self.scheme.keys_url:
+            verified = head.header("x-serverless-authorization")
+            if verified is not None:
+                return verified
+        return head.header("authorization") or ""
 
     async def _verify_signed(self, head: http.Request) -> None:
+        """Verify the signature by keys that are at most KEYS_SECONDS old. Raises Rejected and Temporary."""
         age = self._now() - self._fetched_at
-        if not 0 <= age < KEYS_SECONDS:
+        if not 0 <= age < KEYS_SECONDS:  # negative if the clock was set back
             await self._fetch()
+            age = 0.0
         try:
             self._verify_signature(head)
         except errors.Rejected:
-            if 0 <= age < ASK_AGAIN_SECONDS or age >= KEYS_SECONDS:
+            # Google may have signed with a newer key. Forged tokens must not cause a fetch each.
+            if age < ASK_AGAIN_SECONDS:
                 raise
             await self._fetch()
             self._verify_signature(head)
@@ -116,13 +132,13 @@ class PushVerifier:
     def _verify_signature(self, head: http.Request) -> None:
         try:
             self.scheme.verify(locations.RequestFields(head), (), {self.scheme.keys_url: self._keys}, self._now())
-        except ImportError as error:  # a bundle for Cloud Run, which verifies signatures itself, comes without
+        except ImportError as error:  # a bundle for Cloud Run does not have the package, as Cloud Run verifies there
             raise errors.Temporary(
                 "push_keys_unavailable", "to verify a push's signature, install the package cryptography"
             ) from error
 
     def _verify_claims(self, authorization: str) -> float:
-        """Return when the token expires."""
+        """Return when the token expires, in Unix seconds. Raises Rejected."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise errors.Rejected("signature_mismatch", "the request has no bearer token")
@@ -147,5 +163,6 @@ class PushVerifier:
             client.close()
         if answer.status != 200:
             raise errors.Temporary("push_keys_unavailable", f"{host} answered {answer.status} when asked for its keys")
-        self._keys, self._fetched_at = answer.body, self._now()
-        self._verified.clear()
+        self._keys = answer.body
+        self._fetched_at = self._now()
+        self._remembered_until.clear()

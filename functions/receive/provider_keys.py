@@ -1,14 +1,16 @@
 """Fetch the keys and certificates of providers from the URLs that their schemes allow, and cache them.
 
-A stranger can make a request name a URL, so fetches are bounded: one at a time for each URL, ten a minute in all. Every
-outcome is cached: a key for ten minutes, a key that does not exist for a minute, a failed fetch for ten seconds.
+Some providers sign with a private key, and a request names the URL of the public key. So a stranger can cause fetches,
+and they are bounded: one at a time for each URL, ten a minute in all. Every outcome is cached: a key for ten minutes, a
+key that does not exist for a minute, a failed fetch for ten seconds.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
 
 from shared.errors import Permanent, Rejected, Temporary
 from shared.fetch import Fetch, Outgoing
@@ -34,8 +36,21 @@ MAX_FETCHES_A_MINUTE: Final = 10
 RESERVED_FETCHES: Final = 2
 """Fetches a minute that are reserved for configured URLs and URLs that have had a key. Strangers cannot use them up."""
 
-Outcome = bytes | Rejected | Temporary
+Outcome: TypeAlias = bytes | Rejected | Temporary
 """The outcome of a fetch: the key, or the error of every request that needs it as long as it is cached."""
+
+
+class _Cached(NamedTuple):
+    outcome: Outcome
+    until: float
+
+
+@dataclass(slots=True)
+class _SharedLock:
+    """A lock, and the number of its users, including those that wait for it."""
+
+    lock: asyncio.Lock
+    users: int = 0
 
 
 class Keys:
@@ -44,10 +59,11 @@ class Keys:
     def __init__(self, fetch: Fetch, clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._cache: dict[str, tuple[float, Outcome]] = {}
-        self._proven: dict[str, None] = {}
+        self._cache: dict[str, _Cached] = {}
+        self._proven_urls: dict[str, None] = {}
+        """The URLs that have had a key, oldest first."""
         self._fetched_at: deque[float] = deque()
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: dict[str, _SharedLock] = {}
 
     async def at(self, keys: Iterable[NeededKey]) -> Mapping[str, bytes]:
         """Return the keys by URL.
@@ -62,9 +78,9 @@ class Keys:
         outcome = self._cached(needed.url)
         if outcome is None:
             async with self._one_at_a_time(needed.url):
-                outcome = self._cached(needed.url)
+                outcome = self._cached(needed.url)  # another request may have fetched it meanwhile
                 if outcome is None:
-                    outcome = await self._fetched(needed)
+                    outcome = await self._fetch_and_cache(needed)
         if isinstance(outcome, bytes):
             return outcome
         # A new error for each request, because an error that is raised again adds to its own traceback each time.
@@ -74,39 +90,41 @@ class Keys:
 
     def _cached(self, url: str) -> Outcome | None:
         """Return the cached outcome; None if there is none, or if its time is over."""
-        until, outcome = self._cache.get(url, (0.0, None))
-        seconds_left = until - self._clock.now()
-        longest = KEEP_SECONDS if isinstance(outcome, bytes) else max(FAILED_SECONDS, MISSING_SECONDS)
+        cached = self._cache.get(url)
+        if cached is None:
+            return None
+        seconds_left = cached.until - self._clock.now()
+        longest = KEEP_SECONDS if isinstance(cached.outcome, bytes) else max(FAILED_SECONDS, MISSING_SECONDS)
         # If more than the longest time is left, the clock was set back, and the outcome might be kept for years.
         is_valid = 0 < seconds_left <= longest + 1
-        return outcome if is_valid else None
+        return cached.outcome if is_valid else None
 
     @asynccontextmanager
     async def _one_at_a_time(self, url: str) -> AsyncIterator[None]:
-        """Hold the lock of the URL. A lock is removed with its last user, since strangers choose the URLs."""
-        lock, users = self._locks.get(url, (asyncio.Lock(), 0))
-        self._locks[url] = (lock, users + 1)
+        """Hold the lock of the URL. A lock is removed with its last user, because strangers choose the URLs."""
+        shared = self._locks.setdefault(url, _SharedLock(asyncio.Lock()))
+        shared.users += 1
         try:
-            async with lock:
+            async with shared.lock:
                 yield
         finally:
-            lock, users = self._locks.pop(url)
-            if users > 1:
-                self._locks[url] = (lock, users - 1)
+            shared.users -= 1
+            if not shared.users:
+                del self._locks[url]
 
-    async def _fetched(self, needed: NeededKey) -> Outcome:
-        """Fetch the key and cache the outcome. Raises Temporary, uncached, once a minute's fetches are used up."""
+    async def _fetch_and_cache(self, needed: NeededKey) -> Outcome:
+        """Return the outcome of the fetch. Raises Temporary, uncached, if the fetches of this minute are used up."""
         self._count_fetch(needed)
-        outcome, seconds = await self._outcome(needed)
+        outcome, seconds = await self._fetch_once(needed)
         if isinstance(outcome, bytes):
-            _make_room(self._proven)
-            self._proven[needed.url] = None
+            _make_room(self._proven_urls)
+            self._proven_urls[needed.url] = None
         now = self._clock.now()
-        expired = [url for url, (until, _) in self._cache.items() if until <= now]
+        expired = [url for url, cached in self._cache.items() if cached.until <= now]
         for url in expired:
             del self._cache[url]
         _make_room(self._cache)
-        self._cache[needed.url] = (now + seconds, outcome)
+        self._cache[needed.url] = _Cached(outcome, now + seconds)
         return outcome
 
     def _count_fetch(self, needed: NeededKey) -> None:
@@ -116,16 +134,15 @@ class Keys:
         # A time in the future is from before the clock was set back.
         while times and not now - MINUTE_SECONDS < times[0] <= now:
             times.popleft()
-        is_trusted = needed.is_configured or needed.url in self._proven
+        is_trusted = needed.is_configured or needed.url in self._proven_urls
         allowed = MAX_FETCHES_A_MINUTE if is_trusted else MAX_FETCHES_A_MINUTE - RESERVED_FETCHES
         if len(times) >= allowed:
-            raise Temporary(
-                "key_unavailable", f"{len(times)} keys have been fetched within a minute; wait for the next"
-            )
+            detail = f"{len(times)} keys have been fetched within a minute; wait for the next"
+            raise Temporary("key_unavailable", detail)
         times.append(now)
 
-    async def _outcome(self, needed: NeededKey) -> tuple[Outcome, float]:
-        """Return the outcome of the fetch, and for how many seconds it is valid."""
+    async def _fetch_once(self, needed: NeededKey) -> tuple[Outcome, float]:
+        """Return the outcome of the fetch, and the number of seconds for which it is valid."""
         request = Outgoing("GET", needed.url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES)
         try:
             answer = await self._fetch.fetch(request)
@@ -133,7 +150,7 @@ class Keys:
             return _unavailable(error.code), FAILED_SECONDS
         if answer.status == 200 and not answer.is_cut:
             return answer.body, KEEP_SECONDS
-        # By 408 and 429, a server says that the same request may succeed later.
+        # 408 and 429 mean that the same request may succeed later.
         has_no_key = 400 <= answer.status < 500 and answer.status not in {408, 429}
         if has_no_key and not needed.is_configured:
             detail = f"the URL that the request names for its key holds none: status {answer.status}"
@@ -146,19 +163,21 @@ def _unavailable(trouble: str) -> Temporary:
     return Temporary("key_unavailable", f"the provider's key cannot be fetched: {trouble}")
 
 
-def _make_room(cache: dict[str, tuple[float, Outcome]] | dict[str, None]) -> None:
-    """Remove the oldest entries, which are a dict's first ones, until one more has room."""
+def _make_room(cache: dict[str, _Cached] | dict[str, None]) -> None:
+    """Remove the oldest entries, which are the first of a dict, until there is room for one more."""
     while len(cache) >= MAX_KEPT:
         del cache[next(iter(cache))]
 
 
 async def confirm_subscription(fetch: Fetch, url: str) -> None:
-    """GET the URL that confirms a subscription. Raises Temporary if that failed, so that the provider asks again."""
+    """Call the URL that confirms a subscription. Raises Temporary if that fails, so that the provider asks again.
+
+    Raises Rejected if the URL is not allowed.
+    """
     try:
         answer = await fetch.fetch(Outgoing("GET", url, timeout_seconds=FETCH_SECONDS, max_bytes=MAX_BYTES))
     except Permanent as error:
-        raise Rejected(
-            "subscribe_url_not_allowed", f"the URL that confirms the subscription is not allowed: {error.code}"
-        ) from error
+        detail = f"the URL that confirms the subscription is not allowed: {error.code}"
+        raise Rejected("subscribe_url_not_allowed", detail) from error
     if not 200 <= answer.status < 300:
         raise Temporary("handshake_failed", f"the subscription is not confirmed: status {answer.status}")

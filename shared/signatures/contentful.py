@@ -1,6 +1,12 @@
-"""The signature of Contentful over a canonical request: a line each for method, path, headers and body.
+"""The signature of Contentful: an HMAC of the canonical request, in hex, in the header `x-contentful-signature`.
 
-A header of the request names the headers that are signed.
+The canonical request has the method, the path with the query, the signed headers and the body, one on each line. The
+header `x-contentful-signed-headers` lists the names of the signed headers:
+
+    POST
+    /contentful
+    x-contentful-signed-headers:x-contentful-signed-headers,x-contentful-timestamp;x-contentful-timestamp:1700000000000
+    {"sys": {"id": "5"}}
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +31,6 @@ _MAX_HEADERS: Final = 64
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ContentfulScheme(TimedScheme):
-    """The signature of Contentful, an HMAC of the canonical request."""
-
     scheme = "contentful"
     coverage_varies: ClassVar[bool] = True
     signature_headers: ClassVar[frozenset[str]] = frozenset({SIGNATURE})
@@ -39,6 +43,7 @@ class ContentfulScheme(TimedScheme):
             raise NotAttempted(f"the request has no signature: it is expected in the header {SIGNATURE}")
         verify_timestamp(request.header(TIMESTAMP), now, self.tolerance_seconds, "ms")
         names = _signed_names(request)
+        # The timestamp and the list of names must be signed, too, or a sender could change them.
         if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
             raise mismatch(f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
         try:
@@ -55,6 +60,7 @@ class ContentfulScheme(TimedScheme):
 
     def signed_content(self, fields: RequestFields) -> bytes:
         request = fields.request
+        # The topic tells events with the same body apart. The rest of the canonical request says nothing of the event.
         topic = request.header(TOPIC) if TOPIC in _signed_names(request) else None
         return wire(f"{topic or ''}\n") + request.body
 
@@ -69,7 +75,7 @@ def _signed_names(request: Request) -> list[str]:
 def canonical_request(request: Request, url: str, names: Sequence[str]) -> bytes:
     """Return the bytes that are signed. `names` are the names of the signed headers.
 
-    Raises ValueError for a text that is not a URL.
+    Raises ValueError if `url` is not a URL.
     """
     headers: list[str] = []
     for name in sorted(set(names)):

@@ -1,6 +1,6 @@
-"""The database's place: where it is and how it is reached, from the settings and the secrets that they name.
+"""The database's place: its address and credentials, from the settings and the secrets that they name; and its engine.
 
-No event takes part in it, so the guarded fetch, which keeps events from choosing private addresses, is not needed.
+Only the operator chooses the place. So unlike a webhook's URL, it may be a private address.
 """
 
 import logging
@@ -23,23 +23,23 @@ SOCKETS: Final = "/cloudsql"
 """The folder in which Cloud Run has the socket of each instance of Cloud SQL. Google's connector would cost every start
 0.5 s of CPU and 50 MB: it brings gRPC, aiohttp and cryptography."""
 RECYCLE_SECONDS: Final = 300
-"""The age from which on a connection is replaced: servers and firewalls drop old ones without a word."""
-_DRIVERS: Final[dict[str, Driver]] = {
+"""The age at which a connection is replaced: servers and firewalls drop old connections without notice."""
+_DRIVERS_BY_SCHEME: Final[dict[str, Driver]] = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
     "mysql": "mysql",
     "mariadb": "mysql",
     "sqlite": "sqlite",
 }
-_NAMES: Final = {"postgresql": "postgresql+pg8000", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
+_SQLALCHEMY_NAMES: Final = {"postgresql": "postgresql+pg8000", "mysql": "mysql+pymysql", "sqlite": "sqlite+pysqlite"}
 _PORTS: Final = {"postgresql": 5432, "mysql": 3306}
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST: Final = re.compile(r"[\w.:-]{1,253}")
 _TLS_OPTIONS: Final = frozenset({"sslmode", "ssl-mode", "ssl_mode", "channel_binding"})
 _NO_TLS: Final = frozenset({"disable", "disabled"})
 STATEMENT_SHARE: Final = 0.8
-"""Of the timeout: the server ends a statement so soon that its answer arrives in time. A server that is not told so
-goes on for a client that has left: connections pile up, and rows are written much later."""
+"""The part of the timeout after which the server ends a statement, so that its answer arrives in time. Without it, the
+server would continue for a client that has left: connections pile up, and rows are written much later."""
 LOCK_SHARE: Final = 0.1
 """The part of the timeout for which a statement waits for a lock, so that time is left to write rows that are not
 locked."""
@@ -47,21 +47,21 @@ _SESSION: Final = (
     "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00',"
     " lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
 )
-"""Without the mode, MySQL may cut a text that is too long, and say so in a warning only."""
+"""Without this mode, MySQL may cut a text that is too long and only return a warning."""
 
 _CONTEXTS: Final = TlsContexts()
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The database and how it is reached.
+    """The address and the credentials of a database.
 
     host         empty for a socket or a file
-    port         None for the usual one
-    database     its name; of SQLite the path of its file
+    port         None for the driver's usual port
+    database     the database's name, or the path of a file of SQLite
     socket       the path of a socket, in place of a host
-    tls          the server has to show a certificate that is valid
-    authorities  the certificates, in PEM, that the server's must come from; None for the system's
+    tls          the connection uses TLS, and the server's certificate is verified
+    authorities  the certificates, in PEM, of the authorities that are trusted; None for those of the system
     """
 
     driver: Driver
@@ -99,29 +99,36 @@ def database_place(settings: Settings, secrets: SecretValues) -> Place:
             socket=socket,
         )
         tls = settings.tls
-    is_remote = bool(place.host) and place.host.lower() not in _THIS_MACHINE
-    is_verified = tls != "off" if is_remote else tls == "verify" or settings.authorities is not None
-    return replace(place, tls=is_verified and bool(place.host), authorities=settings.authorities)
+    if not place.host:
+        uses_tls = False
+    elif place.host.lower() in _THIS_MACHINE:
+        uses_tls = tls == "verify" or settings.authorities is not None
+    else:
+        uses_tls = tls != "off"
+    return replace(place, tls=uses_tls, authorities=settings.authorities)
 
 
 def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
-    """Return the place in the URL `text`, and its `sslmode` as `off` or `verify`; None without one.
+    """Return the place in the URL `text`, and its `sslmode` as `off` or `verify`; None without `sslmode`.
 
-    `name` is the secret's. Raises Temporary (`secret_unusable`), with no part of the URL but a parameter's name.
+    `name` is the name of the secret. Raises Temporary (`secret_unusable`). The error has no part of the URL, except the
+    name of a parameter: the rest may contain the password.
     """
     try:
         url = make_url(text)
         port = url.port
     except (ArgumentError, ValueError) as error:
         raise unusable_secret(name, "must hold a URL such as postgresql://user:password@host/database") from error
-    driver = _DRIVERS.get(url.drivername.partition("+")[0])
+    driver = _DRIVERS_BY_SCHEME.get(url.drivername.partition("+")[0])
+    # A file has neither a host nor a user; a server has both.
     is_complete = not (url.host or url.username) if driver == "sqlite" else url.host and url.username
     if driver is None or not url.database or not is_complete:
         rule = "must hold the URL of a database, its host and user: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
-    if url.host and not _HOST.fullmatch(url.host):  # it may be the end of a password, so it is not quoted
+    # An unescaped `@` or `/` ends the password too early, so the rest of the password seems to be the host or the database.
+    if url.host and not _HOST.fullmatch(url.host):
         raise unusable_secret(name, "has a character in the host that no host has: write `@` in the password as %40")
-    if url.host and "@" in url.database:  # the host is a part of a password
+    if url.host and "@" in url.database:
         raise unusable_secret(name, "has an `@` behind the host: write `@` in the password as %40")
     if unknown := sorted(url.query.keys() - _TLS_OPTIONS):
         rule = f"has the parameter {unknown[0]!r}: only `sslmode` is known; take the others out"
@@ -135,7 +142,7 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
 
 
 def _socket(driver: Driver, instance: str) -> str:
-    """Return the path of the socket of an instance of Cloud SQL."""
+    """Return the path of the socket of an instance of Cloud SQL, in the folder where Cloud Run has all sockets."""
     folder = f"{SOCKETS}/{instance}"
     return f"{folder}/.s.PGSQL.5432" if driver == "postgresql" else folder
 
@@ -143,9 +150,10 @@ def _socket(driver: Driver, instance: str) -> str:
 def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
     """Return the database's engine, which connects at its first use.
 
-    Every wait for the database ends after the timeout: a thread cannot be cancelled. Raises Temporary.
+    Every wait for the database ends after the timeout, because it is in a thread, which cannot be cancelled. Raises
+    Temporary (`destination_not_loaded`).
     """
-    # Its messages are tracebacks of connections that are lost anyway, and hold what a database says of values.
+    # SQLAlchemy logs the tracebacks of lost connections, and a database's messages, which can contain values of rows.
     logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL + 1)
     options: dict[str, object] = {}
     if place.driver == "postgresql":
@@ -154,19 +162,18 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         names = ("connect_timeout", "read_timeout", "write_timeout")
         options = {**dict.fromkeys(names, timeout_seconds), "charset": "utf8mb4"}
         options["init_command"] = _SESSION.format(seconds=max(1, int(timeout_seconds * LOCK_SHARE)))
-        # In bytes, because the driver takes a text only in Latin-1.
+        # As bytes, because the driver encodes a text in Latin-1.
         options["password"] = (place.password or "").encode()
     else:
-        # A lock of another program is met before the attempt's time is over, which would leave its outcome unknown.
+        # The wait for another program's lock ends before the attempt does, whose outcome would otherwise be unknown.
         options = {"timeout": timeout_seconds * STATEMENT_SHARE, "check_same_thread": False}
     if place.socket:
         options["unix_sock" if place.driver == "postgresql" else "unix_socket"] = place.socket
     if place.tls:
-        options["ssl_context" if place.driver == "postgresql" else "ssl"] = _CONTEXTS.context(
-            fetch.Tls(authorities=place.authorities) if place.authorities else None
-        )
+        tls = fetch.Tls(authorities=place.authorities) if place.authorities else None
+        options["ssl_context" if place.driver == "postgresql" else "ssl"] = _CONTEXTS.context(tls)
     url = URL.create(
-        drivername=_NAMES[place.driver],
+        drivername=_SQLALCHEMY_NAMES[place.driver],
         username=place.user,
         password=place.password,
         host=place.host or None,
@@ -191,19 +198,22 @@ def engine_of(place: Place, connections: int, timeout_seconds: float) -> Engine:
         rule = "the libraries of the extra `sql` are not installed; bundle the function again"
         raise errors.Temporary("destination_not_loaded", rule) from error
     if place.driver == "postgresql":
-        event.listen(engine, "connect", _timeouts(timeout_seconds))
+        event.listen(engine, "connect", _set_timeouts(timeout_seconds))
     return engine
 
 
-def _timeouts(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
-    """Return what begins a session. It is no parameter of the connection's start, which some poolers reject."""
-    # In milliseconds, of which 0 would mean no limit.
-    statement_ms, lock_ms = (max(1, int(timeout_seconds * share * 1000)) for share in (STATEMENT_SHARE, LOCK_SHARE))
-    text = f"SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}"
+def _set_timeouts(timeout_seconds: float) -> Callable[[DBAPIConnection, object], None]:
+    """Return a function that sets the timeouts of a new connection to PostgreSQL.
 
-    def begin(connection: DBAPIConnection, _: object) -> None:
+    They are set by a statement, because some connection poolers reject them as parameters of the connection.
+    """
+    # At least 1 ms, because 0 means no limit.
+    statement_ms = max(1, int(timeout_seconds * STATEMENT_SHARE * 1000))
+    lock_ms = max(1, int(timeout_seconds * LOCK_SHARE * 1000))
+
+    def on_connect(connection: DBAPIConnection, _: object) -> None:
         cursor = connection.cursor()
-        cursor.execute(text)
+        cursor.execute(f"SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}")
         cursor.close()
 
-    return begin
+    return on_connect

@@ -1,7 +1,8 @@
-"""Publishing alerts: each becomes deliveries on the bus, one for each destination that gets it.
+"""Publish alerts: messages to the operator about Hookchain itself, such as that an event became a dead letter.
 
-A delivery's id follows from its alert, so an alert that is published again counts once. There is no loop, because no
-alert is about an alert's own delivery or its digest, or is sent to a destination that it is about (`_excluded`).
+Each alert becomes deliveries on the bus, one for each destination that gets it. A delivery's id follows from its alert,
+so an alert that is published again is delivered once. Alerts cannot cause a loop of alerts: an alert is never about the
+delivery or the digest of an alert, and never goes to a destination that it is about (see `_excluded`).
 """
 
 import hashlib
@@ -17,15 +18,15 @@ from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
 from shared.jsontext import Json, JsonObject, from_json
 
 SHOWN_ID: Final = 16
-"""Characters of an id in a command: it finds what begins with them."""
+"""The characters of an id in a command, which finds the only id that begins with them."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-"""No character of it is special in a shell."""
+"""A text that a shell takes as it is."""
 
 
 class Silence(NamedTuple):
-    """A source is quiet once no event came for `after_seconds`. `to` are the destinations that get the alert.
+    """The alert about a source from which no event has come for `after_seconds`. `to` are its destinations.
 
-    `lag_seconds`: how far the record may be behind the source's last event.
+    `lag_seconds`: how far the record of the source's last event may be behind.
     """
 
     after_seconds: float
@@ -34,11 +35,11 @@ class Silence(NamedTuple):
 
 
 class AlertSettings(NamedTuple):
-    """The destinations that get alerts, and what about.
+    """The destinations that get alerts, and what each is alerted about.
 
-    to          the destinations that get alerts; none if there are only alerts of silence
-    silences    by the source's name
-    excluded    for each destination in `to`, those that it gets no alerts about
+    to          the destinations that get alerts; empty if there are only alerts about silence
+    silences    the alerts about silence, by the source's name
+    excluded    for each destination in `to`, the destinations that it gets no alerts about
     """
 
     to: tuple[str, ...]
@@ -50,7 +51,10 @@ class AlertSettings(NamedTuple):
 
 
 class AlertPublisher:
-    """`where` is the options of a command that name this deployment's platform, after a space."""
+    """Publishes alerts on the bus.
+
+    `where` has the options with which a command acts on this deployment, such as ` --platform gcp`.
+    """
 
     def __init__(self, settings: AlertSettings, bus: ports.Bus, where: str = "") -> None:
         self.settings = settings
@@ -58,27 +62,29 @@ class AlertPublisher:
         self._bus = bus
 
     async def publish(self, alert: Alert, to: Sequence[str]) -> None:
-        """Publish the alert. Raises Temporary: it is to be published again."""
+        """Publish the alert. Raises Temporary if the bus does not take it: publish it again then."""
         if not to:
             return
         event = alert_event(alert)
-        text, time = event_json(event), times.rfc3339(alert.at)
+        event_text = event_json(event)
+        time = times.rfc3339(alert.at)
         deliveries = [delivery.Delivery(event, ROUTE, name) for name in to]
-        await self._bus.publish(
-            ports.DELIVERIES, [delivery.delivery_message(each, text, time, {}) for each in deliveries]
-        )
+        messages = [delivery.delivery_message(each, event_text, time, {}) for each in deliveries]
+        await self._bus.publish(ports.DELIVERIES, messages)
 
     async def publish_for(self, letter: journal.DeadLetter) -> None:
-        """Publish the alert about a dead letter that is kept. Raises Temporary: the bus brings it again."""
+        """Publish the alert about a stored dead letter. After Temporary, the bus brings the dead letter again."""
         to = self.settings.recipients_for(letter.destination)
         cause = event_in(letter) if to else None
+        # No alert about an alert. A webhook can send an alert back to one of our own sources as another event; the
+        # number of its hops ends that.
         if cause is not None and (cause.source == ALERT_SOURCE or cause.hops >= MAX_HOPS):
-            return  # a webhook may lead an alert back to one of our sources, and its hops end that
+            return
         await self.publish(alert_of_letter(letter, cause.hops if cause else 0, self.where), to)
 
 
 def event_in(letter: journal.DeadLetter) -> Event | None:
-    """Return the event that the dead letter is about; None if its message is none."""
+    """Return the event that the dead letter is about; None if its message has no valid event."""
     try:
         document = from_json(letter.message)
         return from_cloudevent(document) if letter.topic == ports.EVENTS else delivery.delivery_from(document).event
@@ -87,7 +93,10 @@ def event_in(letter: journal.DeadLetter) -> Event | None:
 
 
 def alert_of_letter(letter: journal.DeadLetter, hops: int, where: str) -> Alert:
-    """Return the alert. It is the same for the same message on the same day: a crash may make its dead letter twice."""
+    """Return the alert. It has the same key for the same message on the same day.
+
+    After a crash, a message can become a dead letter twice, but the operator gets one alert.
+    """
     content = hashlib.sha256(letter.message).hexdigest()[:SHOWN_ID]
     details = {
         "route": bounded_texts.cut(letter.route, MAX_NAME_CHARACTERS),
@@ -107,10 +116,13 @@ def alert_of_letter(letter: journal.DeadLetter, hops: int, where: str) -> Alert:
 
 
 def _shown_by(letter: journal.DeadLetter) -> str:
-    """Return the command that shows the event or the dead letter; the listing if no id of them is safe in a shell."""
-    for command, found in (("events show", letter.event_id), ("dead-letters show", letter.id)):
-        if _PLAIN.fullmatch(found[:SHOWN_ID]):
-            return f"{command} {found[:SHOWN_ID]}"
+    """Return the command that shows the event, or else the dead letter. An id must be safe to paste into a shell."""
+    event_id = letter.event_id[:SHOWN_ID]
+    if _PLAIN.fullmatch(event_id):
+        return f"events show {event_id}"
+    letter_id = letter.id[:SHOWN_ID]
+    if _PLAIN.fullmatch(letter_id):
+        return f"dead-letters show {letter_id}"
     return "dead-letters list"
 
 
@@ -124,20 +136,25 @@ def read_alert_settings(slice_: JsonObject, destinations: Mapping[str, DeliveryO
         name: Silence(cast("float", each["after_seconds"]), _names(each["to"]), cast("float", each["lag_seconds"]))
         for name, each in cast("Mapping[str, JsonObject]", written.get("silence", {})).items()
     }
-    excluded = {name: _excluded(to[number:], destinations) for number, name in enumerate(to)}
-    return AlertSettings(to, silences, excluded)
+    return AlertSettings(to, silences, _excluded(to, destinations))
 
 
-def _excluded(names: Sequence[str], destinations: Mapping[str, DeliveryOptions]) -> frozenset[str]:
-    """Return what the first of these gets no alerts about: where its own alerts go, and those of the ones after it.
+def _excluded(to: Sequence[str], destinations: Mapping[str, DeliveryOptions]) -> dict[str, frozenset[str]]:
+    """Return the destinations that each destination in `to` gets no alerts about.
 
-    So a delivery of an alert can only cause alerts that go to destinations further down the list, and there is no loop.
+    These are all that can get its own alerts, or those of a destination after it in `to`. So the delivery of an alert
+    can only cause alerts to destinations further down the list, which ends.
     """
-    return frozenset[str]().union(*[_reached(name, destinations) for name in names])
+    excluded: dict[str, frozenset[str]] = {}
+    reached_from_here: frozenset[str] = frozenset()
+    for name in reversed(to):
+        reached_from_here |= _reached(name, destinations)
+        excluded[name] = reached_from_here
+    return excluded
 
 
 def _reached(name: str, destinations: Mapping[str, DeliveryOptions]) -> frozenset[str]:
-    """Return where the destination's deliveries may end: there, or at what `otherwise` names."""
+    """Return the destination, its `otherwise`, the `otherwise` of that one, and so on."""
     reached: set[str] = set()
     following: str | None = name
     while following is not None and following not in reached:

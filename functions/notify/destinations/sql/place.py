@@ -125,7 +125,7 @@ def _place_in_url(name: str, text: str) -> tuple[Place, str | None]:
     if driver is None or not url.database or not is_complete:
         rule = "must hold the URL of a database, its host and user: postgresql://…, mysql://…, or sqlite:///file"
         raise unusable_secret(name, rule)
-    # An unescaped `@` or `/` ends the password too early, so the rest of the password seems to be the host or the database.
+    # An unescaped `@` or `/` ends the password too early: the rest of it then seems to be the host or the database.
     if url.host and not _HOST.fullmatch(url.host):
         raise unusable_secret(name, "has a character in the host that no host has: write `@` in the password as %40")
     if url.host and "@" in url.database:

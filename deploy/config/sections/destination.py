@@ -1,6 +1,12 @@
-"""The section `destinations`: what is the same for every kind, and the settings of each by the model of its kind.
+"""The section `destinations`: the options that every kind has, and the settings of one kind, by the model of this kind.
 
-The models of the kinds are in functions/notify/destinations/.
+The models of the kinds are in functions/notify/destinations/. In this destination, `email` is the kind, and `retry` and
+`rate` are options:
+
+    sales: {email: {to: [sales@example.com], subject: "{{ type }}"}, retry: [1m, 1h], rate: 10/m}
+
+The module reads the settings and finds their faults (`read_destination_settings`), finds the faults of the options
+(`option_faults`, `waiting_faults`), and compiles both for notify (`compiled_destination`).
 """
 
 import re
@@ -36,7 +42,7 @@ _TIME: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
 def _time_of_day(value: object) -> object:
-    """Return the time; YAML may read one without quotes as a number in base 60."""
+    """Accept a time of day. YAML reads 22:00 without quotes as a number in base 60, which is 1320."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
         return f"{value // 60:02}:{value % 60:02}"
     if not isinstance(value, str) or not _TIME.fullmatch(value):
@@ -60,10 +66,10 @@ TimeZone = Annotated[str, AfterValidator(_timezone), Field(examples=["Europe/Ber
 class CoalesceConfig(Model):
     """A burst of events on one key becomes one delivery.
 
-    by        a JMESPath expression over the event for the key; an event without one is delivered by itself
-    wait      how long no further event of the key may come
-    max_wait  the longest time that a burst is waited for
-    keep      `last` or `first` delivers that event, `all` the data of all of them
+    by        a JMESPath expression over the event for the key; an event without a key is delivered by itself
+    wait      the burst ends if no event of its key comes for this time
+    max_wait  the burst ends after this time, even if more events come
+    keep      `last` or `first` delivers this event of the burst, `all` delivers the data of all of them
     """
 
     by: str
@@ -86,8 +92,8 @@ class DigestConfig(Model):
     """Events go out together.
 
     every  the time from one digest to the next
-    by     a JMESPath expression over the event: each key that it finds gets a digest of its own
-    max    how many events a digest lists; it counts all of them
+    by     a JMESPath expression over the event: each value that it returns gets a digest of its own
+    max    the most events that a digest lists; it counts all of them
     line   a template for an event's line
     """
 
@@ -98,7 +104,7 @@ class DigestConfig(Model):
 
 
 class QuietHoursConfig(Model):
-    """Nothing goes out between two times of the day; what comes meanwhile goes out together at their end.
+    """Nothing goes out between two times of the day. The events of this time go out together at its end.
 
     tz  the time zone; default: the recipient's, or UTC
     """
@@ -120,7 +126,7 @@ class QuietHoursConfig(Model):
 
 
 def minute_of(time: str) -> int:
-    """Return the minute of the day of a time that is valid."""
+    """Return the minute of the day of a valid `TimeOfDay`."""
     hour, _, minute = time.partition(":")
     return int(hour) * 60 + int(minute)
 
@@ -137,8 +143,8 @@ InFlight = Annotated[int, Field(ge=1, le=1_000)]
 class BreakerConfig(Model):
     """The circuit breaker of a destination.
 
-    failures   the failed attempts in a row that open it: its deliveries wait
-    pause      how long they wait before one of them is tried; it doubles each time that this fails
+    failures   the number of failed attempts in a row that open the breaker: the deliveries then wait
+    pause      the time after which one delivery is attempted; it doubles each time that this attempt fails
     max_pause  the longest pause
     """
 
@@ -157,9 +163,8 @@ class BreakerConfig(Model):
         return {"failures": self.failures, "pause_seconds": self.pause, "max_pause_seconds": self.max_pause}
 
 
-def _as_breaker(value: object) -> object:
-    """Return None for `off`, which YAML reads as false."""
-    return None if value in (False, "off") else value
+def _breaker_or_off(value: object) -> object:
+    return None if value in (False, "off") else value  # YAML reads `off` without quotation marks as false
 
 
 class DestinationConfig(BaseModel):
@@ -167,13 +172,13 @@ class DestinationConfig(BaseModel):
 
     retry        the waits between attempts
     timeout      how long one attempt may take
-    on_unknown   what follows an attempt that was sent and not answered: `resend` waits for minutes and sends again,
+    on_unknown   what follows an attempt that was sent but not answered: `resend` waits for minutes and sends again,
                  `hold` keeps the delivery until `hookchain release`
-    expires_after  the event's age from which on it is not delivered any more: dead letter `expired`
+    expires_after  the event's age at which it becomes the dead letter `expired`
     otherwise      another destination, which gets each event that ends as a dead letter here
     success_when   a JMESPath condition over `status`, `headers` and `body` that a 2xx must meet; for kinds that speak
                    HTTP
-    breaker        `off`, or when failures in a row let its deliveries wait
+    breaker        `off`, or how many failures in a row make the deliveries wait, and how long
     rate           how often an attempt may begin, over all instances
     in_flight      how many attempts may be under way, over all instances
     per            a JMESPath expression over the event: `rate` and `in_flight` apply to each key that it returns
@@ -190,7 +195,7 @@ class DestinationConfig(BaseModel):
     expires_after: Annotated[Seconds, Field(ge=1)] | None = None
     otherwise: Name | None = None
     success_when: str | None = None
-    breaker: Annotated[BreakerConfig | None, BeforeValidator(_as_breaker)] = BreakerConfig()
+    breaker: Annotated[BreakerConfig | None, BeforeValidator(_breaker_or_off)] = BreakerConfig()
     rate: RateText | None = None
     in_flight: InFlight | None = None
     per: str | None = None
@@ -237,14 +242,14 @@ RECIPIENTS: Final = ("to", "cc", "bcc", "topic", "token", "fid", "channel", "url
 
 
 def kind_of(file: ConfigFile, name: str) -> str:
-    """Return the kind of the destination as it is written; empty if it has none, and the first of several."""
+    """Return the kind of the destination in the file; empty if it has none, and the first of several kinds."""
     return min(file.mapping("destinations", name).keys() - COMMON_KEYS, default="")
 
 
 class DestinationSettings(NamedTuple):
-    """The settings that the models of the kinds accept, by the destination's name, and the faults of all destinations.
+    """The valid settings by the destination's name, and the faults of all destinations' settings.
 
-    A setting with a list or a file that cannot be read is a fault, and is left out of the settings.
+    If a setting names a list or a file that cannot be read, this is a fault, and the rest is validated without it.
     """
 
     by_name: dict[str, BaseModel]
@@ -252,9 +257,9 @@ class DestinationSettings(NamedTuple):
 
 
 class Unresolved(ValueError):
-    """A list or a file that a destination's settings name does not exist, or has an entry that is no address.
+    """A setting names a list or a file that does not exist, or a list with an entry that is not an address.
 
-    `at` is the path of the entry; empty if the setting itself is at fault.
+    `at` is the path of this entry; empty if the setting itself is at fault.
     """
 
     def __init__(self, rule: str, at: DocumentPath = ()) -> None:
@@ -266,7 +271,8 @@ def read_destination_settings(file: ConfigFile) -> DestinationSettings:
     """Return the settings of each destination by the model of its kind, and their faults."""
     own = own_kinds(file)
     known = [*destination_kinds(), *own]
-    has_broken_file = bool(file.value(KINDS_SECTION)) and not own  # a fault of its own, which may hide a kind
+    # If the file with the operator's own kinds does not load, that is a fault by itself, and any key could be a kind.
+    may_be_own_kind = bool(file.value(KINDS_SECTION)) and not own
     by_name: dict[str, BaseModel] = {}
     faults: list[Fault] = []
     for name, written in file.mappings("destinations").items():
@@ -276,7 +282,7 @@ def read_destination_settings(file: ConfigFile) -> DestinationSettings:
                 faults += setting_faults
                 if settings is not None:
                     by_name[name] = settings
-            elif not has_broken_file:
+            elif not may_be_own_kind:
                 line = file.line(("destinations", name, kind))
                 rule = _unknown_key_rule(kind, written, known, own)
                 faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
@@ -303,16 +309,16 @@ def _misplaced_rule(key: str, kind: str, own: OwnKinds) -> str:
 
 
 def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds) -> tuple[BaseModel | None, list[Fault]]:
-    """Return the settings at the path, which are those of a destination's kind, and their faults.
+    """Return the settings at the path, such as ("destinations", "sales", "email"), and their faults.
 
-    There are no settings if the model of the kind rejects them.
+    The settings are None if the model of the kind rejects them.
     """
     _, _, kind = at
     model = settings_model(kind, own)
     settings = file.value(*at)
     resolved: JsonObject = {}
     faults: list[Fault] = []
-    reported: set[DocumentPath] = set()
+    reported: set[DocumentPath] = set()  # settings with a fault, which the model must not report as missing
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if key == "to" and "to" not in model.model_fields:
             faults.append(fault_at(file, (*at, key), no_person_rule(kind)))
@@ -330,7 +336,7 @@ def _read_settings(file: ConfigFile, at: tuple[str, str, str], own: OwnKinds) ->
 
 
 def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
-    """Return the value of a setting: the text of a `{file: …}`, and the addresses for a mail's names of lists.
+    """Return the value of a setting, with the text in place of `{file: …}`, and addresses in place of a mail's lists.
 
     Raises Unresolved.
     """
@@ -338,7 +344,7 @@ def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
         name = str(value["file"])
         try:
             return (file.folder / name).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a NUL in it
+        except (OSError, ValueError) as error:  # ValueError: the content is not UTF-8, or the name has a NUL
             raise Unresolved(unreadable(name)) from error
     if kind == "email" and key in {"to", "cc", "bcc"} and not isinstance(value, dict):
         return _addresses(value, file.mapping("lists"))
@@ -346,13 +352,18 @@ def _resolved_value(file: ConfigFile, kind: str, key: str, value: Json) -> Json:
 
 
 def _addresses(value: Json, lists: JsonObject) -> list[Json]:
-    """Return the addresses. An entry without @ is the name of a list, or finds a person in the event."""
+    """Return the addresses. An entry without @ is the name of a list, or the path of a person in the event.
+
+    Raises Unresolved.
+    """
     addresses: list[Json] = []
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, str) or "@" in entry or "{{" in entry:
             addresses.append(entry)
         elif isinstance(members := lists.get(entry), list):
-            addresses.extend(_verified_member(entry, position, member) for position, member in enumerate(members))
+            for position, member in enumerate(members):
+                _verify_member(member, ("lists", entry, position))
+            addresses += members
         elif is_person_path(entry):
             addresses.append(entry)
         else:
@@ -365,20 +376,21 @@ def _addresses(value: Json, lists: JsonObject) -> list[Json]:
     return addresses
 
 
-def _verified_member(list_name: str, position: int, member: Json) -> Json:
-    """Return the entry of a list. Raises Unresolved for a text that cannot be an address.
+def _verify_member(member: Json, at: DocumentPath) -> None:
+    """Raise Unresolved if the entry of a list is a text that cannot be an address.
 
-    An entry with a template, the actor and a path in the data find an address in each event.
+    A template, the actor and a path in the data stand for an address that each event has. The model of the kind reports
+    an entry that is not a text.
     """
-    is_in_event = isinstance(member, str) and ("{{" in member or member == ACTOR or member.startswith("data."))
-    if isinstance(member, str) and "@" not in member and not is_in_event:
-        rule = f"must be a mail address, such as anna@example.com; got {member!r}"
-        raise Unresolved(rule, ("lists", list_name, position))
-    return member
+    if not isinstance(member, str) or "@" in member:
+        return
+    is_in_event = "{{" in member or member == ACTOR or member.startswith("data.")
+    if not is_in_event:
+        raise Unresolved(f"must be a mail address, such as anna@example.com; got {member!r}", at)
 
 
 def option_faults(file: ConfigFile) -> Iterator[Fault]:
-    """Yield the faults of the options that every destination has, as far as their types do not show them."""
+    """Yield the faults of the options that the model cannot find."""
     for name, written in file.mappings("destinations").items():
         at: DocumentPath = ("destinations", name)
         yield from _otherwise_faults(file, name)
@@ -396,7 +408,7 @@ def _otherwise_faults(file: ConfigFile, name: str) -> Iterator[Fault]:
     while isinstance(following, str) and following not in path:
         path.append(following)
         following = file.value("destinations", following, "otherwise")
-    if following == name:  # a circle without this destination is a fault of those in it
+    if following == name:  # if the path ends in a circle without this destination, its members report it
         found = " → ".join([*path, name])
         yield fault_at(file, at, f"must not lead back to {name!r}; got {found}. Take one of them out")
 
@@ -417,9 +429,9 @@ def _success_faults(file: ConfigFile, at: DocumentPath, settings: JsonObject) ->
 def waiting_faults(
     file: ConfigFile, destinations: Mapping[str, DestinationConfig], settings: Mapping[str, BaseModel]
 ) -> Iterator[Fault]:
-    """Yield the options by which deliveries wait, if they do not fit the kind or the expiry of their destination.
+    """Yield the faults of options that make deliveries wait: the kind cannot deliver them, or events expire first.
 
-    `settings` are those of `read_destination_settings`, by name.
+    `settings` are the valid settings by the destination's name.
     """
     for name, model in settings.items():
         destination = destinations[name]
@@ -432,7 +444,7 @@ def waiting_faults(
 
 
 def _unfit_rule(destination: DestinationConfig, settings: BaseModel, option: str) -> str:
-    """Return why the destination cannot deliver several events together, as the option needs; empty if it can."""
+    """Return why the destination cannot deliver several events together, which the option needs; empty if it can."""
     kind = destination.kind
     if not can_digest(type(settings)):
         may_coalesce = option == "digest" and kind != "subscribers"
@@ -446,7 +458,7 @@ def _unfit_rule(destination: DestinationConfig, settings: BaseModel, option: str
 
 
 def _expiry_rule(destination: DestinationConfig) -> str:
-    """Return the rule that an event must not expire while it waits for others; empty if it does not."""
+    """Return the rule that an event must not expire while it waits for others; empty if it is met."""
     expiry = destination.expires_after
     if expiry is None:
         return ""
@@ -465,12 +477,12 @@ def _expiry_rule(destination: DestinationConfig) -> str:
 
 
 def can_digest(model: type[BaseModel]) -> bool:
-    """Return whether the kind can deliver a digest: it declares `digests`, as those for people do."""
+    """Return whether the kind can deliver a digest: its model declares `digests`, as the kinds for people do."""
     return getattr(model, "digests", False) is True
 
 
 def event_recipients(settings: BaseModel) -> list[str]:
-    """Return the settings by which an event names its recipients: the events of one digest might name several."""
+    """Return the settings with a template for the recipients. The events of one digest might name different ones."""
     templates: list[str] = []
     for name in RECIPIENTS:
         value = getattr(settings, name, None)
@@ -481,8 +493,8 @@ def event_recipients(settings: BaseModel) -> list[str]:
 
 
 def compiled_destination(destination: DestinationConfig, settings: BaseModel) -> JsonObject:
-    """Return the destination as notify's slice has it."""
-    # While one digest waits for its next attempt, all that comes later waits for it.
+    """Return the destination as notify gets it."""
+    # The retries of a digest end sooner, because all later events wait until it is delivered.
     default_retry = DIGEST_RETRY_SECONDS if destination.digest else DEFAULT_RETRY_SECONDS
     optional: JsonObject = {
         "expires_after_seconds": destination.expires_after,
@@ -507,7 +519,7 @@ def compiled_destination(destination: DestinationConfig, settings: BaseModel) ->
 
 def _compiled_gathering(destination: DestinationConfig, settings: BaseModel) -> Json:
     """Return the settings by which deliveries wait for others; None for a destination that does not gather."""
-    # Deliveries over the rate wait and go out as one digest, if the kind can deliver one.
+    # Deliveries over the rate wait and go out as one digest, if the kind can deliver a digest.
     is_rated = destination.rate is not None and can_digest(type(settings)) and not event_recipients(settings)
     coalesce, digest = destination.coalesce, destination.digest
     if not (coalesce or digest or destination.quiet_hours or is_rated):
@@ -524,15 +536,22 @@ def _compiled_gathering(destination: DestinationConfig, settings: BaseModel) -> 
 
 
 def _first_line(settings: BaseModel) -> str | None:
-    """Return the first line of the kind's own text, where the operator wrote one and it is a template by itself."""
+    """Return the first line of the message's subject, title or text, for a digest without `line`.
+
+    Returns None if the operator wrote none of these, or if their first lines are not templates by themselves.
+    """
     for name in LINES:
         text = getattr(settings, name, None)
-        if name in settings.model_fields_set and isinstance(text, str) and (line := text.strip().partition("\n")[0]):
-            try:
-                one_line_template("line", line)
-            except TemplateFault:
-                continue
-            return line
+        if name not in settings.model_fields_set or not isinstance(text, str):
+            continue
+        line = text.strip().partition("\n")[0]
+        if not line:
+            continue
+        try:
+            one_line_template("line", line)
+        except TemplateFault:  # such as `{% if data.urgent %}`, which ends in a later line
+            continue
+        return line
     return None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config.probe import wait_until_answering
-from deploy.dev.supervisor import processes
+from deploy.dev.supervisor import processes, state_folder
 from deploy.dev.supervisor.output import RECEIVERS, Output
 from deploy.dev.supervisor.runner import ReaperLink, Runner
 from deploy.dev.supervisor.setup import Setup
@@ -66,11 +66,15 @@ class Children:
                 await wait_until_answering(child.port, child.ready_path)
 
     async def _watch_start(self) -> None:
-        """Raise CommandError once a process has ended too often, or the time is over."""
+        """Raise CommandError once a process has ended too often, or the time is over.
+
+        It names the disk if that has become full.
+        """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for name, runner in self._runners.items():
                 if runner.failures >= START_FAILURES:
+                    state_folder.require_room(self._setup.folders.state, self._setup.options.command)
                     raise CommandError(f"{name} does not start. See its messages above.")
             await asyncio.sleep(POLL_SECONDS)
         raise CommandError(f"Not every process answered within {START_SECONDS:.0f} s. See their messages above.")

@@ -4,6 +4,7 @@ one that the other takes over unasked.
 Two supervisors of one folder would each push messages that the other has taken. damaged_files.py looks at its files.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -74,8 +75,8 @@ def make_private(state: Path) -> None:
         raise CommandError(f"{found}, and this file system does not keep modes. {advice}.")
 
 
-def _require_room(state: Path, command: str) -> None:
-    """Raises CommandError if the disk has no room for the files that a start creates."""
+def require_room(state: Path, command: str) -> None:
+    """Raises CommandError if the folder's disk has no room for the files that a start creates."""
     free = shutil.disk_usage(state).free
     if free < LEAST_FREE_BYTES:
         rule = f"its disk must have {LEAST_FREE_BYTES // MIB} MiB free; got {free / MIB:.1f} MiB"
@@ -86,7 +87,7 @@ def _require_room(state: Path, command: str) -> None:
 def locked(state: Path, command: str = "make dev") -> Iterator[None]:
     """Hold the folder's lock; the system releases it when the process ends.
 
-    Raises CommandError.
+    Raises CommandError, also if the folder's disk becomes full while the lock is held.
     """
     try:
         make_private(state)
@@ -97,7 +98,7 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
             f"{state}: must be a folder that you can write to; got {found!r}. {other_folder(command)}."
         ) from error
     with file:
-        _require_room(state, command)
+        require_room(state, command)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -109,7 +110,12 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                require_room(state, command)
+            raise  # it is another disk that is full
 
 
 def require_development(state: Path) -> None:

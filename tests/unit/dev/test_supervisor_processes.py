@@ -5,13 +5,17 @@ import errno
 import io
 import os
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, strategies as st
@@ -20,10 +24,12 @@ from deploy.config.local_ports import HOST, ports_from
 from deploy.config.running_dev import DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.dev.supervisor import reaper
 from deploy.dev.supervisor.banner import source_lines
+from deploy.dev.supervisor.children import Children
 from deploy.dev.supervisor.output import ROUTINE_LINES, Output
 from deploy.dev.supervisor.processes import Child, Folders, affected, base_environ, plan_aws_children, plan_children
 from deploy.dev.supervisor.reloader import changes, snapshot
 from deploy.dev.supervisor.runner import ReaperLink, Runner
+from deploy.dev.supervisor.setup import Setup
 from deploy.dev.supervisor.state_folder import locked
 from deploy.history.local_journal import JournalReader
 from deploy.requests.command_lines import first_event_line, first_event_line_without_secret
@@ -123,6 +129,28 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("free", "message"), [(2**30, "apis does not start. See its messages above"), (0, "must have 4 MiB free")]
+)
+async def test_a_child_that_cannot_start_is_named_or_the_full_disk(
+    free: int, message: str, tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr("deploy.dev.supervisor.runner.FIRST_WAIT_SECONDS", 0.01)
+    setup = SimpleNamespace(
+        children=lambda _: (replace(child("raise OSError(28)", free_port()), name="apis"),),
+        folders=SimpleNamespace(root=tmp_path, state=tmp_path),
+        options=SimpleNamespace(command="make dev"),
+        stop_seconds=1.0,
+    )
+    with ReaperLink(tmp_path / "sockets") as link:
+        children = Children(cast("Setup", setup), link, cast("Output", recorder))
+        children.start()
+        with pytest.raises(CommandError, match=message):
+            await children.wait_until_answering()
+        await children.stop()
 
 
 async def test_a_child_that_is_stopped_leaves_no_process_of_its_own_behind(tmp_path: Path, recorder: Recorder) -> None:

@@ -1,6 +1,7 @@
 """The state folder: closed to other users, repaired if a file is damaged, kept as long as somebody can ask for it."""
 
 import asyncio
+import errno
 import os
 import shutil
 import sqlite3
@@ -46,6 +47,7 @@ routes:
 destinations:
   people: {email: {to: people@example.com}}
 """
+FULL = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
 
 
 def test_a_state_folder_that_others_could_read_is_closed_to_them_with_all_it_holds(tmp_path: Path) -> None:
@@ -82,9 +84,23 @@ def test_a_state_folder_that_cannot_be_written_is_named_with_the_systems_reason(
 def test_nothing_starts_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    rule = r"must have 4 MiB free; got 0\.2 MiB\. Free some space"
-    with pytest.raises(CommandError, match=rule), locked(tmp_path):
+    with pytest.raises(CommandError, match=FULL), locked(tmp_path):
         pass
+
+
+def test_a_disk_that_becomes_full_is_named_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+
+    def run(free: int) -> None:
+        with locked(tmp_path):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CommandError, match=f"{tmp_path}: its disk {FULL}"):
+        run(200_000)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space left"):  # on another disk
+        run(2**30)
 
 
 def a_journal(state: Path, events: int) -> None:

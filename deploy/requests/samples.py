@@ -83,8 +83,9 @@ def sample_names(provider: str) -> tuple[str, ...]:
     """Return the names of a provider's samples: in the order of heads.yaml, then of the files, but handshakes last."""
     heads = _heads().get(provider, {})
     files = sorted(_files(provider))
-    names = dict.fromkeys([*(name for name in heads if name in files), *files])
-    return tuple(sorted(names, key=lambda name: heads.get(name, {}).get("handshake") is True))
+    names = [name for name in heads if name in files] + [name for name in files if name not in heads]
+    handshakes = [name for name in names if heads.get(name, {}).get("handshake") is True]
+    return (*(name for name in names if name not in handshakes), *handshakes)
 
 
 def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:

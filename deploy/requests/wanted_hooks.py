@@ -1,10 +1,14 @@
-"""The sources with `hook`, and the webhook that each needs at its provider, by the routes that take its events."""
+"""The sources with `hook`, and the webhook that each needs at its provider, by the routes that take its events.
+
+`hookchain hooks apply` registers a source's webhook at the provider's API, with the event types that the routes name.
+For a source of GitHub and a route with `types: [push, issues.opened]`, the webhook selects `push` and `issues`.
+"""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from deploy.config.sections.provider_api import HookConfig
-from deploy.config.sections.provider_event_types import known_event_types
+from deploy.config.sections.provider_event_types import EventTypes, known_event_types
 from deploy.config.sections.source import SourceConfig
 from deploy.hooks.api import HookApi
 from deploy.hooks.kind import HookKind, Wanted, provider_events
@@ -75,32 +79,38 @@ def default_url(document: Json, name: str) -> str:
 def wanted_hook(transform: JsonObject, source: HookedSource, url: str) -> Wanted:
     """Return the hook without its secret. `transform` is that function's slice. Raises CommandError."""
     kind = source.kind
-    has_own_type = bool(source.config.type)
     routes = routes_from(transform, source.name)
     if not routes:
         raise Unneeded(f"{source.name}: no route takes its events, so no hook is needed")
-    # With a `type` of its own, the routes name types that the provider may not know.
-    is_every_type = has_own_type or not all(texts_at(each, "types") for each in routes)
+    if source.config.type:
+        # The routes name the types that this `type` makes, which the provider does not know.
+        return _hook_for_all_types(source, url, "the source must not have a `type` of its own")
     try:
-        # Types that the provider cannot select are a fault, also beside a route that takes all types.
-        selected = [] if has_own_type else _selected_types(source, routes)
-        selectable = provider_events(kind, selected)
+        # First, because a type that the provider cannot select is a fault also beside a route for all types.
+        selected = _selected_types(source, routes)
+        events = provider_events(kind, selected)
     except ValueError as error:
         raise CommandError(f"{source.name}: {error}") from error
-    if not is_every_type and not selected:
+    takes_all_types = not all(texts_at(route, "types") for route in routes)
+    if not selected and not takes_all_types:
         raise Unneeded(f"{source.name}: no route names an event type of {kind.title}, so no hook is needed")
-    events = None if is_every_type else selectable
-    if events is None and not kind.can_have_all_events:
+    if takes_all_types or events is None:  # None: a pattern may match any type
         rule = "each route must name its `types`, without a `*` that may match any"
-        if has_own_type:
-            rule = "the source must not have a `type` of its own"
-        raise CommandError(f"{source.name}: {kind.title} cannot select all event types, so {rule}")
+        return _hook_for_all_types(source, url, rule)
     return Wanted(source.name, url, events)
 
 
-def _selected_types(source: HookedSource, routes: Sequence[Json]) -> list[str]:
-    """Return the event types that the routes name, and the known ones in place of a glob that the provider lacks.
+def _hook_for_all_types(source: HookedSource, url: str, rule: str) -> Wanted:
+    """Return the hook for all event types. `rule` says how to avoid it, for a provider that cannot select all."""
+    if not source.kind.can_have_all_events:
+        raise CommandError(f"{source.name}: {source.kind.title} cannot select all event types, so {rule}")
+    return Wanted(source.name, url, events=None)
 
+
+def _selected_types(source: HookedSource, routes: Sequence[Json]) -> list[str]:
+    """Return the event types and patterns of the routes that the provider's hook selects.
+
+    A pattern that the provider cannot select, such as `order.*`, is replaced by the known event types that it matches.
     Types of another provider, which a route of several sources may name, are left out.
     """
     known = known_event_types().get(source.provider)
@@ -108,8 +118,18 @@ def _selected_types(source: HookedSource, routes: Sequence[Json]) -> list[str]:
     for route in routes:
         is_shared = value_at(route, "from") != [source.name]
         for pattern in route_types([route]):
-            if is_shared and known and not known.has(pattern) and not known.has(pattern.partition(".")[0]):
+            if is_shared and known and not _may_be_of(known, pattern):
                 continue
-            matching = known.matching(pattern) if known and pattern != "*" else []
-            selected += [pattern] if source.kind.name_event(pattern) is not None else matching or [pattern]
+            can_select = source.kind.name_event(pattern) is not None
+            matching = known.matching(pattern) if known and pattern != "*" and not can_select else []
+            # Without a match, the pattern stays, and `provider_events` makes it all event types.
+            selected += matching or [pattern]
     return selected
+
+
+def _may_be_of(known: EventTypes, pattern: str) -> bool:
+    """Return whether the pattern may match an event type of the provider.
+
+    The list may lack an action of a type. So `issues.typed` counts if the list has only `issues`.
+    """
+    return known.has(pattern) or known.has(pattern.partition(".")[0])

@@ -1,5 +1,9 @@
 """The section `sources`: a configured sender, its faults, and its part of receive's slice.
 
+A slice is the JSON with the part of the configuration that one function gets. A source can take settings from its
+provider, such as GitHub, whose entry in the catalogue says how it signs requests and where they have their ids and
+types. A source can instead have a bus, such as a Pub/Sub topic, whose messages are its events.
+
 The settings that come from the catalogue are in provider_settings and provider_api. Settings with rules of their own
 are in auth, bus_source and schema_document.
 """
@@ -99,13 +103,18 @@ BodyFormat = Literal["json", "ndjson", "xml", "yaml", "form", "multipart", "plis
 
 
 def _schemes(value: object) -> object:
-    """Return a list of schemes, which is empty for an explicit `none`. Raises ValueError for an empty list."""
+    """Return a list of schemes, which is empty for an explicit `none`.
+
+    Raises ValueError for an empty list, which could be a mistake, and would let everybody in.
+    """
+    if value == "none":
+        return []
     if value == []:
         raise ValueError("must have at least one scheme, or be `auth: none`")
-    entries = value if isinstance(value, list) else [value]
-    if value != "none" and any(isinstance(each, str) for each in entries):
+    schemes = value if isinstance(value, list) else [value]
+    if any(isinstance(each, str) for each in schemes):
         raise ValueError("must be a scheme, such as `{scheme: bearer, secret: NAME}`, or `none`")
-    return [] if value == "none" else listed(value)
+    return schemes
 
 
 _PROVIDER_KEYS: Final = frozenset(provider_api.ProviderApiSettings.model_fields)
@@ -175,10 +184,9 @@ class SourceConfig(provider_api.ProviderApiSettings):
         if not isinstance(value, dict) or value.keys() & {"auth", "provider", "bus"}:
             return value
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        # An unknown key is a fault of its own. It may be one of these keys, mistyped, so only it is reported.
-        if value.keys() <= known:
-            raise ValueError("needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`")
-        return value
+        if value.keys() - known:
+            return value  # an unknown key is a fault of its own, and may be a mistyped `auth`: only it is reported
+        raise ValueError("needs authentication: `provider` and `secret`, or `auth`, or an explicit `auth: none`")
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> "SourceConfig":
@@ -249,10 +257,11 @@ def _catalogue_faults(settings: JsonObject) -> Iterator[tuple[DocumentPath, str]
 
 # Compiling
 
-_COMPILED_APART: Final = _PROVIDER_KEYS.union(
+_NOT_COPIED: Final = _PROVIDER_KEYS.union(
     ("auth", "trusted_proxies", "public_url", "schema_", "keep_raw", "silence", "bus")
 )
-"""The settings that the slice does not have as they are written."""
+"""The fields of SourceConfig that `compiled_source` does not copy: it rewrites them, or another part of the compiler
+puts them into a slice."""
 _HEADER_TYPE_WORDS: Final = 4
 """The most words of an event type that a log may show if its provider sends it in a header, as GitLab does: `Merge
 Request Hook`. Any other type can be any text, so a log shows it only if it is one word."""
@@ -261,23 +270,18 @@ Request Hook`. Any other type can be any text, so a log shows it only if it is o
 def compiled_source(name: str, source: SourceConfig, folder: Path, *, is_mailed: bool) -> JsonObject:
     """Return the source as the slice has it. Names of files are relative to `folder`.
 
-    The source's own settings override those of its provider or bus, which override the defaults. The provider or
-    the bus gives `auth` only to a source without one. `is_mailed`: a mail shows its bodies as they came.
+    The source's own settings override those of its provider or bus, which override the defaults. `is_mailed`: a mail
+    shows its bodies as they came.
     """
-    auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
-    keep_raw = "all" if source.keep_raw else "no"
-    if source.keep_raw is None and is_mailed:
-        keep_raw = "body"
-    settings: JsonObject = source.model_dump(mode="json", exclude=set(_COMPILED_APART), exclude_none=True)
-    own_settings = {key: value for key, value in settings.items() if key in source.model_fields_set}
-    inherited: JsonObject = {}
-    if source.provider:
-        inherited = provider_settings.provider_part(source, load_catalogue()[source.provider])
-    elif source.bus:
-        inherited = bus_part(name, source.bus)
+    copied: JsonObject = source.model_dump(mode="json", exclude=set(_NOT_COPIED), exclude_none=True)
+    own = {key: value for key, value in copied.items() if key in source.model_fields_set}  # `copied` has defaults, too
+    inherited = _inherited(name, source)
     if source.cast is not None:
-        own_settings["cast"] = {**mapping_at(inherited, "cast"), **source.cast}
-    compiled: JsonObject = {"auth": auth, "keep_raw": keep_raw, **settings, **inherited, **own_settings}
+        own["cast"] = {**mapping_at(inherited, "cast"), **source.cast}  # one by one: a path's own type overrides
+    # `inherited` has an `auth` only if the source has none of its own.
+    auth: list[Json] = [each.model_dump(exclude_none=True) for each in source.auth] or [{"scheme": "none"}]
+    keep_raw = _keep_raw(source, is_mailed=is_mailed)
+    compiled: JsonObject = {"auth": auth, "keep_raw": keep_raw, **copied, **inherited, **own}
     if (max_words := type_words(source)) > 1:
         compiled["type_words"] = max_words
     if source.schema_ is not None:
@@ -285,6 +289,20 @@ def compiled_source(name: str, source: SourceConfig, folder: Path, *, is_mailed:
     if source.recover is not None:
         compiled["recover"] = RECOVERY_KINDS[str(source.provider)].authentication
     return compiled
+
+
+def _inherited(name: str, source: SourceConfig) -> JsonObject:
+    """Return the settings that the source takes from its provider or its bus."""
+    if source.provider:
+        return provider_settings.provider_part(source, load_catalogue()[source.provider])
+    return bus_part(name, source.bus) if source.bus else {}
+
+
+def _keep_raw(source: SourceConfig, *, is_mailed: bool) -> str:
+    """Return how much of a request an event keeps as it was sent."""
+    if source.keep_raw is None:
+        return "body" if is_mailed else "no"
+    return "all" if source.keep_raw else "no"
 
 
 def type_words(source: SourceConfig) -> int:

@@ -1,7 +1,7 @@
 """Secrets in AWS Secrets Manager."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from deploy.cloud_access import aws, aws_names
@@ -11,11 +11,6 @@ from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 
 SERVICE: Final = "secretsmanager"
 _PREVIOUS: Final = "AWSPREVIOUS"
-_DELETED: Final = "is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}"
-_UNREADABLE: Final = {
-    "InvalidRequestException": _DELETED,
-    "DecryptionFailure": "cannot be decrypted with its KMS key",
-}
 
 
 class SecretsManagerBackend:
@@ -42,14 +37,16 @@ class SecretsManagerBackend:
                 self._api.call(SERVICE, "create_secret", Name=secret, SecretString=text, Tags=tags)
                 return [f"created: secret {secret}"]
             if "DeletedDate" in before:
-                raise BackendError(f"nothing was changed: {secret} {_DELETED.format(secret=secret)}")
+                raise BackendError(f"nothing was changed: {secret} {_deletion_text(secret)}")
             self._require_own(secret, before)
             self._api.call(SERVICE, "put_secret_value", SecretId=secret, SecretString=text)
         except aws.AwsFault as fault:
             raise BackendError(str(fault)) from fault
         stored = f"stored as the current version of {secret}"
+        if not forget:
+            return [stored, f"the previous version stays readable as {_PREVIOUS}"]
         try:
-            return [stored, *self._retire(secret, forget)]
+            return [stored, *self._release_previous(secret)]
         except aws.AwsFault as fault:
             raise BackendError(f"{stored}, but the previous version was not released: {fault}") from fault
 
@@ -79,8 +76,10 @@ class SecretsManagerBackend:
                 return None
             if fault.is_denied:
                 return StoredSecret(None, where, trouble=f"may not be read by you: {fault}")
-            if fault.code in _UNREADABLE:
-                return StoredSecret(None, where, trouble=_UNREADABLE[fault.code].format(secret=secret))
+            if fault.code == "InvalidRequestException":
+                return StoredSecret(None, where, trouble=_deletion_text(secret))
+            if fault.code == "DecryptionFailure":
+                return StoredSecret(None, where, trouble="cannot be decrypted with its KMS key")
             raise BackendError(f"Secrets Manager, {name!r}: {fault}") from fault
         text, at = found.get("SecretString"), found.get("CreatedDate")
         set_at = float(at) if isinstance(at, int | float) else None
@@ -93,19 +92,28 @@ class SecretsManagerBackend:
         return self._api.find(SERVICE, "describe_secret", SecretId=secret)
 
     def _require_own(self, secret: str, found: JsonObject) -> None:
-        """Raise BackendError for another stack's secret: `eu-key` of `shop` is also `key` of `shop-eu`."""
+        """Raise BackendError if the secret belongs to another stack.
+
+        An id is a stack's prefix and a name. So `shop-eu-key` can be `eu-key` of the stack `shop`, or `key` of
+        `shop-eu`.
+        """
         tags = objects_at(found, "Tags")
         owner = next((str(each.get("Value")) for each in tags if each.get("Key") == aws_names.STACK_TAG), None)
         if owner not in (None, self._target.prefix):
             raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
 
-    def _retire(self, secret: str, forget: bool) -> Iterator[str]:
-        """Take its label from the previous version, which Secrets Manager then deletes."""
-        if not forget:
-            yield f"the previous version stays readable as {_PREVIOUS}"
-            return
+    def _release_previous(self, secret: str) -> list[str]:
+        """Take its label from the previous version, which Secrets Manager then deletes. Return what was done."""
+        done: list[str] = []
         for version, stages in mapping_at(self._described(secret), "VersionIdsToStages").items():
             if isinstance(stages, list) and _PREVIOUS in stages:
                 arguments = {"SecretId": secret, "VersionStage": _PREVIOUS, "RemoveFromVersionId": version}
                 self._api.call(SERVICE, "update_secret_version_stage", **arguments)
-                yield "released: the previous version. Secrets Manager deletes it; until then its version id reads it"
+                done.append(
+                    "released: the previous version. Secrets Manager deletes it; until then its version id reads it"
+                )
+        return done
+
+
+def _deletion_text(secret: str) -> str:
+    return f"is marked for deletion: aws secretsmanager restore-secret --secret-id {secret}"

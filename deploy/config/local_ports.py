@@ -121,5 +121,7 @@ def owner_of(port: int) -> str | None:
 
 def owner_from(listing: str) -> str | None:
     """Return the program from lsof's field output: a line `p<pid>`, then a line `c<command>`."""
-    fields = {line[0]: line[1:] for line in reversed(listing.splitlines()) if line}
+    fields: dict[str, str] = {}
+    for line in filter(None, listing.splitlines()):
+        fields.setdefault(line[0], line[1:])  # of several processes, the first one is shown
     return f"{fields['c']} (process {fields['p']})" if {"c", "p"} <= fields.keys() else None

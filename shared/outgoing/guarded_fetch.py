@@ -164,21 +164,23 @@ class GuardedFetch:
         deadline = asyncio.get_running_loop().time() + request.timeout_seconds
         content = request_bytes(request, target)
         is_repeatable = request.may_repeat or request.method in REPEATABLE
-        connection = self._idle.take(host, self._now(), is_repeatable=is_repeatable) if self._keeps else None
+        kept = self._idle.take(host, self._now(), is_repeatable=is_repeatable) if self._keeps else None
+        # Errors of TLS and timeouts are OSErrors too.
+        if kept is not None:
+            try:
+                fetched = await self._exchange_on_kept(kept, request, content, deadline, is_repeatable)
+            except OSError as error:
+                raise _failure(error, request, target, is_sent=kept.is_request_sent) from error
+            if fetched is not None:
+                return fetched
         try:
-            if connection is not None:
-                fetched = await self._exchange_on_kept(connection, request, content, deadline, is_repeatable)
-                if fetched is not None:
-                    return fetched
-                connection = None  # that one has failed, and does not decide whether the request was sent
             connection = await self._connect(target, host, deadline)
+        except OSError as error:
+            raise _failure(error, request, target, is_sent=False) from error
+        try:
             return await self._exchange(connection, request, content, deadline)
-        except OSError as error:  # errors of TLS and a timeout are OSErrors
-            # `connection` is the one that failed; None if none could be made. Nothing was done if nothing was sent on
-            # it. Otherwise, nobody knows whether the server did it.
-            is_sent = connection is not None and connection.is_request_sent
-            error_class = Unanswered if is_sent else Temporary
-            raise error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}") from error
+        except OSError as error:
+            raise _failure(error, request, target, is_sent=connection.is_request_sent) from error
 
     def close(self) -> None:
         self._idle.close()
@@ -299,6 +301,15 @@ def request_bytes(request: Outgoing, target: Target) -> bytes:
         headers.append(("Content-Length", str(len(request.body))))
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return f"{request.method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + request.body
+
+
+def _failure(error: OSError, request: Outgoing, target: Target, *, is_sent: bool) -> Unanswered | Temporary:
+    """Return the error of a request that got no response.
+
+    `is_sent`: it was sent, so nobody knows whether the server did what it asks for. Otherwise nothing was done.
+    """
+    error_class = Unanswered if is_sent else Temporary
+    return error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}")
 
 
 def _cause(error: OSError, request: Outgoing, port: int) -> str:

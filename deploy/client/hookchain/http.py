@@ -19,7 +19,7 @@ from .formats import Json
 
 MAX_RESPONSE_BYTES: Final = 65_536
 _SAFE: Final = "!#$%&'()*+,/:;=?@[]~"
-"""The characters that stay in a path or a query. `%` is one, because the URL may be escaped already."""
+"""The characters that stay as they are in a path or a query. `%` is one, because the URL may be escaped already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def parse_url(url: str) -> Target:
         raise ValueError("URL: must begin with http:// or https:// and a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("URL: must not contain a user or a password. Give them as authentication.")
-    # The codec replaces or drops these, and so makes another name: strasse of straße.
+    # The codec replaces or drops these characters, which gives the name of another host: strasse for straße.
     if any(letter in parts.hostname for letter in "ßς\u200c\u200d"):
         raise ValueError("URL: must have a host with ß, ς or a joiner in its ASCII form, xn--…")
     try:
@@ -104,9 +104,9 @@ def make_request(
     timeout_seconds: float,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Response | NoResponse:
-    """Make one request, whose response must have arrived `timeout_seconds` after the beginning.
+    """Make one request, whose response must be complete `timeout_seconds` after the call.
 
-    The attempt to connect may take as long for each address of the host.
+    Each address of the host may take the whole time to connect, so a host with several can exceed it.
     Content-Length and Connection are added to the headers. A body of more than `max_response_bytes` is cut. Raises
     ValueError for a method or a header that HTTP does not allow.
     """
@@ -155,22 +155,22 @@ def _converse(
     try:
         connection.sock.settimeout(_seconds_until(deadline))
         _write(connection, method, path, headers, body)
-        # HTTPResponse reads all that it reads from `fp`. Its own one would begin the time again with each read, so a
-        # receiver that sends a byte now and then would never end it.
+        # HTTPResponse reads from `fp`. Its own `fp` would start the timeout again with each read, so a receiver that
+        # sends a byte now and then could keep the request open forever.
         response = HTTPResponse(connection.sock, method=method)
         response.fp.close()
         response.fp = io.BufferedReader(_UntilDeadline(connection.sock, deadline))
         with response:
             response.begin()
-            while response.status < 200:  # such as 103 of a proxy, which says nothing of the request
-                response.headers = None  # type: ignore[assignment] # then `begin` reads the next head
+            while response.status < 200:  # such as 103, which a proxy sends before the response
+                response.headers = None  # type: ignore[assignment] # without headers, `begin` reads the next head
                 response.begin()
-            got = tuple((name.lower(), value) for name, value in response.getheaders())
-            content, is_whole = _body(response, max_bytes)
-            return Response(response.status, content, got, is_whole)
+            response_headers = tuple((name.lower(), value) for name, value in response.getheaders())
+            content, is_whole = _read_body(response, max_bytes)
+            return Response(response.status, content, response_headers, is_whole)
     except TimeoutError:
         return NoResponse("timeout")
-    except OSError:  # a connection that ends before a response is one too
+    except OSError:  # also if the connection ends before a response
         return NoResponse("cut")
     except HTTPException:
         return NoResponse("not_http")
@@ -185,18 +185,18 @@ def _write(connection: HTTPConnection, method: str, path: str, headers: Sequence
         connection.endheaders(body)
 
 
-def _body(response: HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
-    """Return what arrived, and whether the connection lasted until its end."""
+def _read_body(response: HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Return the body, cut after `max_bytes`, and whether the connection lasted until its end."""
     try:
         content = response.read(max_bytes)
     except (OSError, HTTPException, ValueError):  # ValueError: the length of a chunk is negative
         return b"", False
-    # `length` is what the Content-Length still promises.
+    # `length` is the number of bytes of the Content-Length that have not arrived.
     return content, len(content) == max_bytes or not response.length
 
 
 class _UntilDeadline(io.RawIOBase):
-    """Reads that end at one deadline, however slowly the bytes arrive."""
+    """A stream whose reads all end at one deadline, however slowly the bytes arrive."""
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:
         self._socket = connected

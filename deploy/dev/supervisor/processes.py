@@ -1,4 +1,7 @@
-"""The processes that `hookchain dev` runs, as data."""
+"""The processes that `hookchain dev` and `hookchain serve` run, as data: their commands, ports and environments.
+
+There is a process for the emulated cloud APIs, one for each function, and one for the page (the inspector).
+"""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -11,8 +14,8 @@ from deploy.dev.aws import stack
 from shared.secrets import variable_name
 from shared.settings import LOCAL_PROJECT, LOCAL_PUSH_ACCOUNT
 
-# Variables of a person's shell that a function must not see: the framework's and gunicorn's own settings, and all that
-# would send something off this machine.
+# The variables of the user's shell that a function must not see: they would change the settings of the framework or of
+# gunicorn, or make the function use a real cloud.
 _NOT_INHERITED: Final = frozenset(
     {
         "DEBUG",
@@ -45,10 +48,11 @@ TLS_RECEIVE: Final = "receive-tls"
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """The options of `hookchain serve` alone.
+    """The options that only `hookchain serve` has.
 
-    listen      the address and the port that serve HTTPS with the two files; None: only this machine is served, by HTTP
-    is_adopted  state that `hookchain dev` made is taken over; with `is_confirmed`, without asking
+    listen        the address and the port that serve HTTPS with the two files; None to serve only this machine, by HTTP
+    is_adopted    take over the state of `hookchain dev`
+    is_confirmed  take it over without asking
     """
 
     listen: tuple[str, int] | None = None
@@ -60,8 +64,11 @@ class Production:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process. `ready_path` is requested until it answers, unless it is empty; a change in one of the folders `code`
-    restarts it."""
+    """A process.
+
+    ready_path  is requested until the process answers; empty to not wait for it
+    code        the folders in which a change restarts the process
+    """
 
     name: str
     command: tuple[str, ...]
@@ -99,11 +106,11 @@ def plan_children(
     *,
     is_paused: bool = False,
 ) -> tuple[Child, ...]:
-    """Return the processes.
+    """Return the processes of `hookchain dev`, or with `production` those of `hookchain serve`.
 
-    `secrets` are the variables of each function that is to run; no other process gets them. `sendgrid_key` is the
-    emulated SendGrid's, None if mails are sent for real. With `production`, nothing is caught. `is_paused`: the bus
-    delivers nothing.
+    secrets       the variables with the secrets of each function that is to run; no other process gets them
+    sendgrid_key  the key of the emulated SendGrid; None if mails are really sent, as they always are in production
+    is_paused     the bus delivers nothing
     """
     page_password = {variable_name(PAGE_PASSWORD)} & inherited.keys() if production else set()
     every_secret = {name for variables in secrets.values() for name in variables} | page_password
@@ -137,7 +144,7 @@ def plan_children(
 
 
 def _with_tls(receive: Child, folders: Folders, production: Production) -> Child:
-    """Return a process like receive's own that serves HTTPS."""
+    """Return a process like that of receive, which serves HTTPS."""
     assert production.listen
     host, port = production.listen
     runtime = folders.sockets / TLS_RECEIVE
@@ -205,7 +212,7 @@ def _function(folders: Folders, name: str, port: int, environ: Mapping[str, str]
         "HOOKCHAIN_PUSH_ACCOUNT": LOCAL_PUSH_ACCOUNT,
         "HOOKCHAIN_PUSH_AUDIENCE": function_url(port),
     }
-    # The framework's own route: it answers as soon as the function is loaded, and the function logs nothing of it.
+    # The framework itself answers this path as soon as the function is loaded, so the function does not log a request.
     return Child(
         name, tuple(command), {**environ, **own}, port, "/robots.txt", code_folders(folders, f"functions/{name}")
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cloud_access import aws, aws_names
-from deploy.config import checkout, dotenv
+from deploy.config import checkout
+from deploy.config.deployed_target import keep_target
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, objects_at
 
@@ -120,7 +121,7 @@ class DotenvSettings:
 
     def keep(self) -> list[str]:
         """Add missing variables to .env. Return a note for each one that keeps another value. Raises DotenvFault."""
-        return dotenv.remember(
+        return keep_target(
             self.path,
             target={"AWS_REGION": self.target.region, "HOOKCHAIN_STACK": self.target.stack},
             defaults={"HOOKCHAIN_STACK": aws_names.DEFAULT_STACK},

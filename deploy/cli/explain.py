@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.command import USAGE, number_option, parser, run_command, time_option
-from deploy.config import checkout, compiler, dotenv, running_dev
+from deploy.config import checkout, compiler, running_dev
 from deploy.config.configured import LoadedConfig, add_configuration, configured
+from deploy.config.dotenv_warnings import dotenv_warnings
 from deploy.explain import deliveries, fan_out, offline, receive_stage, request_options, transform_stage
 from deploy.explain.report import Check, Report, report_document, report_text
 from deploy.history.local import open_local_documents, open_local_ledger, running_aws
@@ -130,7 +131,7 @@ def _secret_causes(env_file: Path, found: LoadedConfig, source: str) -> tuple[st
     needed = compiler.secrets_needed(found.slices)
     causes |= secret_doubts(env_file, needed, found.environ, tokens=token_names(found.document))
     variables = {secrets.variable_name(name): name for name in names}
-    for warning in dotenv.dotenv_warnings(env_file, os.environ, set(variables)):
+    for warning in dotenv_warnings(env_file, os.environ, set(variables)):
         if warning.variable in variables:
             causes[variables[warning.variable]] = warning.text
     return tuple(causes[name] for name in names if name in causes)

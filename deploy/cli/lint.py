@@ -14,6 +14,7 @@ from deploy.cli.command import parser, run_command
 from deploy.config import checkout, compiler, configured, dotenv, mail_settings
 from deploy.config.config_file import ConfigFaults, ConfigFile, Fault
 from deploy.config.databases import database_warnings
+from deploy.config.dotenv_warnings import dotenv_warnings
 from deploy.config.platform_parts import aws_only, google_only, local_only
 from deploy.config.sections.own_files import own_kind_warnings, own_step_warnings
 from deploy.config.warnings import configuration_notes, configuration_warnings
@@ -156,7 +157,7 @@ def secret_faults(names: list[str], environ: Mapping[str, str]) -> Iterator[Faul
 def _variable_warnings(env_file: Path, slices: Mapping[str, JsonObject]) -> Iterator[Fault]:
     """Yield the lines of .env that are seldom intended, and the secrets in it that the shell overrides."""
     variables = set(map(variable_name, compiler.secrets_needed(slices)))
-    for warning in dotenv.dotenv_warnings(env_file, os.environ, variables):
+    for warning in dotenv_warnings(env_file, os.environ, variables):
         yield Fault(NO_LINE, "", warning.text)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from deploy.cloud_access.gcp import exchange
 from deploy.config import dotenv, local_ports, running_dev
+from deploy.config.dotenv_warnings import dotenv_warnings
 from deploy.terminal.finding import Finding, ok, problem, unknown
 from deploy.terminal.output import count_of
 
@@ -71,7 +72,7 @@ def env_file(path: Path) -> Finding:
         return problem(f"{path} can be read by others (mode {mode:03o})", f"chmod 600 {path}")
     try:
         count = len(dotenv.read_dotenv(path))
-        warnings = [warning.text for warning in dotenv.dotenv_warnings(path, {}, set())]
+        warnings = [warning.text for warning in dotenv_warnings(path, {}, set())]
     except dotenv.DotenvFault as fault:
         return problem(str(fault), "fix that line")
     if warnings:

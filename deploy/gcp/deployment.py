@@ -13,7 +13,8 @@ from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp_names
-from deploy.config import checkout, compiler, dotenv, mail_settings
+from deploy.config import checkout, compiler, mail_settings
+from deploy.config.deployed_target import keep_target
 from deploy.config.platform_parts import aws_only, local_only
 from deploy.gcp import graph, plan
 from deploy.gcp.resources import services
@@ -79,7 +80,7 @@ class DotenvSettings:
 
     def keep(self) -> list[str]:
         """Add missing variables to .env. Return a note for each one that keeps another value. Raises DotenvFault."""
-        return dotenv.remember(
+        return keep_target(
             self.path,
             target={
                 "GOOGLE_CLOUD_PROJECT": self.target.project,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.config import checkout, compiler, config_file, dotenv, local_ports, mail_settings, running_dev
+from deploy.config.dotenv_warnings import DotenvWarning, dotenv_warnings
 from deploy.config.platform_parts import without_google_account
 from deploy.dev.supervisor import processes, reaper, served_configuration
 from deploy.dev.supervisor.options import Options
@@ -69,7 +70,7 @@ class Setup:
     doubts: Mapping[str, str]
     generated: tuple[str, ...] = ()
     unset: tuple[Need, ...] = ()
-    env_warnings: tuple[dotenv.DotenvWarning, ...] = ()
+    env_warnings: tuple[DotenvWarning, ...] = ()
     is_env_file_new: bool = False
     is_paused: bool = False
     env_version: int | None = None
@@ -180,7 +181,7 @@ def _set_up_development(
         doubts=local_secrets.secret_doubts(options.env_file, names, new_environ, generated, configuration.tokens),
         generated=tuple(generated),
         unset=tuple(need for need in missing if need.origin == "issued"),
-        env_warnings=tuple(dotenv.dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
+        env_warnings=tuple(dotenv_warnings(options.env_file, shell, set(map(variable_name, names)))),
         is_env_file_new=is_env_file_new,
     )
 

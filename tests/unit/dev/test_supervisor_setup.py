@@ -16,6 +16,7 @@ from deploy.cli.main import main
 from deploy.config import dotenv
 from deploy.config.checkout import EXAMPLE_CONFIG, OWN_CONFIG, OWN_CONFIGS
 from deploy.config.config_file import Fault
+from deploy.config.dotenv_warnings import dotenv_warnings
 from deploy.config.local_ports import PortsTaken, require_free
 from deploy.dev.supervisor import start
 from deploy.dev.supervisor.banner import banner, changed_lines, trial_without_secret
@@ -443,7 +444,7 @@ def test_a_faulty_name_is_shown_as_it_has_to_be_written(line: str, advice: str) 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("NAME=value\n", encoding="utf-8-sig")
     assert dotenv.read_dotenv(tmp_path / ".env") == {"NAME": "value"}
-    assert not list(dotenv.dotenv_warnings(tmp_path / ".env", {}, set()))
+    assert not list(dotenv_warnings(tmp_path / ".env", {}, set()))
 
 
 COMMENT = (
@@ -474,7 +475,7 @@ COMMENT = (
 def test_what_is_rare_in_dotenv_is_a_warning_without_the_value(tmp_path: Path, text: str, warning: str | None) -> None:
     path = tmp_path / ".env"
     path.write_text(text, encoding="utf-8")
-    found = list(dotenv.dotenv_warnings(path, {}, set()))
+    found = list(dotenv_warnings(path, {}, set()))
     assert len(found) == (warning is not None)
     assert all(each.text.startswith(f"{path}{warning}") and "hidden" not in each.text for each in found)
 
@@ -483,7 +484,7 @@ def test_a_secret_that_the_shell_overrides_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A_PW=one\nB_PW=one\nPORT=1\n", encoding="utf-8")
     shell = {"A_PW": "other", "B_PW": "one", "PORT": "2", "C_PW": "two"}
-    found = list(dotenv.dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
+    found = list(dotenv_warnings(path, shell, {"A_PW", "B_PW", "C_PW"}))
     assert [each.text for each in found] == ["A_PW: the shell's value is used, and .env has another one"]
 
 

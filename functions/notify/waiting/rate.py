@@ -1,9 +1,10 @@
 """The rate of one bucket: the times at which attempts may begin. These times are called slots.
 
 All instances together keep the rate, through the grants store. If the rate is fast, an instance leases a share of it
-for LEASE_SECONDS and spaces its attempts evenly, so one write is enough for many attempts. When the share is too small,
-it asks for a larger one. If the rate is slow, an instance reserves each slot by a write. In both cases, unused slots
-are lost and not saved up, so no burst follows a pause.
+for LEASE_SECONDS and spaces its attempts evenly, so one write is enough for many attempts. For example, with a rate of
+100 in 10 seconds, an instance with a share of 20 begins an attempt every 0.5 seconds. When the share is too small, it
+asks for a larger one. If the rate is slow, an instance reserves each slot by a write. In both cases, unused slots are
+lost and not saved up, so no burst follows a pause.
 
 A delivery that would have to wait for longer than PATIENCE_SECONDS gets a later slot and comes back at it. The slot is
 one of this instance's share, or one of the queue (slot_queue.py), which all instances share. While there are
@@ -35,8 +36,7 @@ ASK_AGAIN_SECONDS: Final = 3.0
 SHARE_GROWTH: Final = 1.5
 """Before its lease ends, a share is leased again only if it grows by this factor: each lease is a write."""
 SHARE_WITH_SPARE: Final = 5
-"""If a share has at least so many slots, the last unused slot may be used late. This exceeds the rate by at most a
-fifth."""
+"""A share with at least so many slots may begin one attempt more than it has slots: a fifth more at most."""
 
 # The demand, by which the instance decides how large a share it leases:
 DEMAND_SECONDS: Final = 4.0
@@ -47,49 +47,136 @@ HEADROOM: Final = 2.0
 """A share has slots for this many times the demand, because deliveries arrive unevenly."""
 
 
+class LeasedShare:
+    """The share of a fast rate that this instance leases. `most_slots` are those of the whole rate in LEASE_SECONDS.
+
+    _slots         the slots of the share in LEASE_SECONDS, until `_lease_end`; 0 without a share
+    _last_slot_at  the last slot that was given out
+    _ask_at        no lease is asked for before this time
+    _demand        the number of deliveries in about DEMAND_SECONDS, as of `_demand_noted_at`
+    """
+
+    def __init__(
+        self, bucket: str, most_slots: int, grants: store_ports.Grants, holder: str, clock: ports.Clock
+    ) -> None:
+        self._bucket = bucket
+        self._most_slots = most_slots
+        self._grants = grants
+        self._holder = holder
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._demand = 0.0
+        self._demand_noted_at = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._slots = 0
+        self._lease_end = 0.0
+        self._last_slot_at = 0.0
+        self._ask_at = 0.0
+
+    def earliest_slot(self, queue_end: float) -> float:
+        """Return the earliest time at which a slot may be free: without a share, at the end of the queue or later."""
+        if self._slots:
+            return self._last_slot_at + LEASE_SECONDS / self._slots
+        return max(self._ask_at, queue_end)
+
+    def ask_not_before(self, at: float) -> None:
+        self._ask_at = max(self._ask_at, at)
+
+    async def slot(self, within: float) -> float | None:
+        """Return the next slot of the share; None if it is more than `within` seconds ahead. Raises Temporary.
+
+        If the slot is not near, first lease a larger share, whose slots are nearer.
+        """
+        self._note_demand()
+        async with self._lock:
+            near_slot = self._take_slot(PATIENCE_SECONDS)
+            if near_slot is not None:
+                return near_slot
+            wanted = self._wanted_slots()
+            now = self._clock.now()
+            is_near_lease_end = now >= self._lease_end - PATIENCE_SECONDS
+            if now >= self._ask_at and (is_near_lease_end or wanted >= self._slots * SHARE_GROWTH):
+                await self._lease(wanted)
+            return self._take_slot(min(within, LEASE_SECONDS))
+
+    def _note_demand(self) -> None:
+        """Count a delivery. The count falls to 1/e in DEMAND_SECONDS. If the clock was set back, forget the share."""
+        now = self._clock.now()
+        if now < self._demand_noted_at - SET_BACK_SECONDS:
+            self._forget()
+        self._demand = 1 + self._demand * exp(-max(0.0, now - self._demand_noted_at) / DEMAND_SECONDS)
+        self._demand_noted_at = now
+
+    def _take_slot(self, within: float) -> float | None:
+        """Take the next slot of the share. Return None if it is more than `within` seconds ahead."""
+        now = self._clock.now()
+        if not self._slots or now >= self._lease_end:
+            return None
+        step = LEASE_SECONDS / self._slots
+        # After a pause, a large share also gives out the slot that has just passed. Its attempt begins at once, and
+        # the next slot is still free at or soon after `now`.
+        earliest = now - step if self._slots >= SHARE_WITH_SPARE else now
+        at = max(earliest, self._last_slot_at + step)
+        if at > now + within or at >= self._lease_end:
+            return None
+        self._last_slot_at = at
+        return at
+
+    def _wanted_slots(self) -> int:
+        """Return the slots of a lease that meets the demand: more than before, and at least one in PATIENCE_SECONDS.
+
+        A single delivery needs only one. No lease has more slots than the rate.
+        """
+        if self._demand < DEMAND_OF_ONE:
+            return 1
+        slots_by_demand = self._demand * HEADROOM * LEASE_SECONDS / DEMAND_SECONDS
+        slots = max(slots_by_demand, LEASE_SECONDS / PATIENCE_SECONDS, self._slots * SHARE_GROWTH)
+        return min(ceil(slots), self._most_slots)
+
+    async def _lease(self, wanted: int) -> None:
+        """Lease a share of up to `wanted` slots for LEASE_SECONDS, and note when to ask again. Raises Temporary."""
+        now = self._clock.now()
+        lease = await self._grants.lease(
+            self._bucket, self._holder, wanted=wanted, limit=self._most_slots, now=now, seconds=LEASE_SECONDS
+        )
+        if lease.is_queued:  # nothing was leased, and the share stays as it was
+            self._ask_at = now + PATIENCE_SECONDS
+            return
+        if self._last_slot_at > now and lease.places > self._slots:
+            # The deliveries that wait for the slots given out keep them. The next slot is given out as if they had
+            # waited at the new, shorter step, so that the larger share helps at once.
+            slots_ahead = (self._last_slot_at - now) * self._slots / LEASE_SECONDS
+            self._last_slot_at = now + slots_ahead * LEASE_SECONDS / lease.places
+        self._slots = lease.places
+        self._lease_end = now + LEASE_SECONDS
+        if lease.places == 0:
+            self._ask_at = now + ASK_AGAIN_SECONDS
+        elif lease.places < wanted:
+            self._ask_at = self._lease_end - PATIENCE_SECONDS
+
+
 class Rate:
     """The rate as one instance keeps it: `count` attempts in `seconds`, together with all other instances.
 
-    A fast rate (`_most_slots` is not 0) gives out the slots of its lease first, and then those of the queue. A slow one
-    gives out only those of the queue. Times are Unix seconds.
+    A fast rate gives out the slots of its share first, and then those of the queue. A slow one has no share. Times are
+    Unix seconds.
 
-    interval    the seconds from one slot of the whole rate to the next
-    _most_slots the slots of the whole rate in LEASE_SECONDS; 0 if it is too slow to be leased
-
-    Changed by `_lease_share`:
-
-    _leased_slots  the slots of this instance's share in LEASE_SECONDS, until `_lease_end`; 0 without a share
-    _next_lease_at no other lease is asked for before this time. A slot of the queue changes it, too
-
-    Changed when a slot is given out:
-
-    _last_slot_at  the last slot of the share
-    _last_late_at  the last slot that was given to a delivery that came too late for its own
-
-    Changed by each delivery that asks:
-
-    _demand        the number of deliveries in about DEMAND_SECONDS, as of `_demand_noted_at`
+    interval       the seconds from one slot of the whole rate to the next
+    _last_late_at  the last time that was given to a delivery that came too late for its slot
     """
 
     def __init__(
         self, bucket: str, count: int, seconds: float, grants: store_ports.Grants, holder: str, clock: ports.Clock
     ) -> None:
         self.interval = seconds / count
-        self._bucket = bucket
-        self._grants = grants
-        self._holder = holder
-        self._clock = clock
-        self._lock = asyncio.Lock()
         slots = int(LEASE_SECONDS / self.interval + 1e-6)  # a quotient such as 9.999999999 is a 10 that was rounded
-        self._most_slots = slots if slots >= LEASED_SLOTS else 0
-        self.queue = SlotQueue(bucket, grants, clock, self._most_slots)
-        self._leased_slots = 0
-        self._lease_end = 0.0
-        self._next_lease_at = 0.0
-        self._last_slot_at = 0.0
+        is_leased = slots >= LEASED_SLOTS
+        self.queue = SlotQueue(bucket, grants, clock, slots if is_leased else 0)
+        self._share = LeasedShare(bucket, slots, grants, holder, clock) if is_leased else None
+        self._clock = clock
         self._last_late_at = 0.0
-        self._demand = 0.0
-        self._demand_noted_at = 0.0
 
     def kept_slot(self, slot_at: float) -> float | None:
         """Return when a delivery that got this slot before may begin; None if it comes too late, or far too early.
@@ -112,17 +199,14 @@ class Rate:
     @property
     def earliest(self) -> float:
         """Return the earliest time at which a slot may be free, after `slot` returned None."""
-        if self._leased_slots:
-            return self._last_slot_at + LEASE_SECONDS / self._leased_slots
-        return max(self._next_lease_at, self.queue.end)
+        return self._share.earliest_slot(self.queue.end) if self._share else self.queue.end
 
     async def slot(self, within: float) -> float | None:
         """Return when the attempt may begin; None if that is more than `within` seconds ahead. Raises Temporary.
 
         `within` is at least PATIENCE_SECONDS.
         """
-        self._note_demand()
-        at = await self._leased_slot(within) if self._most_slots else None
+        at = await self._share.slot(within) if self._share else None
         if at is not None:
             return at
         return await self._queued_slot(self.interval, self._clock.now(), within)
@@ -134,85 +218,10 @@ class Rate:
         """
         return await self._queued_slot(max(interval, self.interval), begin, MAX_WAIT_SECONDS)
 
-    async def _leased_slot(self, within: float) -> float | None:
-        """Return a slot of this instance's share; None if the next one is more than `within` seconds ahead.
-
-        If the slot is not near, first lease a larger share, whose slots are nearer. Raises Temporary.
-        """
-        async with self._lock:
-            near_slot = self._take_leased_slot(PATIENCE_SECONDS)
-            if near_slot is not None:
-                return near_slot
-            wanted = self._wanted_slots()
-            if self._is_worth_a_write(wanted):
-                await self._lease_share(wanted)
-            return self._take_leased_slot(min(within, LEASE_SECONDS))
-
     async def _queued_slot(self, interval: float, begin: float, within: float) -> float | None:
-        """Return the next slot of the queue, as `SlotQueue.next_slot`. Raises Temporary.
-
-        Until the end of the queue is near, ask for no lease: while slots are reserved ahead, the store leases none.
-        """
+        """Return the next slot of the queue, as `SlotQueue.next_slot`. Raises Temporary."""
         at = await self.queue.next_slot(interval, begin, within)
-        self._next_lease_at = max(self._next_lease_at, self.queue.end - PATIENCE_SECONDS)
+        if self._share:
+            # While slots of the queue are reserved ahead, the store leases none.
+            self._share.ask_not_before(self.queue.end - PATIENCE_SECONDS)
         return at
-
-    def _is_worth_a_write(self, wanted: int) -> bool:
-        """Return whether to lease a share of so many slots now: near the end of the lease any share, and before that
-        only one that is larger by the factor SHARE_GROWTH."""
-        now = self._clock.now()
-        if now < self._next_lease_at:
-            return False
-        return now >= self._lease_end - PATIENCE_SECONDS or wanted >= self._leased_slots * SHARE_GROWTH
-
-    def _take_leased_slot(self, within: float) -> float | None:
-        """Take the next slot of this instance's share. Return None if it is more than `within` seconds ahead."""
-        now = self._clock.now()
-        if not self._leased_slots or now >= self._lease_end:
-            return None
-        step = LEASE_SECONDS / self._leased_slots
-        # The slot that has just passed can still be used, if the share is large enough for that.
-        earliest = now - step if self._leased_slots >= SHARE_WITH_SPARE else now
-        at = max(earliest, self._last_slot_at + step)
-        if at > now + within or at >= self._lease_end:
-            return None
-        self._last_slot_at = at
-        return at
-
-    def _wanted_slots(self) -> int:
-        """Return the slots of a lease that meets the demand, at least one in PATIENCE_SECONDS."""
-        if self._demand < DEMAND_OF_ONE:
-            return 1
-        slots_by_demand = self._demand * HEADROOM * LEASE_SECONDS / DEMAND_SECONDS
-        slots_by_patience = LEASE_SECONDS / max(PATIENCE_SECONDS, self.interval)
-        slots = max(slots_by_demand, slots_by_patience, self._leased_slots * SHARE_GROWTH)
-        return min(ceil(slots), self._most_slots)
-
-    def _note_demand(self) -> None:
-        """Count a delivery. The count falls to 1/e in DEMAND_SECONDS. If the clock was set back, forget all times."""
-        now = self._clock.now()
-        if now < self._demand_noted_at - SET_BACK_SECONDS:
-            self._leased_slots = 0
-            self._lease_end = now
-            self._last_slot_at = self._next_lease_at = self._last_late_at = 0.0
-        self._demand = 1 + self._demand * exp(-max(0.0, now - self._demand_noted_at) / DEMAND_SECONDS)
-        self._demand_noted_at = now
-
-    async def _lease_share(self, wanted: int) -> None:
-        """Lease a share of up to `wanted` slots for LEASE_SECONDS, and note when to ask again. Raises Temporary."""
-        now = self._clock.now()
-        lease = await self._grants.lease(
-            self._bucket, self._holder, wanted=wanted, limit=self._most_slots, now=now, seconds=LEASE_SECONDS
-        )
-        if lease.is_queued:  # nothing was leased, and the share stays as it was
-            self._next_lease_at = now + PATIENCE_SECONDS
-            return
-        if self._last_slot_at > now and lease.places > self._leased_slots:
-            # The slots that were given out already end sooner at the new, faster pace.
-            self._last_slot_at = now + (self._last_slot_at - now) * self._leased_slots / lease.places
-        self._leased_slots = lease.places
-        self._lease_end = now + LEASE_SECONDS
-        if self._leased_slots == 0:
-            self._next_lease_at = now + ASK_AGAIN_SECONDS
-        elif self._leased_slots < wanted:
-            self._next_lease_at = self._lease_end - PATIENCE_SECONDS

@@ -12,6 +12,7 @@ from deploy.cli.command import DONE, parser, run_command
 from deploy.cli.records import ids_note
 from deploy.config import checkout, running_dev
 from deploy.dev import backup as backups
+from deploy.dev.caught import open_caught
 from deploy.dev.supervisor.state_folder import locked
 from deploy.history import forget, forget_tenant, local, local_erasure
 from deploy.platforms.choice import add_state
@@ -137,12 +138,12 @@ def _forget_again(restored: Path, forgotten: Sequence[jsontext.JsonObject]) -> N
 async def _erase(folder: Path, events: Sequence[str], tenant: str) -> None:
     """Erase the events, or the tenant if it is named."""
     now = time.time()
-    with local.open_local_state(folder) as state:
+    with open_caught(folder) as mails, local.open_local_state(folder) as state:
         if tenant:
-            async with forget_tenant.open_tenant_forgetter(state, None) as tenant_forgetter:
+            async with forget_tenant.open_tenant_forgetter(state, mails) as tenant_forgetter:
                 await tenant_forgetter.erase(await tenant_forgetter.search(tenant), now)
         else:
             backups.drop_messages(folder, events)
-            async with forget.open_forgetter(state, None) as forgetter:
+            async with forget.open_forgetter(state, mails) as forgetter:
                 await forgetter.erase([await forgetter.search(each) for each in events], now)
         state.rewrite_files()

@@ -19,6 +19,8 @@ from typing import Final
 
 import pytest
 
+from deploy.dev.caught import open_caught
+from deploy.dev.mail import MailRequest
 from tests.functional.test_serve import CONFIG, ENVIRON, Receiver, crm, send, wait_for_message
 from tests.running.processes import ROOT, wait_for
 from tests.running.stack import Stack, running
@@ -138,6 +140,10 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
         for number in (1, 2):
             assert send(f"{stack.url}/shop", number) == 200
         wait_for(lambda: {("/later", 1), ("/later", 2)} <= {*crm.taken})
+        with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+            ids = [id for (id,) in ledger.execute("SELECT key FROM deliveries WHERE destination = 'later'")]
+        with open_caught(state) as caught:  # as `hookchain dev` would have caught them
+            caught.mailbox.keep([MailRequest(id, 1.0, f'{{"hookchain_delivery": "{id}"}}', 1) for id in ids])
         hookchain(state, "backup", str(file))
         hookchain(state, "forget", "--where", "data.id == `1`", "--yes")
         stop(stack, tmp_path)
@@ -152,6 +158,8 @@ def test_what_was_forgotten_since_the_backup_is_forgotten_again(tmp_path: Path, 
     for path in (each for each in state.rglob("*.db") if each.name in {"journal.db", "ledger.db", "bus.db"}):
         with closing(sqlite3.connect(path)) as database:
             assert not [line for line in database.iterdump() if '"id":1}' in line], path
+    with open_caught(state) as caught:
+        assert sum(map(caught.count_of_delivery, ids)) == 1
     crm.failing = ""
     with running(tmp_path, TWO.replace("http://127.0.0.1:PORT", crm.url), ENVIRON, serves=True) as stack:
         hookchain(state, "resume", "--all")

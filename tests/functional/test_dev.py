@@ -227,7 +227,13 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
     dev.until_said("hookchain.yaml changed; the previous configuration is still in use:")
     dev.until_said("there is no destination 'lost'")
     dev.until(lambda: "there is no destination 'lost'" in config_faults(dev.config.with_name("state")))  # for the page
-    dev.config.write_text(CONFIG.replace("form:", "shop:").replace("from: form", "from: shop"), encoding="utf-8")
+    shop = CONFIG.replace("form:", "shop:").replace("from: form", "from: shop")
+    unwritable = dev.config.with_name("state") / "slices" / "transform.new"
+    unwritable.mkdir()  # as on a full disk
+    dev.config.write_text(shop, encoding="utf-8")
+    dev.until_said("Is a directory")
+    unwritable.rmdir()
+    dev.config.write_text(f"{shop}\n", encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")
     dev.until(lambda: config_faults(dev.config.with_name("state")) == "")
     dev.until_said(f"Send webhooks to http://127.0.0.1:{dev.base}/shop  basic auth; user: web; password: FORM_PASSWORD")

@@ -95,8 +95,8 @@ class Reloader:
         setup = supervisor.setup
         try:
             new = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
-        except SETUP_FAULTS as fault:
-            supervisor.output.say("ERROR", f"{cause}; the previous configuration is still in use:\n{fault}")
+        except (*SETUP_FAULTS, OSError) as fault:  # an OSError if the disk is full
+            self._say_unchanged(cause, fault)
             self._rejected_files = _files_of(setup)
             supervisor.publish_faults(str(fault))
             return None
@@ -108,12 +108,19 @@ class Reloader:
         """Use the setup, and say what changed. `restarted_names` are processes to restart in any case."""
         supervisor = self._supervisor
         old_setup = supervisor.setup
-        restarted = await supervisor.change(setup, restarted_names)
+        try:
+            restarted = await supervisor.change(setup, restarted_names)
+        except OSError as fault:
+            self._say_unchanged(cause, fault)
+            return
         effect = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
         supervisor.output.say("NOTICE", f"{cause}: {effect}")
         if setup is not old_setup:
             for line in banner.changed_lines(old_setup, setup, await supervisor.new_warnings()):
                 supervisor.output.say("NOTICE", line)
+
+    def _say_unchanged(self, cause: str, fault: Exception) -> None:
+        self._supervisor.output.say("ERROR", f"{cause}; the previous configuration is still in use:\n{fault}")
 
 
 def _files_of(setup: Setup) -> tuple[Path, ...]:

@@ -105,17 +105,20 @@ def _named_files(file: ConfigFile) -> Iterator[Path]:
 
 
 def write_slices(slices: Mapping[str, JsonObject], folders: processes.Folders) -> tuple[str, ...]:
-    """Write the slices that changed; return their functions. One that is not needed any more is removed."""
-    changed = []
-    for function in compiler.OPTIONAL:
-        if function not in slices:
-            folders.slice_file(function).unlink(missing_ok=True)
+    """Write the slices that changed; return their functions. One that is not needed any more is removed.
+
+    Raises OSError. Then no slice has changed.
+    """
+    new_files: dict[str, Path] = {}
     for function, document in slices.items():
         path, text = folders.slice_file(function), to_json(document)
         path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            new_file = path.with_suffix(".new")
-            new_file.write_text(text, encoding="utf-8")
-            new_file.replace(path)
-            changed.append(function)
-    return tuple(changed)
+            new_files[function] = path.with_suffix(".new")
+            new_files[function].write_text(text, encoding="utf-8")
+    for function, new_file in new_files.items():
+        new_file.replace(folders.slice_file(function))
+    for function in compiler.OPTIONAL:
+        if function not in slices:
+            folders.slice_file(function).unlink(missing_ok=True)
+    return tuple(new_files)

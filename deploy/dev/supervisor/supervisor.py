@@ -83,23 +83,25 @@ class Supervisor:
     async def change(self, setup: Setup, changed_code: Sequence[str] = ()) -> tuple[str, ...]:
         """Use a new setup, and return the names of the children that were started or restarted.
 
-        A child is restarted if its slice, its command or its environment differs, or if it is in `changed_code`.
+        A child is restarted if its slice, its command or its environment differs, or if it is in `changed_code`. Raises
+        OSError if the slices cannot be written; the old setup then stays in use.
         """
         has_other_buses = buses_of(setup) != buses_of(self.setup)
+        other_slices = served_configuration.write_slices(setup.configuration.slices, setup.folders)
         self.setup = setup
         self._generated = generated_values(self._generated, setup)
         self.output.notes = secret_notes(setup, self._generated)
-        changed_names = {*served_configuration.write_slices(setup.configuration.slices, setup.folders), *changed_code}
+        changed_names = {*other_slices, *changed_code}
         if has_other_buses and not setup.is_aws:
             changed_names.add(children.BUS)  # it creates the topics of the sources' buses when it starts
         restarted = await self.children.change(setup, changed_names)
-        self._write_dev_file()
+        self._rewrite_dev_file()
         return restarted
 
     def publish_faults(self, faults: str) -> None:
         """Show the faults of a rejected configuration on the page; an empty text once a configuration is accepted."""
         self._faults = faults
-        self._write_dev_file()
+        self._rewrite_dev_file()
 
     async def new_warnings(self) -> list[config_file.Fault]:
         """Find the configuration's warnings, and return those that are new since the last call."""
@@ -125,6 +127,13 @@ class Supervisor:
         else:
             self.output.show(banner.banner(self.setup, seconds, warnings))
         await children.race(*[work() for work in works])
+
+    def _rewrite_dev_file(self) -> None:
+        """Tell other commands about a change. What is served is served even if they cannot be told."""
+        try:
+            self._write_dev_file()
+        except OSError as error:
+            self.output.say("ERROR", f"other commands do not see this change: {error}")
 
     def _write_dev_file(self) -> None:
         """Tell other commands what is served, and where."""

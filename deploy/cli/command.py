@@ -13,7 +13,8 @@ from textwrap import indent
 from typing import Final, cast
 
 from deploy.cli.main import COMMANDS
-from deploy.config.config_file import ConfigFaults, load_data
+from deploy.config.config_file import ConfigFaults
+from deploy.config.packaged_yaml import load_data
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
 from deploy.terminal.output import printable
 from shared import errors, times

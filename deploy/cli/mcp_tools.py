@@ -17,8 +17,8 @@ from typing import Final, TypeAlias
 from deploy.cli import command, config_text, events, explain, look_up, mcp_events, pause, records, status
 from deploy.cli.mcp_session import Plan, Session, masked
 from deploy.config.checkout import OWN_CONFIG, ROOT, environ_with, own_env_file
-from deploy.config.config_file import load_data
 from deploy.config.configured import config_path, configured
+from deploy.config.packaged_yaml import load_data
 from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.explain import deliveries, offline, request_options

@@ -1,22 +1,18 @@
 """The operator's file as it is written: its values with their lines, and its faults, such as a duplicate key.
 
-Whether the values are a valid configuration is not looked at here: deploy/config/compiler.py checks them.
+`parse_config` accepts any YAML whose values JSON has, too. compiler.py checks that they are a valid configuration.
 """
 
 import datetime
 import json
 import math
-import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import yaml
-from yaml._yaml import CParser
 from yaml.composer import Composer
-from yaml.constructor import SafeConstructor
-from yaml.resolver import Resolver
 
 from deploy.config.syntax_faults import syntax_rule
 from shared.jsontext import Json, JsonObject, list_at, mapping_at, mappings_at, value_at, values_in
@@ -27,22 +23,12 @@ NO_FILE: Final = "no file"
 """The name in messages of the configuration that is made from the environment."""
 MAX_VALUES: Final = 250_000
 """The most values of a configuration. An alias counts as a copy of the values that it stands for."""
-_TEMPLATE_IN_COMMENT: Final = re.compile(r"\s+#(?: |\S*)\{\{")
-"""The rest of a line as in `Order #{{ data.number }}`. A comment with other words before the braces is intended."""
-_FLOAT: Final = "tag:yaml.org,2002:float"
-"""The tag that YAML gives to a decimal number, and to infinity and NaN."""
-_LITERALS: Final = frozenset({f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null")})
-"""The tags of the values without quotes that are no text."""
-_OBVIOUS_LITERAL: Final = re.compile(
-    r"true|false|null|~||[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?|[-+]?\.[0-9]+(?:e[-+]?[0-9]+)?"
-    r"|[-+]?\.inf|\.nan",
-    re.IGNORECASE,
-)
-"""The spellings that YAML and every reader take for the same truth value, null or number."""
-_SWITCHES: Final = frozenset({"breaker", "tls"})
-"""Settings of a destination that may be `off`, which YAML reads as false."""
-_DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
-"""The keys of parts of the file in which null may be a value of an event."""
+MAX_NUMBER_CHARACTERS: Final = 1_000
+"""The most characters of a whole number. Python refuses to convert a number of more than 4,300 digits to text."""
+_YAML_TAG: Final = "tag:yaml.org,2002:"
+"""The beginning of YAML's names of types, such as `tag:yaml.org,2002:float`."""
+_LITERALS: Final = frozenset({f"{_YAML_TAG}{name}" for name in ("bool", "int", "float", "null")})
+"""The types of values without quotes that are not text, although they may have been meant as text."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,6 +63,25 @@ class ConfigFaults(Exception):
         super().__init__("\n".join(fault.text(file) for fault in self.faults))
 
 
+class Unquoted(NamedTuple):
+    """A value as it is written, without quotes. In `subject: Order #{{ data.number }}`, it is only `Order`.
+
+    written       its text; empty if there is a key and no value
+    is_text       YAML does not read it as a truth value, a number or null
+    end_line      the number of the line in which it ends, from 1
+    rest_of_line  what follows it there, such as a comment
+    """
+
+    written: str
+    is_text: bool
+    end_line: int
+    rest_of_line: str
+
+    def as_json(self) -> str:
+        """Return what YAML reads: `false` for `off`."""
+        return json.dumps(yaml.safe_load(self.written))
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """A configuration as it is written.
@@ -86,8 +91,7 @@ class ConfigFile:
     document      its values. Of a duplicate key, it has the last value
     lines         the line of each value, from 1
     value_faults  the faults of duplicate keys, and of numbers that JSON does not have
-    not_texts     the truth values, numbers and nulls, as they are written without quotes
-    cut_lines     the lines in which ` #` ends a value before a template, as in `Order #{{ data.number }}`
+    unquoted      the values without quotes
     """
 
     file: str
@@ -95,8 +99,7 @@ class ConfigFile:
     document: Json
     lines: Mapping[DocumentPath, int] = field(default_factory=dict)
     value_faults: tuple[Fault, ...] = ()
-    not_texts: Mapping[DocumentPath, str] = field(default_factory=dict)
-    cut_lines: tuple[int, ...] = ()
+    unquoted: Mapping[DocumentPath, Unquoted] = field(default_factory=dict)
 
     def line(self, path: DocumentPath) -> int:
         """Return the line of the value at the path, or of the nearest value around it; 0 if there is no file."""
@@ -155,36 +158,40 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        is_too_long = "set_int_max_str_digits" in str(error)
-        rule = "a whole number has too many digits. Put it in quotes" if is_too_long else str(error).splitlines()[0]
-        raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
-    except (KeyError, AttributeError) as error:  # PyYAML looks up what such a tag stands for
+        raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
+    except (KeyError, AttributeError) as error:  # PyYAML's errors for `!!bool maybe` and for `!!timestamp soon`
         rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     values = list(_values(node, (), node.start_mark.line + 1))
+    text_lines = text.splitlines()
     return ConfigFile(
         file,
         folder,
         document,
         lines={each.path: each.line for each in values},
         value_faults=tuple(fault for each in values for fault in _value_faults(each)),
-        not_texts={each.path: str(each.node.value) for each in values if _is_other_than_text(each.node)},
-        cut_lines=_cut_lines(values, text),
+        unquoted={each.path: _unquoted(each.node, text_lines) for each in values if _is_unquoted(each.node)},
     )
 
 
-class _Loader(Composer, CParser, SafeConstructor, Resolver):
-    """A loader that parses with libyaml and composes in Python.
+class _Loader(Composer, yaml.CSafeLoader):
+    """A loader that parses with libyaml, which is ten times as fast as Python, and composes in Python.
 
-    libyaml parses ten times as fast. For values that are nested too deeply, Python raises a RecursionError, where
-    libyaml's own loader ends the process.
+    For values that are nested too deeply, Python's composer raises a RecursionError, where libyaml's ends the process.
     """
 
     def __init__(self, text: str) -> None:
-        CParser.__init__(self, text)
+        yaml.CSafeLoader.__init__(self, text)
         Composer.__init__(self)
-        SafeConstructor.__init__(self)
-        Resolver.__init__(self)
+
+
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > MAX_NUMBER_CHARACTERS:
+        raise ValueError("a whole number has too many digits. Put it in quotes")
+    return loader.construct_yaml_int(node)
+
+
+_Loader.add_constructor(f"{_YAML_TAG}int", _whole_number)
 
 
 def _size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
@@ -238,64 +245,31 @@ def _value_faults(value: _Value) -> Iterator[Fault]:
     if value.is_duplicate:
         yield Fault(value.line, where, "is a duplicate key; keep one")
     node = value.node
-    if not isinstance(node, yaml.ScalarNode) or node.tag != _FLOAT:
+    if not isinstance(node, yaml.ScalarNode) or node.tag != f"{_YAML_TAG}float":
         return
-    if not math.isfinite(SafeConstructor().construct_yaml_float(node)):
+    if not math.isfinite(yaml.constructor.SafeConstructor().construct_yaml_float(node)):
         rule = f"must be a finite number; got {node.value}. Put it in quotes if it is text"
         yield Fault(node.start_mark.line + 1, where, rule)
 
 
-def _is_other_than_text(node: yaml.Node) -> bool:
-    """Return whether YAML reads the node, which has no quotes, as a truth value, a number or a null."""
-    return isinstance(node, yaml.ScalarNode) and not node.style and node.tag in _LITERALS
+def _is_unquoted(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not node.style
 
 
-def _cut_lines(values: Sequence[_Value], text: str) -> tuple[int, ...]:
-    """Return the lines in which a value without quotes ends before a comment that begins with a template."""
-    lines = {number: line for number, line in enumerate(text.splitlines()) if _TEMPLATE_IN_COMMENT.search(line)}
-    nodes = [each.node for each in values if isinstance(each.node, yaml.ScalarNode)] if lines else []
-    ends = [node.end_mark for node in nodes if not node.style]
-    cut_ends = [end for end in ends if _TEMPLATE_IN_COMMENT.match(lines.get(end.line, ""), end.column)]
-    return tuple(sorted({end.line + 1 for end in cut_ends}))
-
-
-def misleading_values(file: ConfigFile) -> Iterator[Fault]:
-    """Yield a warning for each value that YAML probably reads otherwise than it was meant.
-
-    These are a value that ends before ` #`, a key without a value, and each truth value and number of YAML 1.1 that
-    looks like a word, a time or a code. A key without a value may be meant in a part of _DATA, and `off` in _SWITCHES.
-    """
-    for number in file.cut_lines:
-        yield Fault(number, "a value", "ends before ` #`, and the rest is a comment: put the whole value in quotes")
-    for path, written in file.not_texts.items():
-        is_switched_off = bool(path) and path[-1] in _SWITCHES and written.lower() == "off"
-        if path and not written and _DATA.isdisjoint(path):
-            rule = "has no value, so it counts as left out: write a value, or take it out"
-            yield Fault(file.line(path), ".".join(map(str, path)), rule)
-        elif not _OBVIOUS_LITERAL.fullmatch(written) and not is_switched_off:
-            read = read_as(written)
-            rule = f"{written} is read as {read}: put it in quotes, or write {read}"
-            yield Fault(file.line(path), ".".join(map(str, path)), rule)
-
-
-def read_as(written: str) -> str:
-    """Return what YAML reads in a value that is written so, as JSON."""
-    return json.dumps(yaml.safe_load(written))
+def _unquoted(node: yaml.Node, text_lines: Sequence[str]) -> Unquoted:
+    end = node.end_mark
+    last_line = text_lines[end.line] if end.line < len(text_lines) else ""
+    return Unquoted(str(node.value), node.tag not in _LITERALS, end.line + 1, last_line[end.column :])
 
 
 def _plain(value: object) -> Json:
-    """Return YAML's values as JSON: keys as text, dates as they are written.
-
-    Raises ValueError for a whole number that Python does not write as text: one of more than 4,300 digits.
-    """
+    """Return YAML's values as JSON: keys and dates as text."""
     if isinstance(value, dict):
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, datetime.date | datetime.datetime):
         return value.isoformat()
-    if isinstance(value, int):
-        str(value)  # a hexadecimal number is read without that limit
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
@@ -305,10 +279,3 @@ def _key(key: Hashable) -> str:
     if key is True or key is False:
         return "on" if key else "off"  # YAML 1.1 reads a key `on` as a truth value
     return str(key)
-
-
-def load_data(path: Path) -> JsonObject:
-    """Return the content of a YAML file that is part of the program."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content: JsonObject = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 a safe loader, in C
-    return content

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault, read_as
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, Unquoted
 from shared import expressions, jsontext
 from shared.config.values import fault_text
 from shared.did_you_mean import did_you_mean, nearest
@@ -91,16 +91,17 @@ def model_faults(
     for detail in error.errors(include_url=False):
         path = (*at, *detail["loc"])
         if path not in known:
-            written = file.not_texts.get(_written(path, file.document))
-            if detail["type"] == "string_type" and written is not None:
-                yield fault_at(file, path, _quoting_rule(written))
+            value = file.unquoted.get(_written(path, file.document))
+            if detail["type"] == "string_type" and value is not None and not value.is_text:
+                yield fault_at(file, path, _quoting_rule(value))
             else:
                 yield fault_at(file, path, rule_of(detail, model, outer))
 
 
-def _quoting_rule(written: str) -> str:
-    """Return the rule for a truth value, a number or a null, as it is written, where a text is expected."""
-    read = read_as(written)
+def _quoting_rule(value: Unquoted) -> str:
+    """Return the rule for a truth value, a number or a null where a text is expected."""
+    written = value.written
+    read = value.as_json()
     reading = "" if read == written else f", which YAML reads as {read}"
     return f'must be text; got {written or "nothing"}{reading}. Put it in quotes: "{written}"'
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from deploy.config.config_file import ConfigFile, DocumentPath, Fault, misleading_values, texts_in
+from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in
 from deploy.config.configuration import Configuration
 from deploy.config.expression_warnings import comparison_texts, keyword_texts, template_texts
 from deploy.config.kept_bodies import retention_warning
+from deploy.config.misleading_values import misleading_values
 from deploy.config.model_faults import fault_at
 from deploy.config.sections.alerts import alert_destinations
 from deploy.config.sections.auth import SIGNING_A_TIME, Auth, LinkAuth, PathAuth, QueryAuth

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import jmespath
 from pydantic import TypeAdapter
 
-from deploy.config.config_file import load_data
+from deploy.config.packaged_yaml import load_data
 from deploy.gcp.resource import Resource
 from deploy.gcp.resources import monitoring, project, topics
 from shared.config.rules import UNIT_SECONDS

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from deploy.config.config_file import load_data
+from deploy.config.packaged_yaml import load_data
 from deploy.config.sections.catalogue import Handshake
 from shared import http, times
 from shared.did_you_mean import did_you_mean

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
-from deploy.config.config_file import load_data
+from deploy.config.packaged_yaml import load_data
 from shared.jsontext import mappings_at
 from shared.outcomes import DeliveryOutcome, RequestOutcome
 

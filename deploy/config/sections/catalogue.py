@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from deploy.config.config_file import load_data
+from deploy.config.packaged_yaml import load_data
 from deploy.config.sections.auth import Auth
 from shared import casting, http, jsontext
 from shared.config import rules, values

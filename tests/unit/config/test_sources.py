@@ -15,7 +15,8 @@ from deploy.aws.prepare import prepare, warnings
 from deploy.bundle.requirements import needed_extras
 from deploy.cloud_access.gcp_names import Target
 from deploy.config.compiler import compile_config, secrets_needed
-from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, misleading_values, parse_config
+from deploy.config.config_file import ConfigFaults, ConfigFile, Fault, parse_config
+from deploy.config.misleading_values import misleading_values
 from deploy.config.sections import kinds
 from deploy.config.sections.bus_source import resource_name
 from deploy.config.sections.texts import Origin

@@ -23,7 +23,7 @@ PAGE: Final = 100
 MAX_SHOWN_BYTES: Final = 1_048_576
 """The most bytes of an event's data that are shown. Lambda answers at most 6 MB."""
 AFTER_HYPHEN: Final = "."
-"""The character after `-`, so that `x.` is behind all ids that begin with `x-`."""
+"""The character after `-`, so that `x.` sorts after all ids that begin with `x-`."""
 
 
 class MessageView(values.Output):
@@ -49,7 +49,7 @@ class MessageQuery(values.ListQuery):
 
 async def list_messages(call: route.Call, query: MessageQuery) -> values.Page[MessageView]:
     """List the messages of a tenant, newest first."""
-    list_key: Json = ["messages", call.tenant, *query.model_dump(exclude={"limit", "cursor"}).values()]
+    list_key: Json = ["messages", call.tenant, query.type, query.since, query.until]  # a cursor is only for these
     position = await cursors.read_cursor(call.service, list_key, query.cursor)
     last_id = str(position[0]) if position else ""
     since = times.unix_seconds(query.since) if query.since else None
@@ -59,6 +59,7 @@ async def list_messages(call: route.Call, query: MessageQuery) -> values.Page[Me
     looked_through = 0
     async for message in messages_between(call.service, tenant_of(call), since, until, last_id):
         if len(items) == query.limit or looked_through == MAX_LOOKED_THROUGH:
+            # This message is the first of the next page, which begins after the last one that was looked at.
             next_ = await cursors.make_cursor(call.service, list_key, [last_id])
             break
         last_id = message.id
@@ -73,9 +74,14 @@ async def get_message(call: route.Call, _: values.NoQuery) -> MessageView:
     message = await kept_message(call.service, tenant_of(call), call.params["message"])
     if message is None:
         raise problems.not_found("message")
+    view = message_view(message)
     event = await whole_event(call.service, message)
-    data, is_whole = (None, True) if event is None else presentable(event.data)
-    return message_view(message).model_copy(update={"data": data, "truncated": not is_whole})
+    if event is None:
+        return view
+    content = to_json(event.data).encode("utf-8", "replace")  # UTF-8 has no lone surrogates: each becomes `?`
+    if len(content) > MAX_SHOWN_BYTES:
+        return view.model_copy(update={"truncated": True})
+    return view.model_copy(update={"data": from_json(content)})
 
 
 def message_view(message: Message) -> MessageView:
@@ -91,7 +97,10 @@ def message_view(message: Message) -> MessageView:
 async def kept_message(service: Service, tenant: Tenant, id_: str) -> Message | None:
     """Return the tenant's message; None if it is no longer kept."""
     stored = await service.directory.read(Message, directory.messages_of(tenant.id), id_)
-    return stored[0] if stored and stored[0].is_of(tenant) else None
+    if stored is None:
+        return None
+    message, _ = stored
+    return message if message.is_of(tenant) else None
 
 
 async def messages_between(
@@ -99,23 +108,24 @@ async def messages_between(
 ) -> AsyncIterator[Message]:
     """Yield the tenant's messages that were received from `since` to `until`, newest first.
 
-    `after` is the id of the last message that was seen; it takes the place of `until`. An id begins with a mark of the
-    time that sorts the newest first (`directory.time_mark`), so both bounds are ids.
+    If the list was read in part before, `after` is the id of the last message that was seen; `until` is ignored then.
     """
-    begin = after or ("" if until is None else directory.time_mark(until))
+    # An id is `<mark>-<event>-<route>`, and a later time has a smaller mark: the ids sort the newest message first. So
+    # the ids of the period begin at the mark of `until`, and end after all ids with the mark of `since`.
+    last_seen = after or ("" if until is None else directory.time_mark(until))
     end = "" if since is None else directory.time_mark(since) + AFTER_HYPHEN
     while True:
-        page = await service.directory.page(Message, directory.messages_of(tenant.id), PAGE, begin, end)
+        page = await service.directory.page(Message, directory.messages_of(tenant.id), PAGE, last_seen, end)
         for message in page:
             if message.is_of(tenant):
                 yield message
         if len(page) < PAGE:
             return
-        begin = page[-1].id
+        last_seen = page[-1].id
 
 
 def event_in(message: Message) -> Event:
-    """Return the event as it travels, perhaps without its data."""
+    """Return the event as it is kept: if its data is large, without it (see `whole_event`)."""
     return from_cloudevent(from_json(message.event.encode("utf-8", "surrogatepass")))
 
 
@@ -125,15 +135,3 @@ async def whole_event(service: Service, message: Message) -> Event | None:
         return await claim_check.checked_out(event_in(message), service.blobs)
     except errors.Permanent:
         return None
-
-
-def presentable(data: Json) -> tuple[Json, bool]:
-    """Return the data in a form that can be shown, and True; or null and False if it is too large. Lone surrogates are
-    replaced."""
-    text = to_json(data)
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:
-        content = text.encode("utf-8", "replace")
-        data = from_json(content)
-    return (data, True) if len(content) <= MAX_SHOWN_BYTES else (None, False)

@@ -2,7 +2,7 @@
 
 entry.py        answers a push, a batch or the scheduler, and logs one line
 notify.py       the path of one delivery: read, find its target, get a place, claim, attempt, settle
-attempt.py, settle.py, dead_letters.py     the stages of that path
+claims.py, attempt.py, call.py, settle.py, dead_letters.py     the stages of that path
 waiting/        what makes a delivery wait, and the sweep that brings it back
 digests/        deliveries that wait for each other and go out as one
 recipients/     the person whom a destination's `to` names

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from functions.notify import attempt, dead_letters, settle
+from functions.notify import attempt, claims, dead_letters, settle
 from functions.notify.notifier import Acknowledged, FirstMessage, Nacked, Notifier, Result
 from functions.notify.registry import DeliveryOptions, Target
 from functions.notify.waiting import caps, due, schedule
@@ -170,7 +170,7 @@ async def _result_beside(notifier: Notifier, push: Push, delivery: Delivery, fir
     if not ledger_rules.is_conflict(delivery.event.claimed_hash, first.claimed_hash):
         # The bus keeps the first message until its work has ended, so this one can be forgotten.
         return Acknowledged("duplicate", delivery, reason="this worker has another message of the same delivery")
-    work = await attempt.claim_delivery(notifier, push, delivery)
+    work = await claims.claim_delivery(notifier, push, delivery)
     if isinstance(work, Result):  # most often a dead letter, because another event has this delivery's id
         return work
     await settle.give_back(notifier, work.claim)
@@ -189,7 +189,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         return await take_waiting_route(notifier, push, delivery)
     target = notifier.destinations.target_of(delivery) or await _find_endpoint(notifier, push, delivery)
     if isinstance(target, dead_letters.DeadLetterReason):
-        work = await attempt.claim_delivery(notifier, push, delivery)
+        work = await claims.claim_delivery(notifier, push, delivery)
         if isinstance(work, Result):
             return work
         return await settle.dead_letter(notifier, work, target)
@@ -198,7 +198,7 @@ async def _deliver(notifier: Notifier, push: Push, delivery: Delivery) -> Result
         from functions.notify.digests.arrival import gather
 
         if gathered := await gather(notifier, push, delivery, target.configured):
-            return await attempt.unclaimed_result(notifier, push, delivery, gathered)
+            return await claims.unclaimed_result(notifier, push, delivery, gathered)
     put_backs = push.number(PUT_BACK) or 0
     place = _place_for(target, delivery, put_backs)
     result = await _attempt_in_place(notifier, push, delivery, target, place)

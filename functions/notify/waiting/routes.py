@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from functions.notify import dead_letters, settle
-from functions.notify.attempt import unclaimed_result
+from functions.notify.claims import unclaimed_result
 from functions.notify.notifier import Acknowledged, Notifier, Result, Work
 from functions.notify.waiting.due import DUE
 from functions.notify.waiting.schedule import next_retry_at, spread

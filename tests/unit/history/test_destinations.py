@@ -19,7 +19,7 @@ from deploy.history.forget import digest_ids, is_recorded
 from deploy.history.replay import delivered_since, make_dead_letter_replay
 from deploy.history.resumption import NOTICE_SECONDS, Resumed, resume_destination
 from deploy.history.stored_messages import merged_count
-from functions.notify.attempt import attempt_entry
+from functions.notify.call import attempt_entry
 from functions.notify.digests.record import record_name
 from functions.notify.digests.settings import Digest, GatherSettings
 from shared.dead_letter_message import dead_letter_from

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.notify.attempt import LEASE_MARGIN_SECONDS
+from functions.notify.claims import LEASE_MARGIN_SECONDS
 from functions.notify.destination import Attempt
 from functions.notify.notifier import Acknowledged, Nacked, Result
 from functions.notify.notify import notify

@@ -15,7 +15,7 @@ from deploy.config.config_file import ConfigFaults, ConfigFile, parse_config
 from deploy.config.config_schema import config_schema
 from deploy.config.sections.own_files import own_kind_warnings
 from deploy.explain.config_tests import run_config_tests
-from functions.notify.attempt import call_destination
+from functions.notify.call import call_destination
 from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.examples import ATTEMPT, KEY, example_delivery
 from functions.notify.own_kinds import load_own_kinds

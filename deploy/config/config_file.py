@@ -24,7 +24,7 @@ NO_FILE: Final = "no file"
 MAX_VALUES: Final = 250_000
 """The most values of a configuration. An alias counts as a copy of the values that it stands for."""
 MAX_NUMBER_CHARACTERS: Final = 1_000
-"""The most characters of a whole number. Python refuses to convert a number of more than 4,300 digits to text."""
+"""The most characters of a whole number. Python cannot convert a number of more than 4,300 digits to text."""
 _YAML_TAG: Final = "tag:yaml.org,2002:"
 """The beginning of YAML's names of types, such as `tag:yaml.org,2002:float`."""
 _LITERALS: Final = frozenset({f"{_YAML_TAG}{name}" for name in ("bool", "int", "float", "null")})

@@ -38,7 +38,7 @@ def unreachable_databases(notify: JsonObject, platform: str) -> Iterator[tuple[s
     """Yield each destination whose database a deployment on the platform (`gcp`, `aws`) cannot use, and the rule."""
     for name, settings in sql_destinations(notify).items():
         if settings.driver == "sqlite":
-            yield name, "driver: `sqlite` is for `make dev` only: a cloud's disk is lost with the instance"
+            yield name, "driver: `sqlite` is not for a cloud, whose disk is lost with the instance"
         elif settings.cloud_sql is not None and platform == "aws":
             yield name, "cloud_sql: only Cloud Run has its socket; name the `host`, or deploy to Google Cloud"
 

@@ -26,7 +26,7 @@ def mail_settings_warnings(environ: Mapping[str, str]) -> Iterator[str]:
     except smtp_server.SmtpUrlFault:
         return
     if server.security == "none":
-        yield f"SMTP_URL names {server.host}, which is this machine only: a deployment cannot reach it"
+        yield f"SMTP_URL names {server.host}, which is this machine only: a deployment in a cloud cannot reach it"
     if server.security != "tls" and server.port == TLS_PORT:
         yield f"SMTP_URL has port {TLS_PORT}, where servers expect TLS from the start: write smtps://"
     if server.security == "tls" and server.port in STARTTLS_PORTS:

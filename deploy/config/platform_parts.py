@@ -129,7 +129,7 @@ def is_loopback(host: str) -> bool:
 def _loopbacks(path: DocumentPath, name: str, value: Json) -> Iterator[RestrictedPart]:
     for key, host in dict.fromkeys(_hosts(value)):
         if is_loopback(host) or host.endswith(".localhost"):
-            rule = f"`{key}` is at {host}, which is this machine only: a deployment cannot reach it"
+            rule = f"`{key}` is at {host}, which is this machine only: a deployment in a cloud cannot reach it"
             yield RestrictedPart(path, name, rule)
 
 

@@ -119,7 +119,7 @@ def test_a_route_that_matches_more_since_the_action_counts_is_named_in_a_note(
     assert len(as_objects(lint.command.json()["notes"])) == bool(note)
 
 
-LOOPBACK = "at {}, which is this machine only: a deployment cannot reach it"
+LOOPBACK = "at {}, which is this machine only: a deployment in a cloud cannot reach it"
 
 
 MAIL = "email: {to: ann"

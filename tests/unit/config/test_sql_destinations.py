@@ -86,7 +86,7 @@ def test_lint_says_that_sqlite_is_for_this_machine(tmp_path: Path, capsys: pytes
     path = tmp_path / "hookchain.yaml"
     path.write_text(text_of("driver: sqlite, database: orders.db"), encoding="utf-8")
     assert lint.main(["--config", str(path)]) == 0
-    assert "`sqlite` is for `make dev` only" in capsys.readouterr().err
+    assert "`sqlite` is not for a cloud" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("create", "is_warned"), [("false", True), ("true", False)])

@@ -41,7 +41,7 @@ class Settings(KindSettings):
     """A row in a table of PostgreSQL, MySQL, MariaDB or SQLite.
 
     url_secret       the name of a secret with the database's URL, such as postgresql://user:password@host/database
-    driver           without `url_secret`: `postgresql`, `mysql` (MariaDB too) or `sqlite`, which is for `make dev` only
+    driver           without `url_secret`: `postgresql`, `mysql` (MariaDB too) or `sqlite`, which is not for a cloud
     host, port, database, user, password_secret
                      without `url_secret`; `database` of SQLite is the path of its file
     cloud_sql        instead of `host`: project:region:instance of Cloud SQL, which Cloud Run connects to

@@ -18,7 +18,7 @@ from functions.notify.destinations.sql.settings import Settings
 from shared import batching, errors, event, limits
 from shared.delivery import Delivery, Outcome, RetryLater, Unknown
 
-NO_DISK = "SQLite is for `make dev` only: a cloud's disk is lost with the instance. Name another database"
+NO_DISK = "SQLite is not for a cloud, whose disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
 """The most rows of a transaction. If one of them makes it fail, it is halved seven times at most."""
 MAX_BYTES: Final = 4 * limits.MIB

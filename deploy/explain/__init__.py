@@ -11,6 +11,7 @@ fan_out                the subscribers and the endpoints that would get an event
 map/                   the configuration as one picture
 report                 the result as text and as JSON
 config_tests           the tests of a configuration, run the same way
+expectations           the deliveries of a test, compared with those that it expects
 event_types            the events that go to subscribers, compared with their event types
 differences            the differences of two values, as lines
 reference              the steps and kinds that commands list

@@ -161,10 +161,10 @@ def request_lines(request: OutgoingRequest) -> Iterator[str]:
     yield from text.splitlines()
 
 
-def body_value(request: OutgoingRequest, expected: Json) -> Json:
-    """Return the body as the expectation has it: text, the fields of a form, or the JSON value."""
+def body_value(request: OutgoingRequest, *, as_text: bool = False) -> Json:
+    """Return the fields of the body if it is a form, its value if it is JSON, or else its text."""
     text = request.body.decode("utf-8", "replace")
-    if isinstance(expected, str):
+    if as_text:
         return text
     if ("content-type", FORM) in request.headers:
         return dict(parse_qsl(text, keep_blank_values=True))

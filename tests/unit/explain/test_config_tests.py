@@ -8,7 +8,7 @@ import pytest
 
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
-from deploy.explain import config_tests
+from deploy.explain import expectations
 from deploy.explain.config_tests import require_passing_tests
 from deploy.explain.event_types import EventTypeFindings, event_type_findings
 from deploy.explain.rendering import FORM
@@ -214,7 +214,7 @@ tests:
 def test_each_value_of_a_form_field_that_is_sent_twice_is_not_lacking() -> None:
     body = b"To=ada%40example.com&To=bob%40example.com"
     form = OutgoingRequest("POST", "https://example.com", (("content-type", FORM),), body)
-    assert {"ada@example.com", "bob@example.com"} <= {*config_tests._texts_of(form)}
+    assert {"ada@example.com", "bob@example.com"} <= {*expectations._texts_of(form)}
 
 
 def test_expected_deliveries_that_fit_several_take_none_that_another_one_needs(tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from typing import Final
 
 from shared.batching import batches
 from shared.cloud import earlier_words, shards
-from shared.cloud.gcp import firestore
+from shared.cloud.gcp import firestore, ledger_documents
 from shared.cloud.gcp.collections import EVENTS, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of
-from shared.cloud.gcp.ledger_documents import WHOLE, row_of, upgraded_document
 from shared.journal import AttemptEntry
 from shared.jsontext import JsonObject, to_json
 
@@ -33,7 +32,7 @@ async def upgrade(store: firestore.Firestore) -> None:
     """Rewrite the documents that an earlier version has written. Raises Temporary."""
     while events := await store.query(_earlier_query(EVENTS, "seq", ("id", "seq", "entry"))):
         await _write(store, [_upgraded_event(each) for each in events])
-    while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *WHOLE))):
+    while rows := await store.query(_earlier_query(LEDGER, "created", ("event_id", *ledger_documents.WHOLE))):
         attempts = await _attempts(store, [str(each.fields["event_id"]) for each in rows])
         await _write(store, [_upgraded_row(each, attempts) for each in rows])
 
@@ -64,9 +63,13 @@ def _upgraded_event(found: firestore.Document) -> Write:
 
 
 def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -> Write:
-    row = row_of(found.fields)
-    own = tuple(sorted((each for each in attempts if each.delivery_id == row.key), key=lambda each: each.started_at))
-    return upgraded_document(row._replace(attempts=row.attempts or own), found.version)
+    stored = ledger_documents.row_of(found.fields)
+    own = tuple(sorted((each for each in attempts if each.delivery_id == stored.key), key=lambda each: each.started_at))
+    row = stored._replace(attempts=stored.attempts or own)
+    fields = ledger_documents.unchanging_fields(row)
+    if row.attempts:
+        fields |= ledger_documents.attempt_fields(row)
+    return ledger_documents.document_write(row, fields, found.version)
 
 
 async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:

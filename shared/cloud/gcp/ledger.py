@@ -137,7 +137,8 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         def decide(found: Mapping[str, Fields]) -> tuple[list[LedgerRow | None], list[Write]]:
             before = {key: stored.row_of(fields) for key, fields in found.items()}
             rows = [move(before[key], fence) if key in before else None for key, fence in moves]
-            writes = [stored.changed_document(row) for row in rows if row is not None and row is not before[row.key]]
+            changed = [row for row in rows if row is not None and row is not before[row.key]]
+            writes = [stored.document_write(row, {}) for row in changed]  # attempts and messages were not read
             return rows, writes
 
         try:
@@ -235,16 +236,22 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         self, limit: int, destination: str | None, state: str | None, before: Place | None
     ) -> list[LedgerRow]:
         """Return the newest rows that match, as far as the search goes: see `rows`."""
-        field, prefix = stored.index_of(destination, state)
-        is_filtered = state is not None and field not in stored.STATE_INDEXES
-        chunk = CHUNK if is_filtered else limit
+        index = stored.index_of(destination, state)
+        chunk = limit if index.is_exact else CHUNK
         looked_through = 0
         # The next rows are older than this. So a row of the same microsecond is left out, as `Ledger.rows` says.
         high = firestore.LAST if before is None else stored.microseconds(before[0])
         newest: list[LedgerRow] = []
         while len(newest) < limit and looked_through < MAX_LOOKED_THROUGH:
             documents = await firestore.read_shards(
-                self._store, LEDGER, field, chunk, prefix=prefix, high=high, descending=True, select=("row", field)
+                self._store,
+                LEDGER,
+                index.field,
+                chunk,
+                prefix=index.prefix,
+                high=high,
+                descending=True,
+                select=("row", index.field),
             )
             rows = [stored.row_of(document.fields) for document in documents]
             newest += ledger_writes.newest_of(rows, limit - len(newest), destination, state, before)
@@ -261,8 +268,9 @@ class FirestoreLedger(ledger_writes.LedgerWrites):
         def decide(fields: Fields | None) -> tuple[LedgerRow | None, Write | None]:
             row = stored.row_of(fields) if fields else None
             changed = rule(row) if row else None
-            is_written = changed is not None and changed is not row
-            return changed, stored.changed_document(changed, row) if changed and is_written else None
+            if row is None or changed is None or changed is row:
+                return changed, None
+            return changed, stored.changed_document(changed, row)
 
         return await self._store.transact(LEDGER, key, stored.WHOLE, decide)
 

@@ -2,23 +2,25 @@
 
 The fields of a document are:
 
-row                        the row without its message and its attempts, as JSON
-attempts                   the ended attempts, as JSON; written when one is added
-message                    the bus message, by far the largest field; written when the delivery waits, null in the end
-event_id                   the index for the deliveries of an event
-created, by_destination    the indexes by the time at which the row was created: for all rows, and for the rows of each
-                           destination. Both are in shards (`sharded`). An endpoint's value has no shard, and ends with
-                           the key: `customers:acme:ep_…/<moment>/<key>`
-ended                      the time at which its last attempt ended
-due                        the time of its next attempt, while it waits for one
-by_state,                  the same as by_destination, for the rows of one state: only for rows that wait, are held or
-by_destination_state       failed, but for an endpoint's rows in every state
-expire_at                  the time at which Firestore deletes a final row
+row                   the row without its message and its attempts, as JSON
+attempts              the ended attempts, as JSON; written when one is added
+message               the bus message, by far the largest field; written when the delivery waits, null in the end
+event_id              the index for the deliveries of an event
+created               the index of all rows by the time of their creation: `7/1764748800000000`
+by_destination        the same for the rows of a destination: `crm/7/1764748800000000`
+by_state              the same for the rows in one of the INDEXED_STATES: `held/7/1764748800000000`
+by_destination_state  the same for those of a destination: `crm/held/7/1764748800000000`
+ended                 the time at which the last attempt ended: `7/1764748801000000`
+due                   the time of the next attempt, while the row waits for one: `7/1764748860000000`
+expire_at             the time at which Firestore deletes a final row
+
+The 7 is the row's shard (`firestore.sharded`), and the times are in microseconds. The rows of a subscriber's endpoint
+have no shard in the indexes of their destination, and end with the key: `customers:acme:ep_…/1764748800000000/<key>`.
+These rows are in `by_destination_state` in every state.
 """
 
 import json
-from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared import ledger_rules as rules, ledger_writes
 from shared.cloud import earlier_words, shards
@@ -34,10 +36,8 @@ ROW: Final = ("row",)
 """The fields that are read of a row whose attempts are not needed."""
 WHOLE: Final = ("row", "attempts")
 """The fields that are read of a row before it is changed. The message is read only where it is needed: it is large."""
-FOUND: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
+INDEXED_STATES: Final = frozenset({rules.RETRY_SCHEDULED, rules.HELD, rules.DEAD_LETTERED})
 """The states that `by_state` and `by_destination_state` find."""
-STATE_INDEXES: Final = frozenset({"by_state", "by_destination_state"})
-"""The fields by which rows are found by their state. Any other field finds rows in every state."""
 OLD_RETRY_AT: Final = "retry_at"
 """The field in which earlier versions stored the time of a retry, as a number."""
 OLD_HELD: Final = "disabled"
@@ -47,75 +47,75 @@ DELIVERIES_AT_ONCE: Final = 1_000
 """The number of an event's rows that one query returns. Most events have a few, one for each route and destination. An
 event for subscribers has one for each endpoint, which may be many."""
 
-_DEFAULTS: Final[JsonObject] = {
-    "unknown_count": 0,
-    "group": "",
-    "merged": 0,
-    "slot_at": 0.0,
-    "undelivered_since": 0,
-    "needs_release": False,
-}
-"""The values of the fields that a document may lack: an earlier version did not write them, or they are seldom set."""
-_SELDOM_SET: Final = ("group", "merged", "slot_at", "undelivered_since", "needs_release")
-"""The fields of _DEFAULTS that are written only if they have another value."""
-_ALWAYS_WRITTEN: Final = tuple(
-    name for name in LedgerRow._fields if name not in {"message", "replays", "attempts", *_SELDOM_SET}
-)
-"""The fields that are always written as they are."""
+_STORED: Final = tuple(name for name in LedgerRow._fields if name not in {"message", "attempts", "replays"})
+"""The fields of a row that are stored as they are. A field that a document lacks has its default in LedgerRow."""
+_SELDOM_SET: Final = frozenset({"group", "merged", "slot_at", "undelivered_since", "needs_release"})
+"""The fields of _STORED that are written only if they are set."""
 _CHANGING: Final = ("row", "due", "by_state", "by_destination_state", EXPIRE_AT, OLD_RETRY_AT)
-"""The fields that each change of a row writes. A field that the new content lacks is removed, and so is its index
-entry."""
+"""The fields that every write of a row sets or removes."""
 
 
 def new_document(row: LedgerRow) -> Write:
     """Return the write of a new delivery's document. It is a conflict if the delivery has one."""
-    fields: dict[str, Value] = {
+    fields = {**unchanging_fields(row), **_changing_fields(row)}
+    if row.message:
+        fields["message"] = row.message
+    return Write(LEDGER, row.key, fields, is_new=True)
+
+
+def changed_document(row: LedgerRow, before: LedgerRow, version: str = "") -> Write:
+    """Return the write of a changed row, with its attempts and its message if they differ from `before`.
+
+    `before` is the row as it was read with its attempts, or as a claim left it. With `version`, the write is a conflict
+    if the document has another version.
+    """
+    fields: dict[str, Value] = {}
+    if row.attempts != before.attempts:
+        fields |= attempt_fields(row)
+    if row.message != before.message:
+        fields["message"] = row.message or None
+    return document_write(row, fields, version)
+
+
+def document_write(row: LedgerRow, other_fields: Fields, version: str = "") -> Write:
+    """Return the write of the changing fields and of `other_fields`. The document keeps the rest.
+
+    A final row loses its message, because it is not published again.
+    """
+    fields = {**_changing_fields(row), **other_fields}
+    if row.state in rules.FINAL:
+        fields["message"] = None
+    # Firestore removes a field that is in the mask and has no value, and with it the index entry.
+    mask = tuple(dict.fromkeys((*_CHANGING, *fields)))
+    return Write(LEDGER, row.key, fields, mask=mask, version=version)
+
+
+def unchanging_fields(row: LedgerRow) -> dict[str, Value]:
+    return {
         "event_id": row.event_id,
         "created": firestore.sharded("", shards.shard_of(row.key), microseconds(row.created_at)),
         "by_destination": place_in_index(row.destination, row),
     }
-    if row.message:
-        fields["message"] = row.message
-    return Write(LEDGER, row.key, _changing_fields(row) | fields, is_new=True)
 
 
-def changed_document(row: LedgerRow, before: LedgerRow | None = None, version: str = "") -> Write:
-    """Return the write of what may change. With `version`, it is a conflict if the document has another version.
-
-    `before` is the row as it was read with its attempts, or as a claim left it: attempts and the message are written if
-    they differ from it. It is None if only the field `row` was read: they are then left as they are. A final row loses
-    its message in any case.
-    """
-    fields = _changing_fields(row)
-    mask = [*_CHANGING]
-    if before is not None and row.attempts != before.attempts:
-        fields["attempts"] = ledger_writes.attempts_text(row)
-        fields["ended"] = firestore.sharded("", shards.shard_of(row.key), microseconds(row.attempts[-1].ended_at))
-        mask += ["attempts", "ended"]
-    if row.state in rules.FINAL or (before is not None and row.message != before.message):
-        fields["message"] = row.message or None
-        mask.append("message")
-    return Write(LEDGER, row.key, fields, mask=tuple(mask), version=version)
-
-
-def upgraded_document(row: LedgerRow, version: str) -> Write:
-    """Return the write that makes a document of an earlier version one of today's, unless it was changed since."""
-    new_fields = new_document(row).fields or {}
-    unchanging = {name: new_fields[name] for name in ("event_id", "created", "by_destination")}
-    # Compared with a row that has no attempts, any attempts have changed, and are written.
-    changed = changed_document(row, row._replace(attempts=()), version)
-    return replace(changed, fields={**(changed.fields or {}), **unchanging}, mask=(*(changed.mask or ()), *unchanging))
+def attempt_fields(row: LedgerRow) -> dict[str, Value]:
+    """Return the fields of a row's attempts, of which there must be one."""
+    ended_at = microseconds(row.attempts[-1].ended_at)
+    return {
+        "attempts": ledger_writes.attempts_text(row),
+        "ended": firestore.sharded("", shards.shard_of(row.key), ended_at),
+    }
 
 
 def _changing_fields(row: LedgerRow) -> dict[str, Value]:
-    """Return those of the fields in _CHANGING that the row has in its state. The others are to be removed."""
+    """Return those of the fields in _CHANGING that the row has in its state."""
     shard, created_at = shards.shard_of(row.key), microseconds(row.created_at)
     fields: dict[str, Value] = {"row": texts_json(_row_document(row)).decode()}
     if row.state == rules.RETRY_SCHEDULED and row.retry_at is not None:
         fields["due"] = firestore.sharded("", shard, microseconds(row.retry_at))
-    if row.state in FOUND:
+    if row.state in INDEXED_STATES:
         fields["by_state"] = firestore.sharded(f"{row.state}/", shard, created_at)
-    if row.state in FOUND or endpoint_name(row.destination):
+    if row.state in INDEXED_STATES or endpoint_name(row.destination):
         fields["by_destination_state"] = place_in_index(f"{row.destination}/{row.state}", row)
     if row.state in rules.FINAL:
         fields[EXPIRE_AT] = firestore_values.Moment(row.updated_at + REMEMBERED_SECONDS)
@@ -151,25 +151,26 @@ def endpoint_query(destination: str, state: str | None, limit: int, before: Plac
 
 def _row_document(row: LedgerRow) -> JsonObject:
     """Return the content of the field `row`, which `row_of` reads."""
-    document: JsonObject = {name: getattr(row, name) for name in _ALWAYS_WRITTEN}
+    document: JsonObject = {}
+    for name in _STORED:
+        value = getattr(row, name)
+        if value or name not in _SELDOM_SET:
+            document[name] = value
     document["replays"] = list(row.replays)
-    return document | {name: value for name in _SELDOM_SET if (value := getattr(row, name))}
+    return document
 
 
 def row_of(fields: Fields) -> LedgerRow:
     """Return the row without its message, and with its attempts where they were read."""
     document: Json = json.loads(str(fields["row"]))
     assert isinstance(document, dict)
-    replays = document.pop("replays")
+    replays = document["replays"]
     assert isinstance(replays, list)
-    document = _DEFAULTS | document
-    values = {name: document[name] for name in (*_ALWAYS_WRITTEN, *_SELDOM_SET)}
+    values = {name: document[name] for name in _STORED if name in document}
     stored_state = str(values["state"])
     if stored_state in earlier_words.STATES:  # an earlier version wrote it
-        values |= {
-            "state": earlier_words.STATES[stored_state],
-            "reason": earlier_words.current_reason(stored_state, str(values["reason"])),
-        }
+        values["state"] = earlier_words.STATES[stored_state]
+        values["reason"] = earlier_words.current_reason(stored_state, str(values["reason"]))
     row = LedgerRow(**values, message=b"", replays=tuple(map(str, replays)))  # type: ignore[arg-type] # ours
     attempts = fields.get("attempts")
     return ledger_writes.with_attempts(row, attempts) if isinstance(attempts, str) else row
@@ -178,15 +179,6 @@ def row_of(fields: Fields) -> LedgerRow:
 def microseconds(seconds: float) -> int:
     """Return a time in the unit of the indexes."""
     return round(seconds * 1_000_000)
-
-
-def old_due_query(now: float, limit: int) -> JsonObject:
-    """Return the query for due rows that an earlier version wrote."""
-    where = [
-        Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
-        Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
-    ]
-    return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)
 
 
 def held_query(destination: str, limit: int, state: str = rules.HELD, start: str = "") -> JsonObject:
@@ -201,12 +193,36 @@ def held_query(destination: str, limit: int, state: str = rules.HELD, start: str
 
 def event_query(event_id: str, after: Name | None = None) -> JsonObject:
     """Return the query for an event's deliveries by their names, beginning after the given name if there is one."""
-    where = [Where("event_id", "EQUAL", event_id), *([Where(NAME, "GREATER_THAN", after)] if after else [])]
+    where = [Where("event_id", "EQUAL", event_id)]
+    if after:
+        where.append(Where(NAME, "GREATER_THAN", after))
     return query_document(LEDGER, where, order_by=NAME, limit=DELIVERIES_AT_ONCE, select=WHOLE)
 
 
-def index_of(destination: str | None, state: str | None) -> tuple[str, str]:
-    """Return the field that finds the wanted rows, newest first, and its prefix. It may find others too."""
-    if state in FOUND:
-        return ("by_state", f"{state}/") if destination is None else ("by_destination_state", f"{destination}/{state}/")
-    return ("created", "") if destination is None else ("by_destination", f"{destination}/")
+class Index(NamedTuple):
+    """The field, and the beginning of its values, by which rows are listed. `is_exact` if it finds only wanted rows."""
+
+    field: str
+    prefix: str
+    is_exact: bool
+
+
+def index_of(destination: str | None, state: str | None) -> Index:
+    """Return the index that finds the rows of the destination and in the state, where these are given."""
+    if state in INDEXED_STATES:
+        if destination is None:
+            return Index("by_state", f"{state}/", is_exact=True)
+        return Index("by_destination_state", f"{destination}/{state}/", is_exact=True)
+    is_exact = state is None
+    if destination is None:
+        return Index("created", "", is_exact)
+    return Index("by_destination", f"{destination}/", is_exact)
+
+
+def old_due_query(now: float, limit: int) -> JsonObject:
+    """Return the query for due rows that an earlier version wrote."""
+    where = [
+        Where(OLD_RETRY_AT, "GREATER_THAN_OR_EQUAL", 0.0),
+        Where(OLD_RETRY_AT, "LESS_THAN_OR_EQUAL", float(now)),
+    ]
+    return query_document(LEDGER, where, order_by=OLD_RETRY_AT, limit=limit, select=ROW)

@@ -24,6 +24,7 @@ from deploy.cli import deployed_hooks
 from deploy.cli.command import DONE, NOT_DONE, error_text, parser, report, run_command
 from deploy.cli.registrar import Registrar, former_places, hook_names, stored_source
 from deploy.config.configured import add_configuration, configured
+from deploy.hooks import removal
 from deploy.hooks.api import Gone
 from deploy.hooks.comparison import Difference, RememberedHook
 from deploy.hooks.kind import HookKind, Wanted, is_glob
@@ -339,7 +340,7 @@ async def _remove(registrar: Registrar, options: argparse.Namespace, registratio
     name = registration.session.source
     hooks = registration.session.row.hooks
     for at, remembered in hooks.items():
-        verb = "delete" if registration.place(at).removal_deletes() else "forget"
+        verb = "delete" if removal.removal_deletes(registration.place(at)) else "forget"
         print(printable(f"{name} {_place_name(registration, at)}: {verb} {_urls_text(remembered)}"))
     if not _is_confirmed(registrar, options, name, f"Remove {count_of(len(hooks), 'hook')} of {name}?"):
         return NOT_DONE
@@ -347,7 +348,7 @@ async def _remove(registrar: Registrar, options: argparse.Namespace, registratio
     async with registration.locked():
         for at in list(registration.session.row.hooks):
             try:
-                if not await registration.place(at).remove():
+                if not await removal.remove(registration.place(at)):
                     is_complete = False
             except CommandError as fault:
                 report("hooks", error_text(fault))

@@ -30,8 +30,11 @@ _UNFINISHED: Final = {
 class ReplacedHook(NamedTuple):
     """A hook that a new one replaces. It is deleted last."""
 
-    id: str = ""
-    url: str = ""
+    id: str
+    url: str
+
+
+NONE_REPLACED: Final = ReplacedHook("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class RememberedHook:
     stage       empty if no creation was begun. `creating`: the answer may be lost. `created`: the secret is not stored
                 yet. `stored`: instances may not have read the secret yet. `enabled`: the new hook has become this one,
                 and the replaced hook still exists
-    known       the ids that the place had before the creation. At the stage `enabled`, the fields of `replaced`
+    known       the ids that the place had before the creation; empty at the stage `enabled`
+    replaced    at the stage `enabled`, the replaced hook, which may still exist. Otherwise its fields are empty
     new_id      the id of the hook that is being created, which becomes `id` at the end
     new_secret  the fingerprint of its secret
     stored_at   Unix seconds: when its creation was sent, or when the secret that its provider made was stored; 0 if
@@ -68,14 +72,10 @@ class RememberedHook:
     new_url: str = ""
     stage: str = ""
     known: tuple[str, ...] = ()
+    replaced: ReplacedHook = NONE_REPLACED
     new_id: str = ""
     new_secret: str = ""
     stored_at: float = 0.0
-
-    @property
-    def replaced(self) -> ReplacedHook:
-        """Return the replaced hook that may still exist; with an empty id if there is none."""
-        return ReplacedHook(*self.known[:2]) if self.stage == "enabled" else ReplacedHook()
 
     @property
     def urls(self) -> list[str]:

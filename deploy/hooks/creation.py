@@ -1,7 +1,7 @@
 """The creation of a hook, which replaces a former one or is the first at its place.
 
 Each stage is stored before its request is sent. If a command is interrupted, the next one reads from the stage which
-requests may have reached the provider, and `finish` continues there. The stages, as in `Remembered.stage`:
+requests may have reached the provider, and `finish` continues there. The stages, as in `RememberedHook.stage`:
 
 creating  the request to create the hook may have been sent
 created   the hook exists. Its provider made a secret, which is not stored yet
@@ -12,14 +12,15 @@ enabled   the hook sends events, and the replaced one still exists
 from collections.abc import Collection
 from dataclasses import replace
 
-from deploy.hooks import comparison, kind
-from deploy.hooks.comparison import RememberedHook, ReplacedHook
+from deploy.hooks import change, comparison, removal
+from deploy.hooks.comparison import NONE_REPLACED, RememberedHook, ReplacedHook
+from deploy.hooks.kind import Hook
 from deploy.hooks.placed_hook import PlacedHook
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import printable
 
 
-async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
+async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     """Create a hook, then delete the one that it replaces, which sends events until the new one does.
 
     If we choose the secret, the new hook signs with an accepted value at once, so `creating` is the only stage.
@@ -35,14 +36,14 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
     wanted = session.wanted_with_secret()
     if wanted.secret:
         await place.wait_until_accepted(wanted)
-    hooks = await place.hooks()  # after the wait, in which somebody may have made one
-    if replaced is None and any(hook.url == wanted.url for hook in hooks):
+    listed = await place.hooks()  # after the wait, in which somebody may have made one
+    if replaced is None and any(each.url == wanted.url for each in listed):
         raise place.changed_meanwhile()
-    former = place.remembered_or_none
+    before = place.remembered_or_none
     creating = replace(
-        _replaced(place, replaced),
+        _remembered_of(place, replaced),
         stage="creating",
-        known=tuple(hook.id for hook in hooks),
+        known=tuple(each.id for each in listed),
         new_url=wanted.url,
         stored_at=session.now(),
     )
@@ -51,46 +52,49 @@ async def create(place: PlacedHook, replaced: kind.Hook | None = None) -> None:
         place.verify_secret(wanted)
         hook, made_secret = await session.api.create(place.at, wanted._replace(existing=replaced))
     except CommandError:
-        await place.remember(former)
+        await place.remember(before)
         raise
     if hook.id in creating.known:
         raise CommandError(f"{place.name}: {place.kind.title} answered with another hook; compare them there")
     if place.our_form(hook.url) != wanted.url:
         await _remember_new(place, replace(creating, new_id=hook.id), hook)
         raise _other_url(place, hook.url)
-    if not place.kind.makes_secret:
-        fingerprint = session.fingerprint(wanted.secret)
-        made = RememberedHook(hook.id, wanted.url, fingerprint, is_made=True, stored_at=creating.stored_at)
-        await _remember_new(place, made, hook)
-        await _verify_only_one(place, hook, creating.known, former)
+    if place.kind.makes_secret:
+        new = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+    else:
+        secret = session.fingerprint(wanted.secret)
+        new = RememberedHook(hook.id, wanted.url, secret, is_made=True, stored_at=creating.stored_at)
+    await _remember_new(place, new, hook)
+    await _verify_only_one(place, hook, creating.known, before)
+    if place.kind.makes_secret:
+        await _store_made_secret(place, new, hook, made_secret)
+        await _enable(place)
+    else:
         session.show(f"{place.name}: registered")
-        return
-    created = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
-    await _remember_new(place, created, hook)
-    await _verify_only_one(place, hook, creating.known, former)
-    await _store_made_secret(place, created, hook, made_secret)
-    await _enable(place)
 
 
-def _replaced(place: PlacedHook, hook: kind.Hook | None) -> RememberedHook:
-    """Return what is remembered of the hook that is replaced. Without a hook, the id is empty."""
-    replaced = RememberedHook(hook.id, hook.url) if hook else RememberedHook(url=place.session.wanted.url)
+def _remembered_of(place: PlacedHook, replaced: Hook | None) -> RememberedHook:
+    """Return what is remembered of the hook that is replaced. Without one, the id is empty."""
+    if replaced is None:
+        return RememberedHook(url=place.session.wanted.url)
     remembered = place.remembered_or_none
-    return replace(remembered, url=replaced.url) if remembered and remembered.id == replaced.id else replaced
+    if remembered is None or remembered.id != replaced.id:
+        return RememberedHook(replaced.id, replaced.url)
+    return replace(remembered, url=replaced.url)
 
 
-async def _remember_new(place: PlacedHook, remembered: RememberedHook, hook: kind.Hook) -> None:
+async def _remember_new(place: PlacedHook, remembered: RememberedHook, hook: Hook) -> None:
     """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
     try:
         await place.remember(remembered)
     except CommandError:
         if hook.id not in await place.session.row.stored_ids():  # else the other command has adopted it
-            await place.delete(hook)
+            await removal.delete(place, hook)
         raise
 
 
 async def _verify_only_one(
-    place: PlacedHook, hook: kind.Hook, known_ids: Collection[str], former: RememberedHook | None
+    place: PlacedHook, hook: Hook, known_ids: Collection[str], before: RememberedHook | None
 ) -> None:
     """Delete the new hook again if somebody else has created one with the same URL meanwhile.
 
@@ -100,13 +104,13 @@ async def _verify_only_one(
     same_url = [each.id for each in await place.hooks() if each.url == place.session.wanted.url]
     others = [id for id in same_url if id != hook.id and id not in known_ids]
     if others:
-        await place.delete(hook)
-        await place.remember(former)
+        await removal.delete(place, hook)
+        await place.remember(before)
         rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile"
         raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
 
 
-async def _store_made_secret(place: PlacedHook, created: RememberedHook, hook: kind.Hook, secret: str) -> None:
+async def _store_made_secret(place: PlacedHook, created: RememberedHook, hook: Hook, secret: str) -> None:
     """Store the secret that the provider made, while the new hook is disabled if the provider can do so."""
     session = place.session
     if place.kind.can_disable:
@@ -131,7 +135,7 @@ async def _enable(place: PlacedHook) -> None:
     if new and new.url != wanted.url:
         raise place.changed_meanwhile()
     if place.kind.can_disable:
-        await session.api.change(place.at, wanted, kind.Hook(stored.new_id, wanted.url, wanted.events))
+        await session.api.change(place.at, wanted, Hook(stored.new_id, wanted.url, wanted.events))
     made = RememberedHook(
         stored.new_id,
         wanted.url,
@@ -147,10 +151,10 @@ async def _enable(place: PlacedHook) -> None:
 async def _finish_enabled(place: PlacedHook, made: RememberedHook, replaced: ReplacedHook) -> None:
     """Remember the new hook, then delete the one that it replaces."""
     if replaced.id and replaced.id != made.id:
-        await place.remember(replace(made, stage="enabled", known=replaced))
+        await place.remember(replace(made, stage="enabled", replaced=replaced))
         if replaced.url == made.url:  # else the sweep, which looks for one URL, does not find both
             await place.session.wait_for_recovery(made.stored_at)
-        await place.delete_unchanged(replaced.id, [replaced.url])
+        await removal.delete_unchanged(place, replaced.id, [replaced.url])
     await place.remember(made)
     place.session.show(f"{place.name}: registered")
 
@@ -161,7 +165,7 @@ async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
     remembered = place.remembered
     await session.row.save()  # renews the lock, and fails if another command has finished it
     if remembered.stage == "enabled":
-        await _finish_enabled(place, replace(remembered, stage="", known=()), remembered.replaced)
+        await _finish_enabled(place, replace(remembered, stage="", replaced=NONE_REPLACED), remembered.replaced)
         return
     is_secret_stored = remembered.stage == "stored" and session.has_newest(remembered.new_secret)
     if is_secret_stored and await place.url_of(remembered.new_id) == session.wanted.url:
@@ -171,8 +175,9 @@ async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
     lost = comparison.lost_creation(hooks, remembered, session.wanted)
     new = lost.hook if lost else None
     if new and not place.kind.makes_secret:
+        # The creation has succeeded, but perhaps with a former secret: remember the hook without one, and set it again.
         await place.remember(RememberedHook(new.id, is_made=not difference.is_foreign, new_url=new.url))
-        await place.change(new)
+        await change.change(place, new)
         return
     if new is None and remembered.stage == "creating":
         if other_url := await place.url_of(remembered.new_id):
@@ -182,12 +187,12 @@ async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
 
 
 async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
-    """Delete the hook whose secret is lost, and create another."""
+    """Delete the unfinished hook, whose secret is lost, and create another."""
     remembered = place.remembered
     if unfinished_id:
-        await place.delete_unchanged(unfinished_id, remembered.urls)
-    former = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
-    await place.remember(former if former.id else None)
+        await removal.delete_unchanged(place, unfinished_id, remembered.urls)
+    cleared = replace(remembered, stage="", known=(), new_id="", new_secret="", new_url="", stored_at=0.0)
+    await place.remember(cleared if cleared.id else None)  # the hook that was to be replaced, if there is one
     difference = await place.compare(place.session.fingerprints())
     if difference.action == "create" and not difference.consent_url:
         await create(place)

@@ -1,4 +1,4 @@
-"""The hook of a source at one place of its provider: it is listed, compared, changed and removed here.
+"""The hook of a source at one place of its provider: how it is listed, remembered and compared.
 
 Three words are used throughout deploy/hooks:
 
@@ -6,13 +6,12 @@ remembered  the hook that the source's row stores for the place. All other hooks
 ours        Hookchain made the hook, or it has the wanted URL or one that a request of ours may have given to it
 adopted     the hook was listed already, and a change made it the remembered one
 
-A change is stored in the row before its request is sent, because the answer may be lost. The next command reads the
-fields of RememberedHook (deploy/hooks/comparison.py) to continue it. deploy/hooks/creation.py creates hooks.
+creation.py, change.py and removal.py change the hook. They store a change in the row before they send its request,
+because the answer may be lost. The next command reads the fields of RememberedHook (comparison.py) to continue it.
 """
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.hooks import api, comparison
@@ -30,8 +29,7 @@ LIST_SECONDS: Final = 60.0
 class PlacedHook:
     """The hook at the place `at`, which is empty for the only place of an account.
 
-    Each method with a request raises CommandError and Temporary. `change` and `extend` also raise LostAnswer, if it is
-    not known whether the provider made the change. The methods that change something need the row locked.
+    Each method with a request raises CommandError and Temporary.
     """
 
     session: HookSession
@@ -107,7 +105,7 @@ class PlacedHook:
         lost = comparison.lost_creation(hooks, remembered, self.session.wanted)
         is_unlisted = bool(remembered.new_id) and all(hook.id != remembered.new_id for hook in hooks)
         if is_unlisted or (remembered.stage == "creating" and lost is None):
-            self.verify_not_recent()
+            self.verify_not_recent()  # later, a new hook that is not listed does not exist
         return comparison.our_hooks(self.kind, self.session.wanted, hooks, remembered)
 
     def has_our_url(self, hook: Hook) -> bool:
@@ -153,84 +151,7 @@ class PlacedHook:
             self.kind, self.at, wanted, hooks, remembered=remembered, fingerprints=fingerprints, now=now
         )
 
-    async def compare_unconfigured(self, others: Sequence[comparison.Difference]) -> comparison.Difference:
-        """Return how to remove the hook, because its place is not in the configuration any more.
-
-        `others` are the differences at the places before this one.
-        """
-        reason = "its place is not in the configuration any more"
-        ours = await self.our_hooks()
-        if not ours:
-            return comparison.Difference(self.at, "forget", (reason,))
-        removed = next((each for each in ours if each.is_made), ours[0])
-        hook = removed.hook
-        why = self._why_left_alone(removed)
-        same = [each.at for each in others if each.hook and each.hook.id == hook.id]
-        # If a place has only one hook, hooks of different places have the same id.
-        if same and not self.kind.is_single:
-            why = f"it is also registered as {hook_name(self.session.source, same[0])}"
-        if why:
-            return comparison.Difference(self.at, "forget", (reason, why), hook)
-        return comparison.Difference(self.at, "delete", (reason,), hook)
-
-    # Changing
-
-    async def change(self, hook: Hook) -> None:
-        """Change the hook as wanted, and adopt it if it is not remembered. At a single place, this also creates it.
-
-        The steps, each of which another command can continue: wait until instances accept the secret, store what the
-        request will set, send it, and store the result.
-        """
-        former = self.remembered_or_none
-        is_remembered = former is not None and former.is_same(self.kind, hook)
-        is_new = not hook.url  # a single place lists its hook without a URL until somebody has set one
-        entry = former if former and is_remembered else self._adopted(hook, is_new=is_new)
-        await self.session.row.save()  # renews the lock, and fails if another command has changed the row
-        wanted = self.session.wanted_with_secret()
-        secret = entry.secret if self.kind.makes_secret else self.session.fingerprint(wanted.secret)
-        has_secret = entry.secret == secret
-        if wanted.secret and not has_secret:
-            # After a lost answer, the secret may be as new as the command that stored it.
-            await self.wait_until_accepted(wanted, may_be_new=is_remembered and not is_new)
-            if await self.url_of(hook.id) != hook.url:
-                raise self.changed_meanwhile()
-        # Until the answer, the hook may have the former URL and secret, or the new ones.
-        former_url = hook.url if hook.url in entry.urls else entry.url
-        unanswered = replace(entry, url=former_url, new_url=wanted.url, secret=secret if has_secret else "")
-        await self.remember(unanswered)
-        await self._send_change(hook, wanted, former)
-        changed = replace(entry, id=hook.id, url=wanted.url, new_url="", secret=secret)
-        await self.remember(replace(changed, expires_at=hook.expires_at or 0.0))
-        self.session.show(f"{self.name}: {'registered' if is_new else 'changed'}")
-
-    async def _send_change(self, hook: Hook, wanted: Wanted, former: RememberedHook | None) -> None:
-        """Send the request, and remember `former` again if the provider rejects it.
-
-        Raises CommandError also if the provider does not show the new URL afterwards.
-        """
-        try:
-            self.verify_secret(wanted)
-            await self.session.api.change(self.at, wanted, hook)  # if its answer is lost, it can be sent again
-        except CommandError:
-            await self.remember(former)
-            raise
-        if hook.url != wanted.url and await self.url_of(hook.id) != wanted.url:
-            rule = f"{self.name}: {self.kind.title} does not show the URL {wanted.url} yet"
-            raise CommandError(f"{rule}, although it answered that the hook was changed. Run the command again")
-
-    def _adopted(self, hook: Hook, *, is_new: bool) -> RememberedHook:
-        """Return what to remember of a hook that is adopted. Its secret is not known.
-
-        `remove` may delete it if the change is what creates it, or if Hookchain made it for another place or source.
-        """
-        is_made_elsewhere = any(each.remembered.is_made for each in self.remembered_elsewhere(hook))
-        return RememberedHook(hook.id, is_made=(is_new and self.kind.can_delete) or is_made_elsewhere)
-
-    async def extend(self, hook: Hook) -> None:
-        """Extend the life of a hook that expires, and remember the new expiry."""
-        expires_at = await self.session.api.extend(self.at, hook)
-        await self.remember(replace(self.remembered, expires_at=expires_at))
-        self.session.show(f"{self.name}: extended")
+    # The secret
 
     async def wait_until_accepted(self, wanted: Wanted, *, may_be_new: bool = False) -> None:
         """Wait until every instance has read the secret of `wanted`.
@@ -255,71 +176,6 @@ class PlacedHook:
     def changed_meanwhile(self, changed: str = "the hooks have") -> CommandError:
         return CommandError(f"{self.name}: {changed} changed meanwhile; run the command again")
 
-    # Removing
-
-    def removal_deletes(self) -> bool:
-        """Return whether `remove` deletes the remembered hook, or one that an interrupted creation left, if listed."""
-        remembered = self.remembered
-        if remembered.stage:
-            return self.kind.can_delete
-        return remembered.is_made and not self.remembered_elsewhere(Hook(remembered.id, remembered.url, None))
-
-    async def remove(self) -> bool:
-        """Delete the hook if we made it and nobody else has changed its URL, and forget it.
-
-        Return whether no hook with our URL is left, except those that other sources have registered.
-        """
-        with suppress(CommandError):  # a removal does not need the secret, except to mask it
-            self.session.values()
-        ours = await self.our_hooks()
-        await self.session.row.save()  # renews the lock, and fails if another command has changed the row
-        is_deleted = False
-        is_left = False
-        for each in ours:
-            if why := self._why_left_alone(each):
-                self._show_left_alone(each.hook.id, each.hook.url, why)
-                is_left = is_left or not self.remembered_elsewhere(each.hook)
-            else:
-                await self.delete(each.hook)
-                is_deleted = True
-        await self.remember(None)
-        self.session.show(f"{self.name}: {'deleted' if is_deleted else 'forgotten'}")
-        return not is_left
-
-    def _why_left_alone(self, ours: OurHook) -> str:
-        """Return why a removal leaves one of our hooks alone; empty if it deletes it."""
-        hook = ours.hook
-        if same := self.remembered_elsewhere(hook):
-            return f"it is also registered as {same[0].name}"
-        if not self.kind.can_delete:
-            return f"{self.kind.title} lets only a person delete it"
-        if not ours.is_made:
-            is_adopted = hook.id == self.remembered.id
-            return "Hookchain did not make it" if is_adopted else "it is not certain that Hookchain made it"
-        return "" if self.has_our_url(hook) else "somebody else changed its URL"
-
-    async def delete_unchanged(self, id: str, former_urls: Sequence[str]) -> None:
-        """Delete the hook, unless its URL is neither the wanted one nor one of ours, `former_urls`, any more."""
-        wanted_url = self.session.wanted.url
-        url = await self.url_of(id)
-        if url in (None, *former_urls, wanted_url):  # one that is not listed yet is deleted too
-            await self.delete(Hook(id, wanted_url, None))
-        else:
-            self._show_left_alone(id, str(url), "somebody else changed its URL")
-
-    async def delete(self, hook: Hook) -> None:
-        """Delete the hook. Raises CommandError if it is listed nevertheless."""
-        fault = f"{self.name}: {self.kind.title} still lists the hook {hook.id}"
-        try:
-            await self.session.api.delete(self.at, hook)
-        except api.LostAnswer as error:
-            fault = str(error)
-        if await self.url_of(hook.id):
-            raise CommandError(f"{fault}. Run the command again")
-
-    def _show_left_alone(self, id: str, url: str, why: str) -> None:
-        self.session.show(f"{self.name}: left alone, because {why}: {url} ({id})")
-
 
 def our_urls(wanted: Wanted, hooks: Collection[RememberedHook]) -> list[str]:
     """Return the wanted URL and the URLs that our requests may have given to the hooks, with repetitions."""
@@ -328,5 +184,5 @@ def our_urls(wanted: Wanted, hooks: Collection[RememberedHook]) -> list[str]:
 
 def _is_other_bot(id: str, other: str) -> bool:
     """Return whether the ids of hooks, each the only one of its place, show that they belong to different bots."""
-    # Earlier versions stored `webhook` as the id of any bot's hook.
-    return id != other and not {id, other} & {"", "webhook"}
+    unknown_ids = ("", "webhook")  # earlier versions stored `webhook` as the id of every bot's hook
+    return id != other and id not in unknown_ids and other not in unknown_ids

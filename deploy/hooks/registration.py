@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from deploy.hooks import api, comparison, creation, placed_hook
+from deploy.hooks import api, change, comparison, creation, removal
+from deploy.hooks.placed_hook import PlacedHook
 from deploy.hooks.session import HookSession
 from deploy.terminal.command_line import CommandError
 
@@ -19,8 +20,8 @@ class Registration:
     session: HookSession
     places: Sequence[str]
 
-    def place(self, at: str) -> placed_hook.PlacedHook:
-        return placed_hook.PlacedHook(self.session, at)
+    def place(self, at: str) -> PlacedHook:
+        return PlacedHook(self.session, at)
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -60,7 +61,7 @@ class Registration:
                 if at in self.places:
                     difference = await place.compare(fingerprints)
                 else:
-                    difference = await place.compare_unconfigured(differences)
+                    difference = await removal.compare_unconfigured(place, differences)
             except CommandError as error:
                 difference = comparison.Difference(at, "none", fault=str(error), is_gone=isinstance(error, api.Gone))
             differences.append(difference)
@@ -81,21 +82,21 @@ class Registration:
                     [slot] = await place.hooks()  # the only hook is always listed, without a URL until it is set
                     if slot.url:
                         raise place.changed_meanwhile()
-                    await place.change(slot)  # sets it
+                    await change.change(place, slot)  # sets it
                 case "create":
                     await creation.create(place)
                 case "renew":
                     await creation.create(place, hook)
                 case "change":
                     assert hook
-                    await place.change(hook)
+                    await change.change(place, hook)
                 case "extend":
                     assert hook
-                    await place.extend(hook)
+                    await change.extend(place, hook)
                 case "finish":
                     await creation.finish(place, difference)
                 case "delete" | "forget":
-                    await place.remove()
+                    await removal.remove(place)
                 case "none":
                     return
         except api.LostAnswer as error:

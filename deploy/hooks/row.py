@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Final, NamedTuple
 
-from deploy.hooks.comparison import RememberedHook, fingerprint
+from deploy.hooks.comparison import NONE_REPLACED, RememberedHook, ReplacedHook, fingerprint
 from deploy.terminal.command_line import CommandError
 from functions.notify.hook_expiry import PARTITION
 from shared import errors, store_ports
@@ -143,7 +143,7 @@ class Row:
                 await self._documents.delete(PARTITION, self.source, self._version)
 
     async def _write(self, lock: JsonObject) -> None:
-        hooks = {at: asdict(each) for at, each in self.hooks.items()}
+        hooks = {at: _document(each) for at, each in self.hooks.items()}
         text = json.dumps({"hooks": hooks, "settings": self.settings, "secrets": self.secrets, "lock": lock})
         version = await self._documents.write(PARTITION, self.source, text, self._version)
         if version is None:
@@ -165,6 +165,13 @@ async def read_rows(documents: store_ports.Documents) -> dict[str, Row]:
     return rows
 
 
+def _document(hook: RememberedHook) -> JsonObject:
+    """Return the hook as it is stored. As in earlier versions, the field `known` has the replaced hook, if any."""
+    document = asdict(hook)
+    replaced = document.pop("replaced")
+    return document | {"known": replaced} if hook.replaced.id else document
+
+
 def _remembered(document: JsonObject) -> RememberedHook:
     """Return the hook. A field that a later version added is left out, and one that an earlier version lacks is empty.
 
@@ -174,10 +181,13 @@ def _remembered(document: JsonObject) -> RememberedHook:
     if missing := [name for name in names if name not in document]:
         raise ValueError(f"a hook has no {', '.join(missing)}")
     texts = {name: str(document[name]) for name in names}
+    known = tuple(map(str, list_at(document, "known")))
+    is_enabled = texts["stage"] == "enabled"
     return RememberedHook(
         **texts,
         is_made=document.get("is_made") is True,
-        known=tuple(map(str, list_at(document, "known"))),
+        known=() if is_enabled else known,
+        replaced=ReplacedHook(known[0], known[1]) if is_enabled and len(known) > 1 else NONE_REPLACED,
         stored_at=float(str(document.get("stored_at", 0))),
         expires_at=float(str(document.get("expires_at", 0))),
         new_url=str(document.get("new_url", "")),

@@ -31,8 +31,8 @@ from deploy.dev.pubsub import messages, store
 from deploy.dev.supervisor.damaged_files import damage_of
 from deploy.history.local import read_slice
 from deploy.history.local_erasure import FORGOTTEN_FILE, read_forgotten
-from deploy.history.local_search import FILE_NAME as SEARCH
 from deploy.history.stored_messages import event_in, message_json
+from deploy.history.text_index import FILE_NAME as SEARCH
 from deploy.secrets.needs import needs
 from deploy.terminal.command_line import CommandError
 from shared import ledger_rules, ports

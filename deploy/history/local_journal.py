@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from deploy.history import chart, journal_view, local_erasure, local_search
+from deploy.history import chart, journal_view, local_erasure, local_search, text_index
 from shared import delivery, journal, jsontext, ledger_rules
 from shared.cloud.local import database
 from shared.cloud.local.journal import open_journal, update_status
@@ -47,7 +47,7 @@ class JournalReader:
         self._path = path
         self._clock = clock
         self._connection = open_journal(path)
-        local_search.attach_index(self._connection, path.parent)
+        text_index.attach_index(self._connection, path.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -63,12 +63,12 @@ class JournalReader:
         (version,) = self._connection.execute("PRAGMA main.data_version").fetchone()
         return int(version)
 
-    def index(self, limit: int = local_search.INDEX_BATCH) -> int:
+    def index(self, limit: int = text_index.INDEX_BATCH) -> int:
         """Index the next new events for searches by text, and return their number."""
-        return local_search.index_events(self._connection, limit)
+        return text_index.index_events(self._connection, limit)
 
     def not_indexed(self) -> int:
-        return local_search.events_behind(self._connection)
+        return text_index.events_behind(self._connection)
 
     def events(self, query: journal_view.EventQuery) -> journal_view.EventPage:
         return local_search.read_page(self._connection, query, self._clock)
@@ -158,7 +158,7 @@ class JournalReader:
         """Erase the content of the events, and drop the search index, which cannot forget single events."""
         with closing(open_journal(self._path)) as connection:
             local_erasure.erase_events(connection, event_ids, time.time())
-        local_search.drop_index(self._connection)
+        text_index.drop_index(self._connection)
 
     def count_answers(self, deliveries: Sequence[tuple[str, str]]) -> int:
         """Return how many attempts of these deliveries (event, delivery) have an answer or a reason to erase."""

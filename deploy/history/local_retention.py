@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from deploy.history import local_search, stored_messages
+from deploy.history import stored_messages, text_index
 from deploy.history.journal_view import UNFINISHED_STATUSES
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME, open_journal
@@ -52,8 +52,8 @@ def purge_journal(path: Path, now: float, retention: Retention) -> None:
         (left,) = connection.execute("SELECT count(*) FROM bodies WHERE document <> ''").fetchone()
         # Nothing can be deleted from the search index. To build it again takes long, so it must be worth it.
         if removed > left:
-            local_search.attach_index(connection, path.parent)
-            local_search.drop_index(connection)
+            text_index.attach_index(connection, path.parent)
+            text_index.drop_index(connection)
 
 
 def needed_blobs(folder: Path) -> frozenset[str]:

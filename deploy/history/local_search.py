@@ -1,23 +1,19 @@
-"""The search for events in the local journal: pages of events, and the index for searches by text.
+"""The search for events in the local journal, page by page, the newest first.
 
-A page takes a bounded time, however many events there are. Measured over 1,000,000 events, SQLite's own choice of an
-index takes up to 280 ms of CPU where two conditions that many events meet are met together by few. So the condition
-that few events meet is found first, and its index decides. Where every condition is met by many, the newest events are
-searched in windows until the page is full or the time is over; the next page continues there.
-
-A search by text has an index of its own, `search.db`, which readers build, so that no function pays for it. It holds
-tokens only, by the event's `seq`. It can be thrown away at any time, and grows again.
+A page takes a bounded time, however many events there are. With SQLite's own choice of an index, a search of 1,000,000
+events took up to 280 ms of CPU if each of two conditions was met by many events, but both together by few. So the
+condition that few events meet is found first, and its index is used. If many events meet every condition, the newest
+events are searched in windows until the page is full or the time is over; the next page continues there.
 """
 
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.history.journal_view import EventPage, EventQuery, EventSummary, readable, search_words
-from shared.cloud.local import database
+from deploy.history.journal_view import EventPage, EventQuery, EventSummary, search_words
+from deploy.history.text_index import events_behind, match_expression
 
 Parameter = str | int | float | None
 
@@ -39,7 +35,8 @@ WITH RECURSIVE found (type) AS (
     WHERE found.type < :start || char(1114111))
 SELECT type FROM found WHERE type GLOB :pattern LIMIT :limit
 """
-"""The distinct types from a beginning on, each found with one step through the index."""
+"""The distinct types that match a pattern. Each step of the recursion finds the next type by one look-up in the index,
+so the events of a type are not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +67,19 @@ def read_page(
     words = search_words(query.text)
     select = _select(connection, query, words)
     rows: list[EventSummary] = []
-    bottom = 0
+    next_before: int | None = None
     for top, bottom in _windows(connection, query.before, select.has_few_rows, clock):
         missing = query.limit + 1 - len(rows)  # one more than the page has: it shows that there is another page
         window = connection.execute(select.sql, (*select.values, top, bottom, missing))
         rows += [EventSummary(*row) for row in window]
+        next_before = bottom + 1 if bottom else None  # below 0, there is no event
         if len(rows) > query.limit:
             break
     not_indexed = events_behind(connection) if words else 0
     if len(rows) > query.limit:
         page = rows[: query.limit]
         return EventPage(tuple(page), page[-1].seq, not_indexed)
-    return EventPage(tuple(rows), bottom + 1 if bottom else None, not_indexed)
+    return EventPage(tuple(rows), next_before, not_indexed)
 
 
 def _select(connection: sqlite3.Connection, query: EventQuery, words: tuple[str, ...]) -> _Select:
@@ -151,69 +149,13 @@ def _rarest(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> 
     """Return the condition whose index to use, or None if all of them are met by many events."""
     if len(conditions) == 1 and conditions[0].is_ordered:
         return conditions[0]
-    counts = [(_count_few(connection, each), number) for number, each in enumerate(conditions)]
-    count, number = min(counts, default=(FEW, 0))
-    return conditions[number] if count < FEW else None
+    counts = [_count_few(connection, each) for each in conditions]
+    fewest = min(counts, default=FEW)
+    return conditions[counts.index(fewest)] if fewest < FEW else None
 
 
 def _count_few(connection: sqlite3.Connection, condition: Condition) -> int:
+    """Return how many events meet the condition; FEW if there are at least so many."""
     select = f"SELECT count(*) FROM (SELECT 1 FROM events WHERE {condition.sql} LIMIT {FEW})"  # noqa: S608 ours
     (count,) = connection.execute(select, condition.values).fetchone()
     return int(count)
-
-
-# The index for searches by text
-
-FILE_NAME: Final = "search.db"
-INDEX_BATCH: Final = 500
-_SCHEMA: Final = """
-CREATE VIRTUAL TABLE IF NOT EXISTS search.texts USING fts5 (text, content = '', columnsize = 0);
-CREATE TABLE IF NOT EXISTS search.progress (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL);
-INSERT OR IGNORE INTO search.progress VALUES (1, 0);
-"""
-_PENDING: Final = """
-SELECT bodies.seq, events.seq, document FROM main.bodies JOIN main.events ON events.seq = event_seq
-WHERE bodies.seq > (SELECT seq FROM search.progress) ORDER BY bodies.seq LIMIT ?
-"""
-_BEHIND: Final = "SELECT max(seq) - (SELECT seq FROM search.progress) FROM main.bodies"
-
-
-def attach_index(connection: sqlite3.Connection, folder: Path) -> None:
-    connection.execute("ATTACH ? AS search", (str(folder / FILE_NAME),))
-    connection.execute("PRAGMA search.schema_version")  # which makes the file
-    database.make_private(folder / FILE_NAME)
-    is_earlier = database.require_known_version(connection, FILE_NAME, "search")
-    connection.execute("PRAGMA search.journal_mode = WAL")
-    connection.executescript(_SCHEMA)
-    if is_earlier:
-        connection.execute(f"PRAGMA search.user_version = {database.VERSIONS[FILE_NAME]}")
-
-
-def index_events(connection: sqlite3.Connection, limit: int) -> int:
-    """Index the next new events, and return their number."""
-    # A deferred transaction whose first statement writes: it locks the index, not the journal, as IMMEDIATE would.
-    with database.transaction(connection, "BEGIN"):
-        connection.execute("UPDATE search.progress SET seq = seq")
-        rows = connection.execute(_PENDING, (limit,)).fetchall()
-        connection.executemany(
-            "INSERT INTO search.texts (rowid, text) VALUES (?, ?)",
-            [(event_seq, readable(document)) for _, event_seq, document in rows],
-        )
-        if rows:
-            connection.execute("UPDATE search.progress SET seq = ?", (rows[-1][0],))
-    return len(rows)
-
-
-def drop_index(connection: sqlite3.Connection) -> None:
-    connection.executescript("DROP TABLE search.texts; DROP TABLE search.progress;" + _SCHEMA)
-
-
-def events_behind(connection: sqlite3.Connection) -> int:
-    """Return about how many events are not in the index yet."""
-    (behind,) = connection.execute(_BEHIND).fetchone()
-    return max(0, int(behind or 0))
-
-
-def match_expression(words: tuple[str, ...]) -> str:
-    """Return an FTS5 expression for all the words, each as a beginning, and quoted so that none is an operator."""
-    return " ".join('"{}" *'.format(word.replace('"', " ")) for word in words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.dev.supervisor.state_folder import other_folder
-from deploy.history.local_search import FILE_NAME as SEARCH
+from deploy.history.text_index import FILE_NAME as SEARCH
 from deploy.terminal.command_line import CommandError
 from shared.cloud.local import database
 from shared.cloud.local.journal import FILE_NAME as JOURNAL

@@ -20,9 +20,9 @@ from deploy.history.local import open_local_state
 from deploy.history.local_journal import JournalReader
 from deploy.history.local_requests import RequestEntry, request_from, write_requests
 from deploy.history.local_retention import purge_journal
-from deploy.history.local_search import match_expression
 from deploy.history.source_health import Outside, read_facts
 from deploy.history.state import StateFault
+from deploy.history.text_index import match_expression
 from functions.notify.recovery import airtable
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal, update_status, write_entries

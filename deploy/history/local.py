@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,12 +45,18 @@ def open_local_state(folder: Path) -> Iterator[State]:
     if not path.is_file():
         command = running_dev.start_command(folder)
         raise StateFault(f"{folder} has no events. `{command}` stores them there. {running_dev.OTHER_FOLDER}")
-    with local_journal.JournalReader(path) as local_reader, _journal(folder, local_reader) as reader:
+    aws = running_aws(folder)
+    with ExitStack() as opened:
+        local_reader = opened.enter_context(local_journal.JournalReader(path))
+        reader: journal_view.JournalView = local_reader
+        if aws is not None:  # its functions write a journal of its own, but the requests are noted in the local one
+            reader = opened.enter_context(closing(aws.make_journal(local_reader)))
+        # Only the journal is open. A command opens what else it needs.
         yield State(
             reader=reader,
             ledger=partial(open_local_ledger, folder),
             blobs=partial(open_local_blobs, folder),
-            bus=lambda: open_local_bus(folder, os.environ),
+            bus=partial(open_local_bus, folder, os.environ),
             records=partial(_open_records, folder),
             documents=partial(open_local_documents, folder),
             notify_slice=partial(read_slice, folder, "notify"),
@@ -58,22 +64,22 @@ def open_local_state(folder: Path) -> Iterator[State]:
             receive_slice=partial(read_slice, folder, "receive"),
             beyond_reach=BEYOND_REACH,
             rewrite_files=partial(local_erasure.rewrite_files, folder),
-            lists_accepted=running_dev.read_aws_environ(folder) is None,
-            troubles=lambda: tuple(_troubles(folder)),
+            lists_accepted=aws is None,
+            troubles=partial(_troubles, folder),
         )
 
 
-def _troubles(folder: Path) -> Iterator[str]:
-    """Yield why events are not processed: nothing runs, a function does not answer, or the ledger is locked."""
+def _troubles(folder: Path) -> list[str]:
+    """Return why events are not processed: nothing runs, a function does not answer, or the ledger is locked."""
     ports = running_ports(folder)
     if ports is None:
-        yield f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"
-        return
-    if running_dev.read_aws_environ(folder) is None:
+        return [f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"]
+    troubles: list[str] = []
+    if running_dev.read_aws_environ(folder) is None:  # the local AWS starts a function's process when an event comes
         named = {"transform": ports.transform, "notify": ports.notify}
         for name in asyncio.run(probe.silent_processes(named)):
-            yield f"{name} does not answer: `hookchain logs --function {name}` may show why"
-    yield from ledger_faults(folder)
+            troubles.append(f"{name} does not answer: `hookchain logs --function {name}` may show why")
+    return [*troubles, *ledger_faults(folder)]
 
 
 def ledger_faults(folder: Path) -> Iterator[str]:
@@ -89,7 +95,7 @@ def ledger_faults(folder: Path) -> Iterator[str]:
 
 
 def running_aws(folder: Path) -> "LocalAws | None":
-    """Return the local AWS of the `hookchain dev` that runs with this state folder; None if it emulates Google's."""
+    """Return the local AWS that runs with this state folder; None if `hookchain dev` runs without it, or not at all."""
     environ = running_dev.read_aws_environ(folder)
     if environ is None:
         return None
@@ -99,15 +105,7 @@ def running_aws(folder: Path) -> "LocalAws | None":
     return LocalAws.from_environ(environ)
 
 
-@contextmanager
-def _journal(folder: Path, local_reader: local_journal.JournalReader) -> Iterator[journal_view.JournalView]:
-    """Yield the local journal, or that of the local AWS with the requests of the local one."""
-    aws = running_aws(folder)
-    if aws is None:
-        yield local_reader
-        return
-    with closing(aws.make_journal(local_reader)) as reader:
-        yield reader
+# Each store is that of the local AWS if it runs, and otherwise in a file or a folder of the state folder.
 
 
 def open_local_ledger(folder: Path) -> AbstractAsyncContextManager[Ledger]:
@@ -116,9 +114,10 @@ def open_local_ledger(folder: Path) -> AbstractAsyncContextManager[Ledger]:
 
 
 def _open_records(folder: Path) -> AbstractAsyncContextManager[store_ports.Records]:
-    if aws := running_aws(folder):
-        return closing_port(aws.make_records())
-    return closing_port(DocumentRecords(LocalDocuments(folder / "records.db", "records")))
+    aws = running_aws(folder)
+    return closing_port(
+        aws.make_records() if aws else DocumentRecords(LocalDocuments(folder / "records.db", "records"))
+    )
 
 
 def open_local_documents(folder: Path) -> AbstractAsyncContextManager[store_ports.Documents]:
@@ -128,18 +127,23 @@ def open_local_documents(folder: Path) -> AbstractAsyncContextManager[store_port
 
 def open_local_blobs(folder: Path) -> AbstractAsyncContextManager[StoredBlobs]:
     aws = running_aws(folder)
-    return closing_port(aws.make_blobs()) if aws else nullcontext(LocalBlobs(folder / "blobs"))
+    return closing_port(aws.make_blobs() if aws else _FolderBlobs(folder / "blobs"))
+
+
+class _FolderBlobs(LocalBlobs):
+    def close(self) -> None:
+        """Do nothing: each file is closed once it is read or written."""
 
 
 @asynccontextmanager
 async def open_local_stores(folder: Path) -> AsyncIterator[SubscriberStores]:
-    """Open what the commands about subscribers use. There need be no event yet."""
+    """Open what the commands about subscribers use. Unlike `open_local_state`, it needs no event."""
     async with (
         open_local_documents(folder) as documents,
         open_local_ledger(folder) as ledger,
         open_local_blobs(folder) as blobs,
     ):
-        yield SubscriberStores(documents, ledger, blobs, lambda: open_local_bus(folder, os.environ))
+        yield SubscriberStores(documents, ledger, blobs, partial(open_local_bus, folder, os.environ))
 
 
 def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:
@@ -155,7 +159,7 @@ def read_slice(folder: Path, function: str) -> jsontext.JsonObject | None:
 async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncIterator[Bus]:
     """Open the bus of the running `hookchain dev`, or of another emulator; never Google's own.
 
-    Raises StateFault where nothing answers, before anything is marked as sent.
+    Raises StateFault if nothing answers. So a command does not mark anything as sent that it cannot send.
     """
     if aws := running_aws(folder):
         with closing(aws.make_bus()) as queues:

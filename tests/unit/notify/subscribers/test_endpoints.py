@@ -246,7 +246,7 @@ async def test_what_an_endpoint_gets_is_signed_with_both_secrets_of_a_rotation_u
 @pytest.mark.parametrize(
     ("url", "names", "rule"),
     [
-        ("http://acme.example.com/in", {}, "only https"),
+        ("http://acme.example.com/in", {}, "must begin with https"),
         ("https://10.0.0.1/in", {}, "private"),
         ("https://169.254.169.254/latest", {}, "metadata"),
         ("https://rebound.example.com/", {"rebound.example.com": ["127.0.0.1"]}, "not public"),

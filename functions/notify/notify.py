@@ -28,7 +28,7 @@ from shared import errors, journal, jsontext, ledger_rules, outcomes, ports, tim
 from shared.delivery import ROUTE_ITSELF, Delivery, delivery_from
 from shared.outgoing.gate import ADMITTED, Admitted, ComeBack, ProcessGate
 from shared.push import Push, parse_push
-from shared.subscribers.names import SEPARATOR
+from shared.subscribers.names import ENDPOINT_CHANGED, SEPARATOR
 
 if TYPE_CHECKING:
     from functions.notify.subscribers.fan_out import FanOut
@@ -220,8 +220,10 @@ async def _find_endpoint(notifier: Notifier, push: Push, delivery: Delivery) -> 
     if notifier.endpoints is None:
         reason = f"the configuration has no destination {delivery.destination!r}"
         return dead_letters.DeadLetterReason("unknown_destination", reason)
-    target = await notifier.endpoints.resolve(delivery)
-    if isinstance(target, Target) and push.attributes.get("attempt") == "now":
+    is_wanted_now = push.attributes.get("attempt") == "now"
+    changed_ms = push.number(ENDPOINT_CHANGED) or 0
+    target = await notifier.endpoints.resolve(delivery, changed_ms, is_fresh=is_wanted_now)
+    if isinstance(target, Target) and is_wanted_now:
         await notifier.states.end_pause(target.configured.name)
     return target
 

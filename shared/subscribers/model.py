@@ -144,6 +144,11 @@ class Endpoint(Stored):
         return self.disabled_by is None
 
     @property
+    def changed_ms(self) -> int:
+        """Return when the API last changed it, in milliseconds."""
+        return int(self.updated_at * 1_000)
+
+    @property
     def full_name(self) -> str:
         """Return `<tenant>:<id>`, as logs and commands name an endpoint."""
         return f"{self.tenant}{SEPARATOR}{self.id}"

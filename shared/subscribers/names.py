@@ -16,6 +16,8 @@ SEPARATOR: Final = ":"
 """No name of a destination, tenant or endpoint has it."""
 SUBSCRIBERS_SOURCE: Final = "/subscribers/hookchain"
 """The source of operational events, such as `endpoint.disabled`, and of test events. No sender's event has it."""
+ENDPOINT_CHANGED: Final = "endpoint_changed"
+"""The attribute of a delivery's message with the time at which the endpoint was last changed, in milliseconds."""
 
 _ENDPOINT: Final = re.compile(ENDPOINT_PATTERN)
 

@@ -48,10 +48,13 @@ class Endpoints:
         self._context = context
         self._targets: TimedCache[tuple[Endpoint, Target]] = TimedCache(MAX_ENDPOINTS)
 
-    async def resolve(self, delivery: Delivery) -> Target | DeadLetterReason:
+    async def resolve(
+        self, delivery: Delivery, changed_ms: int = 0, *, is_fresh: bool = False
+    ) -> Target | DeadLetterReason:
         """Return the endpoint that the delivery is for, or why there is none.
 
-        A test event also finds a disabled one. Raises Temporary.
+        `changed_ms` and `is_fresh` are as in `Subscribers.endpoint`. A test event also finds a disabled endpoint.
+        Raises Temporary.
         """
         name = delivery.destination
         name_parts = names.endpoint_name(name)
@@ -59,10 +62,11 @@ class Endpoints:
         if name_parts is None or base is None or base.endpoint_options is None:
             destination = name_parts.destination if name_parts else name
             return DeadLetterReason("unknown_destination", f"the configuration has no destination {destination!r}")
-        endpoint = await self._subscribers.endpoint(name_parts.tenant, name_parts.endpoint)
+        tenant, id_ = name_parts.tenant, name_parts.endpoint
+        endpoint = await self._subscribers.endpoint(tenant, id_, changed_ms, is_fresh=is_fresh)
         if endpoint is not None and not self._subscribers.is_ready(endpoint):
             # A dead letter is final, and the endpoint may have been enabled since, to recover what it missed.
-            endpoint = await self._subscribers.endpoint(name_parts.tenant, name_parts.endpoint, is_fresh=True)
+            endpoint = await self._subscribers.endpoint(tenant, id_, is_fresh=True)
         if endpoint is None:
             return DeadLetterReason("endpoint_deleted", "the endpoint was deleted")
         if self._subscribers.settings.is_verified_first and not endpoint.is_verified:

@@ -17,7 +17,7 @@ from shared import batching, claim_check, errors, expressions, jsontext, logs, m
 from shared.delivery import Delivered, Delivery, Failed, Outcome, delivery_message, delivery_messages
 from shared.event import Event, event_json, view_of
 from shared.subscribers import directory, matching, model, payload
-from shared.subscribers.names import SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
+from shared.subscribers.names import ENDPOINT_CHANGED, SEPARATOR, TENANT_PATTERN, TYPE_PATTERN, EndpointName
 from shared.timed_cache import TimedCache
 
 MAX_TENANTS: Final = 100
@@ -188,7 +188,7 @@ class FanOut:
                 return
             try:
                 if matching.matches(endpoint, type_, view):
-                    page.chosen.append(EndpointName(self._name, endpoint.tenant, endpoint.id))
+                    page.chosen.append(endpoint)
                 if endpoint.filter_fault:
                     await self._faults.note(endpoint, "")
             except matching.FilterFailed as failed:
@@ -209,8 +209,10 @@ class FanOut:
             attributes_of_next_page = {"replay": f"{replay}{destination.REPAIR}", "force": "true"}
         time, text = times.rfc3339(self._clock.now()), event_json(event)
         at_once = max(1, min(MAX_PAGE, MAX_BATCH_BYTES // (len(text) + MESSAGE_BYTES)))
-        for names in batching.batches([str(name) for name in page.chosen], at_once):
-            batch = delivery_messages(event.id, text, delivery.route, names, time, attributes)
+        for endpoints in batching.batches(page.chosen, at_once):
+            names = [str(EndpointName(self._name, each.tenant, each.id)) for each in endpoints]
+            messages = delivery_messages(event.id, text, delivery.route, names, time, attributes)
+            batch = [_with_change(*pair) for pair in zip(messages, endpoints, strict=True)]
             await self._subscribers.bus.publish(ports.DELIVERIES, batch)
         if page.is_full:
             next_page = _next_page(page, delivery, time, attributes_of_next_page)
@@ -246,7 +248,7 @@ class _Page:
     """
 
     after: _Place
-    chosen: list[EndpointName] = field(default_factory=list)
+    chosen: list[model.Endpoint] = field(default_factory=list)
     known: int = 0
     ready: int = 0
 
@@ -267,10 +269,15 @@ class _Page:
         return len(self.chosen) >= MAX_PAGE
 
 
+def _with_change(message: ports.BusMessage, endpoint: model.Endpoint) -> ports.BusMessage:
+    """Return the message with the time of the endpoint's last change, so that no earlier state of it is used."""
+    return replace(message, attributes={**message.attributes, ENDPOINT_CHANGED: str(endpoint.changed_ms)})
+
+
 def _next_page(page: _Page, delivery: Delivery, time: str, attributes: dict[str, str]) -> ports.BusMessage:
     """Return the delivery of the same event to the endpoints that come after the page."""
     last = page.chosen[-1]
-    after = str(_Place(last.tenant, last.endpoint))
+    after = str(_Place(last.tenant, last.id))
     following = Delivery(delivery.event, delivery.route, delivery.destination, after=after)
     return delivery_message(following, event_json(following.event), time, attributes)
 

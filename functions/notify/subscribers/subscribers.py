@@ -172,10 +172,14 @@ class Subscribers:
         """Return whether the endpoint gets events: it is enabled, and verified if that is required."""
         return endpoint.is_enabled and (endpoint.is_verified or not self.settings.is_verified_first)
 
-    async def endpoint(self, tenant: str, id_: str, *, is_fresh: bool = False) -> Endpoint | None:
-        """Return the endpoint; None if it was deleted. With `is_fresh` it is read now. Raises Temporary."""
+    async def endpoint(self, tenant: str, id_: str, changed_ms: int = 0, *, is_fresh: bool = False) -> Endpoint | None:
+        """Return the endpoint; None if it was deleted. Raises Temporary.
+
+        It may be ENDPOINT_SECONDS old, but not older than the change at `changed_ms`. With `is_fresh` it is read now.
+        """
         key = f"{tenant}/{id_}"
-        if (known := self._endpoints.get(key, self.clock.now())) and not is_fresh:
+        known = self._endpoints.get(key, self.clock.now())
+        if known is not None and known.changed_ms >= changed_ms and not is_fresh:
             return known
         stored = await self.directory.read(Endpoint, endpoints_of(tenant), id_)
         if stored is None:

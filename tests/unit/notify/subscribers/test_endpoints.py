@@ -22,7 +22,7 @@ from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject, from_json, mapping_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState
 from shared.ports import DEAD_LETTERS, DELIVERIES
-from shared.subscribers.directory import endpoints_of
+from shared.subscribers.directory import Directory, endpoints_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import SUBSCRIBERS_SOURCE
 from shared.subscribers.operational_events import operational_event
@@ -475,6 +475,21 @@ async def test_a_process_that_ends_anywhere_leaves_a_state_that_the_next_one_con
         if next(calls) <= last:
             return
     pytest.fail("it never ended")
+
+
+async def test_a_change_of_an_endpoint_applies_to_the_next_event_at_once() -> None:
+    world = await a_world()
+    await world.deliver()
+    world.clock.advance(0.01)
+    change = {"url": "https://acme-9.example.com/in", "updated_at": world.clock.now()}
+    world.fetch.answers["https://acme-9.example.com/in"] = OK
+    known = Directory(world.documents)
+    await known.change(
+        Endpoint, endpoints_of("acme"), endpoint_id(1), lambda before: before and before.model_copy(update=change)
+    )
+    await known.announce_change("acme", "subscribe")
+    await world.deliver(paid(2))
+    assert world.asked() == ["acme-1", "acme-9"]
 
 
 async def test_what_the_former_url_of_an_endpoint_answers_says_nothing_of_the_new_one() -> None:

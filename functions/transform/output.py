@@ -20,7 +20,7 @@ MAX_ALL_EVENTS_CHARACTERS: Final = 16 * MAX_OUTPUT_CHARACTERS
 """The characters of all events that one event becomes. Data that they share counts once for each event."""
 MAX_OUTPUT_DEPTH: Final = 200
 MOST_COUNTED: Final = 2
-"""The most characters that verify_output counts for each byte of the data's JSON text."""
+"""The most characters that count_characters counts for each byte of the data's JSON text."""
 _ABSENT: Final = object()
 _TOO_LARGE: Final[int] = 10**DEFAULT.max_number_digits
 
@@ -36,7 +36,7 @@ def verify_events(events: int, characters: int = 0) -> None:
         )
 
 
-def verify_output(data: Json) -> int:
+def count_characters(data: Json) -> int:
     """Return the number of characters of the data as JSON. Raises Permanent (`output_too_large`) at the limit.
 
     Computed values can hold each other so often that the JSON could never be written. So it is counted, level by
@@ -98,7 +98,7 @@ def verify_change(data: Json, before: Json, characters: int) -> int:
     characters of `before`.
 
     Values that `before` has under the same key are part of its characters, and were verified with it. So only the other
-    values are looked at, if they cannot lead to a limit. Raises Permanent as verify_output does.
+    values are looked at, if they cannot lead to a limit. Raises Permanent as count_characters does.
     """
     if isinstance(data, dict) and isinstance(before, dict):
         changed = {key: value for key, value in data.items() if before.get(key, _ABSENT) is not value}
@@ -108,7 +108,7 @@ def verify_change(data: Json, before: Json, characters: int) -> int:
             characters = MAX_OUTPUT_CHARACTERS + 1
         if characters <= MAX_OUTPUT_CHARACTERS:
             return characters
-    return verify_output(data)
+    return count_characters(data)
 
 
 def _number_characters(value: Json) -> int:
@@ -171,7 +171,7 @@ class ResultVerifier:
         characters = self.measured_characters if self.measured_event is before else None
         if event.data is not before.data and not step.only_removes:
             if characters is None:
-                characters = verify_output(event.data)
+                characters = count_characters(event.data)
             else:
                 characters = verify_change(event.data, before.data, characters)
         self.measured_event = event
@@ -189,7 +189,7 @@ class ResultVerifier:
         for event in result.events:
             _verify_identity(event, before, step)
             if event.data is not before.data and not step.only_removes:
-                self.split_characters += verify_output(event.data)
+                self.split_characters += count_characters(event.data)
             verify_events(self.event_count, self.split_characters)
         events = tuple(replace(event, id=f"{before.id}-{n}") for n, event in enumerate(result.events, 1))
         return Many(events, result.note)

@@ -1,4 +1,9 @@
-"""Composition: compute data, fill templates, merge objects, split an event."""
+"""Composition: compute data, fill templates, merge objects, split an event.
+
+Each class is a step. Its annotated attributes are its settings; `whole` stands for a step whose settings are one value,
+as in `map: data.order`. `short_form` is the setting that a text sets alone: `split: data.commits` is `split: {path:
+data.commits}`. step.py describes the other class attributes and the methods.
+"""
 
 from typing import Annotated, ClassVar, Final
 
@@ -7,7 +12,7 @@ from functions.transform.step import Example, Many, Noted, Settings, Step, StepC
 from functions.transform.steps.shape import without
 from shared import errors, expressions
 from shared.config.rules import LISTED, limits, verified_by
-from shared.event import Event, view_of
+from shared.event import NAMES, Event, view_of
 from shared.jsontext import Json, JsonObject, kind_of
 from shared.writers.writing import is_field_name
 
@@ -35,8 +40,9 @@ class Map(Settings, Step):
     def apply(self, event: Event, _: StepContext) -> Event | Noted:
         data = self._expression.search(view_of(event))
         after = event.with_data(data)
-        if not isinstance(data, dict) or None not in data.values():
+        if not isinstance(data, dict):
             return after
+        # If a key is null because the path that it reads is missing, a note says so.
         sources = [path for key, path in self._sources.items() if data.get(key) is None]
         return self._missing.noted(after, event, sources, "null is set")
 
@@ -76,7 +82,7 @@ class Template(Settings, Step):
     whole: Annotated[dict[paths.AnyPath, str], limits(min_length=1)]
 
     def prepare(self) -> None:
-        from shared.event import NAMES
+        # Imported here, because Jinja2 is an extra.
         from shared.templating.template import Template as Compiled, TemplateFault
 
         known = frozenset(NAMES)
@@ -190,17 +196,18 @@ class Split(Settings, Step):
     def apply(self, event: Event, context: StepContext) -> Many | Stop:
         value = paths.find_value(event.data, self._path.parts)
         if value is None:
-            note = self._missing.note(event.data, [self._path])
-            return Stop(f"the event has nothing at {self.path}", f"; {note}" if note else "")
-        items = value if isinstance(value, list) else [value]
-        note = "" if isinstance(value, list) else _single_item_note(self.path, value, context.original)
-        output.verify_events(len(items))
+            missing = self._missing.note(event.data, [self._path])
+            return Stop(f"the event has nothing at {self.path}", missing=f"; {missing}" if missing else "")
+        if isinstance(value, list):
+            items, note = value, ""
+        else:
+            items, note = [value], _single_item_note(self.path, value, context.original)
         if self._into is None:
+            output.verify_events(len(items))
             return Many(tuple(event.with_data(item) for item in items), note)
         rest: Json = without(event.data, self._path.parts) if self._path.parts else {}
         # Each event has a copy of the rest of the data, so all copies together count.
-        rest_size = output.verify_output(rest)
-        output.verify_events(len(items), len(items) * rest_size)
+        output.verify_events(len(items), characters=len(items) * output.count_characters(rest))
         data_of_events = [paths.with_value(rest, self._into.parts, item) for item in items]
         return Many(tuple(map(event.with_data, data_of_events)), note)
 
@@ -214,7 +221,10 @@ def _single_item_note(path: str, value: Json, original: Event) -> str:
     names_of_lists = [key for key, item in fields.items() if isinstance(item, list)]
     if not names_of_lists and "xml" in (original.rawtype or ""):
         return ""
-    # A name that is not short and plain could be any text that a sender chooses, so a note must not show it.
-    name = next(filter(is_field_name, names_of_lists), None)
-    hint = f"; did you mean {f'{path}.{name}'!r}, which is a list?" if name else ""
-    return f"{path} is {kind_of(value)} and not a list, so it makes one event{hint}"
+    note = f"{path} is {kind_of(value)} and not a list, so it makes one event"
+    for name in names_of_lists:
+        # A name that is not short and plain could be any text that a sender chooses, so a note must not show it.
+        if is_field_name(name):
+            path_of_list = f"{path}.{name}"
+            return f"{note}; did you mean {path_of_list!r}, which is a list?"
+    return note

@@ -12,7 +12,7 @@ from hypothesis import assume, given, strategies as st
 
 from functions.transform import output, step
 from functions.transform.chain import Chain, ChainResult, StepRecord
-from functions.transform.output import MAX_EVENTS, verify_change, verify_output
+from functions.transform.output import MAX_EVENTS, count_characters, verify_change
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.event import Event
 from shared.jsontext import Json, JsonObject
@@ -237,7 +237,7 @@ def test_output_nested_too_deeply_is_rejected() -> None:
         data = [data]
 
     with pytest.raises(Permanent, match="nested deeper"):
-        verify_output(data)
+        count_characters(data)
 
 
 def test_one_event_becomes_several_which_go_on_by_themselves() -> None:
@@ -330,9 +330,9 @@ def changes(draw: st.DrawFn) -> tuple[Json, Json]:
 def test_a_change_has_the_answer_of_the_whole(values: tuple[Json, Json], more: int) -> None:
     before, after = values
     with pytest.MonkeyPatch.context() as patch:
-        known = verify_output(before) + more
+        known = count_characters(before) + more
         patch.setattr(output, "MAX_OUTPUT_CHARACTERS", max(LIMIT, known))
-        whole, change = outcome(lambda: verify_output(after)), outcome(lambda: verify_change(after, before, known))
+        whole, change = outcome(lambda: count_characters(after)), outcome(lambda: verify_change(after, before, known))
 
     if isinstance(whole, int):
         assert isinstance(change, int)
@@ -354,7 +354,7 @@ STEPS: tuple[Json, ...] = (
 @given(st.dictionaries(st.sampled_from("abc"), json_values), st.lists(st.sampled_from(STEPS), max_size=6))
 def test_a_chain_has_the_same_result_whether_the_size_is_known_or_not(data: JsonObject, steps: list[Json]) -> None:
     event = EVENT.with_data({**data, "list": [1, "two"]})
-    size = verify_output(event.data)
+    size = count_characters(event.data)
     assume(size <= 400)  # what comes is within the limits; what steps make of it may not be
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output, "MAX_OUTPUT_CHARACTERS", 400)

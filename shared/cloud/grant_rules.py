@@ -77,7 +77,12 @@ def reserve(
             # The slots that are left keep the rate together with the leased ones.
             wider_interval = interval * (limit / (limit - leased))
             count_until_end = ceil((end - first) / wider_interval)
-            return _reserved(bucket, first, wider_interval, min(count, count_until_end))
+            if count < count_until_end:
+                return _reserved(bucket, first, wider_interval, count)
+            last = first + (count_until_end - 1) * wider_interval
+            # The next slot is free when the lease ends, and no wider interval later: that may be many seconds.
+            next_at = max(end, last + interval)
+            return (first, wider_interval, count_until_end), bucket._replace(next_at=next_at)
     return _reserved(bucket, first, interval, count)
 
 

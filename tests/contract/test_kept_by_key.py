@@ -283,6 +283,14 @@ async def test_slots_are_reserved_where_leases_leave_room(grants: Grants) -> Non
     assert await grants.reserve("mail", 9, 1.0, NOW + 4, 60, limit=10) == (NOW + 10, 2.5, 2)
 
 
+async def test_slots_go_on_at_their_interval_when_a_lease_of_nearly_all_of_them_ends(grants: Grants) -> None:
+    await grants.lease("100 a minute", "one", wanted=15, limit=16, now=NOW, seconds=10.0)
+    at, apart, count = await grants.reserve("100 a minute", most=8, interval=0.6, now=NOW, ahead=DAY, limit=16)
+    assert [at - NOW, apart, count] == pytest.approx([0, 9.6, 2])
+    at, apart, count = await grants.reserve("100 a minute", most=8, interval=0.6, now=NOW, ahead=DAY, limit=16)
+    assert [at - NOW, apart, count] == pytest.approx([10.2, 0.6, 8])
+
+
 async def test_nothing_is_leased_while_slots_are_reserved_ahead(grants: Grants) -> None:
     await grants.lease("crm", "a", 5, 10, NOW, 10)
     await grants.reserve("crm", 4, 1.0, NOW, 60, limit=10)

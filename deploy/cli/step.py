@@ -15,10 +15,8 @@ from deploy.config.configured import add_configuration, configured, environ_of
 from deploy.config.sections import route
 from deploy.explain.offline import fault_text, local_services
 from deploy.terminal.command_line import CommandError
-from functions.transform import program
-from functions.transform.answer_chain import document_from, event_from
+from functions.transform import answer_chain, program, step_classes
 from functions.transform.chain import Chain, ChainResult, NamedChains
-from functions.transform.step_classes import StepClasses
 from shared import errors, jsontext
 from shared.did_you_mean import did_you_mean
 from shared.event import Event, from_cloudevent, to_cloudevent
@@ -102,7 +100,7 @@ def _chain_of_configuration(options: argparse.Namespace) -> Chain:
     return chain_from_text(options.step, transform.chains, transform.own, found.path.parent if found.path else Path())
 
 
-def chain_from_text(text: str, chains: NamedChains, own: StepClasses, folder: Path) -> Chain:
+def chain_from_text(text: str, chains: NamedChains, own: step_classes.StepClasses, folder: Path) -> Chain:
     """Return the chain of a text: one step, a list of steps, or the name of a chain of the configuration.
 
     Names of files are relative to `folder`. Raises StepsFault.
@@ -133,7 +131,7 @@ def _steps_in(text: str, chains: NamedChains) -> list[jsontext.Json]:
     return document if isinstance(document, list) else [document]
 
 
-def _with_files(step: jsontext.Json, own: StepClasses, folder: Path) -> jsontext.Json:
+def _with_files(step: jsontext.Json, own: step_classes.StepClasses, folder: Path) -> jsontext.Json:
     if not isinstance(step, dict):
         return step
     try:
@@ -147,7 +145,7 @@ def _event(options: argparse.Namespace, content: bytes) -> Event:
     if options.event:
         document: jsontext.Json = json.loads(content)
         return from_cloudevent(document)
-    event = event_from(content, None, options.format, "standard-input", time.time())
+    event = answer_chain.event_from(content, None, options.format, "standard-input", time.time())
     is_like_json = isinstance(event.data, str) and event.data.lstrip().startswith(("{", "["))
     if options.format is None and is_like_json and (fault := _json_fault(content)):
         # Truncated JSON: most steps would accept it as text.
@@ -166,7 +164,7 @@ def _print_result(result: ChainResult, whole: bool) -> int:
         for event in result.events:
             print(json.dumps(to_cloudevent(event), indent=2, ensure_ascii=False))
         return DONE
-    content = document_from(result.events).content
+    content = answer_chain.document_from(result.events).content
     sys.stdout.buffer.write(content)
     if sys.stdout.isatty() and not content.endswith(b"\n"):
         sys.stdout.buffer.write(b"\n")

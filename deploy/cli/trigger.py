@@ -20,11 +20,9 @@ from deploy.cli import look_up, send
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.config import dotenv
+from deploy.config import dotenv, running_dev, sections
 from deploy.config.checkout import env_file
 from deploy.config.configured import add_configuration, configured, environ_of
-from deploy.config.running_dev import start_command
-from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.history import journal_view, local_requests
 from deploy.history.local import expected_ports, open_local_state, running_ports
@@ -231,7 +229,7 @@ def _cannot_sign_text(provider: str, reason: CannotSign) -> str:
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
         f"hookchain trigger: a sample of {entry.name} cannot be signed here: {reason}.",
-        f"Its verification was tested with {catalogue_pages.PROVEN[entry.proven.by]}{detail}.",
+        f"Its verification was tested with {sections.catalogue_pages.PROVEN[entry.proven.by]}{detail}.",
         f"`hookchain trigger {provider} --break signature` sends a forged request, which must be rejected.",
     ]
     if reason.needs_key_pair:
@@ -287,7 +285,7 @@ def _print_text(sent: SentSample) -> None:
     broken = f", {sent.broken_part} broken" if sent.broken_part else ""
     print(f"{target.entry.name}, {sent.sample.event}{broken}, to {printable(target.url)}")
     needs_start = not sent.is_elsewhere and isinstance(sent.answer, NoResponse)
-    start = f"; start `{start_command(sent.state_folder)}`" if needs_start else ""
+    start = f"; start `{running_dev.start_command(sent.state_folder)}`" if needs_start else ""
     print(f"  {printable(_result_text(sent))}{start}{_verdict(sent)}")
     note = send.wrong_port_note(target.url, sent.outcome, sent.state_folder)
     if note:
@@ -313,7 +311,7 @@ def _verdict(sent: SentSample) -> str:
         return ", as expected"
     if sent.outcome.ok:
         return "; IT SHOULD HAVE BEEN REJECTED"
-    has_no_key = sent.outcome.status == 503 and catalogue_pages.uses_provider_keys(sent.target.entry)
+    has_no_key = sent.outcome.status == 503 and sections.catalogue_pages.uses_provider_keys(sent.target.entry)
     key = ": the provider's public key cannot be fetched" if has_no_key else ""
     return f"; neither accepted nor rejected{key}"
 
@@ -335,7 +333,7 @@ def _journal_lines(sent: SentSample) -> list[str]:
 def _why_rejected(sent: SentSample) -> list[str]:
     """Return receive's diagnosis, or the finding of its check if it made none."""
     if running_ports(sent.state_folder) is None:
-        command = start_command(sent.state_folder)
+        command = running_dev.start_command(sent.state_folder)
         found = f"no `{command}` runs with {sent.state_folder}, so another program answered"
         return [f"why: {found}. Set HOOKCHAIN_STATE and PORT_BASE as for the `{command}` that you mean"]
     return _wait_for(sent.state_folder, lambda state: _look_at_rejections(sent, state))

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
-from shared import jsontext
+from shared import errors, jsontext, ports
 from shared.cloud.aws.client import AwsClient, AwsPlace, error_name, is_temporary_answer
 from shared.cloud.aws.sqs_messages import message_of
 from shared.cloud.gcp.tokens import Authorization
-from shared.errors import Permanent, Temporary
 from shared.outgoing.http_client import HttpClient
-from shared.ports import TAP
 from shared.push import Push
 from shared.tap import KEPT_SECONDS, LEASE_NAME, LISTENER
 
@@ -137,7 +135,7 @@ class GoogleInboxes:
         message = str(jsontext.value_at(jsontext.json_or_none(answer.body), "error", "message") or "")
         detail = f"Pub/Sub answered {answer.status} to {method} {path}: {message}"
         if is_temporary_answer(answer):
-            raise Temporary("bus_unavailable", detail)
+            raise errors.Temporary("bus_unavailable", detail)
         raise (NoInbox if answer.status == 404 else InboxFault)(detail)
 
 
@@ -156,7 +154,7 @@ class AwsInboxes:
 
     def __init__(self, place: AwsPlace, prefix: str) -> None:
         self._client = AwsClient(place, "sqs")
-        self._prefix = f"{prefix}{TAP}-"
+        self._prefix = f"{prefix}{ports.TAP}-"
         self._tags: jsontext.JsonObject = {"hookchain": prefix}
         self._urls: dict[str, str] = {}
 
@@ -215,7 +213,7 @@ class AwsInboxes:
         is_recent = error.endswith("QueueDeletedRecently")
         detail = f"SQS answered {answer.status} {error} to {action}"
         if is_recent or is_temporary_answer(answer):
-            raise Temporary(
+            raise errors.Temporary(
                 "bus_unavailable", detail + (": it was removed less than a minute ago" if is_recent else "")
             )
         is_missing = error.rpartition(".")[2] in {"QueueDoesNotExist", "NonExistentQueue"}
@@ -235,6 +233,6 @@ def _received(message: jsontext.JsonObject) -> Received:
     }
     try:
         push = message_of(record)
-    except Permanent:  # somebody else has sent it; its data is no event either
+    except errors.Permanent:  # somebody else has sent it; its data is no event either
         push = Push(b"")
     return Received(push, str(message["ReceiptHandle"]))

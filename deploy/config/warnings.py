@@ -16,16 +16,12 @@ from deploy.config.expression_warnings import comparison_texts, keyword_texts, t
 from deploy.config.kept_bodies import retention_warning
 from deploy.config.misleading_values import misleading_values
 from deploy.config.model_faults import fault_at
-from deploy.config.sections.alerts import alert_destinations
+from deploy.config.sections import alerts, bus_source, develop, provider_event_types, subscribers
 from deploy.config.sections.auth import SIGNING_A_TIME, Auth, LinkAuth, PathAuth, QueryAuth
-from deploy.config.sections.bus_source import BusSourceConfig
 from deploy.config.sections.catalogue import chosen_schemes, load_catalogue, signs_url
 from deploy.config.sections.destination import DestinationConfig
-from deploy.config.sections.develop import redact_warnings
-from deploy.config.sections.provider_event_types import EventTypes, known_event_types
 from deploy.config.sections.route import RouteConfig
 from deploy.config.sections.source import SourceConfig
-from deploy.config.sections.subscribers import subscribers_warnings, tell_destinations
 from functions.notify.registry import SUBSCRIBERS
 from functions.transform.expression_paths import is_path, path_text
 from functions.transform.program import Program, read_program
@@ -68,7 +64,7 @@ def configuration_warnings(file: ConfigFile, slices: Mapping[str, JsonObject]) -
         *_develop_warnings(config, compiled_sources),
     ]
     warnings = {fault_at(file, path, text) for path, text in placed}
-    return sorted({*warnings, *misleading_values(file), *subscribers_warnings(file)})
+    return sorted({*warnings, *misleading_values(file), *subscribers.subscribers_warnings(file)})
 
 
 # Sources
@@ -104,7 +100,7 @@ def _source_texts(name: str, source: SourceConfig, config: Configuration) -> Ite
         yield "`allow` checks the address that connects; behind a proxy, as on Cloud Run, add `trusted_proxies: 1`"
 
 
-def _bus_texts(bus: BusSourceConfig) -> Iterator[str]:
+def _bus_texts(bus: bus_source.BusSourceConfig) -> Iterator[str]:
     """Yield on which clouds the source gets no messages, or not all."""
     if bus.kind == "pubsub":
         yield "`pubsub` brings messages on Google Cloud and with `make dev`: on AWS, this source gets none"
@@ -290,12 +286,12 @@ def _type_texts(route: RouteConfig, config: Configuration) -> Iterator[str]:
         yield f"{pattern!r} matches no event type of {providers} that was known on {listed[0].read_on}{suggestion}"
 
 
-def _event_types_of(route: RouteConfig, config: Configuration) -> list[EventTypes] | None:
+def _event_types_of(route: RouteConfig, config: Configuration) -> list[provider_event_types.EventTypes] | None:
     """Return the known event types of the route's sources; None if a source can have other types."""
     sources = _sources_of(route, config)
     if any(source.provider is None or source.type or source.action for source in sources):
         return None
-    known = known_event_types()
+    known = provider_event_types.known_event_types()
     if any(source.provider not in known for source in sources):
         return None
     return [known[key] for key in dict.fromkeys(str(source.provider) for source in sources)]
@@ -451,8 +447,8 @@ def _destination_warnings(config: Configuration) -> Iterator[PlacedWarning]:
     response's status can meet."""
     used = {name for route in config.routes for name in route.to}
     used |= {each.otherwise for each in config.destinations.values() if each.otherwise is not None}
-    used |= {*alert_destinations(config.alerts, config.sources, config.destinations)}
-    used |= {*tell_destinations(config.subscribers)}
+    used |= {*alerts.alert_destinations(config.alerts, config.sources, config.destinations)}
+    used |= {*subscribers.tell_destinations(config.subscribers)}
     for name, destination in config.destinations.items():
         at = ("destinations", name)
         if name not in used:
@@ -505,7 +501,7 @@ def _retention_warnings(file: ConfigFile, notify: JsonObject) -> Iterator[Placed
 
 
 def _develop_warnings(config: Configuration, compiled: Mapping[str, JsonObject]) -> Iterator[PlacedWarning]:
-    for text in redact_warnings(config.develop, compiled) if config.develop else ():
+    for text in develop.redact_warnings(config.develop, compiled) if config.develop else ():
         yield ("develop", "redact"), text
 
 
@@ -564,7 +560,7 @@ def _action_notes(config: Configuration) -> Iterator[PlacedWarning]:
 
 def _matched_with_action(provider: str, pattern: str) -> str:
     """Return what the pattern matches only with an action, for a person; empty if nothing."""
-    if known := known_event_types().get(provider):
+    if known := provider_event_types.known_event_types().get(provider):
         types = known.only_with_action(pattern)
         more = len(types) - _MAX_NAMED
         return ", ".join(types[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -18,12 +18,10 @@ from functions.receive.bus import MESSAGE_ID
 from functions.receive.receive import Receiver
 from functions.receive.source import read_sources
 from functions.transform.step import Services
-from shared import errors, http, ports, push, time_bound
+from shared import errors, event, http, ports, push, settings, time_bound
 from shared.cloud.platform import SystemClock, fetch
-from shared.event import Event, from_cloudevent
 from shared.jsontext import JsonObject, mappings_at
 from shared.secrets import SecretStore, from_environment, from_folder
-from shared.settings import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class RecordingBus:
             self.messages.extend(messages)
 
     @property
-    def events(self) -> tuple[Event, ...]:
-        return tuple(from_cloudevent(json.loads(message.data)) for message in self.messages)
+    def events(self) -> tuple[event.Event, ...]:
+        return tuple(event.from_cloudevent(json.loads(message.data)) for message in self.messages)
 
 
 def offline_receiver(receive_slice: JsonObject, store: SecretStore, bus: RecordingBus, now: float) -> Receiver:
@@ -114,7 +112,7 @@ def local_secrets(environ: Mapping[str, str], clock: ports.Clock | None = None) 
     """
     if environ == NO_SECRETS:  # the whole of it: an operator's own can have the same folder
         return SecretStore((_unread_secret,), clock or SystemClock())
-    folder = read_settings(environ).secrets_folder
+    folder = settings.read_settings(environ).secrets_folder
     return SecretStore((from_folder(folder), from_environment(environ)), clock or SystemClock())
 
 

@@ -13,9 +13,7 @@ from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp_names
-from deploy.config import checkout, compiler, mail_settings
-from deploy.config.deployed_target import keep_target
-from deploy.config.platform_parts import aws_only, local_only
+from deploy.config import checkout, compiler, deployed_target, mail_settings, platform_parts
 from deploy.gcp import graph, plan
 from deploy.gcp.resources import services
 from deploy.secrets.needs import Need, needs
@@ -56,7 +54,7 @@ def prepare_deployment(
 
 def warnings(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Iterator[str]:
     """Yield what the configuration and the mail settings allow and Google Cloud does not do as meant."""
-    unusable = (*local_only(slices), *aws_only(slices["notify"]))
+    unusable = (*platform_parts.local_only(slices), *platform_parts.aws_only(slices["notify"]))
     yield from (f"{where}: {rule}" for _, where, rule in unusable)
     yield from mail_settings.mail_settings_warnings(environ)
     yield from mail_settings.recipients_as_senders(slices["notify"], environ)
@@ -80,7 +78,7 @@ class DotenvSettings:
 
     def keep(self) -> list[str]:
         """Add missing variables to .env. Return a note for each one that keeps another value. Raises DotenvFault."""
-        return keep_target(
+        return deployed_target.keep_target(
             self.path,
             target={
                 "GOOGLE_CLOUD_PROJECT": self.target.project,

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from deploy.history import chart, cloud_journal, journal_view
 from deploy.history.ports import CloudBlobs
-from shared.batching import batches, grouped
+from shared import batching, journal, jsontext, ledger
 from shared.cloud.aws import tables
 from shared.cloud.aws.dynamo import Condition, Dynamo, is_expired, read_shards, state_shard
 from shared.cloud.aws.dynamo_values import Fields, item_key
@@ -25,9 +25,6 @@ from shared.cloud.aws.ledger_items import PROMPT_SECONDS, VERSION, row_of
 from shared.cloud.aws.ledger_lists import keys_of
 from shared.cloud.journal_entries import erased_dead_letter, erased_event, first_seq, parsed_entry
 from shared.cloud.shards import SHARDS
-from shared.journal import KEPT
-from shared.jsontext import to_json
-from shared.ledger import LedgerRow
 
 INDEXED_CHUNK: Final = 1_000
 """The entries that are read at once for a search by source or type, which needs only the index."""
@@ -50,9 +47,9 @@ WATCHED_DELIVERIES: Final = 24
 """The number of the newest deliveries that are checked for a change. A delivery that ends later is found by its end."""
 EVENT_FIELDS: Final = ("id", "entry", "passes", tables.EXPIRES_AT)
 """The fields of an event without its body."""
-ROW_FIELDS: Final = tuple({*LedgerRow._fields} - {"message"})
+ROW_FIELDS: Final = tuple({*ledger.LedgerRow._fields} - {"message"})
 """The fields of a delivery without its message."""
-STATES: Final = (KEPT, journal_view.REPLAYED, journal_view.DROPPED)
+STATES: Final = (journal.KEPT, journal_view.REPLAYED, journal_view.DROPPED)
 
 
 class DynamoJournalReader(cloud_journal.CloudJournal):
@@ -170,7 +167,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         key = item_key(event_id)
         is_there = Condition(f"attribute_exists(#{tables.KEY})")
         for event in await self._stored_events([key]):
-            erased: Fields = {"entry": to_json(erased_event(event.entry)), "document": None}
+            erased: Fields = {"entry": jsontext.to_json(erased_event(event.entry)), "document": None}
             await self._store.update(tables.EVENTS, key, erased, is_there)
         await self._store.delete(tables.BODIES, key)
 
@@ -213,7 +210,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         events = await self._stored_events([item_key(each) for each in ids])
         return {each.id: chart.received_unless_replayed(each.entry, each.passes) for each in events}
 
-    async def _rows(self, entries: Sequence[Fields]) -> list[LedgerRow]:
+    async def _rows(self, entries: Sequence[Fields]) -> list[ledger.LedgerRow]:
         items = await self._store.get_all(tables.DELIVERIES, keys_of(entries), ROW_FIELDS, ROWS_AT_ONCE)
         return [row_of(each) for each in items.values()]
 
@@ -224,14 +221,14 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         items = await self._store.get_all(tables.DELIVERIES, keys_of(entries), fields)
         deliveries = [(str(each["event_id"]), _state_for_status(each)) for each in items.values()]
         return cloud_journal.States(
-            deliveries=grouped((event_id, state) for event_id, state in deliveries if state),
-            letters=grouped((str(each["event_id"]), str(each["state"])) for each in letters),
+            deliveries=batching.grouped((event_id, state) for event_id, state in deliveries if state),
+            letters=batching.grouped((str(each["event_id"]), str(each["state"])) for each in letters),
         )
 
     async def _events_of(self, table: tables.Table, index: tables.Index, ids: Sequence[str]) -> list[Fields]:
         """Return the entries of an index by event, a few queries at a time."""
         entries: list[Fields] = []
-        for batch in batches(ids, QUERIES_AT_ONCE):
+        for batch in batching.batches(ids, QUERIES_AT_ONCE):
             queries = [self._store.query_index(table, index, event_id, MAX_OF_EVENT) for event_id in batch]
             entries += chain.from_iterable(await asyncio.gather(*queries))
         return entries
@@ -248,7 +245,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def dead_letters(
-        self, limit: int, *, state: str | None = KEPT, before: int | None = None
+        self, limit: int, *, state: str | None = journal.KEPT, before: int | None = None
     ) -> tuple[journal_view.DeadLetterRow, ...]:
         return await self._letters(keys_of(await self._letter_entries(limit, state, before)))
 
@@ -264,7 +261,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         return rows[0] if rows else None
 
     async def _kept_letters(self) -> int:
-        partitions = [state_shard(KEPT, shard) for shard in range(SHARDS)]
+        partitions = [state_shard(journal.KEPT, shard) for shard in range(SHARDS)]
         counts = [
             self._store.count(tables.DEAD_LETTERS, tables.LETTERS_BY_STATE, each, MAX_COUNTED) for each in partitions
         ]
@@ -290,7 +287,7 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
                 await self._blobs.delete(str(blob))
             erased: Fields = {
                 **letter_state(str(fields["id"]), journal_view.DROPPED),
-                "entry": to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
+                "entry": jsontext.to_json(erased_dead_letter(parsed_entry(fields["entry"]))),
                 "message": None,
                 "message_blob": None,
             }

@@ -9,14 +9,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from shared.batching import batches
-from shared.cloud import earlier_words, shards
+from shared import batching, cloud, jsontext
 from shared.cloud.gcp import firestore, ledger_documents
 from shared.cloud.gcp.collections import EVENTS, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, query_document
 from shared.cloud.gcp.journal import MAX_TEXT, entry_of
 from shared.journal import AttemptEntry
-from shared.jsontext import JsonObject, to_json
 
 EARLIER_ATTEMPTS: Final = "attempts"
 """The collection of attempts. Today's version keeps them in the rows of the ledger."""
@@ -37,19 +35,19 @@ async def upgrade(store: firestore.Firestore) -> None:
         await _write(store, [_upgraded_row(each, attempts) for each in rows])
 
 
-def _earlier_query(collection: str, field: str, select: Sequence[str]) -> JsonObject:
+def _earlier_query(collection: str, field: str, select: Sequence[str]) -> jsontext.JsonObject:
     where = [Where(field, "GREATER_THAN_OR_EQUAL", 0)]
     return query_document(collection, where, order_by=field, limit=PAGE, select=select)
 
 
 async def _write(store: firestore.Firestore, writes: Sequence[Write]) -> None:
-    for some in batches(writes, AT_ONCE):
+    for some in batching.batches(writes, AT_ONCE):
         await asyncio.gather(*(store.write_if(write) for write in some))
 
 
 def _upgraded_event(found: firestore.Document) -> Write:
     entry = entry_of(found.fields)
-    shard = shards.shard_of(str(found.fields["id"]))
+    shard = cloud.shards.shard_of(str(found.fields["id"]))
     seq = int(str(found.fields["seq"]))
     fields: Fields = {
         "seq": None,
@@ -57,7 +55,7 @@ def _upgraded_event(found: firestore.Document) -> Write:
         "by_source": firestore.sharded(f"{str(entry['source'])[:MAX_TEXT]}/", shard, seq),
         "by_type": firestore.sharded(f"{str(entry['type'])[:MAX_TEXT]}/", shard, seq),
         # Its document is in a collection of its own, unless today's version has seen the event again.
-        "entry": to_json({"has_document": False, **entry, "seq": seq}),
+        "entry": jsontext.to_json({"has_document": False, **entry, "seq": seq}),
     }
     return Write(EVENTS, found.id, fields, mask=tuple(fields), version=found.version)
 
@@ -74,7 +72,7 @@ def _upgraded_row(found: firestore.Document, attempts: Sequence[AttemptEntry]) -
 
 async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> list[AttemptEntry]:
     found: list[AttemptEntry] = []
-    for ids in batches([*dict.fromkeys(event_ids)], firestore.MAX_IDS_IN_QUERY):
+    for ids in batching.batches([*dict.fromkeys(event_ids)], firestore.MAX_IDS_IN_QUERY):
         where = [Where("event_id", "IN", list(ids))]
         documents = await store.query(query_document(EARLIER_ATTEMPTS, where, limit=MAX_ATTEMPTS))
         found += [_attempt_of(each.fields) for each in documents]
@@ -83,4 +81,4 @@ async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> lis
 
 def _attempt_of(fields: Fields) -> AttemptEntry:
     attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
-    return attempt._replace(outcome=earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))
+    return attempt._replace(outcome=cloud.earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))

@@ -6,11 +6,9 @@ Each function with a request raises CommandError and Temporary. Those that chang
 from collections.abc import Sequence
 from contextlib import suppress
 
-from deploy.hooks import api, comparison
+from deploy.hooks import api, comparison, kind, row
 from deploy.hooks.comparison import OurHook
-from deploy.hooks.kind import Hook
 from deploy.hooks.placed_hook import PlacedHook
-from deploy.hooks.row import hook_name
 from deploy.terminal.command_line import CommandError
 
 
@@ -29,7 +27,7 @@ async def compare_unconfigured(place: PlacedHook, others: Sequence[comparison.Di
     same = [each.at for each in others if each.hook and each.hook.id == hook.id]
     # If a place has only one hook, hooks of different places have the same id.
     if same and not place.kind.is_single:
-        why = f"it is also registered as {hook_name(place.session.source, same[0])}"
+        why = f"it is also registered as {row.hook_name(place.session.source, same[0])}"
     if why:
         return comparison.Difference(place.at, "forget", (reason, why), hook)
     return comparison.Difference(place.at, "delete", (reason,), hook)
@@ -40,7 +38,7 @@ def removal_deletes(place: PlacedHook) -> bool:
     remembered = place.remembered
     if remembered.stage:
         return place.kind.can_delete
-    return remembered.is_made and not place.remembered_elsewhere(Hook(remembered.id, remembered.url, None))
+    return remembered.is_made and not place.remembered_elsewhere(kind.Hook(remembered.id, remembered.url, None))
 
 
 async def remove(place: PlacedHook) -> bool:
@@ -84,12 +82,12 @@ async def delete_unchanged(place: PlacedHook, id: str, former_urls: Sequence[str
     wanted_url = place.session.wanted.url
     url = await place.url_of(id)
     if url in (None, *former_urls, wanted_url):
-        await delete(place, Hook(id, wanted_url, None))
+        await delete(place, kind.Hook(id, wanted_url, None))
     else:
         _show_left_alone(place, id, str(url), "somebody else changed its URL")
 
 
-async def delete(place: PlacedHook, hook: Hook) -> None:
+async def delete(place: PlacedHook, hook: kind.Hook) -> None:
     """Delete the hook. Raises CommandError if it is listed nevertheless."""
     fault = f"{place.name}: {place.kind.title} still lists the hook {hook.id}"
     try:

@@ -12,11 +12,8 @@ from deploy.cloud_access.aws import AwsApi, DeployedStack, configured_region
 from deploy.cloud_access.aws_names import find_target
 from deploy.config.config_file import ConfigFaults
 from deploy.doctor import aws, buses, checks, machine, places, senders, shared_files
+from deploy.history import aws_logs, aws_status, logs, ports
 from deploy.history.aws import open_aws_state, stack_ports
-from deploy.history.aws_logs import CloudWatchLog
-from deploy.history.aws_status import read_backlogs, read_counts, read_versions
-from deploy.history.logs import LogQuery
-from deploy.history.ports import TapPorts
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.terminal.command_line import CommandError
@@ -39,20 +36,20 @@ class AwsPlatform(CloudPlatform[DeployedStack]):
     def state(self) -> AbstractContextManager[State]:
         return open_aws_state(self.deployment, self.environ)
 
-    def tap(self) -> TapPorts:
+    def tap(self) -> ports.TapPorts:
         return stack_ports(self.deployment)
 
     def secrets(self) -> SecretsManagerBackend:
         return SecretsManagerBackend(self.deployment.target, self.deployment.api)
 
-    def log(self, query: LogQuery) -> CloudWatchLog:
-        return CloudWatchLog(self.deployment.api, self.deployment.target, query)
+    def log(self, query: logs.LogQuery) -> aws_logs.CloudWatchLog:
+        return aws_logs.CloudWatchLog(self.deployment.api, self.deployment.target, query)
 
     def counts(self, window: MetricWindow) -> list[MetricCount]:
-        return read_counts(self.deployment, window)
+        return aws_status.read_counts(self.deployment, window)
 
     def running(self, now: float) -> Running:
-        return Running(read_versions(self.deployment), *read_backlogs(self.deployment, now))
+        return Running(aws_status.read_versions(self.deployment), *aws_status.read_backlogs(self.deployment, now))
 
 
 def open_aws(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> AwsPlatform:

@@ -11,11 +11,8 @@ from deploy.cloud_access.gcp_names import Target, TargetFault, account_email, fi
 from deploy.doctor import buses, checks, google, machine, places, senders, shared_files
 from deploy.gcp import organization_policies
 from deploy.gcp.secret_manager_backend import SecretManagerBackend
+from deploy.history import gcp_logs, gcp_status, logs, ports
 from deploy.history.gcp import deployment_ports, open_gcp_state
-from deploy.history.gcp_logs import GoogleLog
-from deploy.history.gcp_status import read_backlogs, read_counts, read_versions
-from deploy.history.logs import LogQuery
-from deploy.history.ports import TapPorts
 from deploy.history.state import State
 from deploy.platforms.platform import CLOUD, CloudPlatform, PlatformKind, Running, Traits
 from deploy.secrets.backend import SecretBackend
@@ -35,20 +32,20 @@ class GooglePlatform(CloudPlatform[gcp.CloudDeployment]):
     def state(self) -> AbstractContextManager[State]:
         return open_gcp_state(self.deployment.target, self.environ)
 
-    def tap(self) -> TapPorts:
+    def tap(self) -> ports.TapPorts:
         return deployment_ports(self.deployment.target, self.environ)
 
     def secrets(self) -> SecretBackend:
         return SecretManagerBackend(self.deployment.target, self.deployment.gcloud, self.deployment.api)
 
-    def log(self, query: LogQuery) -> GoogleLog:
-        return GoogleLog(self.deployment.gcloud, self.deployment.target, query)
+    def log(self, query: logs.LogQuery) -> gcp_logs.GoogleLog:
+        return gcp_logs.GoogleLog(self.deployment.gcloud, self.deployment.target, query)
 
     def counts(self, window: MetricWindow) -> list[MetricCount]:
-        return read_counts(self.deployment, window)
+        return gcp_status.read_counts(self.deployment, window)
 
     def running(self, now: float) -> Running:
-        return Running(read_versions(self.deployment), *read_backlogs(self.deployment, now))
+        return Running(gcp_status.read_versions(self.deployment), *gcp_status.read_backlogs(self.deployment, now))
 
 
 def open_google(options: argparse.Namespace, environ: Mapping[str, str], where: str) -> GooglePlatform:

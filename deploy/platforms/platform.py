@@ -13,9 +13,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from deploy.config.checkout import config_to_deploy
-from deploy.config.config_file import ConfigFaults
-from deploy.config.configured import configured_at
+from deploy.config import checkout, config_file, configured
 from deploy.history import forget, status
 from deploy.history.logs import CloudLog, LogQuery, Record, cloud_records
 from deploy.history.ports import TapPorts
@@ -264,8 +262,8 @@ class CloudPlatform(Platform, ABC, Generic[Deployed]):
 
     async def _read_outside(self) -> Outside:
         try:
-            path = config_to_deploy(None, self.environ)
-            configuration = await asyncio.to_thread(configured_at, path, self.environ)
-        except ConfigFaults:
+            path = checkout.config_to_deploy(None, self.environ)
+            configuration = await asyncio.to_thread(configured.configured_at, path, self.environ)
+        except config_file.ConfigFaults:
             return Outside()
         return await read_outside(configuration, self.source_access(), cloud_platform.fetch(keeps=False), time.time())

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.signatures import jwt, key_schemes, signature_scheme, standard_webhooks
 from shared.signatures.auth_scheme import AuthScheme
-from shared.signatures.jwt import JwtScheme
-from shared.signatures.key_schemes import PublicKeyScheme
-from shared.signatures.signature_scheme import HmacScheme
-from shared.signatures.standard_webhooks import StandardWebhooksScheme
 
 FOLDER: Final = "keys"
 """The folder of private keys in the state folder."""
@@ -34,7 +31,7 @@ class KeyPair:
 
 def is_asymmetric(auth: AuthScheme) -> bool:
     """Return whether the source's secret is a public key, whose private half only the sender has."""
-    return isinstance(auth, PublicKeyScheme) or (isinstance(auth, JwtScheme) and not auth.is_shared_key)
+    return isinstance(auth, key_schemes.PublicKeyScheme) or (isinstance(auth, jwt.JwtScheme) and not auth.is_shared_key)
 
 
 def generate_value(name: str, schemes: Iterable[AuthScheme], state: Path, random_bytes: bytes) -> str | None:
@@ -55,11 +52,11 @@ def generate_value(name: str, schemes: Iterable[AuthScheme], state: Path, random
 def generate_secret(auth: AuthScheme, random_bytes: bytes) -> str | None:
     """Return a secret in the form that the scheme needs; None if any text will do."""
     match auth:
-        case StandardWebhooksScheme():
+        case standard_webhooks.StandardWebhooksScheme():
             return "whsec_" + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key_encoding="base64", key_prefix=prefix):
+        case signature_scheme.HmacScheme(key_encoding="base64", key_prefix=prefix):
             return prefix + base64.b64encode(random_bytes[:24]).decode()
-        case HmacScheme(key_encoding="hex"):
+        case signature_scheme.HmacScheme(key_encoding="hex"):
             return random_bytes[:32].hex()
     return None
 
@@ -106,5 +103,5 @@ def generate_key_pair(auth: AuthScheme) -> KeyPair:
 
 def _uses(auth: AuthScheme, scheme: str, algorithm: str) -> bool:
     """Return whether the scheme is this one, or accepts JSON Web Tokens whose algorithm begins so, such as ES256."""
-    names = auth.algorithms if isinstance(auth, JwtScheme) else ()
+    names = auth.algorithms if isinstance(auth, jwt.JwtScheme) else ()
     return auth.scheme == scheme or any(name.startswith(algorithm) for name in names)

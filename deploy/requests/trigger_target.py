@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from deploy.config.configured import LoadedConfig
-from deploy.config.sections import catalogue_pages
-from deploy.config.sections.catalogue import ProviderEntry, load_catalogue
-from deploy.config.sections.provider_settings import provider_part
+from deploy.config.sections import catalogue, catalogue_pages, provider_settings
 from deploy.config.sections.source import SourceConfig
 from deploy.requests.sources import compiled_sources
 from functions.receive.admission import requested_url
@@ -26,7 +24,7 @@ class TriggerTarget:
     """
 
     provider: str
-    entry: ProviderEntry
+    entry: catalogue.ProviderEntry
     source: Source
     settings: JsonObject
     url: str
@@ -45,7 +43,7 @@ def trigger_target(
     `source_name` and `to_url` are those that the user chose. By default, the source is the first one of the provider,
     and its URL is on this machine. Raises ValueError if there is no source of this name.
     """
-    entry = load_catalogue()[provider]
+    entry = catalogue.load_catalogue()[provider]
     sources = compiled_sources(configuration.slices["receive"])
     if source_name is not None and source_name not in sources:
         raise ValueError(f"there is no source {source_name!r}{did_you_mean(source_name, sources)}")
@@ -67,7 +65,7 @@ def _usual_source(provider: str, document: Json) -> str:
     return catalogue_pages.source_name_of(provider)
 
 
-def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
+def ready_source(provider: str, entry: catalogue.ProviderEntry) -> JsonObject:
     """Return the source that `hookchain providers NAME` prints, for a receiver that is configured elsewhere."""
     secret = catalogue_pages.secret_name_of(provider)
     asked_for = " ".join(str(handshake.reply) for handshake in entry.handshakes)
@@ -79,10 +77,10 @@ def ready_source(provider: str, entry: ProviderEntry) -> JsonObject:
     proof = {"secret": secret} if entry.auth else {"auth": {"scheme": "path", "secret": secret}}
     config = SourceConfig.model_validate({"provider": provider, "params": params, **proof})
     auth: list[Json] = [each.model_dump(exclude_none=True) for each in config.auth]
-    part = provider_part(config, entry)
+    part = provider_settings.provider_part(config, entry)
     return {"auth": auth, "methods": ["POST"], "max_body_bytes": config.max_body_bytes, **part}
 
 
-def missing_source_text(provider: str, entry: ProviderEntry) -> str:
+def missing_source_text(provider: str, entry: catalogue.ProviderEntry) -> str:
     lines = "\n".join(f"  {line}" for line in catalogue_pages.source_block(provider, entry))
     return f"the configuration has no source for {entry.name}. Add one under `sources`:\n{lines}"

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from deploy.config.platform_parts import GOOGLE_KINDS
 from deploy.requests.sources import auth_entries, compiled_sources
-from functions.notify import destination, registry
-from functions.notify.examples import ATTEMPT, example_delivery
-from functions.notify.http_kind import SecretValues
+from functions.notify import destination, examples, http_kind, registry
 from functions.receive.diagnosis.signatures import api_key_prefix
 from shared import errors
 from shared.jsontext import Json, JsonObject, objects_at
@@ -92,7 +90,7 @@ def _unusable_by(configured: registry.DeliveryOptions, values: Values) -> Unusab
     return None
 
 
-def _use_secrets(configured: registry.DeliveryOptions, secrets: SecretValues) -> None:
+def _use_secrets(configured: registry.DeliveryOptions, secrets: http_kind.SecretValues) -> None:
     """Use the secrets as a delivery does, up to its request. Raises Temporary, Permanent and ValueError."""
     kind = registry.module_of(configured)
     settings = destination.read_settings(kind, _without_templates(configured.settings))
@@ -106,7 +104,7 @@ def _use_secrets(configured: registry.DeliveryOptions, secrets: SecretValues) ->
         for name, newest_first in secrets.items():
             service_account_key(name, newest_first[0])
     elif hasattr(kind, "request"):
-        kind.request(example_delivery({}), settings, secrets, ATTEMPT)
+        kind.request(examples.example_delivery({}), settings, secrets, examples.ATTEMPT)
 
 
 def _without_templates(value: Json) -> Json:

@@ -13,9 +13,7 @@ from pydantic.types import Discriminator, JsonValue, Tag
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in, unreadable
 from deploy.config.model_faults import fault_at
-from deploy.config.sections.catalogue import load_catalogue
-from deploy.config.sections.destination import kind_of
-from deploy.config.sections.subscribers import TENANT_ADDRESS, owners_destination
+from deploy.config.sections import catalogue, destination, subscribers
 from functions.notify.recipients import people as people_rules
 from functions.notify.recipients.people import FIELDS, NAME, EntryFault, Listed, UnreadableList
 from shared.config.rules import SecretName, listed
@@ -98,7 +96,7 @@ def _people_in_file(file: ConfigFile, path: str) -> PeopleList:
 def _unknown_keys(file: ConfigFile, entry: JsonObject) -> Iterator[EntryFault]:
     """Yield a fault for each key that is not the name of a field, a source or a provider."""
     sources = list(file.mapping("sources"))
-    known = {*PERSON_KEYS, NAME, *sources, *load_catalogue()}
+    known = {*PERSON_KEYS, NAME, *sources, *catalogue.load_catalogue()}
     likely = [*PERSON_KEYS, *sources, *providers_by_source(file).values()]
     for key in entry:
         if key not in known:
@@ -251,7 +249,7 @@ def recipient_faults(file: ConfigFile, settings: Mapping[str, BaseModel], people
     path     in place of it, the expression that finds the person in each event
     allowed  the `allow_recipients` of a mail, which an event can select besides people
     """
-    owners = owners_destination(file)  # it mails tenants, who are not in `people`
+    owners = subscribers.owners_destination(file)  # it mails tenants, who are not in `people`
     for name, model in settings.items():
         if name == owners:
             continue
@@ -270,7 +268,7 @@ def _empty_list_faults(file: ConfigFile, name: str, recipient: JsonObject) -> It
     if recipient.get("allowed"):  # an event can select an address that `allow_recipients` covers
         return
     advice = "Add `people` to the configuration"
-    if recipient.get("path") == TENANT_ADDRESS:
+    if recipient.get("path") == subscribers.TENANT_ADDRESS:
         advice += ", or name this destination at `subscribers.tell.owners` if it is to mail tenants"
     yield fault_at(file, _to_path(file, name), f"names a person, but `people` lists nobody. {advice}")
 
@@ -291,14 +289,14 @@ def _named_person_faults(
 
 
 def _to_path(file: ConfigFile, name: str) -> DocumentPath:
-    return ("destinations", name, kind_of(file, name), "to")
+    return ("destinations", name, destination.kind_of(file, name), "to")
 
 
 def _template_faults(file: ConfigFile, name: str, model: BaseModel) -> Iterator[Fault]:
     for key, value in model.model_dump(mode="json", by_alias=True).items():
         if any(map(_reads_person, texts_in(value))):
             rule = "a template has `person` only where `to` names one: `actor`, an expression or {person: NAME}"
-            yield fault_at(file, ("destinations", name, kind_of(file, name), key), rule)
+            yield fault_at(file, ("destinations", name, destination.kind_of(file, name), key), rule)
 
 
 def _reads_person(text: str) -> bool:

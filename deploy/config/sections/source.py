@@ -25,12 +25,10 @@ from deploy.config.sections.schema_document import SchemaFault, schema_document
 from functions.notify.recovery.kinds import KINDS as RECOVERY_KINDS
 from functions.receive.respond import template_fault
 from functions.receive.source import RECOVERED_KIND
-from shared import casting, limits
+from shared import casting, did_you_mean, limits, ports
 from shared.config.rules import Name, Seconds, listed
 from shared.config.values import HeaderName, Model
-from shared.did_you_mean import nearest
 from shared.jsontext import Json, JsonObject, mapping_at
-from shared.ports import RECOVERED
 
 REDIRECTS: Final = frozenset({302, 303})
 _RESERVED: Final = frozenset({"content-length", "content-type", "transfer-encoding", "connection", "date", "server"})
@@ -242,7 +240,7 @@ def _catalogue_faults(settings: JsonObject) -> Iterator[tuple[DocumentPath, str]
     catalogue = load_catalogue()
     entry = catalogue.get(source.provider)
     if entry is None:
-        near = nearest(source.provider, catalogue)
+        near = did_you_mean.nearest(source.provider, catalogue)
         listing = "`hookchain providers` lists them; any other sender needs `auth`"
         advice = f"did you mean {near!r}?" if near else listing
         yield ("provider",), f"the catalogue has no provider {source.provider!r}; {advice}"
@@ -318,5 +316,5 @@ def recovered_part(sources: Mapping[str, SourceConfig]) -> JsonObject:
     largest = [source.max_body_bytes for source in sources.values() if source.recover]
     if not largest:
         return {}
-    bus: JsonObject = {"kind": RECOVERED_KIND, "name": RECOVERED}
+    bus: JsonObject = {"kind": RECOVERED_KIND, "name": ports.RECOVERED}
     return {"recovered": {"auth": [], "methods": ["POST"], "max_body_bytes": max(largest), "bus": bus}}

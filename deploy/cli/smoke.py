@@ -19,15 +19,8 @@ from deploy.history.journal_view import EventQuery, EventRecord
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
 from deploy.platforms.platform import Platform
+from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
-from deploy.requests.events import (
-    fitting_data,
-    make_provider_event,
-    make_test_event,
-    read_event_file,
-    routed_type,
-    sample_beside,
-)
 from deploy.requests.smoke_request import Recipient, SmokeTarget, possible_recipients, post_signed, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, progress
@@ -113,18 +106,18 @@ def _chosen_event(
     """
     file = options.file or _sample_file(options, configuration)
     if file is not None:
-        event = read_event_file(file, settings, mark, options.type)
+        event = events.read_event_file(file, settings, mark, options.type)
         return event.to_request(mark), options.type
     transform = configuration.slices["transform"]
     provider = provider_key(configuration, source)
     if provider:
         types = [options.type] if options.type else route_types(routes_from(transform, source))
-        sample_request = make_provider_event(provider, types, mark, time.time())
+        sample_request = events.make_provider_event(provider, types, mark, time.time())
         if sample_request is not None:
             return sample_request, options.type
-    event_type = options.type or routed_type(transform, source)
-    data = fitting_data(configuration.slices, source, event_type)
-    event = with_accepted_body(source, settings, make_test_event(settings, event_type, mark, data))
+    event_type = options.type or events.routed_type(transform, source)
+    data = events.fitting_data(configuration.slices, source, event_type)
+    event = with_accepted_body(source, settings, events.make_test_event(settings, event_type, mark, data))
     return event.to_request(mark), event_type
 
 
@@ -133,7 +126,7 @@ def _sample_file(options: argparse.Namespace, configuration: LoadedConfig) -> Pa
     has_one_source = len(compiled_sources(configuration.slices["receive"])) == 1
     if not has_one_source or options.type is not None:
         return None
-    return sample_beside(configuration.path)
+    return events.sample_beside(configuration.path)
 
 
 def _confirm_recipients(
@@ -403,8 +396,8 @@ def _newest_id(stores: State, source: str, since: float) -> str | None:
     """
     query = EventQuery(source=source, since=since, limit=1)
     for _ in range(NEWEST_EVENT_TRIES):
-        if events := stores.reader.events(query).events:
-            return events[0].id
+        if found := stores.reader.events(query).events:
+            return found[0].id
         time.sleep(NEWEST_EVENT_PAUSE_SECONDS)
     return None
 

@@ -20,9 +20,10 @@ from deploy.cli import look_up, send
 from deploy.cli.command import DONE, NOT_DONE, USAGE, parser, run_command
 from deploy.client.hookchain.http import NoResponse, Response
 from deploy.client.hookchain.outcome import Outcome, read_outcome
-from deploy.config import dotenv, running_dev, sections
+from deploy.config import dotenv, running_dev
 from deploy.config.checkout import env_file
 from deploy.config.configured import add_configuration, configured, environ_of
+from deploy.config.sections import catalogue_pages
 from deploy.config.sections.catalogue import load_catalogue
 from deploy.history import journal_view, local_requests
 from deploy.history.local import expected_ports, open_local_state, running_ports
@@ -229,7 +230,7 @@ def _cannot_sign_text(provider: str, reason: CannotSign) -> str:
     detail = f": {entry.proven.detail}" if entry.proven.detail else ""
     lines = [
         f"hookchain trigger: a sample of {entry.name} cannot be signed here: {reason}.",
-        f"Its verification was tested with {sections.catalogue_pages.PROVEN[entry.proven.by]}{detail}.",
+        f"Its verification was tested with {catalogue_pages.PROVEN[entry.proven.by]}{detail}.",
         f"`hookchain trigger {provider} --break signature` sends a forged request, which must be rejected.",
     ]
     if reason.needs_key_pair:
@@ -311,7 +312,7 @@ def _verdict(sent: SentSample) -> str:
         return ", as expected"
     if sent.outcome.ok:
         return "; IT SHOULD HAVE BEEN REJECTED"
-    has_no_key = sent.outcome.status == 503 and sections.catalogue_pages.uses_provider_keys(sent.target.entry)
+    has_no_key = sent.outcome.status == 503 and catalogue_pages.uses_provider_keys(sent.target.entry)
     key = ": the provider's public key cannot be fetched" if has_no_key else ""
     return f"; neither accepted nor rejected{key}"
 

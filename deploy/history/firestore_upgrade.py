@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from shared import batching, cloud, jsontext
+from shared import batching, jsontext
+from shared.cloud import earlier_words, shards
 from shared.cloud.gcp import firestore, ledger_documents
 from shared.cloud.gcp.collections import EVENTS, LEDGER
 from shared.cloud.gcp.firestore_values import Fields, Where, Write, query_document
@@ -47,7 +48,7 @@ async def _write(store: firestore.Firestore, writes: Sequence[Write]) -> None:
 
 def _upgraded_event(found: firestore.Document) -> Write:
     entry = entry_of(found.fields)
-    shard = cloud.shards.shard_of(str(found.fields["id"]))
+    shard = shards.shard_of(str(found.fields["id"]))
     seq = int(str(found.fields["seq"]))
     fields: Fields = {
         "seq": None,
@@ -81,4 +82,4 @@ async def _attempts(store: firestore.Firestore, event_ids: Sequence[str]) -> lis
 
 def _attempt_of(fields: Fields) -> AttemptEntry:
     attempt = AttemptEntry(**entry_of(fields))  # type: ignore[arg-type] # as that version wrote it
-    return attempt._replace(outcome=cloud.earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))
+    return attempt._replace(outcome=earlier_words.OUTCOMES.get(attempt.outcome, attempt.outcome))

@@ -14,6 +14,7 @@ from deploy.dev.backup import forgotten_since
 from deploy.dev.caught import Mailbox
 from deploy.dev.mail import MailRequest
 from deploy.history import forget
+from deploy.history.forget_tenant import TenantForgetter, TenantTraces
 from deploy.history.local_erasure import FORGOTTEN_FILE, add_forgotten, read_forgotten
 from deploy.history.local_journal import JournalReader
 from functions.notify.destination import Attempt
@@ -394,6 +395,27 @@ def test_a_tenant_is_gone_from_every_file_and_others_are_as_they_were(tenants: K
     assert command.json("forget", "--tenant", "beta", "--dry-run")["stores"] == FOUND
     command("forget", "--tenant", "beta", "--yes")
     assert files_with(tenants.folder, SECRET_WORD) == []
+
+
+def test_the_record_of_an_attempt_that_is_written_during_the_erasure_is_erased_by_the_same_run(
+    tenants: Kept, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erase = TenantForgetter.erase
+    late_writes: list[str] = []
+
+    async def erase_before_a_late_write(self: TenantForgetter, traces: TenantTraces, now: float) -> None:
+        await erase(self, traces, now)
+        if not late_writes:
+            _, delivery = min(traces.known.deliveries)
+            late_writes.append(delivery)
+            with closing(sqlite3.connect(tenants.folder / "journal.db", isolation_level=None)) as journal:
+                journal.execute("UPDATE attempts SET answer = 'late' WHERE delivery_id = ?", (delivery,))
+
+    monkeypatch.setattr(TenantForgetter, "erase", erase_before_a_late_write)
+    monkeypatch.setattr(forget_command, "LATE_WRITE_SECONDS", 0.0)
+    stores = mapping_at(command.json("forget", "--tenant", "acme", "--yes")["stores"])
+    assert late_writes
+    assert stores["attempts"] == {"found": 4, "left": 0}
 
 
 def test_a_caught_mail_that_tells_of_an_endpoint_of_the_tenant_is_erased(tenants: Kept, command: Command) -> None:

@@ -70,7 +70,7 @@ def wanted_instances(topology: Topology, parameters: Mapping[str, str]) -> dict[
 def reservation(
     topology: Topology, parameters: Mapping[str, str], deployed: Mapping[str, str], limit: AccountLimit
 ) -> Reservation:
-    """Return what to reserve. `deployed` has the parameters of the stack that this deployment replaces.
+    """Return what to reserve. `deployed` has the parameters of the stack that this deployment updates.
 
     Raises CommandError if the account cannot give what the configuration reserves for a public function.
     """
@@ -127,7 +127,7 @@ def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:
-    """Return the parameter's value. Raises CommandError if the operator has set it to something else than a number."""
+    """Return the parameter's value. Raises CommandError if the operator has set it to anything but a whole number."""
     if not parameters[name].isdecimal():
         raise CommandError(f"--parameter: {name} must be a whole number; got {parameters[name]!r}")
     return int(parameters[name])

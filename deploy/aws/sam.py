@@ -107,7 +107,7 @@ class Sam:
         )
 
     def delete(self, meanwhile: Callable[[], None]) -> None:
-        """Delete the stack, and its code in SAM's bucket. `meanwhile` is called every POLL_SECONDS until it is gone.
+        """Delete the stack, and its code in SAM's bucket. `meanwhile` is called every POLL_SECONDS until then.
 
         Raises CommandError and SamFailed.
         """
@@ -118,7 +118,7 @@ class Sam:
         # In a file, because the command line accepts no empty value.
         text = yaml.safe_dump(dict(parameters), sort_keys=False)
         path = self.folder / PARAMETERS
-        path.touch(PRIVATE_MODE)  # before anything is in it: the name of a mail account may be
+        path.touch(PRIVATE_MODE)  # private before it has content, such as the name of a mail account
         path.write_text(text, encoding="utf-8")
 
     def _run(self, *arguments: str, meanwhile: Callable[[], None] = lambda: None) -> None:

@@ -103,7 +103,7 @@ class SecretsManagerBackend:
             raise BackendError(f"nothing was changed: secret {secret} has the tag of the deployment {owner!r}")
 
     def _release_previous(self, secret: str) -> list[str]:
-        """Take its label from the previous version, which Secrets Manager then deletes. Return what was done."""
+        """Remove the label AWSPREVIOUS, so that Secrets Manager deletes the previous version. Return what was done."""
         done: list[str] = []
         for version, stages in mapping_at(self._described(secret), "VersionIdsToStages").items():
             if isinstance(stages, list) and _PREVIOUS in stages:

@@ -78,10 +78,10 @@ def _files_under(root: Path, folder: Path) -> Iterator[Path]:
 
 
 def imported_from_cloud(root: Path, files: Iterable[Path], unneeded: tuple[str, ...]) -> set[Path]:
-    """Return the modules of shared/cloud that the files import, directly or indirectly, also inside of functions.
+    """Return the modules of shared/cloud that the files import, directly or indirectly, also inside a `def`.
 
-    A function imports the code of each platform where it needs it, so the modules in the `unneeded` folders are left
-    out.
+    A deployed function imports the code of each platform where it needs it, so the modules in the `unneeded` folders
+    are left out.
     """
     found: set[Path] = set()
     unread = [path for path in files if path.suffix == ".py"]

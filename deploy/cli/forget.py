@@ -10,10 +10,10 @@ import shlex
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from deploy.cli.chosen_events import choose_events, print_doubts
 from deploy.cli.command import DONE, NOT_DONE, parser, run_command
@@ -39,10 +39,11 @@ TENANT_BEYOND_REACH: Final = (
 )
 """Content that no run can erase, as lines for the operator. `State.beyond_reach` adds those of the platform."""
 ERASURES: Final = 3
-"""How often a run erases what is found. notify may write the record of an attempt a moment after its delivery, and a
-later run would not find it: what named it has been erased."""
+"""The most times that a run erases what it finds. notify can write the record of an attempt a moment after its
+delivery. A later run may not find this record, because whatever named it has been erased."""
 LATE_WRITE_SECONDS: Final = 1.0
 """The wait before what is left is erased again."""
+_Content = TypeVar("_Content", Sequence[Traces], TenantTraces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +164,30 @@ async def _find_traces(call: Call, ids: Sequence[str]) -> list[Traces]:
         return [await forgetter.search(each) for each in ids]
 
 
-async def _erase(call: Call, found: Sequence[Traces]) -> list[Traces]:
-    """Erase the content, then search for it again over new connections. Return what is left after ERASURES."""
-    left = [*found]
-    for number in range(ERASURES):
-        if number:
-            await asyncio.sleep(LATE_WRITE_SECONDS)
+async def _erase(call: Call, found: Sequence[Traces]) -> Sequence[Traces]:
+    """Erase the content, then search for it again over new connections. Return what is left."""
+
+    async def erase_once(present: Sequence[Traces]) -> Sequence[Traces]:
         async with open_forgetter(call.state, call.mails) as forgetter:
-            await forgetter.erase(left, time.time())
-        left = await _find_traces(call, [each.event_id for each in found])
-        if not any(map(_is_left, left)):
+            await forgetter.erase(present, time.time())
+        return await _find_traces(call, [each.event_id for each in found])
+
+    return await _erase_repeatedly(erase_once, found, lambda left: any(total_counts(left).values()))
+
+
+async def _erase_repeatedly(
+    erase_once: Callable[[_Content], Awaitable[_Content]], found: _Content, has_content: Callable[[_Content], bool]
+) -> _Content:
+    """Erase what was found, then what is left of it, at most ERASURES times. Return what is left.
+
+    `erase_once` erases the content that it gets, and returns the content that a search finds after it.
+    """
+    left = await erase_once(found)
+    for _ in range(ERASURES - 1):
+        if not has_content(left):
             break
+        await asyncio.sleep(LATE_WRITE_SECONDS)
+        left = await erase_once(left)
     return left
 
 
@@ -280,17 +294,14 @@ async def _find_tenant_traces(call: Call, tenant: str, known: Known | None = Non
 
 
 async def _erase_tenant(call: Call, found: TenantTraces) -> TenantTraces:
-    """Erase the content, then search for it again over new connections. Return what is left after ERASURES."""
-    left = found
-    for number in range(ERASURES):
-        if number:
-            await asyncio.sleep(LATE_WRITE_SECONDS)
+    """Erase the content, then search for it again over new connections. Return what is left."""
+
+    async def erase_once(present: TenantTraces) -> TenantTraces:
         async with open_tenant_forgetter(call.state, call.mails) as forgetter:
-            await forgetter.erase(left, time.time())
-        left = await _find_tenant_traces(call, found.tenant, found.known)
-        if not any(left.counts.values()):
-            break
-    return left
+            await forgetter.erase(present, time.time())
+        return await _find_tenant_traces(call, found.tenant, found.known)
+
+    return await _erase_repeatedly(erase_once, found, lambda left: any(left.counts.values()))
 
 
 def _print_found_tenant(call: Call, found: TenantTraces) -> None:

@@ -69,7 +69,7 @@ def _records(options: argparse.Namespace) -> Iterator[Record | None]:
     """Return the records, oldest first. With --follow, the first None separates existing records from new records."""
     platform = open_platform(options, environ_of(options))
     wanted = LogQuery(options.function or ALL_FUNCTIONS, options.severity, options.event)
-    # `_is_wanted` drops some records, so more than the limit are read, except with --follow, which reads them twice.
+    # `_is_wanted` drops some records, so more than the limit are read. A followed log would then read them all again.
     limit = options.limit if options.follow else max(PAGE, options.limit)
     return platform.records(wanted, options.since, limit, options.follow)
 

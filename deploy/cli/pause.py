@@ -8,12 +8,12 @@ needs an operator, and then they are held until `resume`.
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from deploy.cli.command import DONE, duration_option, parser, run_command
-from deploy.config import config_file, configured, running_dev
+from deploy.config import configured, running_dev
 from deploy.history import local, resumption, state as history_state
 from deploy.platforms.choice import add_platform, add_state, audited_action, is_local, open_platform, same_state
 from deploy.platforms.platform import Traits
@@ -37,16 +37,14 @@ class ActedDestination:
     """The destination of a deployment on which an action acts, by its name in the configuration.
 
     options  those of the action, which are its further arguments
-    environ  the environment of the command
     ledger   the open ledger of the deployment
     traits   those of the platform
     where    the options that another command needs to reach the same deployment, such as ` --platform gcp`
     noticed  the text that says when the running functions know of a change
     """
 
-    def __init__(self, options: argparse.Namespace, environ: Mapping[str, str], ledger: Ledger, traits: Traits) -> None:
+    def __init__(self, options: argparse.Namespace, ledger: Ledger, traits: Traits) -> None:
         self.options = options
-        self.environ = environ
         self.name: str = options.destination
         self.ledger = ledger
         self.traits = traits
@@ -61,11 +59,20 @@ class ActedDestination:
             if self._is_running
             else f"once `{running_dev.command_of(self.options.state)}` runs"
         )
-        if not (file := _file_without(self.options, self.environ)):
+        if not self._was_removed():
             return f"will be attempted {when}"
         replay = f"`hookchain dead-letters replay --destination {self.name}{self.where}`"
-        missing = f"{file} has no destination {history_state.configured_name(self.name)!r}"
+        missing = f"the configuration has no destination {history_state.configured_name(self.name)!r}"
         return f"will be dead-lettered {when}, because {missing}; to deliver them, add it again, then run {replay}"
+
+    def _was_removed(self) -> bool:
+        """Return whether the configuration that this machine served last lacks the destination.
+
+        What a cloud serves is not known here.
+        """
+        served = local.read_slice(self.options.state, "notify") if self.traits.is_local else None
+        destinations = jsontext.mapping_at(served, "destinations")
+        return bool(destinations) and history_state.configured_name(self.name) not in destinations
 
     async def stop(self, now: float) -> Stop | None:
         """Return why the destination takes nothing now; None if nothing stops it."""
@@ -136,7 +143,7 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
                     _require_configured(options, environ)
                 action.count = None  # if it fails midway, a part of the deliveries may be due
                 try:
-                    result = await act(ActedDestination(options, environ, ledger, platform.traits))
+                    result = await act(ActedDestination(options, ledger, platform.traits))
                 except command_line.CommandError:
                     action.count = 0  # it was rejected before it changed anything
                     raise
@@ -148,29 +155,15 @@ def act_on_destination(name: str, options: argparse.Namespace, act: Act, tool: s
 
 def _require_configured(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Raise CommandError unless the configuration has the destination, and ConfigFaults for a faulty configuration."""
-    file, known = _configured_names(options, environ)
-    if (name := options.destination) not in known:
-        raise command_line.CommandError(
-            f"{file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
-        )
-
-
-def _file_without(options: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    """Return the configuration file if it does not have the destination; empty if it does, or if it has faults."""
-    try:
-        file, known = _configured_names(options, environ)
-    except config_file.ConfigFaults:
-        return ""
-    return "" if history_state.configured_name(options.destination) in known else file
-
-
-def _configured_names(options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, Collection[str]]:
-    """Return the configuration file and the names of its destinations. Raises ConfigFaults."""
     # Imported here, because it is slow to import and seldom needed.
     from deploy.config.compiler import read_config
 
     file = read_config(configured.config_path(options, environ), environ)
-    return str(file.file), jsontext.mapping_at(file.document, "destinations")
+    known = jsontext.mapping_at(file.document, "destinations")
+    if (name := options.destination) not in known:
+        raise command_line.CommandError(
+            f"{file.file} has no destination {name!r}, and no delivery is held for it{did_you_mean(name, known)}"
+        )
 
 
 # Pause

@@ -46,9 +46,9 @@ def state_folder() -> Path:
 
 
 def env_file(state: Path | None = None) -> Path:
-    """Return the named file, else that of a `hookchain dev` that runs with the state folder, else the checkout's own.
+    """Return the file that HOOKCHAIN_ENV_FILE names, else that of a `hookchain dev` that runs with the state folder.
 
-    HOOKCHAIN_ENV_FILE names it.
+    Without both, return the checkout's own.
     """
     dev = None if os.environ.get("HOOKCHAIN_ENV_FILE") else running_dev.read_dev_file(state or state_folder())
     return Path(dev.env_file) if dev and dev.env_file else own_env_file()

@@ -6,6 +6,7 @@
 import datetime
 import json
 import math
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,9 @@ NO_FILE: Final = "no file"
 MAX_VALUES: Final = 250_000
 """The most values of a configuration. An alias counts as a copy of the values that it stands for."""
 MAX_NUMBER_CHARACTERS: Final = 1_000
-"""The most characters of a whole number. Python cannot convert a number of more than 4,300 digits to text."""
+"""The most characters of a whole number. Python cannot convert more than 4,300 digits to text, and a hexadecimal number
+has more decimal digits than characters."""
+_COMMENT: Final = re.compile(r"\s+#.*")
 _YAML_TAG: Final = "tag:yaml.org,2002:"
 """The beginning of YAML's names of types, such as `tag:yaml.org,2002:float`."""
 _LITERALS: Final = frozenset({f"{_YAML_TAG}{name}" for name in ("bool", "int", "float", "null")})
@@ -66,16 +69,16 @@ class ConfigFaults(Exception):
 class Unquoted(NamedTuple):
     """A value as it is written, without quotes. In `subject: Order #{{ data.number }}`, it is only `Order`.
 
-    written       its text; empty if there is a key and no value
-    is_text       YAML does not read it as a truth value, a number or null
-    end_line      the number of the line in which it ends, from 1
-    rest_of_line  what follows it there, such as a comment
+    written   its text; empty if there is a key and no value
+    is_text   YAML does not read it as a truth value, a number or null
+    end_line  the number of the line in which it ends, from 1
+    comment   the comment after it, with the white space before it; empty if there is none
     """
 
     written: str
     is_text: bool
     end_line: int
-    rest_of_line: str
+    comment: str
 
     def as_json(self) -> str:
         """Return what YAML reads: `false` for `off`."""
@@ -259,7 +262,9 @@ def _is_unquoted(node: yaml.Node) -> bool:
 def _unquoted(node: yaml.Node, text_lines: Sequence[str]) -> Unquoted:
     end = node.end_mark
     last_line = text_lines[end.line] if end.line < len(text_lines) else ""
-    return Unquoted(str(node.value), node.tag not in _LITERALS, end.line + 1, last_line[end.column :])
+    # Not the whole rest of the line: a long line with many values would be kept many times.
+    comment = _COMMENT.match(last_line, end.column)
+    return Unquoted(str(node.value), node.tag not in _LITERALS, end.line + 1, comment[0] if comment else "")
 
 
 def _plain(value: object) -> Json:

@@ -26,12 +26,12 @@ _DATA: Final = frozenset({"tests", "chains", "steps", "examples"})
 
 
 def misleading_values(file: ConfigFile) -> Iterator[Fault]:
-    """Yield a warning for each value that ends before ` #`, that is missing, or that looks like text and is not.
+    """Yield a warning for each value that ends before ` #` and a template, is missing, or looks like text and is not.
 
     The last are truth values and numbers of YAML 1.1 that look like a word, a time or a code: `no`, `12:30`, `0777`.
     """
     for path, value in file.unquoted.items():
-        if _TEMPLATE_IN_COMMENT.match(value.rest_of_line):
+        if _TEMPLATE_IN_COMMENT.match(value.comment):
             rule = "ends before ` #`, and the rest is a comment: put the whole value in quotes"
             yield Fault(value.end_line, "a value", rule)
         rule = _reading_rule(path, value)

@@ -76,12 +76,16 @@ def file_version(path: Path) -> int | None:
 
 
 def write_dev_file(state: Path, dev: DevFile) -> None:
-    """Write the file, which names this process as the one that runs. Only its owner can read it."""
+    """Write the file, which names this process as the one that runs. Only its owner can read it.
+
+    Raises OSError. The former file then stays as it is.
+    """
     document: JsonObject = {"process": os.getpid(), **asdict(dev)}
-    descriptor = os.open(state / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, 0o600)  # it may be there already
+    new_file = state / f"{FILE_NAME}.new"
+    new_file.unlink(missing_ok=True)
+    with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(to_json(document))
+    new_file.replace(state / FILE_NAME)
 
 
 def read_dev_file(state: Path) -> DevFile | None:

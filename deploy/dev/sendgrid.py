@@ -58,7 +58,7 @@ ANSWERS_ON_DEMAND: Final = {
     "500": Answer(500, [Fault("internal server error")]),
     "503": UNAVAILABLE,
 }
-"""By the fault that the operator asked for (deploy/dev/faults.py): the answer."""
+"""The answers to the faults on demand, by the fault's name (deploy/dev/faults.py)."""
 
 
 class SendGrid:

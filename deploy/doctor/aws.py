@@ -16,7 +16,7 @@ from deploy.topology.topology import Topology
 from shared import jsontext, ports
 
 ANSWER_SECONDS: Final = 15.0
-"""How long an answer of receive is waited for. A function that is not running yet takes some seconds to start."""
+"""The time to wait for receive's response. A function that is not running yet needs some seconds to start."""
 DEPLOY: Final = "make deploy-aws"
 NOT_DEPLOYED: Final = f"not deployed yet: {DEPLOY}"
 _REPAIRS: Final = {

@@ -188,16 +188,23 @@ def held_finding(state: Path, names: Iterable[str]) -> Finding:
             found = asyncio.run(_held_or_paused(local, names))
     except StateFault:
         return ok("none yet")
-    held = [each for each in found if each["reason"] and PAUSED_BY_OPERATOR not in str(each["reason"])]
+    held = [each for each in found if _needs_operator(str(each["reason"] or ""))]
+    paused = ", ".join(str(each["destination"]) for each in found if each not in held)
     if not held:
-        paused = ", ".join(str(each["destination"]) for each in found)
         return ok(f"paused, see `hookchain status`: {paused}" if paused else "no destination is held or paused")
     texts = [
         f"{each['destination']}, {output.count_of(int(str(each['count'])), 'delivery', 'deliveries')}: {each['reason']}"
         for each in held
     ]
     commands = [f"hookchain {each['act']} {each['destination']}" for each in held]
-    return problem(f"held: {'; '.join(texts)}", f"correct it, then run: {'; '.join(commands)}")
+    others = f"; paused: {paused}" if paused else ""
+    return problem(f"held: {'; '.join(texts)}{others}", f"correct it, then run: {'; '.join(commands)}")
+
+
+def _needs_operator(reason: str) -> bool:
+    """Return whether a destination delivers nothing for a reason that an operator has not chosen."""
+    is_removed = reason.startswith(status.NOT_CONFIGURED)
+    return is_removed or (bool(reason) and PAUSED_BY_OPERATOR not in reason)
 
 
 async def _held_or_paused(state: State, names: Iterable[str]) -> list[jsontext.JsonObject]:

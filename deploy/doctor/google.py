@@ -52,7 +52,7 @@ def gcloud(runner: Runner) -> Finding:
 
 
 def gcloud_flags(runner: Runner) -> Finding:
-    """Find an old gcloud by its help, which lists what it can do. No version number has to be kept up to date here."""
+    """Check that gcloud has the needed flags, by its help and not its version: no version must be kept up to date."""
     answer = runner.run(["run", "deploy", "--help"], timeout_seconds=_TIMEOUT_SECONDS)
     if answer.code or not answer.stdout:
         return unknown(f"`gcloud run deploy --help` does not answer: {_first_line(answer.stderr)}")

@@ -78,9 +78,11 @@ def aws_senders(subject: Subject, backend: SecretBackend, api: AwsApi) -> Findin
     ses_transports = {"ses", "auto"} if is_ses_default else {"ses"}
     transports = mail_transports(subject.notify)
     by_ses = [name for name, transport in transports.items() if transport in ses_transports]
-    if len(by_ses) < len(transports) or not by_ses:
+    if not by_ses:
+        return sendgrid_senders(subject, lambda: key)
+    if len(by_ses) < len(transports):
         sendgrid_finding = sendgrid_senders(subject, lambda: key)
-        if sendgrid_finding.verdict == "problem" or not by_ses:
+        if sendgrid_finding.verdict == "problem":
             return sendgrid_finding
     return ses_senders(api, subject.notify, by_ses, settings.email_from)
 

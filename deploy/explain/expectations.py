@@ -62,7 +62,7 @@ def mismatches(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery
 
 
 def _owners(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) -> dict[int, int]:
-    """Return which expected delivery each actual one is for, by their numbers; only those that fit.
+    """Return the number of the expected delivery by the number of the actual one that it is matched with. Both fit.
 
     To give each expected delivery the first one that fits would match too few: `{to: crm}` could take the only delivery
     that fits `{to: crm, type: order.paid}`. This is the maximum matching of a bipartite graph, by augmenting paths.
@@ -77,7 +77,8 @@ def _owners(expected: Sequence[CaseDelivery], actual: Sequence[ActualDelivery]) 
 def _find_place(number: int, fitting: Sequence[Sequence[int]], owners: dict[int, int], tried: set[int]) -> bool:
     """Make the expected delivery the owner of an actual one that fits. Return False if that is not possible.
 
-    If one has an owner, it becomes free if this owner finds another. `tried` are those that were tried on the way.
+    If one has an owner, it becomes free if this owner finds another. `tried` has the actual deliveries that this search
+    has tried.
     """
     for candidate in fitting[number]:
         if candidate in tried:

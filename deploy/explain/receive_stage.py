@@ -19,7 +19,7 @@ from functions.receive import admission, parsing, receive
 from functions.receive.diagnosis import diagnose, signatures
 from functions.receive.diagnosis.cases import Case, as_signed, holds
 from functions.receive.facts import Item, text_at
-from functions.receive.settings_hints import lacks_fact, packed_field, packed_hint, settings_hint
+from functions.receive.settings_hints import FROM_USUAL_FIELD, lacks_fact, packed_field, packed_hint, settings_hint
 from functions.receive.source import Source, read_sources, sender_address
 from shared import http, missing_paths, times
 from shared.did_you_mean import did_you_mean
@@ -407,16 +407,20 @@ def _missing_text(choices: Choices, sent: SourceRequest, event: Event) -> str:
     if sent.source.bus:
         return ""
     item = Item(sent.request, event.data, event.data)
-    locations = [location for joined in choices for location in joined if not text_at(location, item)]
+    # The body of a batch is not known here: the item stands in for it.
+    known = [each for joined in choices for each in joined if not (event.item and each.kind == "body")]
+    locations = [location for location in known if not text_at(location, item)]
     texts = [_missing_location_text(location, event.data) for location in locations]
     return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _missing_location_text(location: Location, data: Json) -> str:
     if location.kind != "data":
-        return f"{auth_scheme.described(location)} is missing"
+        verb = "is missing" if location.kind in {"header", "query"} else "has no text"
+        return f"{auth_scheme.described(location)} {verb}"
     lacks_condition = location.condition and first_value_at(location.condition, data) is None
-    path = location.condition if lacks_condition else location.path
+    # The first item of a list is read where a location has `*`.
+    path = ["0" if name == "*" else name for name in (location.condition if lacks_condition else location.path)]
     if first_value_at(path, data) == "":
         return f"'data.{'.'.join(path)}' is an empty text in this event"
     return missing_paths.missing_path_message(".".join(("data", *path)), {"data": data})
@@ -450,5 +454,5 @@ def _missing_fact_texts(event: Event, sent: SourceRequest) -> Iterator[str]:
     for name, choices in choices_by_name.items():
         if choices and lacks_fact(sent.source, choices, event, sent.request):
             is_other = name == "type" and event.type != NO_TYPE
-            effect = ", so the type is from a usual field" if is_other else ""
+            effect = FROM_USUAL_FIELD if is_other else ""
             yield f"`{name}` finds nothing{_missing_text(choices, sent, event)}{effect}"

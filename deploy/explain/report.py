@@ -1,7 +1,7 @@
 """The report of `hookchain explain`: what each function would do with a request, as JSON and as text.
 
-A stage is one function (receive, transform, notify). Its checks are listed in the order in which the function makes
-them: for example, receive checks the signature, transform each route, and notify each delivery.
+A stage is a function, or a part of the trace of transform. Its checks are in the order in which they are made: receive
+has checks such as `signature`, transform has one for each route, and notify has one for each delivery.
 """
 
 import json
@@ -39,8 +39,10 @@ _OFFLINE: Final = "is not sent offline"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check. `text` says what was checked and found. It never contains a secret, a header value or a part of the
-    body."""
+    """A check. `text` says what was checked and found.
+
+    It contains no secret and no whole body, but it can contain facts and field names of the event.
+    """
 
     name: str
     state: State
@@ -49,7 +51,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The checks of one function. `detail` are lines to show below the checks, such as a diff or a mail."""
+    """A part of the report. `detail` are lines to show below the checks, such as a diff or a mail."""
 
     name: str
     checks: tuple[Check, ...]
@@ -88,7 +90,7 @@ class Report:
 
     @property
     def is_unknown(self) -> bool:
-        """Return whether a route could not be followed to its deliveries, because a step would ask another system."""
+        """Return whether no delivery is found, but a step would ask another system, whose answer could lead to one."""
         return self.exit_code == NOT_DELIVERED and any(_OFFLINE in check.text for check in self._checks(TRANSFORM))
 
     @property

@@ -1,9 +1,9 @@
 """The read side of the journal on DynamoDB: events, dead letters, and the plots over both.
 
 The journal records each event and each dead letter with a `seq`, a number that grows with time and by which it is
-sorted. An index holds the keys and a few fields of the items of a table, here called entries: the index of events by
-time has their source and type, so that a search for these does not read the events. Expired items are left out, because
-DynamoDB may take days to delete them.
+sorted. An index has items of its own, with the key and a few fields of each item of its table. They are called entries
+here: the index of events by time has their source and type, so that a search for these does not read the events.
+Expired items are left out, because DynamoDB may take days to delete them.
 """
 
 import asyncio
@@ -118,8 +118,9 @@ class DynamoJournalReader(cloud_journal.CloudJournal):
         for key in keys:
             item = items.get(key)
             if item is not None and not is_expired(item, now):
-                entry = parsed_entry(item["entry"])
-                events.append(cloud_journal.StoredEvent(key, str(item["id"]), entry, int(str(item["passes"]))))
+                journal_entry = parsed_entry(item["entry"])
+                passes = int(str(item["passes"]))
+                events.append(cloud_journal.StoredEvent(key, str(item["id"]), journal_entry, passes))
         return events
 
     async def _documents(self, keys: Sequence[str]) -> Mapping[str, str]:

@@ -179,7 +179,8 @@ class Forgetter:
     async def erase(self, found: Sequence[Traces], now: float) -> None:
         """Erase the content that was found.
 
-        A delivery that is being merged is left out: only another run, which finds it in the digest, can erase it.
+        A delivery that is being merged is left out: only a later search, which finds it in the digest, leads to its
+        erasure.
         Raises Temporary. Content that is erased by then stays erased.
         """
         for traces in found:

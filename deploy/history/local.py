@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -75,7 +75,7 @@ def _troubles(folder: Path) -> list[str]:
     if ports is None:
         return [f"nothing is processed until `{running_dev.start_command(folder)}` runs with this state folder"]
     troubles: list[str] = []
-    if running_dev.read_aws_environ(folder) is None:  # the local AWS starts a function's process when an event comes
+    if running_dev.read_aws_environ(folder) is None:  # there, a process answers even if its handler does not start
         named = {"transform": ports.transform, "notify": ports.notify}
         for name in asyncio.run(probe.silent_processes(named)):
             troubles.append(f"{name} does not answer: `hookchain logs --function {name}` may show why")
@@ -127,12 +127,7 @@ def open_local_documents(folder: Path) -> AbstractAsyncContextManager[store_port
 
 def open_local_blobs(folder: Path) -> AbstractAsyncContextManager[StoredBlobs]:
     aws = running_aws(folder)
-    return closing_port(aws.make_blobs() if aws else _FolderBlobs(folder / "blobs"))
-
-
-class _FolderBlobs(LocalBlobs):
-    def close(self) -> None:
-        """Do nothing: each file is closed once it is read or written."""
+    return closing_port(aws.make_blobs()) if aws else nullcontext(LocalBlobs(folder / "blobs"))
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ _ATTEMPTS: Final = (
     "SELECT delivery_id, event_id, route, destination, attempt_number, started_at, ended_at, outcome, reason, answer"
     " FROM attempts WHERE event_id = ? AND attempt_number > 0 ORDER BY seq"
 )
-OPEN_STATUSES: Final = "'delivering', 'waiting', 'retry_scheduled', 'held'"
+_OPEN_STATUSES: Final = ", ".join(f"'{status}'" for status in journal_view.UNFINISHED_STATUSES if status != "received")
 """The statuses of an event with unfinished deliveries. An event that is only `received` has no deliveries yet."""
 _BODY_OF: Final = "FROM bodies JOIN events ON events.seq = event_seq WHERE events.id = ?"
 _BEGINNING: Final = {
@@ -110,7 +110,7 @@ class JournalReader:
         """Return `seq` and id of the events with unfinished deliveries, oldest first unless `newest_first`."""
         order = "seq DESC" if newest_first else "seq"
         return self._connection.execute(
-            f"SELECT seq, id FROM events WHERE status IN ({OPEN_STATUSES})"  # noqa: S608 our own text
+            f"SELECT seq, id FROM events WHERE status IN ({_OPEN_STATUSES})"  # noqa: S608 our own text
             f" AND seq > ? AND coalesce(routed_at, received_at) < ? ORDER BY {order} LIMIT ?",
             (after, routed_before, limit),
         ).fetchall()

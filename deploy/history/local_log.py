@@ -1,4 +1,4 @@
-"""The log file of `hookchain dev`, which writes it, and which `hookchain logs` reads and follows.
+"""The log file of `hookchain dev`, and how `hookchain logs` reads and follows it.
 
     {"severity":"INFO","message":"accepted","time":"2026-03-01T12:00:00Z", …,"process":"receive"}
 
@@ -93,7 +93,7 @@ def own_line(name: str, severity: str, text: str) -> str:
 
 
 def with_process(name: str, line: str, now: float) -> str:
-    """Return the line with the name of its process. A line that is not a JSON object becomes its message.
+    """Return the line with the name of its process. Any other line becomes the `message` of an object.
 
     The JSON is not parsed, because `hookchain dev` passes on every line of each process.
     """

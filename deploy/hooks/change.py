@@ -1,4 +1,4 @@
-"""The change of a hook that the provider lists.
+"""Changes of a hook that the provider lists, and the extension of its life.
 
 Each function raises CommandError and Temporary, and LostAnswer if it is not known whether the provider made the change.
 The row must be locked.
@@ -58,9 +58,9 @@ def _adopted(place: PlacedHook, hook: Hook, *, is_new: bool) -> RememberedHook:
 
 
 async def _send_change(place: PlacedHook, listed: Hook, wanted: Wanted, before: RememberedHook | None) -> None:
-    """Change the hook, which was listed like this, and verify that the provider shows the new URL.
+    """Change `listed`, and verify that the provider shows the new URL.
 
-    If the provider rejects the request, the place remembers again what it did before.
+    If the provider rejects the request, remember `before` again.
     """
     try:
         place.verify_secret(wanted)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from deploy.hooks import api, comparison, kind, row
-from deploy.hooks.comparison import OurHook
 from deploy.hooks.placed_hook import PlacedHook
 from deploy.terminal.command_line import CommandError
 
@@ -64,7 +63,7 @@ async def remove(place: PlacedHook) -> bool:
     return not is_left
 
 
-def _why_left_alone(place: PlacedHook, ours: OurHook) -> str:
+def _why_left_alone(place: PlacedHook, ours: comparison.OurHook) -> str:
     """Return why a removal leaves one of our hooks alone; empty if it deletes it."""
     hook = ours.hook
     if same := place.remembered_elsewhere(hook):

@@ -143,7 +143,7 @@ class Row:
                 await self._documents.delete(PARTITION, self.source, self._version)
 
     async def _write(self, lock: JsonObject) -> None:
-        hooks = {at: hook_document(each) for at, each in self.hooks.items()}
+        hooks = {at: stored_document(each) for at, each in self.hooks.items()}
         text = json.dumps({"hooks": hooks, "settings": self.settings, "secrets": self.secrets, "lock": lock})
         version = await self._documents.write(PARTITION, self.source, text, self._version)
         if version is None:
@@ -165,7 +165,7 @@ async def read_rows(documents: store_ports.Documents) -> dict[str, Row]:
     return rows
 
 
-def hook_document(hook: RememberedHook) -> JsonObject:
+def stored_document(hook: RememberedHook) -> JsonObject:
     """Return the hook as it is stored. As in earlier versions, the field `known` has the replaced hook, if any."""
     document = asdict(hook)
     replaced = document.pop("replaced")

@@ -31,7 +31,7 @@ _TIME: Final = "2023-11-14T22:13:20"
 _HEX: Final = "5eed5eed5eed"
 _DIGITS: Final = "5050505050"
 
-_HOLE: Final = re.compile(r"\{([^{}]*)\}")
+_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 """A part of a handshake's reply in braces, such as `{hmac-base64(query.crc_token)}`."""
 _LOCATION: Final = re.compile(r"(?:header|query|form|data)\.[^\s{}()+]+")
 """A location within such a part: `query.crc_token`."""
@@ -101,7 +101,7 @@ def load_sample(provider: str, event: str, fresh: Fresh) -> Sample:
 def handshake_sample(handshake: Handshake, checks: Mapping[str, str], fresh: Fresh) -> Sample:
     """Return a provider's handshake request, made from the catalogue.
 
-    `checks` has the secret that each location must have. A text that the catalogue leaves open is a generated one.
+    `checks` has the secret that each location must have. A text that the catalogue does not define is generated.
     """
     generated = f"hookchain-{fresh.hex_digits}"
     texts: dict[str, str] = {}
@@ -158,5 +158,5 @@ def _repeated_locations(handshake: Handshake) -> Iterator[str]:
     """Yield the locations whose text the reply repeats."""
     reply = handshake.reply
     texts = [reply.text or "", *reply.headers.values(), *(str(value) for value in (reply.json_ or {}).values())]
-    for hole in _HOLE.findall("\n".join(texts)):
+    for hole in _BRACES.findall("\n".join(texts)):
         yield from _LOCATION.findall(hole)

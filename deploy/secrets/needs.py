@@ -25,11 +25,22 @@ from shared.subscribers.sealing import KEY_SECRET, MIN_CHARACTERS
 SMTP_PASSWORD: Final = "smtp-password"  # noqa: S105 its name
 MAIL_SECRETS: Final = (API_KEY, SMTP_PASSWORD)
 UseKind: TypeAlias = Literal[
-    "source", "route", "destination", "hook", "recovery", "people", "subscribers", "telemetry", "sendgrid", "smtp"
+    "source",
+    "route",
+    "chain",
+    "destination",
+    "hook",
+    "recovery",
+    "people",
+    "subscribers",
+    "telemetry",
+    "sendgrid",
+    "smtp",
 ]
 _USE_TEXTS: Final[Mapping[UseKind, str]] = {
     "source": "source {name}",
     "route": "route {name}",
+    "chain": "chain {name}",
     "destination": "destination {name}",
     "hook": "hook of {name}",
     "recovery": "recovery of {name}",
@@ -44,6 +55,7 @@ _WHOLE_SECTIONS: Final[tuple[UseKind, ...]] = ("people", "subscribers", "telemet
 _SECTIONS_WITH_ENTRIES: Final[Mapping[str, UseKind]] = {
     "sources": "source",
     "routes": "route",
+    "chains": "chain",
     "destinations": "destination",
     "hooks": "hook",
     "recover": "recovery",
@@ -140,7 +152,7 @@ def needs(slices: Mapping[str, JsonObject], environ: Mapping[str, str], *, has_s
             is_signing_key=is_signing and readers == ("notify",),
         )
     for need in _mail_needs(slices, environ, has_ses=has_ses):
-        # The configuration may name the same secret, for example for a source. Then this use decides: it is required.
+        # The configuration may name the same secret, for example for a source. Its need then stays: it is required.
         needs_by_name.setdefault(need.name, need)
     return sorted(needs_by_name.values(), key=lambda need: need.name)
 

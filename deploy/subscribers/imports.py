@@ -1,4 +1,4 @@
-"""The import of tenants and their endpoints (subscribers of the operator's events) from a CSV file.
+"""The import of tenants, or of their endpoints, from a CSV file.
 
     tenant,url,types,field.region,auth.kind
     acme,https://acme.example/in,order.paid order.sent,7,basic
@@ -6,8 +6,9 @@
 The first line names the columns. A column such as `metadata.plan`, `header.X-Team` or `field.region` is one entry of
 that object; `auth.kind` is one setting of `auth`. So the row above is about the endpoint of the tenant `acme` with this
 URL, and its body is `{"url": …, "types": ["order.paid", "order.sent"], "fields": {"region": 7}, "auth": {"kind":
-"basic"}}`. An empty cell, and whatever the row does not name, changes nothing. A row updates the tenant with its id or
-the endpoint with its URL if it exists, and creates it otherwise, so the same file can be imported again.
+"basic"}}`. Empty cells change nothing, and settings that the row does not name are left as they are. A row updates the
+tenant with its id or the endpoint with its URL if it exists, and creates it otherwise, so the same file can be imported
+again.
 """
 
 import csv
@@ -165,7 +166,10 @@ class EndpointFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """`name` is the tenant's id, or that of the endpoint as `TENANT:ENDPOINT`."""
+    """`name` is the tenant's id, or that of the endpoint as `TENANT:ENDPOINT`.
+
+    An endpoint that a dry run would create is named `TENANT URL`.
+    """
 
     line: int
     outcome: Outcome
@@ -250,12 +254,13 @@ def find_tenant(api: Subscribers, tenant: str) -> Tenant | None:
 class EndpointImporter:
     """An Importer of endpoints, which lists the endpoints of each tenant only once.
 
-    The endpoint that a dry run pretends to create has no id. Its row is named by the tenant and the URL.
+    An endpoint that a dry run would create has an id only in memory, so its rows are named by the tenant and the URL.
     """
 
     def __init__(self, is_dry: bool = False) -> None:
         self._is_dry = is_dry
         self._endpoints: dict[str, dict[str, Endpoint]] = {}  # by tenant and URL
+        self._pretended_ids: set[str] = set()
 
     def __call__(self, api: Subscribers, row: Row) -> ImportedRow:
         url = str(row.body.get("url", ""))
@@ -265,16 +270,21 @@ class EndpointImporter:
         endpoints = self._endpoints[row.tenant]
         if url not in endpoints:
             endpoints[url] = created = api.create_endpoint(row.tenant, url=url, **fields)
-            name = f"{row.tenant} {url}" if self._is_dry else f"{row.tenant}:{created['id']}"
-            return ImportedRow(row.line, "created", name)
+            if self._is_dry:
+                self._pretended_ids.add(created["id"])
+            return ImportedRow(row.line, "created", self._name_of(row.tenant, created))
         before = endpoints[url]
-        name = f"{row.tenant}:{before['id']}"
+        name = self._name_of(row.tenant, before)
         wanted = _with_other_entries(before, fields)
         # A secret cannot be compared, because the API does not return it.
         if "secret" not in wanted and all(before[key] == value for key, value in wanted.items()):  # type: ignore[literal-required]
             return ImportedRow(row.line, "unchanged", name)
         endpoints[url] = api.change_endpoint(row.tenant, before["id"], **wanted)
         return ImportedRow(row.line, "updated", name)
+
+    def _name_of(self, tenant: str, endpoint: Endpoint) -> str:
+        is_pretended = endpoint["id"] in self._pretended_ids
+        return f"{tenant} {endpoint['url']}" if is_pretended else f"{tenant}:{endpoint['id']}"
 
 
 def _with_other_entries(before: Endpoint, fields: EndpointFields) -> EndpointFields:

@@ -1,4 +1,6 @@
-"""The subscribers' API as `hookchain subscribers` uses it: the code of the function `subscribe`, run in this process.
+"""The subscribers' API as `hookchain tenants`, `hookchain endpoints` and similar commands use it.
+
+The code of the function `subscribe` runs in this process.
 
 The API lets your customers manage the endpoints that get your events. A command makes the same requests as an HTTP
 client, so its changes are validated and limited in the same way. It needs no API key: anyone who can change the stores

@@ -88,7 +88,10 @@ def parse_log_line(line: str) -> JsonObject | None:
 
 
 def _fields_text(document: JsonObject, *, with_repetitions: bool) -> str:
-    """Return `  name=value` for each field, without those that tell a person nothing new unless `with_repetitions`."""
+    """Return `  name=value` for each field.
+
+    Unless `with_repetitions`, fields that tell a person nothing new are left out.
+    """
     names: list[str] = [name for name in _LEADING if name in document]
     names += [name for name in document if name not in _HIDDEN and name not in _LEADING]
     if not with_repetitions:

@@ -1,7 +1,7 @@
 """The functions of a deployment: what starts each, what it may do, and its usual size. A new one is one more entry.
 
-Only data is here. `deploy/gcp` and `deploy/aws` make the resources and rights of each platform of it. All texts are for
-people, who see them in plans.
+Only data is here. `deploy/gcp` and `deploy/aws` make the resources and rights of their platform from it. People see the
+descriptions in plans and in the cloud's console.
 """
 
 from collections.abc import Sequence

@@ -57,10 +57,14 @@ MAX_CRASHES: Final = 3
 
 
 class CompletedAttempt(NamedTuple):
-    """An attempt that was made: its outcome, and its record in the ledger and in the journal."""
+    """An attempt that was made: its outcome, and its record in the ledger and in the journal.
+
+    is_first  it was the first attempt at the delivery, and no pause of the destination came before it
+    """
 
     outcome: Outcome
     entry: journal.AttemptEntry
+    is_first: bool
 
 
 async def claim_and_attempt(
@@ -105,19 +109,17 @@ async def _attempt_and_settle(notifier: Notifier, work: Work, target: Target, no
         attempted = await _attempt(notifier, work, target, no_place)
         if isinstance(attempted, Result):
             return attempted
-        outcome, entry = attempted
+        outcome, entry, is_first = attempted
         result = await settle.settle(notifier, work, target, outcome, entry)
         result.attempt_seconds = entry.ended_at - entry.started_at
         result.has_failed = pauses.destination_has_failed(outcome)
         if notifier.journal is not None:
             notifier.journal.note(entry)
         if target.health is not None:
-            # Under a steady stream, each attempt after a pause may be the first one of another delivery.
-            is_first = work.attempt_number == 1 and not notifier.breakers.has_opened(configured)
             await target.health.note(outcome, entry.ended_at, is_first=is_first)
         return result
     finally:
-        # `_enter_limits` entered these, unless another check came first. Then these calls do nothing.
+        # `_enter_limits` entered these. If another check came first, these calls do nothing.
         if notifier.caps is not None:
             await notifier.caps.leave(work.delivery)
         await notifier.breakers.leave(configured, work.delivery, outcome)
@@ -139,6 +141,9 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
             await settle.give_back(notifier, work.claim)
             return Nacked("lease_expired", work.delivery, reason="its lease expired before the attempt began")
         work.claim = claim
+        # Under a steady stream, each attempt after a pause may be the first one of another delivery. An attempt that
+        # began before the pause says nothing new, so this is asked before the call.
+        is_first = work.attempt_number == 1 and not notifier.breakers.was_paused(configured)
         outcome = await _call(notifier, work, target, started_at)
         if isinstance(outcome, Wait):
             result = await settle.finish(notifier, work, configured, outcome)
@@ -151,7 +156,7 @@ async def _attempt(notifier: Notifier, work: Work, target: Target, no_place: Wai
     entry = attempt_entry(claim.row, work.attempt_number, outcome, started_at, notifier.clock.now())
     if notifier.spans is not None:
         notifier.spans.note_attempt(work.delivery.event, configured.kind, entry, outcome)
-    return CompletedAttempt(outcome, entry)
+    return CompletedAttempt(outcome, entry, is_first)
 
 
 async def _claim_for_call(
@@ -230,9 +235,10 @@ async def _obstacle(notifier: Notifier, work: Work, target: Target, no_place: Wa
 async def _enter_limits(
     notifier: Notifier, work: Work, target: Target, state: ledger.DestinationState, no_place: Wait | None
 ) -> Wait | None:
-    """Make the last four checks: enter the limits that the delivery shares with others. Return the first one's wait.
+    """Make the last four checks, which enter the limits that the delivery shares with others.
 
-    Return None if the delivery may be attempted. `_attempt_and_settle` leaves what is entered here. Raises Temporary.
+    Return the wait of the first check that applies; None if the delivery may be attempted. `_attempt_and_settle` leaves
+    what is entered here. Raises Temporary.
     """
     configured = target.configured
     if wait := await notifier.breakers.enter(configured, work.delivery, state):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from functions.notify.alerts.alert import Alert
-from functions.notify.alerts.records import read_record, time_in
+from functions.notify.records import read_record, time_in
 from shared import logs, ports, retention, store_ports, times
 from shared.errors import HookchainError, Permanent, Temporary
 from shared.fetch import Fetch, Outgoing

@@ -1,7 +1,7 @@
 """The spans of notify: attempts, digests and sweeps. Imported only if telemetry is on.
 
 A span says what was done, from when to when, and with which error. Its ids are its trace's id and its own. Each span
-names its parent, so that a tool can show the spans of a trace as a tree:
+but the first names its parent, so that a tool can show the spans of a trace as a tree:
 
     POST /shop                receive
       publish events          receive

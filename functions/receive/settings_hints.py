@@ -14,6 +14,8 @@ from shared.signatures.locations import Choices, Location
 
 _USUAL_FIELDS: Final = frozenset({"body", "data", "event", "json", "message", "payload"})
 """Fields in which senders put JSON."""
+FROM_USUAL_FIELD: Final = ", so the type is read from `event`, `type`, `event_type` or `action`"
+"""The effect of a `type` that finds nothing, where another field has a type."""
 _LIKE_JSON: Final = re.compile(r"\s*(?:\{\s*[\"}]|\[\s*[\[{\"])")
 """The beginning of an object, or of a list of objects, lists or texts."""
 
@@ -44,11 +46,12 @@ def missing_fact_hint(source: Source, events: Sequence[Event], head: Request) ->
         return None
     hints: list[str] = []
     if (choices := source.fact_locations.id) and not any(event.deliveryid for event in events):
-        is_new_event = source.dedupe != "body" and not all(auth.signs_content for auth in source.auth)
+        # A request that a signature authenticated is identified by its signed bytes.
+        is_new_event = source.dedupe != "body" and not any(auth.signs_content for auth in source.auth)
         effect = ", so the same request again is another event" if is_new_event else ""
         hints.append(f"`id` finds nothing at {_locations_text(choices)}{effect}")
     if (choices := source.fact_locations.type) and lacks_fact(source, choices, events[0], head):
-        effect = ", so the type is from a usual field" if events[0].type != NO_TYPE else ""
+        effect = FROM_USUAL_FIELD if events[0].type != NO_TYPE else ""
         hints.append(f"`type` finds nothing at {_locations_text(choices)}{effect}")
     return "; ".join(hints) or None
 

@@ -80,7 +80,7 @@ def reserve(
             if count < count_until_end:
                 return _reserved(bucket, first, wider_interval, count)
             last = first + (count_until_end - 1) * wider_interval
-            # The next slot is free when the lease ends, and no wider interval later: that may be many seconds.
+            # The next slot is free when the lease ends. A wider interval could end many seconds later.
             next_at = max(end, last + interval)
             return (first, wider_interval, count_until_end), bucket._replace(next_at=next_at)
     return _reserved(bucket, first, interval, count)

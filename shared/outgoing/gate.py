@@ -455,7 +455,7 @@ class ProcessGate:
         """Return whether this work begins because it is the first of its lane, and its group has few enough places.
 
         A new process knows no lane, and learns the health of each from its first answer. A tenant may have many new
-        endpoints that hang: they get at most a third of the places, and the last free place is given to none.
+        endpoints that hang: they get about a third of the places, and none of them gets the last free place.
         """
         is_first = lane.used_places == 0 and lane.health() == "new"
         free = self._free_places()

@@ -43,7 +43,7 @@ class ContentfulScheme(TimedScheme):
             raise NotAttempted(f"the request has no signature: it is expected in the header {SIGNATURE}")
         verify_timestamp(request.header(TIMESTAMP), now, self.tolerance_seconds, "ms")
         names = _signed_names(request)
-        # The timestamp and the list of names must be signed, too, or a sender could change them.
+        # Without these two headers in the signature, whoever repeats a request could change them.
         if len(names) > _MAX_HEADERS or not {TIMESTAMP, SIGNED_HEADERS} <= set(names):
             raise mismatch(f"{SIGNED_HEADERS} does not name itself and the timestamp, or names too many")
         try:

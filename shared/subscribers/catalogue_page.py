@@ -24,7 +24,7 @@ MAX_FIELDS: Final = 300
 MAX_LEVELS: Final = 6
 """The most levels of fields inside fields."""
 MAX_CHOICES: Final = 20
-"""The most values or types of a field that its type for people lists."""
+"""The most values or types that the table lists for one field."""
 MAX_LINK_BYTES: Final = 500
 """The most bytes of the link to an event type, with the title of its group."""
 STYLE: Final = Path(__file__).with_name("catalogue.css").read_text(encoding="utf-8")

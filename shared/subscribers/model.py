@@ -112,7 +112,7 @@ class Endpoint(Stored):
 
     is_verified      the endpoint has proven that it wants events, or the operator asks for no proof
     disabled_by      None while it is enabled
-    failing_since    the first failure since the last delivery that succeeded
+    failing_since    the time of the first failure since the last delivery that succeeded; None if there is none
     filter_fault     what went wrong when the filter was last used
     notices          changes of state that the operator or the tenant has not been told yet, each as the kind of its
                      operational event (such as `disabled`), the time and the reason

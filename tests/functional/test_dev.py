@@ -232,6 +232,7 @@ def test_a_changed_configuration_is_served_and_its_faults_are_shown(start: Start
     unwritable.mkdir()  # as on a full disk
     dev.config.write_text(shop, encoding="utf-8")
     dev.until_said("Is a directory")
+    dev.until(lambda: "Is a directory" in config_faults(dev.config.with_name("state")))
     unwritable.rmdir()
     dev.config.write_text(f"{shop}\n", encoding="utf-8")
     dev.until_said("hookchain.yaml changed: restarted receive, transform")

@@ -228,7 +228,7 @@ class Subscribers(Calls):
         cursor: str = "",
         idempotency_key: str | None = None,
     ) -> api_types.Replayed:
-        """Send the messages again that failed or were never sent since a time."""
+        """Send the messages since a time that failed or were never sent."""
         path = "tenants", tenant, "endpoints", endpoint, "recover"
         body = {"since": since, "until": until, "dry_run": dry_run, "cursor": cursor}
         return cast(api_types.Replayed, self._post(*path, body=body, idempotency_key=idempotency_key))

@@ -34,7 +34,7 @@ class Auth(TypedDict, total=False):
 
 
 class Disabled(TypedDict):
-    """The reason why it is disabled. `by` is `tenant`, `operator`, `failures` or `receiver` (it answered 410)."""
+    """The reason why an endpoint is disabled. `by` is `tenant`, `operator`, `failures` or `receiver` (after a 410)."""
 
     by: str
     reason: str
@@ -164,7 +164,7 @@ class Imported(TypedDict):
 
 
 class Replayed(TypedDict):
-    """The number of deliveries that were published again. If `is_more`, call again with `next` as `cursor`."""
+    """The number of deliveries that were published. If `is_more`, call again with `next` as `cursor`."""
 
     count: int
     is_more: bool

@@ -38,7 +38,7 @@ class AlertsConfig(Model):
 
 
 def alert_faults(file: ConfigFile) -> Iterator[Fault]:
-    """Yield the faults of `alerts`, and of each source's `silence`, that the models cannot find."""
+    """Yield those faults of `alerts`, and of each source's `silence`, that the models do not report."""
     yield from unknown_names(file, ("alerts", "to"), "destination")
     for name, source in file.mappings("sources").items():
         silence = source.get("silence")

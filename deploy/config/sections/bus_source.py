@@ -118,7 +118,7 @@ def resource_name(source: str) -> str:
     """Return the name of the subscription, the topic or the queue that a deployment makes for the source.
 
     `orders` gives `bus-orders`. A name that resources cannot have gets a hash, so that no two sources share a resource:
-    `Orders.EU` gives `bus-orders-eu-` and 8 hex digits.
+    `Orders_EU` gives `bus-orders-eu-` and 8 hex digits.
     """
     if _PLAIN_NAME.fullmatch(source) and len(source) <= _MAX_PLAIN_CHARACTERS:
         return f"{PREFIX}{source}"
@@ -131,7 +131,7 @@ def bus_part(name: str, bus: BusSourceConfig) -> JsonObject:
     """Return the settings of the source that follow from its bus."""
     settings: JsonObject = bus.model_dump(mode="json", exclude_none=True)
     if bus.kind != "bucket":
-        del settings["events"]  # the default of every bus, which only a bucket has
+        del settings["events"]  # the model has a default for every bus, but only a bucket uses it
     return {
         "auth": [],  # no scheme, so that no HTTP request is accepted
         **_EVENT_FIELDS[bus.kind],

@@ -155,7 +155,7 @@ class HandshakeReply(values.Model):
 class Handshake(values.Model):
     """A request by which a provider verifies an endpoint, before or while it sends events.
 
-    when     a request is a handshake if its method is equal and each location has this text; true means any text, and
+    when     a request is a handshake if it has this method, and each location has this text; true means any text, and
              false means that the request does not have the location
     signed   reply only after the signature has been verified
     check    the location must have the value of the secret that the param names, or of the source's own

@@ -390,7 +390,7 @@ def _verify_member(member: Json, at: DocumentPath) -> None:
 
 
 def option_faults(file: ConfigFile) -> Iterator[Fault]:
-    """Yield the faults of the options that the model cannot find."""
+    """Yield those faults of the options that the model does not report."""
     for name, written in file.mappings("destinations").items():
         at: DocumentPath = ("destinations", name)
         yield from _otherwise_faults(file, name)

@@ -27,7 +27,7 @@ from shared.jsontext import json_or_none, mapping_at
 from shared.outgoing.http_client import Answer, HttpClient
 
 FOLDER: Final = Path(sys.prefix) / "aws"
-"""The virtual environment of the tools, inside the one of this interpreter: their dependencies would conflict."""
+"""The virtual environment of the tools. It is separate, because their dependencies would conflict with ours."""
 _EMULATOR_MACHINES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 """The machine in the name of the emulator's file, by the names that operating systems give it."""
 INVOKE_PATH: Final = "/2015-03-31/functions/function/invocations"
@@ -220,7 +220,7 @@ def failure_in(answer: Answer) -> InvocationFailed | None:
     """
     if answer.body.startswith(_TIMED_OUT):
         return InvocationFailed("Sandbox.Timedout", answer.body.decode("utf-8", "replace"))
-    # A result can have megabytes. It is parsed only if it may be an error.
+    # A result can be several megabytes. It is parsed only if it may be an error.
     if answer.status == 200 and b'"errorType"' not in answer.body[-MAX_ERROR_BYTES:]:
         return None
     error = mapping_at(json_or_none(answer.body))

@@ -61,7 +61,7 @@ DOMAIN: Final = "local.lambda-url.localhost"
 ACCOUNT: Final = "anonymous"
 """The account of a caller without AWS credentials."""
 TEXT_TYPES: Final = frozenset({"application/json", "application/javascript", "application/xml"})
-"""The types, besides `text/…`, of bodies that a Function URL passes on as text. It passes others on in base64."""
+"""The types, besides `text/…`, of bodies that a Function URL passes on as text. It passes on any other in base64."""
 TOO_LARGE: Final = b'{"Message":"Request must be smaller than 6291556 bytes for the InvokeFunction operation"}'
 JSON_TYPE: Final = ("content-type", "application/json")
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -294,7 +294,7 @@ def response_of(result: bytes) -> HttpResponse:
 
 
 def _headers_and_cookies(raw_headers: RawHeaders) -> tuple[dict[str, str], list[str]]:
-    """Return the headers, the values of a repeated one joined by commas, and each cookie of the header `Cookie`."""
+    """Return the headers and the cookies. The values of a repeated header are joined by commas."""
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for raw_name, raw_value in raw_headers:

@@ -24,7 +24,7 @@ MAX_BODY_BYTES: Final = 56_000_000
 _RECIPIENT_KEYS: Final = {"to": "ToAddresses", "cc": "CcAddresses", "bcc": "BccAddresses"}
 """The keys of SES, by those of SendGrid."""
 _SHOWN_HEADERS: Final = ("x-", "list-", "auto-")
-"""The beginnings of the headers that a sender of mails adds. All others have a field of their own, or say nothing."""
+"""The beginnings of the headers that are shown. Others have a field of their own, or are of no interest."""
 _Part: TypeAlias = "MIMEPart[str, str]"
 """A mail, or one of its parts."""
 

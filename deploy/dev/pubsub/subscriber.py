@@ -424,8 +424,10 @@ class Puller:
         """Wake the pulls that wait for messages, and end the leases whose deadline has passed."""
         now = asyncio.get_running_loop().time()
         ended = [ack_id for ack_id, lease in self._leases.items() if lease.until <= now]
-        for ack_id in sorted(ended, key=lambda ack_id: self._leases[ack_id].until):
-            self._subscriber.failed(self._leases.pop(ack_id).pending)
+        ended.sort(key=lambda ack_id: self._leases[ack_id].until)
+        # All are removed first, because a failed delivery may become a dead letter that wakes this puller again.
+        for lease in [self._leases.pop(ack_id) for ack_id in ended]:
+            self._subscriber.failed(lease.pending)
         self._alarm.set(min((lease.until for lease in self._leases.values()), default=None))
         self._arrived.set()
         self._arrived = asyncio.Event()

@@ -68,7 +68,7 @@ class Children:
     async def _watch_start(self) -> None:
         """Raise CommandError once a process has ended too often, or the time is over.
 
-        It names the disk if that has become full.
+        If the disk has become full, the error of a process that does not start says so.
         """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:

@@ -96,9 +96,7 @@ class Reloader:
         try:
             new = await asyncio.to_thread(set_up, setup.options, setup.shell, setup.folders)
         except (*SETUP_FAULTS, OSError) as fault:  # an OSError if the disk is full
-            self._say_unchanged(cause, fault)
-            self._rejected_files = _files_of(setup)
-            supervisor.publish_faults(str(fault))
+            self._reject(cause, fault)
             return None
         self._rejected_files = ()
         supervisor.publish_faults("")
@@ -111,7 +109,7 @@ class Reloader:
         try:
             restarted = await supervisor.change(setup, restarted_names)
         except OSError as fault:
-            self._say_unchanged(cause, fault)
+            self._reject(cause, fault)
             return
         effect = f"restarted {', '.join(restarted)}" if restarted else "no process had to restart"
         supervisor.output.say("NOTICE", f"{cause}: {effect}")
@@ -119,8 +117,12 @@ class Reloader:
             for line in banner.changed_lines(old_setup, setup, await supervisor.new_warnings()):
                 supervisor.output.say("NOTICE", line)
 
-    def _say_unchanged(self, cause: str, fault: Exception) -> None:
-        self._supervisor.output.say("ERROR", f"{cause}; the previous configuration is still in use:\n{fault}")
+    def _reject(self, cause: str, fault: Exception) -> None:
+        """Report why the configuration is not used. It is loaded again when any of its files changes."""
+        supervisor = self._supervisor
+        supervisor.output.say("ERROR", f"{cause}; the previous configuration is still in use:\n{fault}")
+        self._rejected_files = _files_of(supervisor.setup)
+        supervisor.publish_faults(str(fault))
 
 
 def _files_of(setup: Setup) -> tuple[Path, ...]:

@@ -107,7 +107,7 @@ def _named_files(file: ConfigFile) -> Iterator[Path]:
 def write_slices(slices: Mapping[str, JsonObject], folders: processes.Folders) -> tuple[str, ...]:
     """Write the slices that changed; return their functions. One that is not needed any more is removed.
 
-    Raises OSError. Then no slice has changed.
+    Raises OSError. If a slice cannot be written, none has changed.
     """
     new_files: dict[str, Path] = {}
     for function, document in slices.items():

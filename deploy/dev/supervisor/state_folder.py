@@ -114,8 +114,8 @@ def locked(state: Path, command: str = "make dev") -> Iterator[None]:
             yield
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                require_room(state, command)
-            raise  # it is another disk that is full
+                require_room(state, command)  # raises, unless another disk is full
+            raise
 
 
 def require_development(state: Path) -> None:

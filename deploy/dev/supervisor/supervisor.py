@@ -129,7 +129,7 @@ class Supervisor:
         await children.race(*[work() for work in works])
 
     def _rewrite_dev_file(self) -> None:
-        """Tell other commands about a change. What is served is served even if they cannot be told."""
+        """Tell other commands about a change. If that fails, log it, and continue to serve."""
         try:
             self._write_dev_file()
         except OSError as error:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
 from functions.notify.alerts.alert import Alert, Kind
-from functions.notify.alerts.records import read_record, time_in
 from functions.notify.bounded_texts import cut
+from functions.notify.records import read_record, time_in
 from shared import event, ledger, store_ports, times
 from shared.jsontext import Json, JsonObject, mappings_at, objects_at, texts_json
 

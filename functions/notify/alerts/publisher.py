@@ -18,7 +18,7 @@ from shared.event import MAX_HOPS, Event, event_json, from_cloudevent
 from shared.jsontext import Json, JsonObject, from_json
 
 SHOWN_ID: Final = 16
-"""The characters of an id in a command, which finds the only id that begins with them."""
+"""The number of characters of an id that a command shows. The command finds the only id that begins with them."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 """A text that a shell takes as it is."""
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from functions.notify.alerts.alert import Alert
 from functions.notify.alerts.publisher import Silence
-from functions.notify.alerts.records import read_record, time_in
+from functions.notify.records import read_record, time_in
 from shared import seen_record, store_ports, times
 from shared.jsontext import JsonObject, texts_json
 

@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from functions.notify.alerts.alert import Alert
-from functions.notify.alerts.records import read_record, time_in
+from functions.notify.records import read_record, time_in
 from functions.notify.recovery import listing as listings
 from functions.notify.recovery.kind import ApiRequest, MissedEvent
 from functions.notify.waiting.side_tasks import LIMIT_SECONDS

@@ -212,7 +212,7 @@ class FanOut:
         for endpoints in batching.batches(page.chosen, at_once):
             names = [str(EndpointName(self._name, each.tenant, each.id)) for each in endpoints]
             messages = delivery_messages(event.id, text, delivery.route, names, time, attributes)
-            batch = [_with_change(*pair) for pair in zip(messages, endpoints, strict=True)]
+            batch = [_with_change(message, each) for message, each in zip(messages, endpoints, strict=True)]
             await self._subscribers.bus.publish(ports.DELIVERIES, batch)
         if page.is_full:
             next_page = _next_page(page, delivery, time, attributes_of_next_page)

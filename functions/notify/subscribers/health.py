@@ -1,9 +1,9 @@
 """The health of one endpoint of a subscriber, noted after each attempt at a delivery to it.
 
-An endpoint is `failing` once the second attempt at a delivery has failed, or an attempt after a pause by its circuit
-breaker, and `recovered` once it takes a delivery again. It is `disabled` when it has been failing for the configured
-time, or if its receiver asks for that. Only such a change is written to the endpoint's document. What cannot be written
-is logged: a later attempt finds the same.
+An endpoint is `failing` once the second attempt at a delivery has failed, or an attempt after a pause, and `recovered`
+once it takes a delivery again. It is `disabled` when it has been failing for the configured time, or if its receiver
+asks for that. Only such a change is written to the endpoint's document. What cannot be written is logged: a later
+attempt finds the same.
 """
 
 from typing import Final, NamedTuple
@@ -45,7 +45,7 @@ class EndpointHealth:
     async def note(self, outcome: Outcome, now: float, *, is_first: bool) -> None:
         """Note the outcome of an attempt. What cannot be written is logged.
 
-        `is_first`: no earlier attempt at the delivery has failed, nor before a pause of the endpoint.
+        `is_first`: it was the first attempt at the delivery, and no pause of the endpoint came before it.
         """
         change = self._change_after(outcome, now, is_first=is_first)
         if change is None:

@@ -166,8 +166,8 @@ class Breakers:
         wait = spread(PROBE_WAIT_SECONDS, delivery.id, 0)
         return Wait(now + wait, "the pause is over, and another delivery is tried first")
 
-    def has_opened(self, configured: DeliveryOptions) -> bool:
-        """Return whether the breaker opened, and no attempt has succeeded since."""
+    def was_paused(self, configured: DeliveryOptions) -> bool:
+        """Return whether the destination was paused, and no attempt of this instance has succeeded since."""
         return not self._circuits.get(configured.name, CLOSED).is_closed
 
     async def leave(self, configured: DeliveryOptions, delivery: Delivery, outcome: Outcome | None) -> None:

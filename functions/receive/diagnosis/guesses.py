@@ -258,7 +258,7 @@ def _other_template(case: SignedCase, template: str, time_header: str, time_text
 
 
 def _unsigned_time_advice(auth: SignatureScheme, template: str) -> str:
-    """Return what to do about a time that is not signed if the template is; empty for a signed time, or without one."""
+    """Return the advice to remove a `timestamp` that the template does not cover; empty if there is no such setting."""
     if auth.timestamp is None or "{timestamp}" in template:
         return ""
     is_in_url = auth.timestamp.kind == "query" and "{url}" in template

@@ -27,7 +27,7 @@ TEMPORARY_ERRORS: Final = frozenset(
         "TransactionInProgressException",
     }
 )
-"""The errors of temporary faults that AWS answers with a 400, so that the status alone does not show it.
+"""The errors that AWS answers with a 400 although they are temporary, so that the status does not show it.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html"""
 
 

@@ -53,7 +53,7 @@ async def answer_event(function: str, answer: AnswerRequest, event: JsonObject, 
 
 
 def request_of(event: JsonObject) -> tuple[Request, bytes]:
-    """Return the request without its body, and the body. Raises Rejected, and ValueError for an event that is none."""
+    """Return the request without its body, and the body. Raises Rejected, and ValueError for any other event."""
     http = value_at(event, "requestContext", "http")
     if not isinstance(http, dict):
         raise ValueError("requestContext.http: is missing; this function takes requests to its Function URL")
@@ -77,7 +77,7 @@ def _headers(event: JsonObject) -> Headers:
 
 
 def body_of(event: JsonObject) -> bytes:
-    """Return the body. Raises Rejected if it is malformed: who may invoke the function can write any event."""
+    """Return the body. Raises Rejected if it is malformed: whoever may invoke the function can send any event."""
     body = _text(event.get("body"))
     try:
         return decode_base64(body, strict=False) if event.get("isBase64Encoded") else body.encode()

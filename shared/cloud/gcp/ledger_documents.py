@@ -99,7 +99,7 @@ def unchanging_fields(row: LedgerRow) -> dict[str, Value]:
 
 
 def attempt_fields(row: LedgerRow) -> dict[str, Value]:
-    """Return the fields of a row's attempts, of which there must be one."""
+    """Return the fields of a row's attempts. The row must have at least one."""
     ended_at = microseconds(row.attempts[-1].ended_at)
     return {
         "attempts": ledger_writes.attempts_text(row),

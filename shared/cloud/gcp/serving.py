@@ -77,7 +77,7 @@ class Application(Response):
 
 
 async def _send_reply(reply: Reply, send: Send, *, is_last: bool) -> None:
-    """Send the reply as ASGI has it. Unless `is_last`, the server waits for a last message before it closes."""
+    """Send the reply in ASGI's two messages. Unless `is_last`, the server waits for one more to end the response."""
     headers = list(_encoded(reply.headers))
     if reply.status not in _BODILESS:
         headers.append((b"content-length", b"%d" % len(reply.body)))

@@ -193,7 +193,7 @@ def test_a_destination_that_delivers_nothing_until_somebody_acts_is_a_problem(tm
     asyncio.run(_stop(tmp_path))
     assert held_finding(tmp_path, ["crm"]).found == "paused, see `hookchain status`: crm"
     found = held_finding(tmp_path, ["chat", "crm"])
-    assert found.found == "held: chat, 0 deliveries: secret 'slack-url' must begin with https://"
+    assert found.found == "held: chat, 0 deliveries: secret 'slack-url' must begin with https://; paused: crm"
     assert found.todo == "correct it, then run: hookchain resume chat"
 
 

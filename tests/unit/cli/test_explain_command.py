@@ -297,6 +297,9 @@ def test_a_path_that_finds_nothing_is_named_with_the_likely_one(explain_route: E
             "type: data.evnt",
             "`type` finds nothing ('data.evnt' is not in this event; did you mean 'data.event'?), so the type is",
         ),
+        ("id: data.list.*.sku", "`id` finds nothing ('data.list.0.sku' is not in this event"),
+        ("id: body.who", "`id` finds nothing (body.who has no text)"),
+        ("batch: data.list.*, id: body.orderId + data.sku", "is not in this event"),
         (
             "subject: data.who.nam",
             "`subject` finds nothing ('data.who.nam' is not in this event; did you mean 'data.wh",
@@ -307,7 +310,7 @@ def test_a_setting_of_the_source_that_finds_nothing_is_named_with_the_likely_pat
     explain_route: Explain, settings: str, line: str
 ) -> None:
     explain_route.config = ROUTES_CONFIG.replace("id: data.id", settings)
-    assert line in explain_route({"event": "order.paid", "orderId": 7, "who": {"name": "Ada"}, "blank": ""})
+    assert line in explain_route({"event": "order.paid", "orderId": 7, "who": {"name": "Ada"}, "list": [{"size": 1}]})
 
 
 MISSPELT: Final = "'data.custmer.plan' is not in this event; did you mean 'data.customer.plan'?"

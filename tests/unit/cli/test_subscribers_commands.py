@@ -85,9 +85,13 @@ def test_tenants_and_endpoints_are_imported_after_a_dry_run_and_only_once(folder
     assert command.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["created"] == 2
     assert command.json("tenants", "import", str(folder / "tenants.csv"), "--yes")["unchanged"] == 2
 
+    again = "acme,https://acme.example/in,user.*,,,,,,\n"
+    (folder / "endpoints.csv").write_text(ENDPOINTS + again)
     printed = command("endpoints", "import", str(folder / "endpoints.csv"))
     assert "acme https://acme.example/in  would be created" in printed
+    assert "acme https://acme.example/in  would be updated" in printed
     assert stored(folder, "acme") == []
+    (folder / "endpoints.csv").write_text(ENDPOINTS)
     assert "2 created" in command("endpoints", "import", str(folder / "endpoints.csv"), "--yes")
     [endpoint] = stored(folder, "acme")
     assert (endpoint.types, endpoint.rate, endpoint.headers) == (

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from deploy.hooks.comparison import RememberedHook
-from deploy.hooks.row import Row, hook_document
+from deploy.hooks.row import Row, stored_document
 from functions.notify.alerts.publisher import AlertPublisher, AlertSettings
 from functions.notify.hook_expiry import PARTITION, RENEW_SECONDS, SOON_SECONDS, HookExpiry
 from shared.fetch import Fetched
@@ -56,7 +56,7 @@ class World:
         self.remembered = remembered
 
     async def check(self) -> None:
-        hook = {**hook_document(self.row), **self.remembered}
+        hook = {**stored_document(self.row), **self.remembered}
         text = json.dumps({"hooks": {BASE: hook}, "lock": self.lock, "of a later version": 1})
         await self.documents.write(PARTITION, "rows", text)
         await self.expiry.check()
@@ -84,7 +84,7 @@ async def test_a_hook_that_expires_in_days_is_renewed_and_its_new_expiry_remembe
     assert await world.expires_at() == world.new_expiry
     kept = json.loads(world.documents.kept[PARTITION, "rows"].text)
     assert kept["of a later version"] == 1
-    assert {**kept["hooks"][BASE], "expires_at": 0} == {**hook_document(world.row), "known": [], "expires_at": 0}
+    assert {**kept["hooks"][BASE], "expires_at": 0} == {**stored_document(world.row), "known": [], "expires_at": 0}
     assert world.alerts == []
 
 

@@ -271,8 +271,8 @@ async def test_a_login_page_counts_as_delivered_and_is_pointed_out_in_the_attemp
     ("response", "reason"),
     [
         (Fetched(403, (), b"{}"), "it does not allow this. If it needs credentials, correct `auth`, `secret` or"),
-        (Fetched(403, (), b"{}"), "otherwise, a firewall before it may block the request"),
-        (Fetched(403, HTML, LOGIN_PAGE), "its answer is an HTML page, as a firewall or proxy before it sends one"),
+        (Fetched(403, (), b"{}"), "otherwise, a firewall in front of it may block the request"),
+        (Fetched(403, HTML, LOGIN_PAGE), "its answer is an HTML page, which often comes from a firewall or proxy"),
         (Fetched(401, HTML, LOGIN_PAGE), "it requires credentials, or different ones"),
     ],
 )

@@ -387,7 +387,7 @@ async def test_a_body_without_the_list_of_a_batch_is_noted(
         ),
         ("batch: 'data.*', id: data.order_id", [{}, {}], "`id` finds nothing at data.order_id, so"),
         ("batch: 'data.*', id: data.order_id", [{}, {"order_id": 1}], None),
-        ("type: data.evnt", {"event": "a"}, "`type` finds nothing at data.evnt, so the type is from a usual field"),
+        ("type: data.evnt", {"event": "a"}, "`type` finds nothing at data.evnt, so the type is read from `event`"),
         ("type: data.t if data.u", {"t": "a"}, "`type` finds nothing at data.t if data.u"),
         ("type: data.evnt", {}, "`type` finds nothing at data.evnt"),
         ("type: [header.x-type, data.event]", {"event": "a"}, None),

@@ -59,7 +59,10 @@ def metadata_request(settings: Settings, key: str) -> http_kind.OutgoingRequest:
 
 
 def outcome(response: http_kind.Response) -> Outcome:
-    """Return the outcome of a response to an upload, unless the object exists."""
+    """Return the outcome of a response to an upload, unless the object exists.
+
+    A response of S3 without XML, such as a success, is also decided here.
+    """
     reasons = sorted(google_calls.error_reasons(response))
     if response.status == 412:
         rule = f"it takes no object ({', '.join(reasons)}): change the policy, or the bucket's encryption"

@@ -118,6 +118,7 @@ class Settings(kind_settings.KindSettings):
     def has_key_per_delivery(self) -> bool:
         """Return whether the template puts the delivery's id into every key, so that no two deliveries share a key.
 
-        Templates with tags such as `{% if %}` do not count: they may leave the id out for some events.
+        Templates with tags such as `{% if %}` do not count: they may leave the id out for some events. A comment counts
+        too, so `request` also looks for the id in the key.
         """
         return "{%" not in self.key_text and bool(_DELIVERY_ID.search(self.key_text))

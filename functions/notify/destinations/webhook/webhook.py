@@ -34,7 +34,7 @@ _ADVICE: Final = {
     400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
     401: "it requires credentials, or different ones: correct `auth` or its secret",
     403: "it does not allow this. If it needs credentials, correct `auth`, `secret` or the rights there; otherwise, a"
-    " firewall before it may block the request",
+    " firewall in front of it may block the request",
     404: "there is nothing at this address: correct `url`",
     405: "it requires another method there: correct `method` or `url`",
     413: "the body is too large for it: send less, for example with a `body` of your own",
@@ -44,8 +44,8 @@ _ADVICE: Final = {
 }
 """What the operator can do about a status of the receiver."""
 _BLOCKED: Final = (
-    "its answer is an HTML page, as a firewall or proxy before it sends one: allow Hookchain there. If the page is its"
-    " own, correct `auth`, `secret` or the rights there"
+    "its answer is an HTML page, which often comes from a firewall or proxy in front of it: allow Hookchain there. If"
+    " the receiver itself sent the page, correct `auth`, `secret` or the rights there"
 )
 """The same for a 403 with an HTML page."""
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]+)", re.IGNORECASE)

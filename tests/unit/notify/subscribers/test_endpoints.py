@@ -1,5 +1,6 @@
 """Endpoints of subscribers as destinations: their requests, their rates, and when one counts as failing."""
 
+import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from functions.notify.subscribers import endpoints, subscribers
 from functions.notify.subscribers.subscribers import SubscriberSettings
 from shared.delivery import Delivery, delivery_from
 from shared.event import Event
-from shared.fetch import Fetched
+from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, from_json, mapping_at
 from shared.ledger import PAUSED_BY_OPERATOR, DestinationState
 from shared.ports import DEAD_LETTERS, DELIVERIES
@@ -401,6 +402,27 @@ async def test_an_endpoint_that_only_gets_new_deliveries_fails_after_its_first_p
         await world.deliver(paid(number))
     assert {row.attempt_number for row in await world.ledger.rows(200, destination=NAME)} <= {0, 1}
     assert (await world.read()).disabled_by == "failures"
+
+
+async def test_first_attempts_that_began_before_a_pause_do_not_make_an_endpoint_failing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await a_world(TOLD, {"breaker": {"failures": 2, "pause_seconds": 60.0, "max_pause_seconds": 3_600.0}})
+    world.fetch.answers[URL] = DOWN
+    for number in range(1, 4):
+        await world.publish(paid(number))
+    fetch, all_asked = world.fetch.fetch, asyncio.Barrier(3)
+
+    async def fetch_together(request: Outgoing) -> Fetched:
+        await all_asked.wait()
+        return await fetch(request)
+
+    monkeypatch.setattr(world.fetch, "fetch", fetch_together)
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(*map(world.notifier.take_message, world.published()))
+    assert [result.outcome for result in results] == ["retry_scheduled"] * 3
+    assert (await world.ledger.destination_state(NAME)).paused_until is not None
+    assert (await world.read()).failing_since is None
 
 
 async def test_a_notice_that_a_dying_process_left_is_published_by_the_next_event_under_the_same_id() -> None:

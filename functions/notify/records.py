@@ -1,4 +1,4 @@
-"""Read records: the JSON objects that notify stores to remember what it has already alerted about."""
+"""Read the JSON objects in which the tasks of notify store what they have done so far."""
 
 from shared import jsontext
 

@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from textwrap import indent
 from typing import Final, cast
 
-from deploy.cli.main import COMMANDS
+from deploy.cli.main import COMMANDS, HELP_FILE
 from deploy.config.config_file import ConfigFaults
 from deploy.config.packaged_yaml import load_data
 from deploy.terminal.command_line import CommandError, CommandParser, HelpText, UsageError
@@ -21,7 +20,6 @@ from shared import errors, times
 from shared.cloud.local.database import reason_of
 from shared.config.rules import UNIT_SECONDS, duration_seconds
 
-_HELP: Final = Path(__file__).with_name("help.yaml")
 DONE: Final = 0
 NOT_DONE: Final = 1
 USAGE: Final = 2
@@ -35,7 +33,7 @@ _AGO: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 @cache
 def help_texts() -> Mapping[str, Mapping[str, str]]:
     """Return the texts of help.yaml, by command or by command and action, such as `events replay`."""
-    return cast("Mapping[str, Mapping[str, str]]", load_data(_HELP))
+    return cast("Mapping[str, Mapping[str, str]]", load_data(HELP_FILE))
 
 
 def parser(name: str, details: str = "") -> CommandParser:

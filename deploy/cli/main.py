@@ -90,6 +90,7 @@ COMMANDS: Final = {name: command for group in GROUPS.values() for name, command 
 EXAMPLE: Final = "  hookchain dev"
 READER_GONE: Final = 141
 """The exit code that a shell reports for a program that SIGPIPE ended: what it would have reported is not known."""
+HELP_FILE: Final = Path(__file__).with_name("help.yaml")
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -130,15 +131,13 @@ def _run(arguments: list[str]) -> int:
         print(f"hookchain {version()}")
         return 0
     command = COMMANDS.get(arguments[0])
-    if command is None:
-        from shared.did_you_mean import did_you_mean
-
-        print(f"hookchain: there is no command {arguments[0]!r}{did_you_mean(arguments[0], COMMANDS)}", file=sys.stderr)
-        return 2
-    if fault := checkout_fault(_CHECKOUT):
+    if command is not None and (fault := checkout_fault(_CHECKOUT)):
         print(f"hookchain: {fault}", file=sys.stderr)
         return 1
     try:
+        if command is None:
+            print(f"hookchain: there is no command {arguments[0]!r}{_meant(arguments[0])}", file=sys.stderr)
+            return 2
         name = arguments[0].replace("-", "_")
         module = importlib.import_module(f"deploy.cli.{command.module or name}")
         code: int = getattr(module, name if command.module else "main")(arguments[1:])
@@ -151,6 +150,15 @@ def _run(arguments: list[str]) -> int:
         print(f"hookchain: {error.name!r} is not installed. {line}", file=sys.stderr)
         return 1
     return code
+
+
+def _meant(word: str) -> str:
+    """Return what was probably meant by a word that is no command: an action of commands, or a similar command."""
+    from deploy.config.packaged_yaml import load_data
+    from shared.did_you_mean import did_you_mean
+
+    with_action = [name.split()[0] for name in load_data(HELP_FILE) if name.endswith(f" {word}")]
+    return f"; it is an action of {', '.join(with_action)}" if with_action else did_you_mean(word, COMMANDS)
 
 
 def checkout_fault(folder: Path) -> str | None:

@@ -97,8 +97,8 @@ def action_name(name: str, actions: Collection[str], arguments: list[str]) -> st
     command = parser(name, details)
     command.usage = f"hookchain {name} ACTION [options]"
     command.add_argument("action", metavar="ACTION", nargs="?", help=argparse.SUPPRESS)
-    chosen: str | None = command.parse_args(arguments).action
-    if chosen is None:
+    chosen: str | None = command.parse_known_args(arguments)[0].action
+    if chosen is None:  # nothing follows, or an option of an action
         *others, last = actions
         command.error(f"ACTION is missing: {', '.join(others)} or {last}")
     if chosen not in actions:

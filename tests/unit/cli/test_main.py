@@ -49,6 +49,16 @@ def test_a_fault_of_our_own_imports_is_not_blamed_on_the_installation(monkeypatc
         exit_code("lint")
 
 
+def test_an_action_without_its_command_names_the_commands_that_have_it(command: Command) -> None:
+    command("replay", "01JZ", code=2)
+    assert command.error == "hookchain: there is no command 'replay'; it is an action of events, dead-letters\n"
+
+
+def test_an_option_without_an_action_is_answered_with_the_actions(command: Command) -> None:
+    command("events", "--since", "1h", code=2)
+    assert command.error.endswith("ACTION is missing: list, show or replay\n")
+
+
 @pytest.fixture(autouse=True)
 def _eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")

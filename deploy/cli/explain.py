@@ -59,20 +59,13 @@ def _time(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Print the report. Return its exit code, which says whether the request is accepted and delivered."""
+    """Print the report. Return its exit code, which says whether the request is accepted and delivered.
+
+    Raises ValueError, OSError, and the faults of a configuration.
+    """
     if note := running_dev.outdated(checkout.state_folder()):
         print(f"note: {note}", file=sys.stderr)
-    report = explained(options)
-    if options.json:
-        print_json(report_document(report))
-    else:
-        print("\n".join(report_text(report, stdout_screen())))
-    return report.exit_code
-
-
-def explained(options: argparse.Namespace) -> Report:
-    """Return the report on the options' request. Raises ValueError, OSError, and the faults of a configuration."""
-    return explained_request(
+    report = explained_request(
         request_options.request_from_options(options),
         configured(options),
         checkout.state_folder(),
@@ -80,6 +73,11 @@ def explained(options: argparse.Namespace) -> Report:
         now=time.time() if options.now is None else options.now,
         is_unsigned=options.unsigned,
     )
+    if options.json:
+        print_json(report_document(report))
+    else:
+        print("\n".join(report_text(report, stdout_screen())))
+    return report.exit_code
 
 
 def explained_request(

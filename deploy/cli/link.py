@@ -9,12 +9,14 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from deploy.cli.command import DONE, USAGE, parser, run_command
-from deploy.config import checkout, configured
+from deploy.config import checkout
+from deploy.config.configured import add_env_file, configured
 from deploy.history.local import expected_ports
 from deploy.requests.send_options import make_link_parameters, read_secret
-from deploy.requests.sources import Sources, load_sources
+from deploy.requests.sources import auth_entries, compiled_sources
 from shared.config.rules import duration_seconds
-from shared.jsontext import JsonObject, to_json, value_at
+from shared.did_you_mean import did_you_mean
+from shared.jsontext import JsonObject, to_json
 from shared.signatures.links import EXPIRES, ONCE, SIGNATURE, Pairs, link_signature
 from shared.times import rfc3339
 
@@ -33,21 +35,26 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    link = make_link(options, configured.environ_of(options), time.time())
+    """Print the link, and what an opening of it does. Return DONE. Raises ValueError and ConfigFaults."""
+    link = _make_link(options, time.time())
     print(to_json(link) if options.json else link["url"])
     if not options.json:
         print(_validity(link), file=sys.stderr)
     return DONE
 
 
-def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: float) -> JsonObject:
+def _make_link(options: argparse.Namespace, now: float) -> JsonObject:
     """Return the link as a document: `url`, `expires_at` (RFC 3339, or null) and `once`.
 
-    The signature comes last, because it covers all other parameters. Raises ValueError and ConfigFaults.
+    The signature comes last, because it covers all other parameters.
     """
-    sources = load_sources(options.config, environ)
-    secret = read_secret(_link_secret(sources, options.source), environ)
-    seconds = lifetime(options.expires, options.once)
+    configuration = configured(options)
+    sources = compiled_sources(configuration.slices["receive"])
+    if options.source not in sources:
+        raise ValueError(f"there is no source {options.source!r}{did_you_mean(options.source, sources)}")
+    source = sources[options.source]
+    secret = read_secret(_link_secret(options.source, source), configuration.environ)
+    seconds = _lifetime(options.expires, options.once)
     pairs: Pairs = make_link_parameters(options.field, options.data)
     if seconds is not None:
         pairs.append((EXPIRES, str(int(now + seconds))))
@@ -55,13 +62,13 @@ def make_link(options: argparse.Namespace, environ: Mapping[str, str], now: floa
         pairs.append((ONCE, secrets.token_urlsafe(16)))
     pairs.append((SIGNATURE, link_signature(options.source, pairs, secret)))
     return {
-        "url": f"{_place(sources, options, environ)}?{urlencode(pairs, quote_via=quote)}",
+        "url": f"{_place(options, source, configuration.environ)}?{urlencode(pairs, quote_via=quote)}",
         "expires_at": None if seconds is None else rfc3339(int(now + seconds)),
         "once": options.once,
     }
 
 
-def lifetime(text: str, is_once: bool) -> float | None:
+def _lifetime(text: str, is_once: bool) -> float | None:
     """Return the seconds of --expires, or None for a link that never expires. Raises ValueError."""
     seconds = None if text == "never" else _expiry_seconds(text)
     if is_once and (seconds is None or seconds > MAX_ONCE_SECONDS):
@@ -79,18 +86,18 @@ def _expiry_seconds(text: str) -> float:
     return seconds
 
 
-def _link_secret(sources: Sources, name: str) -> str:
+def _link_secret(name: str, source: JsonObject) -> str:
     """Return the name of the secret that signs links to the source. Raises ValueError."""
-    for auth in sources.named(name).auth:
+    for auth in auth_entries(source):
         if auth["scheme"] == "link":
             return str(auth["secret"])
     how = "add `methods: [GET]` and `auth: {scheme: link, secret: …}`"
     raise ValueError(f"the source {name!r} accepts no links: {how}")
 
 
-def _place(sources: Sources, options: argparse.Namespace, environ: Mapping[str, str]) -> str:
+def _place(options: argparse.Namespace, source: JsonObject, environ: Mapping[str, str]) -> str:
     """Return the source's URL: from --url, from its `public_url`, or on this machine. Raises ValueError."""
-    public_url = value_at(sources.by_name[options.source], "public_url")
+    public_url = source.get("public_url")
     if options.url is None and isinstance(public_url, str):
         return public_url
     here = f"http://localhost:{expected_ports(checkout.state_folder(), environ).receive}"
@@ -130,5 +137,5 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--once", action="store_true", help="treat every opening as the same event")
     command.add_argument("--url", metavar="URL", help="set receive's URL [public_url, else this machine]")
     command.add_argument("--config", metavar="FILE", help="read the sources of this configuration [HOOKCHAIN_CONFIG]")
-    configured.add_env_file(command)
+    add_env_file(command)
     command.add_argument("--json", action="store_true", help="print one JSON object: url, expires_at, once")

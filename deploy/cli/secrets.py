@@ -6,7 +6,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -56,14 +56,6 @@ COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An action of the command. `run` returns the exit code, and raises CommandError and HookchainError."""
-
-    summary: str
-    run: Callable[[argparse.Namespace, Platform], int]
-
-
 def main(arguments: list[str]) -> int:
     command = _command()
     options, unknown = command.parse_known_args(arguments)
@@ -77,7 +69,8 @@ def main(arguments: list[str]) -> int:
         command.error("NAME: must be a lower-case letter, then letters, digits and '-', such as signup-password")
 
     def run() -> int:
-        return ACTIONS[options.action].run(options, open_platform(options, environ_of(options)))
+        act, _ = ACTIONS[options.action]
+        return act(options, open_platform(options, environ_of(options)))
 
     return run_command("secrets", run)
 
@@ -85,7 +78,7 @@ def main(arguments: list[str]) -> int:
 def _command() -> CommandParser:
     command = parser("secrets")
     command.usage = "hookchain secrets list | set NAME | rotate NAME [options]"
-    listed = "; ".join(f"{name}: {action.summary}" for name, action in ACTIONS.items())
+    listed = "; ".join(f"{name}: {summary}" for name, (_, summary) in ACTIONS.items())
     command.add_argument("action", metavar="ACTION", choices=tuple(ACTIONS), help=listed)
     command.add_argument("name", metavar="NAME", nargs="?", help="name the secret (set, rotate)")
     command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
@@ -471,7 +464,8 @@ def _print_notes(options: argparse.Namespace, backend: SecretBackend, need: Need
 
 
 ACTIONS: Final = {
-    "list": Action("show each secret, its readers and its state", list_secrets),
-    "set": Action("replace the value", set_secret),
-    "rotate": Action("add a new value and keep the old one for a while", rotate_secret),
+    "list": (list_secrets, "show each secret, its readers and its state"),
+    "set": (set_secret, "replace the value"),
+    "rotate": (rotate_secret, "add a new value and keep the old one for a while"),
 }
+"""By action: the function that runs it, and its help."""

@@ -21,10 +21,11 @@ from deploy.platforms.choice import add_platform, add_state, open_platform, same
 from deploy.platforms.platform import Platform
 from deploy.requests import events
 from deploy.requests.accepted_bodies import with_accepted_body
-from deploy.requests.smoke_request import Recipient, SmokeTarget, possible_recipients, post_signed, usable_auth
+from deploy.requests.smoke_request import Recipient, possible_recipients, post_signed, sign_for, usable_auth
 from deploy.requests.sources import compiled_sources, provider_key, route_types, routes_from
 from deploy.terminal import command_line, progress
 from deploy.terminal.output import DIM, GREEN, RED, YELLOW, Screen, count_of, print_json, printable, stdout_screen
+from functions.receive.source import read_sources
 from shared import errors, http, journal, ledger
 from shared.did_you_mean import did_you_mean
 from shared.jsontext import Json, JsonObject
@@ -70,8 +71,10 @@ def _run(options: argparse.Namespace) -> int:
         recipients = possible_recipients(configuration.slices, source, event_type)
         if not _confirm_recipients(options, recipients, platform, url):
             return USAGE
-        target = SmokeTarget(url=url, source=source, settings=settings, auth=auth, read_secret=platform.secret_value)
-        return _post_and_follow(options, platform, stores, target, request, mark)
+        secret = platform.secret_value(auth.secret) if auth.secret else ""
+        [receiver] = read_sources({"sources": {source: settings}}).values()
+        signed = sign_for(receiver, url, request, auth, secret, mark)
+        return _post_and_follow(options, platform, stores, source, url, signed)
 
 
 def _chosen_source(options: argparse.Namespace, configuration: LoadedConfig) -> tuple[str, JsonObject, AuthScheme]:
@@ -406,16 +409,15 @@ def _post_and_follow(
     options: argparse.Namespace,
     platform: Platform,
     stores: State,
-    target: SmokeTarget,
+    source: str,
+    url: str,
     request: http.Request,
-    mark: str,
 ) -> int:
-    """Post the request, print the stages of its event, and return the exit code. Raises CommandError.
+    """Post the signed request, print the stages of its event, and return the exit code. Raises CommandError.
 
     If the stores cannot be read after the request was accepted, that is printed as the last stage.
     """
     started = time.monotonic()
-    posted_at = time.time()
     line = progress.PassingLine(sys.stderr)
 
     def say(text: str) -> None:
@@ -430,7 +432,7 @@ def _post_and_follow(
             line.show(f"  waiting … {stages.clock():.0f} s")
         time.sleep(platform.traits.poll_seconds)
 
-    event_id = _post(stores, target, request, mark, posted_at, stages)
+    event_id = _post(stores, source, url, request, stages)
     event_state = EventState()
     if event_id is not None:
         longest_seconds = options.timeout or platform.traits.smoke_seconds
@@ -445,24 +447,23 @@ def _post_and_follow(
             stages.print_end(event_state, event_id, longest_seconds)
     if options.json:
         deliveries: list[Json] = [asdict(each) for each in event_state.deliveries]
-        report: JsonObject = {"source": target.source, "url": target.url, "event": event_id, "deliveries": deliveries}
+        report: JsonObject = {"source": source, "url": url, "event": event_id, "deliveries": deliveries}
         print_json({"ok": event_state.is_good, **report, "stages": [*stages.documents]})
     return DONE if event_state.is_good else NOT_DONE
 
 
-def _post(
-    stores: State, target: SmokeTarget, request: http.Request, mark: str, posted_at: float, stages: StagePrinter
-) -> str | None:
+def _post(stores: State, source: str, url: str, request: http.Request, stages: StagePrinter) -> str | None:
     """Post the request and return the event's id; None if it was rejected, or if the event is not found.
 
-    Prints the stage in each case. `posted_at` are Unix seconds. Raises CommandError.
+    Prints the stage in each case. Raises CommandError.
     """
-    outcome = post_signed(target, request, mark, posted_at)
+    posted_at = time.time()
+    outcome = post_signed(request, url)
     if not outcome.ok:
         advice = f"hookchain logs --function receive{stages.where}"
         stages.print_fault(RED, "accepted", outcome.message, advice)
         return None
-    event_id = outcome.event_id or _newest_id(stores, target.source, posted_at - CLOCK_MARGIN_SECONDS)
+    event_id = outcome.event_id or _newest_id(stores, source, posted_at - CLOCK_MARGIN_SECONDS)
     if event_id is None:
         rule = "accepted, but no event of this source was found"
         stages.print_fault(RED, "stopped", rule, f"hookchain status{stages.where}")

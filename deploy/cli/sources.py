@@ -136,9 +136,9 @@ def event_types_text(entry: SenderSettings) -> str:
     if not entry.routes:
         return "none: no route matches its events"
     named = f" ({', '.join(entry.routes)})"
-    if entry.unknown_types:
-        named += f"; no known event type of {entry.provider}: {', '.join(entry.unknown_types)}"
-    if entry.unknown_types and not entry.events:
+    if entry.unknown_events:
+        named += f"; no known event type of {entry.provider}: {', '.join(entry.unknown_events)}"
+    if entry.unknown_events and not entry.events:
         return f"none{named}"
     return (f"select {', '.join(entry.events)}" if entry.events else "all: a route matches every type") + named
 

@@ -10,10 +10,10 @@ from typing import Final
 
 from deploy.cli.command import DONE, error_text, parser, run_command
 from deploy.cli.secrets import age_text
-from deploy.config import checkout, config_file, running_dev
+from deploy.config import config_file, running_dev
 from deploy.config.configured import LoadedConfig, add_configuration, configured, environ_of
 from deploy.history import destinations, local, source_access, source_health, status as history_status
-from deploy.platforms.choice import add_platform, add_state, open_platform, same_platform
+from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.terminal import output
 from deploy.terminal.command_line import CommandError
@@ -97,27 +97,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def served_configuration(options: argparse.Namespace) -> LoadedConfig:
-    """Return the configuration; if it has faults, that of a running `hookchain dev`. Raises ConfigFaults."""
+    """Return the configuration; if it has faults, the older one that a running `hookchain dev` still serves.
+
+    Raises ConfigFaults if none is served, and for a file that --config names.
+    """
     try:
         return configured(options)
     except config_file.ConfigFaults as faults:
-        return _served(options, faults)
-
-
-def _served(options: argparse.Namespace, faults: config_file.ConfigFaults) -> LoadedConfig:
-    """Return the older configuration that a running `hookchain dev` serves. Raises `faults` if none is running."""
-    state = options.state or checkout.state_folder()
-    slices = {name: local.read_slice(state, name) or {} for name in ("receive", "transform", "notify")}
-    if (
-        options.platform != checkout.LOCAL
-        or options.config
-        or running_dev.read_dev_file(state) is None
-        or not all(slices.values())
-    ):
-        raise faults
-    rule = "has faults, see `hookchain lint`; this is the status with the configuration that is served now"
-    print(f"warning: {faults.file} {rule}", file=sys.stderr)
-    return LoadedConfig(environ_of(options), None, None, slices)
+        is_serving = is_local(options) and running_dev.read_dev_file(options.state) is not None
+        slices = {name: local.read_slice(options.state, name) or {} for name in ("receive", "transform", "notify")}
+        if options.config or not is_serving or not all(slices.values()):
+            raise
+        rule = "has faults, see `hookchain lint`; this is the status with the configuration that is served now"
+        print(f"warning: {faults.file} {rule}", file=sys.stderr)
+        return LoadedConfig(environ_of(options), None, None, slices)
 
 
 def _read_status(platform: Platform, configuration: LoadedConfig, now: float, where: str) -> history_status.Status:

@@ -57,20 +57,6 @@ class MadeEvent:
         headers |= {name.lower(): value for name, value in self.headers.items()}
         return Request("POST", "/", urlencode(self.query), tuple(headers.items()), self.to_body())
 
-    def put_type(self, places: Sequence[str], event_type: str) -> None:
-        """Write the type at these places, from which the source reads it.
-
-        If there are several, each gets one word of the type, and the last one gets the rest. A place for which no word
-        is left gets none: the source joins only the texts that it finds.
-        """
-        for place, text in typed_places(places, event_type).items():
-            self.put(place, text)
-
-    def put_id(self, places: Sequence[str], identity: str) -> None:
-        """Write the id at these places. Each gets the whole id, because the source reads no id if one has no text."""
-        for place in places:
-            self.put(place, identity)
-
     def put(self, location: str, value: str) -> None:
         """Write the value at `header.X-Event`, `query.kind` or `data.path.to.field`.
 
@@ -137,13 +123,17 @@ def make_event_without_id(source: JsonObject, event_type: str, data: Json) -> Ma
         data = {"event": event_type, **data} if places == ("data.event",) else {**data}
     event = MadeEvent(data)
     event.headers.update(page_headers(source))
-    event.put_type(places, event_type)
+    for place, text in typed_places(places, event_type).items():
+        event.put(place, text)
     return event
 
 
-def make_example_event(source: JsonObject, event_type: str, data: Json) -> MadeEvent:
-    """Return an event for a person to send, without a mark."""
-    return _make_event(source, event_type, data, "example-1")
+def make_example_event(source: JsonObject, event_type: str, data: Json, identity: str = "example-1") -> MadeEvent:
+    """Return an event with its id where the source reads it, if it reads it at plain places."""
+    event = make_event_without_id(source, event_type, data)
+    for place in id_places(source):  # each gets the whole id, because the source reads no id if one has no text
+        event.put(place, identity)
+    return event
 
 
 def make_test_event(source: JsonObject, event_type: str, mark: str, data: Json) -> MadeEvent:
@@ -155,14 +145,7 @@ def make_test_event(source: JsonObject, event_type: str, mark: str, data: Json) 
     if isinstance(data, dict):
         person = _TEST_PERSON if schema is None else {}
         data = {**data, **person, **({MARK: mark} if may_have(schema, MARK) else {})}
-    return _make_event(source, event_type, data, mark)
-
-
-def _make_event(source: JsonObject, event_type: str, data: Json, identity: str) -> MadeEvent:
-    """Return the event with its id where the source reads it, if it reads it at plain places."""
-    event = make_event_without_id(source, event_type, data)
-    event.put_id(id_places(source), identity)
-    return event
+    return make_example_event(source, event_type, data, mark)
 
 
 def make_provider_event(provider: str, types: Sequence[str], mark: str, now: float) -> Request | None:
@@ -196,7 +179,8 @@ def read_event_file(path: Path, source: JsonObject, mark: str, event_type: str |
     places_of_id = id_places(source)
     if format == "json" and any(place.startswith("data.") for place in places_of_id):
         event.data = _json_object(path, content)
-    event.put_id(places_of_id, mark)
+    for place in places_of_id:
+        event.put(place, mark)
     for place, text in typed_places(first_places(source.get("type")), event_type or "").items():
         if text and not place.startswith("data."):
             event.put(place, text)
@@ -261,7 +245,10 @@ def id_places(source: JsonObject) -> tuple[str, ...]:
 
 
 def typed_places(places: Sequence[str], event_type: str) -> dict[str, str]:
-    """Return the text for each of a type's places, as `put_type` writes it."""
+    """Return the text for each of a type's places: one word of the type, and for the last place the rest.
+
+    A place for which no word is left gets no text: the source joins only the texts that it finds.
+    """
     type_parts = event_type.split(".", len(places) - 1) if places else []
     return dict(zip(places, type_parts, strict=False))
 

@@ -42,12 +42,12 @@ Sent = TypeVar("Sent")
 def send_until_confirmed(
     send: Callable[[], Sent],
     outcome_of: Callable[[Sent], Outcome],
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     sleep: Callable[[float], None] = time.sleep,
 ) -> Sent:
     """Send an event, and send it again after each 503, MAX_SENDS times in all. Return what `send` returned last.
 
-    The wait is the receiver's `Retry-After`. An event for which it asks for a long wait is not sent again.
+    Print each wait to standard error: it is the receiver's `Retry-After`. An event for which it asks for a long wait
+    is not sent again.
     """
     for number in range(1, MAX_SENDS):
         sent = send()
@@ -55,7 +55,7 @@ def send_until_confirmed(
         wait = WAIT_SECONDS if outcome.retry_after_seconds is None else outcome.retry_after_seconds
         if outcome.status != 503 or wait > LONGEST_WAIT_SECONDS:
             return sent
-        place = f"{number + 1} of {MAX_SENDS}"
-        say(f"not confirmed ({outcome.status} {outcome.code}): sending it again in {wait:g} s ({place})")
+        again = f"sending it again in {wait:g} s ({number + 1} of {MAX_SENDS})"
+        print(f"not confirmed ({outcome.status} {outcome.code}): {again}", file=sys.stderr, flush=True)
         sleep(wait)
     return send()

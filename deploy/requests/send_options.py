@@ -16,8 +16,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from deploy.client.hookchain.auth import Auth, Basic, Bearer, Hmac, Password, StandardWebhooks
 from deploy.client.hookchain.formats import FORMATS, xml_text
 from deploy.config.config_file import ConfigFaults
-from deploy.requests.sources import Source, is_plain_hmac, load_sources
+from deploy.config.configured import config_path, configured_at
+from deploy.requests.sources import auth_entries, compiled_sources, is_plain_hmac
 from functions.receive.query_body import BODY_PARAMETER, document_in
+from shared.did_you_mean import did_you_mean
 from shared.formats.parse import parse_body
 from shared.jsontext import Json, JsonObject, base64url, to_json
 from shared.limits import DEFAULT
@@ -60,19 +62,37 @@ def read_secret(name: str, environ: Mapping[str, str]) -> str:
 def choose_credentials(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
     """Return the authentication by the first of these: a scheme that an option names, the source that --source names, a
     secret that an option gives, the source in a URL of this machine. Raises ValueError.
+
+    A given secret is used by the scheme of the source in the URL if that source is meant: on this machine, and
+    elsewhere if its secret has the name given. Otherwise the secret decides, as `Credentials.auth` says.
     """
+    url: str = options.url
     auth = _requested_auth(options)
     if auth is not None:
-        return Credentials(options.url, _given_secret(options, environ, stdin), auth)
-    if options.source is not None:
-        try:
-            source = load_sources(options.config, environ).named(options.source)
-        except ConfigFaults as faults:
-            raise _invalid_configuration(faults) from faults
-        return _for_source(source, options, environ, stdin)
-    if options.secret is not None or options.secret_stdin:
-        return _with_given_secret(options, environ, stdin)
-    return _for_local_source(options, environ, stdin)
+        return Credentials(url, _given_secret(options, environ, stdin), auth)
+    is_local = urlsplit(url).hostname in THIS_MACHINE
+    is_secret_given = options.secret is not None or options.secret_stdin
+    if not (is_local or is_secret_given or options.source is not None):
+        reason = "the URL is not on this machine. Name a secret (--secret) or a source (--source)"
+        return _unauthenticated(url, reason)
+    name = _source_name(url) if options.source is None else options.source
+    entry, reason = _auth_entry(name, options, environ)
+    if is_secret_given and options.source is None:
+        is_source_meant = entry is not None and (is_local or entry["secret"] == options.secret)
+        if not is_source_meant:
+            return Credentials(url, _given_secret(options, environ, stdin))
+    if entry is None:
+        return _unauthenticated(url, reason)
+    is_in_url = entry["scheme"] in _TOKENS_IN_URL
+    if is_in_url and _has_token(url, name, entry):
+        return Credentials(url)
+    secret_name = str(options.secret or entry["secret"])
+    secret = _given_secret(options, environ, stdin) if is_secret_given else read_secret(secret_name, environ)
+    which = "the one given" if options.secret_stdin else repr(secret_name)
+    note = f"Authenticated as the source {name!r} needs: {entry['scheme']}, secret {which}"
+    if is_in_url:
+        return Credentials(_url_with_token(url, entry, secret), note=note)
+    return Credentials(url, secret, client_auth(entry), note)
 
 
 def _requested_auth(options: argparse.Namespace) -> Auth | None:
@@ -113,69 +133,30 @@ def _newest_value(text: str, which: str) -> str:
     return values[0]
 
 
-def _with_given_secret(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
-    """Use the given secret, by the scheme of the source in the URL if that is meant, else as `Credentials.auth` says.
+def _auth_entry(name: str, options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[JsonObject | None, str]:
+    """Return the entry of the source's `auth` with the secret that --secret names, else the first that takes a secret.
 
-    The source is meant on this machine, and elsewhere if its secret has the name given.
+    Without such an entry, return None and the reason, which is an error (ValueError) if an option names what is
+    missing: an unknown source of --source, or the faults of a configuration.
     """
     try:
-        source = load_sources(options.config, environ).find(_source_name(options.url))
+        configuration = configured_at(config_path(options, environ), environ)
     except ConfigFaults as faults:
-        if options.config is not None:
-            raise _invalid_configuration(faults) from faults
-        source = None
-    entry = source.auth_entry(options.secret) if source else None
-    if source and entry and (_is_local(options.url) or entry["secret"] == options.secret):
-        return _by_entry(source, entry, _given_secret(options, environ, stdin), options)
-    return Credentials(options.url, _given_secret(options, environ, stdin))
-
-
-def _for_local_source(options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
-    """Use the scheme and secret of the source in the URL, which must be on this machine: no secret goes elsewhere."""
-    if not _is_local(options.url):
-        return _unauthenticated(
-            options.url, "the URL is not on this machine. Name a secret (--secret) or a source (--source)"
-        )
-    name = _source_name(options.url)
-    try:
-        sources = load_sources(options.config, environ)
-    except ConfigFaults as faults:
-        if options.config is not None:
-            raise _invalid_configuration(faults) from faults
-        return _unauthenticated(options.url, f"{faults.file} has faults; see `hookchain lint`")
-    source = sources.find(name)
-    if source is None:
-        return _unauthenticated(options.url, f"{sources.configuration} has no source {name!r}")
-    return _for_source(source, options, environ, stdin)
-
-
-def _for_source(source: Source, options: argparse.Namespace, environ: Mapping[str, str], stdin: TextIO) -> Credentials:
-    """Use the source's scheme, with the given secret, else with the source's own. Raises ValueError."""
-    entry = source.auth_entry(options.secret)
-    if entry is None:
-        return _unauthenticated(options.url, f"the source {source.name!r} needs none")
-    if entry["scheme"] in _TOKENS_IN_URL and _has_token(options.url, source.name, entry):
-        return Credentials(options.url)
-    is_given = options.secret is not None or options.secret_stdin
-    secret = _given_secret(options, environ, stdin) if is_given else read_secret(str(entry["secret"]), environ)
-    return _by_entry(source, entry, secret, options)
-
-
-def _by_entry(source: Source, entry: JsonObject, secret: str, options: argparse.Namespace) -> Credentials:
-    """Use an entry of the source's `auth` with this secret, and note that it was chosen. Raises as `client_auth`."""
-    which = "the one given" if options.secret_stdin else repr(options.secret or entry["secret"])
-    note = f"Authenticated as the source {source.name!r} needs: {entry['scheme']}, secret {which}"
-    if entry["scheme"] in _TOKENS_IN_URL:
-        return Credentials(url_with_token(options.url, source.name, entry, secret), note=note)
-    return Credentials(options.url, secret, client_auth(entry), note)
+        if options.source is not None or options.config is not None:
+            raise ValueError(f"the configuration has faults; see `hookchain lint`: {faults}") from faults
+        return None, f"{faults.file} has faults; see `hookchain lint`"
+    sources = compiled_sources(configuration.slices["receive"])
+    if name in sources:
+        entries = [each for each in auth_entries(sources[name]) if "secret" in each]
+        named = [each for each in entries if each["secret"] == options.secret]
+        return next(iter([*named, *entries]), None), f"the source {name!r} needs none"
+    if options.source is not None:
+        raise ValueError(f"there is no source {name!r}{did_you_mean(name, sources)}")
+    return None, f"{configuration.path or 'the configuration without a file'} has no source {name!r}"
 
 
 def _unauthenticated(url: str, reason: str) -> Credentials:
     return Credentials(url, note=f"sent without authentication: {reason}")
-
-
-def _invalid_configuration(faults: ConfigFaults) -> ValueError:
-    return ValueError(f"the configuration has faults; see `hookchain lint`: {faults}")
 
 
 def client_auth(entry: JsonObject) -> Auth:
@@ -201,10 +182,8 @@ def client_auth(entry: JsonObject) -> Auth:
             raise ValueError(f"`hookchain send` cannot sign for the scheme {scheme}. {instead}")
 
 
-def url_with_token(url: str, source: str, entry: JsonObject, token: str) -> str:
-    """Return the URL with the token where `path` or `query` has it; a URL that has one already is unchanged."""
-    if _has_token(url, source, entry):
-        return url
+def _url_with_token(url: str, entry: JsonObject, token: str) -> str:
+    """Return the URL with the token where `path` or `query` has it."""
     parts = urlsplit(url)
     if entry["scheme"] == "path":
         return parts._replace(path=f"{parts.path.rstrip('/')}/{quote(token, safe='')}").geturl()
@@ -218,10 +197,6 @@ def _has_token(url: str, source: str, entry: JsonObject) -> bool:
     if entry["scheme"] == "path":
         return source in map(unquote, parts.path.rstrip("/").split("/")[:-1])
     return str(entry["parameter"]) in dict(parse_qsl(parts.query, keep_blank_values=True))
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in THIS_MACHINE
 
 
 def _source_name(url: str) -> str:

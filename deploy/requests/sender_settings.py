@@ -1,7 +1,7 @@
 """The settings of a source's sender: the URL, what to enter for authentication, and the event types to select."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -27,15 +27,15 @@ class Provider(NamedTuple):
 class SenderSettings:
     """The settings of one source's sender.
 
-    provider       the provider's name; None for a source without one
-    url            has `<secret NAME>` where a token stands
-    schemes        lines `setting: value` for each auth scheme, any of which will do
-    secrets        the names of the secrets that they need
-    routes         the routes that take the source's events
-    events         event types to select, empty for all, and also if no route takes any
-    setup          the provider's own instruction; for a bus, how messages get there
-    unknown_types  patterns of event types that match none of the provider's known ones
-    listing_key    the key for `hookchain providers`, which lists the event types; empty if they are not known
+    provider        the provider's name; None for a source without one
+    url             has `<secret NAME>` where a token stands
+    schemes         lines `setting: value` for each auth scheme, any of which will do
+    secrets         the names of the secrets that they need
+    routes          the routes that take the source's events
+    events          event types to select, empty for all, and also if no route takes any
+    setup           the provider's own instruction; for a bus, how messages get there
+    unknown_events  patterns of event types that match none of the provider's known ones
+    listing_key     the key for `hookchain providers`, which lists the event types; empty if they are not known
     """
 
     name: str
@@ -47,23 +47,14 @@ class SenderSettings:
     routes: tuple[str, ...]
     events: tuple[str, ...]
     setup: str = ""
-    unknown_types: tuple[str, ...] = ()
+    unknown_events: tuple[str, ...] = ()
     listing_key: str = ""
 
     def document(self) -> JsonObject:
         """Return the settings as `hookchain sources --json` prints them."""
-        return {
-            "name": self.name,
-            "provider": self.provider,
-            "url": self.url,
-            "methods": list(self.methods),
-            "schemes": [list(lines) for lines in self.schemes],
-            "secrets": list(self.secrets),
-            "routes": list(self.routes),
-            "events": list(self.events),
-            "unknown_events": list(self.unknown_types),
-            "setup": self.setup,
-        }
+        document = asdict(self)
+        del document["listing_key"]
+        return document
 
 
 def sender_settings(
@@ -93,7 +84,7 @@ def sender_settings(
             routes=tuple(str(route["name"]) for route in routes),
             events=tuple(known_types.selected(patterns) if known_types else patterns),
             setup=setup,
-            unknown_types=tuple(each for each in patterns if known_types and not known_types.has(each)),
+            unknown_events=tuple(each for each in patterns if known_types and not known_types.has(each)),
             listing_key=provider.key if provider and known_types else "",
         )
 

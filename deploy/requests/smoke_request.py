@@ -1,6 +1,7 @@
 """The request of a smoke test: it is signed as its source needs, and posted. And the recipients that it can reach."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,31 +10,13 @@ from deploy.client.hookchain.outcome import Outcome, read_outcome
 from deploy.requests import posting, sender_keys, signing, sources
 from deploy.terminal.command_line import CommandError
 from functions.receive.admission import requested_url
-from functions.receive.source import read_sources
+from functions.receive.source import Source
 from shared import errors, http
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at
 from shared.signatures import auth_scheme, content_signing
 
 SEND_SECONDS: Final = 15.0
 """How long a deployment may take for its response: a function may have to start first."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmokeTarget:
-    """The source that a smoke test posts to.
-
-    url          the URL of the deployment, with the source's path
-    source       the source's name
-    settings     its settings in the slice of receive
-    auth         the scheme by which the request is signed
-    read_secret  returns the newest value of the secret with that name
-    """
-
-    url: str
-    source: str
-    settings: JsonObject
-    auth: auth_scheme.AuthScheme
-    read_secret: Callable[[str], str]
 
 
 def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
@@ -44,31 +27,30 @@ def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
     return None
 
 
-def post_signed(target: SmokeTarget, unsigned: http.Request, delivery_id: str, now: float) -> Outcome:
-    """Sign the request, post it until it is confirmed, and return the last outcome.
+def sign_for(
+    source: Source, url: str, unsigned: http.Request, auth: auth_scheme.AuthScheme, secret: str, delivery_id: str
+) -> http.Request:
+    """Return the request to the source at this URL, signed now by the scheme. Raises CommandError if it cannot be."""
 
-    The delivery has that id and is of the time `now`, in Unix seconds. Raises CommandError if the request cannot be
-    made or signed.
-    """
-    secret = target.read_secret(target.auth.secret) if target.auth.secret else ""
+    def received_url(request: http.Request) -> str:
+        # The proxies in front of receive tell it the URL's scheme.
+        return requested_url(content_signing.with_header(request, "x-forwarded-proto", urlsplit(url).scheme), source)
+
     try:
-        signer = signing.Signer(target.auth, secret, signed_url(target), now, delivery_id)
-        aimed = posting.aim_request(unsigned, target.url)
-        request = signing.sign_request(content_signing.with_header(aimed, "user-agent", "hookchain-smoke"), signer)
+        signer = signing.Signer(auth, secret, received_url, time.time(), delivery_id)
+        aimed = content_signing.with_header(posting.aim_request(unsigned, url), "user-agent", "hookchain-smoke")
+        return signing.sign_request(aimed, signer)
     except (ValueError, errors.HookchainError) as error:
         raise CommandError(error.detail if isinstance(error, errors.HookchainError) else str(error)) from error
 
+
+def post_signed(request: http.Request, url: str) -> Outcome:
+    """Post the request until it is confirmed, and return the last outcome."""
+
     def send() -> Outcome:
-        return read_outcome(posting.post_request(request, target.url, SEND_SECONDS), SEND_SECONDS)
+        return read_outcome(posting.post_request(request, url, SEND_SECONDS), SEND_SECONDS)
 
     return posting.send_until_confirmed(send, lambda outcome: outcome)
-
-
-def signed_url(target: SmokeTarget) -> Callable[[http.Request], str]:
-    """Return how receive sees a request's URL: the proxies in front of it tell the URL's scheme."""
-    [source] = read_sources({"sources": {target.source: target.settings}}).values()
-    scheme = urlsplit(target.url).scheme
-    return lambda request: requested_url(content_signing.with_header(request, "x-forwarded-proto", scheme), source)
 
 
 @dataclass(frozen=True, slots=True)

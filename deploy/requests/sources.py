@@ -1,59 +1,10 @@
 """The sources of the compiled configuration, as whoever sends to them needs them."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from deploy.config import checkout, configured, local_ports
-from shared.did_you_mean import did_you_mean
+from deploy.config import configured, local_ports
 from shared.jsontext import Json, JsonObject, mapping_at, mappings_at, objects_at, texts_at, value_at
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source's name, and the entries of its `auth` that take a secret."""
-
-    name: str
-    auth: tuple[JsonObject, ...]
-
-    def auth_entry(self, secret: str | None) -> JsonObject | None:
-        """Return the entry with the secret of this name, else the first; None if no entry takes a secret."""
-        return next((entry for entry in self.auth if entry.get("secret") == secret), next(iter(self.auth), None))
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """All sources of a configuration, as receive's slice has them.
-
-    `configuration` is the name of the configuration as the operator knows it.
-    """
-
-    configuration: str
-    by_name: Mapping[str, JsonObject]
-
-    def find(self, name: str) -> Source | None:
-        """Return the source of this name; None if there is none."""
-        source = self.by_name.get(name)
-        if source is None:
-            return None
-        return Source(name, tuple(entry for entry in auth_entries(source) if "secret" in entry))
-
-    def named(self, name: str) -> Source:
-        """Return the source of this name. Raises ValueError if there is none."""
-        source = self.find(name)
-        if source is None:
-            raise ValueError(f"there is no source {name!r}{did_you_mean(name, self.by_name)}")
-        return source
-
-
-def load_sources(config: str | None, environ: Mapping[str, str]) -> Sources:
-    """Compile the sources of `config`, which may be `none`, else of the environment's. Raises ConfigFaults."""
-    # Imported here, because it is slow to import and often not needed.
-    from deploy.config.compiler import compile_config, read_config
-
-    path = checkout.config_in_use(config, environ)
-    file = read_config(path, environ)
-    return Sources(str(path or "the configuration without a file"), compiled_sources(compile_config(file)["receive"]))
 
 
 def compiled_sources(receive: JsonObject) -> dict[str, JsonObject]:

@@ -69,12 +69,17 @@ def key_of(name: str) -> str:
 
 
 def steps(arguments: list[str]) -> int:
-    command = parser("steps")
-    command.add_argument("name", metavar="NAME", nargs="?", help="show this step")
+    options = _parse("steps", "show this step", arguments)
+    return run_command("steps", lambda: _run_steps(options), error_code=USAGE)
+
+
+def _parse(name: str, name_help: str, arguments: list[str]) -> argparse.Namespace:
+    """Return the options of a command that lists what a configuration can use, or shows one of it by its NAME."""
+    command = parser(name)
+    command.add_argument("name", metavar="NAME", nargs="?", help=name_help)
     command.add_argument("--json", action="store_true", help="print one JSON document")
     add_configuration(command)
-    options = command.parse_args(arguments)
-    return run_command("steps", lambda: _run_steps(options), error_code=USAGE)
+    return command.parse_args(arguments)
 
 
 def _run_steps(options: argparse.Namespace) -> int:
@@ -101,11 +106,7 @@ def _own_steps(slices: Mapping[str, JsonObject]) -> StepClasses:
 
 
 def destinations(arguments: list[str]) -> int:
-    command = parser("destinations")
-    command.add_argument("name", metavar="NAME", nargs="?", help="show this kind")
-    command.add_argument("--json", action="store_true", help="print one JSON document")
-    add_configuration(command)
-    options = command.parse_args(arguments)
+    options = _parse("destinations", "show this kind", arguments)
     return run_command("destinations", lambda: _run_destinations(options), error_code=USAGE)
 
 

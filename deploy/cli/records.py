@@ -12,19 +12,17 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeVar, get_args
 
 from deploy.cli.command import DONE, add_limit, add_since, help_texts, number_option, parser, run_command, time_option
 from deploy.config.checkout import environ_with, own_env_file
 from deploy.history.journal_view import search_words
 from deploy.history.state import State
-from deploy.platforms.choice import TARGET_OPTIONS, add_platform, add_state, open_platform
+from deploy.platforms.choice import add_platform, add_state, open_platform, same_state
 from deploy.terminal import command_line, output
 from deploy.terminal.progress import Progress
 from shared import errors, jsontext, ports, times
 from shared.did_you_mean import did_you_mean, nearest
-from shared.settings import DEFAULT_STATE
 
 LISTED: Final = 50
 SAMPLE: Final = 5
@@ -40,9 +38,6 @@ CODES: Final = frozenset(
 )
 """The codes that a dead letter can have. If receive rejects a message of a bus, it is the code of a rejection."""
 _TIMES: Final = frozenset({"since", "until"})
-_PLATFORM: Final = ("state", "platform", *TARGET_OPTIONS)
-_DEFAULTS: Final = {"rate": DEFAULT_RATE, "state": Path(DEFAULT_STATE), "platform": "local"}
-"""The values of options that a suggested command need not repeat."""
 
 Row = TypeVar("Row")
 
@@ -289,8 +284,9 @@ async def send_at_rate(
 def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str], now: float) -> str:
     """Return the command line that does what a dry run printed: the same filters, with fixed times.
 
-    It has the options in `filters`, and those that this function names. So add each new option of an action to one of
-    the two.
+    It has the options in `filters`, those that this function names, and those of the deployment. So add each new option
+    of an action to one of the first two.
+
     `name` is the command and its action. Without --until it ends at `now`, because records that arrive later were not
     part of the dry run.
     """
@@ -298,14 +294,14 @@ def confirmed_line(name: str, options: argparse.Namespace, filters: Sequence[str
     line = ["hookchain", *name.split(), *settings.get("ids", [])]
     if not settings.get("ids") and "until" in settings and settings["until"] is None:
         settings = {**settings, "until": now}
-    for option in (*filters, "only", "force", "rate", *_PLATFORM):
+    for option in (*filters, "only", "force", "rate"):
         value = settings.get(option)
-        if value is None or value is False or value == _DEFAULTS.get(option):
+        if value is None or value is False or (option == "rate" and value == DEFAULT_RATE):
             continue
         line.append(f"--{option}")
         if value is not True:
             line.append(_option_text(option, value))
-    return shlex.join([*line, "--yes"])
+    return f"{shlex.join(line)}{same_state(options)} --yes"
 
 
 def _option_text(option: str, value: object) -> str:

@@ -67,9 +67,12 @@ def test_one_that_was_no_message_of_ours_is_shown_and_not_replayed(kept: Kept, b
     assert bus.sent == []
 
 
-def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, command: Command) -> None:
+def test_a_replay_is_a_dry_run_that_says_what_and_how(
+    kept: Kept, bus: FakeBus, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     letter_id = kept.dead_letter(kept.event("e1"))
-    out = command("dead-letters", "replay", "--code", "request_rejected")
+    monkeypatch.delenv("HOOKCHAIN_STATE")
+    out = command("dead-letters", "replay", "--code", "request_rejected", "--state", str(kept.folder))
     assert out.startswith("1 dead letter would be replayed:\n")
     assert out.endswith(
         "Nothing was done. To do it:\n  hookchain dead-letters replay --code request_rejected "

@@ -214,8 +214,7 @@ def test_a_replay_is_a_dry_run_that_says_what_and_how(kept: Kept, bus: FakeBus, 
     assert out.startswith("7 events would be replayed, oldest first; the first 5:\n")
     assert out.endswith(
         "Nothing was sent. To send them, at most 20 per second:\n  hookchain events replay --source web "
-        "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z "
-        f"--state {kept.folder} --yes\n"
+        "--since 2026-09-21T13:13:20.000Z --until 2026-09-21T14:13:20.000Z --yes\n"
     )
     assert bus.sent == []
 

@@ -1,7 +1,7 @@
 """A state folder as `hookchain dev` leaves it, filled by a test."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,7 +12,7 @@ from shared.cloud.local.ledger import LocalLedger
 from shared.delivery import ROUTE_ITSELF, Delivery
 from shared.event import Event, to_cloudevent
 from shared.journal import AttemptEntry, DeadLetter, EventEntry, JournalEntry, RouteDecision
-from shared.jsontext import Json, to_json
+from shared.jsontext import Json, JsonObject, to_json
 from shared.ledger import Settlement
 from shared.outcomes import DeliveryState
 from shared.times import rfc3339
@@ -35,6 +35,13 @@ def with_ledger(path: Path, act: Callable[[LocalLedger], Awaitable[T]]) -> T:
             await ledger.close()
 
     return asyncio.run(acted())
+
+
+def write_slices(folder: Path, slices: Mapping[str, JsonObject]) -> None:
+    """Write what `hookchain dev` serves: the slices by function."""
+    (folder / "slices").mkdir(parents=True, exist_ok=True)
+    for function, document in slices.items():
+        (folder / "slices" / f"{function}.json").write_text(to_json(document), encoding="utf-8")
 
 
 class Kept:

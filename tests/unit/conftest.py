@@ -73,6 +73,14 @@ def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubGcloud:
 
 
 @pytest.fixture
+def signed_in(gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have somebody signed in to Google Cloud, whose stores do not answer."""
+    gcloud.answers("auth print-access-token", "ya29.token\n")
+    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):
+        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
+
+
+@pytest.fixture
 def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Google's APIs, as far as a test has them answer."""
     with standing_in() as stand_in:

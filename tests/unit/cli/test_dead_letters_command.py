@@ -6,7 +6,6 @@ import pytest
 
 from deploy.history.journal_view import REPLAYED
 from deploy.history.local_journal import JournalReader
-from deploy.history.replay import make_dead_letter_replay
 from shared.cloud.local.journal import FILE_NAME
 from shared.journal import DeadLetter
 from shared.ports import DEAD_LETTERS, BusMessage
@@ -130,8 +129,6 @@ def test_a_failed_route_is_tried_anew_and_the_others_are_not(kept: Kept, bus: Fa
     [message] = bus.on("events")
     assert "replay" in message.attributes
     assert "force" not in message.attributes
-    letter = DeadLetter("e1:broken", "step_failed", "", NOW, message.data, "events")
-    assert make_dead_letter_replay(letter, "r2").attributes.keys() == message.attributes.keys()
 
 
 def test_what_is_dropped_needs_a_yes_and_is_listed_on_demand(kept: Kept, command: Command) -> None:

@@ -12,7 +12,7 @@ from shared.ledger_rules import HELD
 from shared.times import rfc3339
 from tests.fakes.command import Command, audit_of, audit_records
 from tests.fakes.deliveries import settled
-from tests.fakes.kept import with_ledger
+from tests.fakes.kept import with_ledger, write_slices
 from tests.fakes.notifier import a_delivery
 
 CONFIG = """
@@ -69,9 +69,7 @@ def test_a_destination_that_was_removed_is_answered_with_what_becomes_of_its_del
     with_ledger(ledger_path, hold_one)
     if action == "resume":
         command("pause", "people")
-    slices = ledger_path.with_name("slices")  # as `hookchain dev` wrote them last
-    slices.mkdir()
-    (slices / "notify.json").write_text('{"destinations": {"persons": {}}}', encoding="utf-8")
+    write_slices(ledger_path.parent, {"notify": {"destinations": {"persons": {}}}})
     config.unlink()
     printed = command(action, "people")
     assert "1 held delivery will be dead-lettered " in printed

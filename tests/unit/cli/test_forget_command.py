@@ -36,7 +36,7 @@ from shared.subscribers.names import SUBSCRIBERS_SOURCE, EndpointName
 from shared.times import rfc3339
 from tests.fakes.command import Command
 from tests.fakes.deliveries import message_of, settled
-from tests.fakes.kept import NOW, TELL, Kept
+from tests.fakes.kept import NOW, TELL, Kept, write_slices
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 IS_ADA = f"data.email == '{ADA}'"
@@ -238,7 +238,7 @@ def test_a_person_is_found_under_each_name_that_a_source_may_use(kept: Kept, com
         {"name": "ada", "email": ADA, "aliases": ["al"], "github": "countess", "web": "lovelace"},
         {"name": "bob", "github": "lovelace"},
     ]
-    people(kept, {"rows": rows, "providers": {"web": "github"}})
+    write_slices(kept.folder, {"notify": {"people": {"rows": rows, "providers": {"web": "github"}}}})
     for number, actor in enumerate(("Ada", ADA, "AL", "countess", "lovelace", "bob", "ada\ufffd", "")):
         record(kept, f"e{number}", ADA, actor=actor)
     chosen = command.json("forget", "--person", "Ada", "--dry-run")["events"]
@@ -257,15 +257,9 @@ def test_a_person_who_is_not_listed_here_is_a_usage_error(kept: Kept, command: C
         ({"url": "https://hr.example.com/people.csv"}, "`people` is at a URL. Use --actor for each name"),
     ]
     for settings, fault in faults:
-        people(kept, settings)
+        write_slices(kept.folder, {"notify": {"people": settings}})
         command("forget", "--person", "eve", "--dry-run", code=2)
         assert fault in command.error
-
-
-def people(kept: Kept, settings: Json) -> None:
-    """Write notify's slice with these people."""
-    (kept.folder / "slices").mkdir(exist_ok=True)
-    (kept.folder / "slices" / "notify.json").write_text(json.dumps({"function": "notify", "people": settings}))
 
 
 def test_a_dead_letter_is_found_though_its_event_is_not_listed_any_more(kept: Kept, command: Command) -> None:
@@ -309,7 +303,7 @@ def test_an_expression_that_cannot_be_used_is_a_usage_error(kept: Kept, command:
 
 
 SECRET_WORD = "the-tenants-own-word"
-SLICE = {"destinations": {"customers": {"kind": "subscribers", "settings": {"tenant": "data.account"}}}}
+SLICE: JsonObject = {"destinations": {"customers": {"kind": "subscribers", "settings": {"tenant": "data.account"}}}}
 
 
 def endpoint_of(number: int) -> str:
@@ -370,8 +364,7 @@ async def stored(tenants: Kept, tenant: str) -> None:
 
 @pytest.fixture
 def tenants(kept: Kept) -> Kept:
-    (kept.folder / "slices").mkdir()
-    (kept.folder / "slices" / "notify.json").write_text(json.dumps(SLICE))
+    write_slices(kept.folder, {"notify": SLICE})
     for tenant in ("acme", "beta"):
         asyncio.run(stored(kept, tenant))
     return kept

@@ -1,6 +1,5 @@
 """`hookchain logs`: the file that `hookchain dev` keeps, and Cloud Logging."""
 
-import json
 import resource
 import stat
 import threading
@@ -12,10 +11,10 @@ import pytest
 
 from deploy.cloud_access.gcp import Gcloud
 from deploy.cloud_access.gcp_names import Target
-from deploy.history.gcp_logs import GoogleLog, parse_entry
+from deploy.history.gcp_logs import GoogleLog
 from deploy.history.local_log import FILE_NAME, OLD_NAME, LogFile, local_records, parse_local_line, with_process
 from deploy.history.logs import LogQuery, cloud_records
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import to_json
 from shared.times import rfc3339
 from tests.fakes.command import Command
 from tests.gcloud.stub import StubGcloud
@@ -127,13 +126,6 @@ def entry(number: int, at: str = "2026-03-01T12:00:00.5Z", **fields: object) -> 
     resource = {"type": "cloud_run_revision", "labels": {"service_name": "hookchain-notify"}}
     payload = {"jsonPayload": {"message": f"number {number}", "destination": "crm"}}
     return {"insertId": str(number), "timestamp": at, "severity": "INFO", "resource": resource, **payload, **fields}
-
-
-def message_of(document: dict[str, object]) -> tuple[str, str, str]:
-    parsed: JsonObject = json.loads(json.dumps(document))
-    record = parse_entry(parsed, "hookchain-")
-    assert record is not None
-    return record.process, record.severity, str(record.document["message"])
 
 
 def test_the_newest_are_read_by_one_gcloud_and_printed_oldest_first(gcloud: StubGcloud, command: Command) -> None:

@@ -31,7 +31,7 @@ from shared.ports import BusMessage
 from shared.times import rfc3339
 from tests.fakes.bus import FakeBus
 from tests.fakes.command import as_objects, audit_records
-from tests.fakes.kept import NOW, OTHER, TELL, Kept
+from tests.fakes.kept import NOW, OTHER, TELL, Kept, write_slices
 from tests.running.processes import ROOT
 
 SECRET: Final = "whsec-of-the-shop-0123456789"
@@ -94,9 +94,7 @@ def assistant(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
     config.write_text(CONFIG, encoding="utf-8")
     (config.parent / "env").write_text(f"SHOP_KEY={SECRET}\n", encoding="utf-8")
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(config))
-    (tmp_path / "slices").mkdir()
-    for function, slice_ in compile_file(config, {}).items():
-        (tmp_path / "slices" / f"{function}.json").write_text(json.dumps(slice_), encoding="utf-8")
+    write_slices(tmp_path, compile_file(config, {}))
     session = Session(options_in(tmp_path))
     return Assistant(session, ToolServer("1.0", INSTRUCTIONS, lambda: tools_of(session)))
 
@@ -285,7 +283,7 @@ def test_destinations_that_need_attention_come_first_and_those_that_do_not_fit_a
     text = CONFIG.replace("destinations: {list: ", f"destinations:{more}\n  list: ").rstrip("}\n") + "}}\n"
     config = config_folder(kept.folder) / "hookchain.yaml"
     config.write_text(text, encoding="utf-8")
-    (kept.folder / "slices" / "notify.json").write_text(json.dumps(compile_file(config, {})["notify"]))
+    write_slices(kept.folder, compile_file(config, {}))
     kept.with_ledger(lambda ledger: ledger.disable("list", "the receiver is gone", NOW))
     monkeypatch.setattr(mcp_tools, "MAX_LISTED_CHARACTERS", 1_200)
     listed = assistant("list_destinations")
@@ -379,52 +377,11 @@ def test_a_configuration_text_is_checked_in_the_folder_of_the_current_one(assist
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("get_event", {}),
-        ("get_event", {"id": "e1e1e1e1", "body": True}),
-        ("get_event_body", {}),
-        ("explain_request", {"source": "shop"}),
-        ("lint_configuration", {}),
-        ("test_configuration", {"text": "a: 1", "file": "hookchain.yaml"}),
-        ("search_events", {"limit": 1_000}),
-        ("search_events", {"status": "lost"}),
-        ("list_sources", {"platform": "gcp"}),
-    ],
-)
-def test_a_wrong_argument_does_nothing(name: str, arguments: dict[str, Json], assistant: Assistant, kept: Kept) -> None:
-    kept.event("e1e1e1e1")
-    assert assistant.fault(name, **arguments).endswith("Nothing was done.")
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        *(("get_event", {"id": each}) for each in ("%%%%%%", "______", "e", "e1e1e1\0", "' OR 1=1")),
-        ("search_events", {"text": "*"}),
-        ("search_events", {"since": "9" * 900 + "d"}),
-        ("search_events", {"source": "' OR 1=1 --"}),
-        ("list_providers", {"name": "../../etc/passwd"}),
-    ],
-)
-def test_a_hostile_argument_is_a_fault_that_says_why(
-    name: str, arguments: dict[str, Json], assistant: Assistant, kept: Kept
-) -> None:
-    kept.event("e1e1e1e1")
-    assert "The tool failed" not in assistant.fault(name, **arguments)
-
-
-@pytest.mark.parametrize(
     ("body", "headers", "code"),
     [
         ("[" * 100_000, {"content-type": "application/json"}, "nested_too_deeply"),
         ("a" * 200_000, {"Content-Encoding": "gzip", "x\r\ny": "z\r\n", "": ""}, "malformed_body"),
         ("{}", {"Content-Length": "99999999999999"}, "body_too_large"),
-        (
-            "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><x>&a;</x>",
-            {"content-type": "text/xml"},
-            "dtd_not_allowed",
-        ),
     ],
 )
 def test_a_hostile_request_is_explained(body: str, headers: dict[str, Json], code: str, assistant: Assistant) -> None:
@@ -458,17 +415,14 @@ def audit_of(state: Path) -> list[tuple[str, int, str]]:
     return [(str(each["what"]), int(str(each["count"])), str(each["outcome"])) for each in records]
 
 
-def test_without_permission_there_is_no_tool_that_changes_anything(assistant: Assistant, tmp_path: Path) -> None:
+def test_only_with_permission_are_there_tools_that_change_anything(assistant: Assistant, tmp_path: Path) -> None:
     assert not {*WRITING} & assistant.server.tools.keys()
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "pause_destination"}}
     reply = assistant.server.reply(json.dumps(message).encode())
-    assert reply is not None
-    assert "error" in reply
+    assert "error" in (reply or {})
     assert not (tmp_path / "audit.jsonl").exists()
-
-
-def test_a_tool_says_whether_it_changes_anything(writer: Assistant) -> None:
-    tools = writer.server.tools
+    assistant.session.options.allow_write = True
+    tools = tools_of(assistant.session)
     assert {name for name, tool in tools.items() if tool.is_writing} == {*WRITING} - {"plan_replay"}
 
 
@@ -563,6 +517,21 @@ def test_a_plan_expires_after_fifteen_minutes(
 @pytest.mark.parametrize(
     ("name", "arguments", "fault"),
     [
+        *(("get_event", {"id": each}, "no event has an id") for each in ("%%%%%%", "______", "e1e1e1\0", "' OR 1=1")),
+        ("get_event", {"id": "e"}, "must have at least 6 characters"),
+        ("get_event", {}, "Nothing was done."),
+        ("get_event", {"id": "e1e1e1e1", "body": True}, "Nothing was done."),
+        ("get_event_body", {}, "Nothing was done."),
+        ("explain_request", {"source": "shop"}, "Nothing was done."),
+        ("lint_configuration", {}, "Nothing was done."),
+        ("test_configuration", {"text": "a: 1", "file": "hookchain.yaml"}, "Nothing was done."),
+        ("search_events", {"limit": 1_000}, "Nothing was done."),
+        ("search_events", {"status": "lost"}, "Nothing was done."),
+        ("search_events", {"text": "*"}, "text: must have a letter or a digit"),
+        ("search_events", {"since": "9" * 900 + "d"}, "a time is `1h` or `2d` ago"),
+        ("search_events", {"source": "' OR 1=1 --"}, "there is no source"),
+        ("list_sources", {"platform": "gcp"}, "Nothing was done."),
+        ("list_providers", {"name": "../../etc/passwd"}, "there is no provider"),
         ("plan_replay", {}, "choose the events"),
         ("plan_replay", {"force": True, "only": "list"}, "choose the events"),
         ("plan_replay", {"event": "e1e1e1e1", "source": "web"}, "use ids or filters, not both"),
@@ -580,7 +549,7 @@ def test_a_plan_expires_after_fifteen_minutes(
         ("resume_destination", {"destination": "list", "all": True}, "there is no argument 'all'"),
     ],
 )
-def test_a_wrong_change_changes_nothing(
+def test_a_wrong_or_hostile_argument_is_a_fault_that_says_why_and_changes_nothing(
     name: str, arguments: dict[str, Json], fault: str, writer: Assistant, kept: Kept, bus: FakeBus, tmp_path: Path
 ) -> None:
     kept.event("e1e1e1e1")
@@ -675,15 +644,14 @@ def test_the_first_message_is_answered_before_anything_slow_is_imported() -> Non
 def test_one_message_a_line_is_answered_until_the_input_ends(assistant: Assistant) -> None:
     ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
     long = b'"' + b"x" * (2 * MAX_MESSAGE_BYTES) + b'"\n'
+    call = {
+        "name": "search_events",
+        "arguments": {"text": "\U0001f642" * 262_144},
+    }  # the longest, however it is escaped
+    longest = json.dumps({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}).encode() + b"\n"
+    messages = ping + b"\n" + long + b'{"method":"x"}\n' + b"{\n" + longest + ping.strip()
     replies = io.BytesIO()
-    serve(assistant.server, io.BytesIO(ping + b"\n" + long + b'{"method":"x"}\n' + b"{\n" + ping.strip()), replies)
+    serve(assistant.server, io.BytesIO(messages), replies)
     answers = [json.loads(line) for line in replies.getvalue().splitlines()]
-    assert [each.get("result", each.get("error", {}).get("code")) for each in answers] == [{}, -32600, -32700, {}]
-
-
-def test_the_longest_text_fits_into_a_message_however_it_is_escaped(assistant: Assistant) -> None:
-    call = {"name": "search_events", "arguments": {"text": "\U0001f642" * 262_144}}
-    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
-    replies = io.BytesIO()
-    serve(assistant.server, io.BytesIO(message), replies)
-    assert json.loads(replies.getvalue())["id"] == 1
+    assert [each["id"] for each in answers] == [1, None, None, 2, 1]
+    assert [each.get("error", {}).get("code") for each in answers] == [None, -32600, -32700, None, None]

@@ -14,9 +14,10 @@ from deploy.history.source_health import Health, Outside
 from deploy.terminal.finding import ok, problem, unknown
 from shared.cloud.local.database import transaction
 from shared.cloud.local.journal import FILE_NAME, open_journal
-from shared.jsontext import JsonObject, to_json
+from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
+from tests.fakes.kept import write_slices
 from tests.unit.cli.test_hooks_command import CONFIG, FOREIGN, URL, World, world
 
 __all__ = ["world"]
@@ -84,10 +85,7 @@ def test_without_a_token_the_views_say_what_they_can(
 
 def test_the_page_reads_the_same_facts_once_a_minute(world: World, tmp_path: Path) -> None:
     world("apply", "github", "--yes")
-    slices = tmp_path / "state" / "slices"
-    slices.mkdir()
-    for name, each in compile_text(CONFIG).items():
-        (slices / f"{name}.json").write_text(to_json(each), encoding="utf-8")
+    write_slices(tmp_path / "state", compile_text(CONFIG))
 
     async def read_twice() -> tuple[Outside, Outside, bool]:
         facts = OutsideFacts(partial(read_local_outside, tmp_path / "state"))

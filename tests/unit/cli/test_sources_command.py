@@ -10,7 +10,6 @@ from deploy.requests.command_lines import example_line
 from deploy.requests.events import make_example_event
 from shared.jsontext import JsonObject
 from tests.fakes.command import Command, as_objects
-from tests.gcloud.stub import StubGcloud
 from tests.stand_ins.google_apis import StandIn
 
 CONFIG = """
@@ -34,12 +33,6 @@ PROJECT = "acme-hooks"
 def config(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORT_BASE", "9000")
     return config
-
-
-@pytest.fixture
-def google(google: StandIn, gcloud: StubGcloud) -> StandIn:
-    gcloud.answers("auth print-access-token", "ya29.token\n")
-    return google
 
 
 def listed(command: Command, *arguments: str) -> dict[str, JsonObject]:
@@ -128,6 +121,7 @@ def test_a_shell_reads_the_example_as_it_is_meant(scheme: str) -> None:
     assert scheme != "basic" or 'w$`"b:se cret' in arguments
 
 
+@pytest.mark.usefixtures("signed_in")
 def test_on_google_the_url_is_the_deployed_functions(google: StandIn, command: Command) -> None:
     path = f"/run/v2/projects/{PROJECT}/locations/europe-west1/services/hookchain-receive"
     google.answers(path, {"uri": "https://hookchain-receive-abc-ew.a.run.app"})

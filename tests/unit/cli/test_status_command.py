@@ -36,8 +36,8 @@ from shared.times import rfc3339
 from tests.fakes.command import Command, as_objects
 from tests.fakes.configurations import compile_text
 from tests.fakes.deliveries import settled
+from tests.fakes.kept import write_slices
 from tests.fakes.notifier import EVENT, a_delivery
-from tests.gcloud.stub import StubGcloud
 from tests.stand_ins.google_apis import StandIn
 
 NOW: Final = 1_772_366_400.0  # 2026-03-01T12:00:00Z
@@ -98,12 +98,6 @@ async def test_processes_that_do_not_answer_are_named(tmp_path: Path) -> None:
     assert (version.version, version.trouble) == (page_url(answering, page_token(tmp_path)), "")
 
 
-def test_the_url_of_the_page_is_whole_on_a_narrow_terminal() -> None:
-    url = page_url(8090, "t" * 43)
-    text = "\n".join(StatusText(Screen(width=80), NOW).lines(Status([Version("hookchain dev", url, NOW, "")])))
-    assert url in text
-
-
 async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n")
@@ -111,8 +105,7 @@ async def answer_not_found(reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def keep_some(state: Path) -> None:
-    (state / "slices").mkdir(parents=True)
-    (state / "slices" / "notify.json").write_text('{"destinations": {"people": {}}}')
+    write_slices(state, {"notify": {"destinations": {"people": {}}}})
     open_journal(state / "journal.db").close()
     ledger = LocalLedger(state / "ledger.db")
     now, delivery = time.time(), a_delivery(1, "people")
@@ -131,15 +124,8 @@ async def keep_some(state: Path) -> None:
 
 
 @pytest.fixture
-def google(google: StandIn, gcloud: StubGcloud, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    gcloud.answers("auth print-access-token", "ya29.token\n")
-    for name in ("PUBSUB", "FIRESTORE", "STORAGE"):  # where nothing answers
-        monkeypatch.setenv(f"{name}_EMULATOR_HOST", "127.0.0.1:1")
-    return google
-
-
-def on_gcp(command: Command) -> JsonObject:
-    return command.json("status", "--platform", "gcp", "--project", PROJECT)
+def on_gcp(command: Command, signed_in: None) -> Command:
+    return command.partial("status", "--platform", "gcp", "--project", PROJECT)
 
 
 def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> JsonObject:
@@ -152,24 +138,24 @@ def service(ready: str, created: str, state: str = "CONDITION_SUCCEEDED") -> Jso
     }
 
 
-def test_revisions_are_reported_with_what_keeps_one_from_serving(google: StandIn, command: Command) -> None:
+def test_revisions_are_reported_with_what_keeps_one_from_serving(google: StandIn, on_gcp: Command) -> None:
     google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
     google.answers(f"{SERVICES}transform", service("transform-00002", "transform-00003", "CONDITION_FAILED"))
     google.answers(SERIES, {})
-    versions = {str(each["name"]): each for each in as_objects(on_gcp(command)["versions"])}
+    versions = {str(each["name"]): each for each in as_objects(on_gcp.json()["versions"])}
     assert (versions["receive"]["version"], versions["receive"]["trouble"]) == ("receive-00002", None)
     assert str(versions["receive"]["since"]).startswith("2026-03-01T12:00:00")
     assert versions["transform"]["trouble"] == "it did not listen on its port"
     assert versions["notify"]["trouble"] == "not deployed: make deploy-gcp"
 
 
-def test_what_waits_comes_from_monitoring(google: StandIn, command: Command) -> None:
+def test_what_waits_comes_from_monitoring(google: StandIn, on_gcp: Command) -> None:
     points: list[object] = [{"value": {"int64Value": "7"}}, {"value": {"int64Value": "900"}}]
     names = ("hookchain-deliveries-notify", "hookchain-bus-orders", "hookchain-dead-letters-hold")
     series = [{"resource": {"labels": {"subscription_id": name}}, "points": points} for name in names]
     answer: JsonObject = json.loads(json.dumps({"timeSeries": series}))
     google.answers(SERIES, answer)
-    backlog = {str(each["subscription"]): each for each in as_objects(on_gcp(command)["backlog"])}
+    backlog = {str(each["subscription"]): each for each in as_objects(on_gcp.json()["backlog"])}
     assert backlog["hookchain-deliveries-notify"]["waiting"] == 7
     assert backlog["hookchain-deliveries-notify"]["oldest_seconds"] == 7
     assert backlog["hookchain-events-transform"]["waiting"] is None
@@ -178,10 +164,10 @@ def test_what_waits_comes_from_monitoring(google: StandIn, command: Command) -> 
     assert sorted("num_undelivered_messages" in query for query in requests) == [False, True]
 
 
-def test_what_one_part_does_not_tell_hides_nothing_of_the_others(google: StandIn, command: Command) -> None:
+def test_what_one_part_does_not_tell_hides_nothing_of_the_others(google: StandIn, on_gcp: Command) -> None:
     google.answers(f"{SERVICES}receive", service("receive-00002", "receive-00002"))
     google.refuses(SERIES, 403, "IAM_PERMISSION_DENIED")
-    found = on_gcp(command)
+    found = on_gcp.json()
     assert as_objects(found["versions"])[0]["trouble"] is None
     assert found["dead_letters"] is None
     notes = list_at(found["notes"])
@@ -191,9 +177,16 @@ def test_what_one_part_does_not_tell_hides_nothing_of_the_others(google: StandIn
 # How it is told
 
 
+URL: Final = page_url(8090, "t" * 43)
+
+
 def test_people_see_what_is_wrong_at_a_glance() -> None:
     status = Status(
-        versions=[Version("receive", "receive-00002", NOW - 7200), Version("notify", "", None, "not deployed")],
+        versions=[
+            Version("receive", "receive-00002", NOW - 7200),
+            Version("notify", "", None, "not deployed"),
+            Version("page", URL, NOW),
+        ],
         sources=[SourceActivity("shop", NOW - 30, 500, is_more=True), SourceActivity("quiet", None, 0)],
         backlogs=[Backlog("a", 3, 301.0), Backlog("b", 0, None, 1_200), Backlog("c", None, None)],
         dead_letters=2,
@@ -207,9 +200,10 @@ def test_people_see_what_is_wrong_at_a_glance() -> None:
         ],
         notes=["what waits: refused"],
     )
+    assert URL in "\n".join(StatusText(Screen(width=80), NOW).lines(status))  # whole on a narrow terminal too
     text = "\n".join(StatusText(Screen(), NOW).lines(status))
     for part in (
-        "receive  receive-00002  2026-03-01T10:00:00Z  serving",
+        f"receive  {'receive-00002'.ljust(len(URL))}  2026-03-01T10:00:00Z  serving",
         "shop    2026-03-01T11:59:30Z  30 s  500 or more",
         "a             3                  5 min !",
         "b             0 + 1,200 delayed",
@@ -278,9 +272,7 @@ destinations: {people: {email: {to: ann@example.com}}}
 def state(config: Path, tmp_path: Path) -> Path:
     """A state folder, and a configuration that has a fault since it was served."""
     config.write_text(SERVED.replace("auth:", "auht:"), encoding="utf-8")
-    (tmp_path / "slices").mkdir()
-    for name, document in compile_text(SERVED, tmp_path).items():
-        (tmp_path / "slices" / f"{name}.json").write_text(json.dumps(document))
+    write_slices(tmp_path, compile_text(SERVED, tmp_path))
     open_journal(tmp_path / FILE_NAME).close()
     return tmp_path
 

@@ -16,7 +16,7 @@ from deploy.platforms.platform import Platform
 from deploy.terminal import command_line, progress
 from deploy.terminal.output import clock, count_of, printable
 from functions.notify.recovery import listing as listings, recovery
-from functions.notify.recovery.kind import MissedEvent
+from functions.notify.recovery.kind import MissedEvent, RecoverySettings
 from shared import jsontext, ports
 from shared.cloud import platform as cloud_platform
 from shared.did_you_mean import did_you_mean
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     return asyncio.run(_recover(options, platform, settings, token))
 
 
-def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -> listings.RecoverySettings:
+def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -> RecoverySettings:
     """Return the source's settings. Raises UsageError if the source is unknown, and CommandError."""
     sources = jsontext.mappings_at(document, "sources")
     if name not in sources:
@@ -72,9 +72,7 @@ def _settings(document: jsontext.Json, notify: jsontext.JsonObject, name: str) -
     return settings_by_source[name]
 
 
-async def _recover(
-    options: argparse.Namespace, platform: Platform, settings: listings.RecoverySettings, token: str
-) -> int:
+async def _recover(options: argparse.Namespace, platform: Platform, settings: RecoverySettings, token: str) -> int:
     """List the events, print them and ask, then list them again and publish them. Return the exit code.
 
     The second listing reads each event, which the first one leaves out, because a provider may need a request for each.
@@ -110,7 +108,7 @@ async def _recover(
 
 def _listing(
     options: argparse.Namespace,
-    settings: listings.RecoverySettings,
+    settings: RecoverySettings,
     fetch: Fetch,
     token: str,
     *,

@@ -165,7 +165,6 @@ class GitHub:
 
     is_down   its API answers 502
     limits    how many requests it answers before it says how long to wait
-    wait      the `Retry-After` that it then sends
     written   how its payloads are written
     """
 
@@ -177,7 +176,6 @@ class GitHub:
         self.log: list[JsonObject] = []
         self.is_down = False
         self.limits: int | None = None
-        self.wait = "900"
         self.calls: list[str] = []
         self.hooks = {7: "https://hooks.example.com/github", 8: "https://ci.example.com/"}
 
@@ -233,7 +231,7 @@ class GitHub:
         if self.is_down:
             return Fetched(502, (), b"<html>")
         if self.limits is not None and len(self.calls) > self.limits:
-            return Fetched(403, (("retry-after", self.wait),), b'{"message": "rate limit"}')
+            return Fetched(403, (("retry-after", "900"),), b'{"message": "rate limit"}')
         if request.method == "POST":
             id = url.path.removeprefix(f"{self.base}/7/deliveries/").removesuffix("/attempts")
             [found] = [each for each in self.log if str(each["id"]) == id]
@@ -387,10 +385,7 @@ class Square:
 
 
 class Airtable:
-    """The payloads of a webhook, with the fields of the library. A request only says that there are more.
-
-    is_replaced  another webhook, without payloads yet, replaces this one, which still exists
-    """
+    """The payloads of a webhook, with the fields of the library. A request only says that there are more."""
 
     host = "https://api.airtable.com"
     base = "/v0/bases/appAbCdEfGhIjKlMn/webhooks"
@@ -400,7 +395,6 @@ class Airtable:
         self.world = world
         self.payloads: list[JsonObject] = []
         self.deleted_count = 0
-        self.is_replaced = False
         self.calls: list[str] = []
 
     def change(self) -> str:
@@ -439,11 +433,7 @@ class Airtable:
             }
             assert {*hook} <= {*list_at(described, "Webhook")}
             hooks = [hook, {**hook, "notificationUrl": None}]
-            if self.is_replaced:
-                hooks.append({**hook, "id": "ach00000000000002", "cursorForNextPayload": 1})
             return Fetched(200, (), json.dumps({"webhooks": hooks}).encode())
-        if url.path == f"{self.base}/ach00000000000002/payloads":
-            return Fetched(200, (), b'{"payloads": [], "cursor": 1, "mightHaveMore": false}')
         assert url.path == f"{self.base}/{self.hook_id}/payloads"
         query = {name: int(values[0]) for name, values in parse_qs(url.query, strict_parsing=True).items()}
         assert query.keys() == {"cursor", "limit"}

@@ -19,7 +19,7 @@ _WEBHOOK_HEADERS: Final = (("content-type", "application/json"),)
 
 def first_requests(window: kind.Window) -> Iterator[kind.ApiRequest]:
     """Yield the request for the webhooks of each place."""
-    for place in window.places:
+    for place in window.settings.places:
         yield kind.ApiRequest(place, "webhooks", {"place": place})
 
 
@@ -32,7 +32,7 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
         (str(jsontext.value_at(hook, "notificationUrl")), hook)
         for hook in jsontext.objects_at(jsontext.from_json(answer.body), "webhooks")
     ]
-    for hook in kind.own_hooks(window, place, urls_and_hooks):
+    for hook in kind.own_hooks(window.settings, place, urls_and_hooks):
         path = f"{place}/{kind.text_at(hook, 'id')}/payloads"
         yield _page_request(path, _number_at(hook, "cursorForNextPayload"))
 
@@ -61,10 +61,10 @@ def _read_payloads(request: kind.ApiRequest, document: jsontext.Json, window: ki
     first_number = next_number - len(payloads)
     numbered: list[jsontext.Json] = [[number, payload] for number, payload in enumerate(payloads, first_number)]
     is_first_recent = bool(payloads)
-    for event in kind.read_each(numbered, lambda each: _missed_event(each, path, window.source)):
+    for event in kind.read_each(numbered, lambda each: _missed_event(each, path, window.settings.source)):
         if isinstance(event, kind.MissedEvent) and event.happened_at < window.since:
             is_first_recent = False
-        elif isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
+        elif isinstance(event, kind.UnreadableEvent) or window.settings.wants(event.type):
             yield event
     if is_first_recent and begin > 1 and not is_rest:
         yield _page_request(path, begin)

@@ -46,7 +46,7 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
 def _read_hooks(place: str, hooks: jsontext.Json, window: kind.Window) -> Iterator[kind.ApiRequest]:
     """Yield the request for the deliveries of each webhook of the source."""
     urls_and_hooks = [(str(jsontext.value_at(hook, "config", "url")), hook) for hook in jsontext.objects_at(hooks)]
-    for hook in kind.own_hooks(window, place, urls_and_hooks):
+    for hook in kind.own_hooks(window.settings, place, urls_and_hooks):
         path = f"{place}/hooks/{int(str(hook['id']))}/deliveries"
         yield kind.ApiRequest(f"{path}?per_page={PAGE_SIZE}", "deliveries", {"path": path, "settled": []})
 
@@ -102,9 +102,9 @@ def _read_deliveries(request: kind.ApiRequest, answer: fetch.Fetched, window: ki
         elif attempt.is_delivered or attempt.guid in settled:
             continue  # the event has arrived
         elif attempt.is_redelivery:
-            if window.redelivers:
+            if window.settings.redelivers:
                 repeated.setdefault(attempt.guid, [attempt.id, attempt.status])  # the list has the newest one first
-        elif attempt.attempted_at <= window.until and window.wants(attempt.event_type, attempt.action):
+        elif attempt.attempted_at <= window.until and window.settings.wants(attempt.event_type, attempt.action):
             missed_event = _missed_event_of(attempt, repeated.get(attempt.guid))
             yield missed_event._replace(api_request=_event_request(f"{path}/{attempt.id}", missed_event, window))
     cursor = _NEXT_CURSOR.search(answer.header("link") or "")
@@ -136,7 +136,7 @@ def _event_request(delivery_path: str, missed_event: kind.MissedEvent, window: k
         "at": missed_event.happened_at,
         "status": missed_event.rejected_status,
     }
-    if window.redelivers:
+    if window.settings.redelivers:
         return kind.ApiRequest(f"{delivery_path}/attempts", "attempt", context, is_for_event=True, body={})
     return kind.ApiRequest(delivery_path, "delivery", context, is_for_event=True)
 
@@ -165,7 +165,7 @@ def _webhook_request(body: bytes, window: kind.Window) -> recovered.RecoveredReq
     if not isinstance(recorded["payload"], dict):
         raise TypeError("no payload")
     headers = tuple((name.lower(), str(value)) for name, value in jsontext.mapping_at(recorded, "headers").items())
-    return recovered.RecoveredRequest(window.source, headers, _compact(recorded["payload"]))
+    return recovered.RecoveredRequest(window.settings.source, headers, _compact(recorded["payload"]))
 
 
 class _Number(str):

@@ -28,7 +28,7 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
         return
     place = str(request.context["place"])
     urls_and_hooks = [(str(jsontext.value_at(hook, "url")), hook) for hook in jsontext.objects_at(document)]
-    for hook in kind.own_hooks(window, place, urls_and_hooks):
+    for hook in kind.own_hooks(window.settings, place, urls_and_hooks):
         yield _page_request(f"{place}/hooks/{int(str(hook['id']))}/events", 1)
 
 
@@ -48,7 +48,7 @@ def _read_events(request: kind.ApiRequest, events: list[jsontext.Json], window: 
         if missed_event.happened_at < window.since:
             is_last_page = True
             break
-        if window.wants(missed_event.type, _action(event)):
+        if window.settings.wants(missed_event.type, _action(event)):
             yield missed_event
     if not is_last_page:
         yield _page_request(str(request.context["path"]), int(str(request.context["page"])) + 1)
@@ -68,7 +68,7 @@ def _missed_event(event: jsontext.Json, window: kind.Window) -> kind.MissedEvent
         type=kind.text_at(headers, "x-gitlab-event"),
         happened_at=times.unix_seconds(kind.text_at(event, "created_at")),
         rejected_status=kind.rejected_status(int(status)) if status.isdecimal() else None,
-        webhook_request=recovered.RecoveredRequest(window.source, sent_headers, jsontext.to_json(data)),
+        webhook_request=recovered.RecoveredRequest(window.settings.source, sent_headers, jsontext.to_json(data)),
     )
 
 

@@ -9,7 +9,6 @@ A RecoveryKind is two functions, and facts about the API. listing.py sends the r
 A new kind is a module with these two functions and its RecoveryKind, and an entry in kinds.py.
 """
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,27 +27,38 @@ UNKNOWN_FORM: Final = (KeyError, TypeError, ValueError, OverflowError, Recursion
 """The errors that reading an answer in an unknown form raises."""
 
 
-class Window(NamedTuple):
-    """A time in which a source's events were missed, and which of these events are wanted.
+class RecoverySettings(NamedTuple):
+    """A source's `recover`, as the compiler wrote it.
 
-    source        the name of the source
-    since, until  Unix seconds
-    places        where the source's webhooks are, as paths of the API
-    public_url    the URL of the source; empty where it is not known
-    types         matches the wanted event types; None for all
-    redelivers    the provider is asked to deliver the events again
+    secret         the name of the provider's token
+    places         where the source's webhooks are, as paths of the API
+    public_url     the URL of the source; empty where it is not known
+    types          matches the event types of its routes; None for all
+    api            the base URL of the API; empty for the kind's
+    allow_private  the API may have an address that is not public
+    redelivers     the provider is asked to deliver the events again
     """
 
     source: str
-    since: float
-    until: float
+    kind: "RecoveryKind"
+    secret: str
     places: tuple[str, ...] = ()
     public_url: str = ""
     types: re.Pattern[str] | None = None
+    api: str = ""
+    allow_private: bool = False
     redelivers: bool = False
 
+    @property
+    def api_url(self) -> str:
+        return (self.api or self.kind.api).rstrip("/")
+
+    @property
+    def rights(self) -> str:
+        return self.kind.write_rights if self.redelivers else self.kind.rights
+
     def wants(self, event_type: str, action: str | None = None) -> bool:
-        """Return whether the type is wanted, alone or as `type.action`."""
+        """Return whether a route takes the type, alone or as `type.action`."""
         if self.types is None or self.types.match(event_type):
             return True
         return action is not None and self.types.match(f"{event_type}.{action}") is not None
@@ -58,6 +68,14 @@ class Window(NamedTuple):
         if self.public_url:
             return is_same_url(url, self.public_url)
         return url.rstrip("/").rpartition("/")[2] == self.source
+
+
+class Window(NamedTuple):
+    """A time in which a source's events were missed, in Unix seconds."""
+
+    settings: RecoverySettings
+    since: float
+    until: float
 
 
 class ApiRequest(NamedTuple):
@@ -171,7 +189,7 @@ class RecoveryKind:
 
 def hook_requests(window: Window) -> Iterator[ApiRequest]:
     """Yield the request for the webhooks of each place, as GitHub and GitLab list them."""
-    for place in window.places:
+    for place in window.settings.places:
         yield ApiRequest(f"{place}/hooks?per_page={HOOKS_PER_PAGE}", "hooks", {"place": place})
 
 
@@ -179,22 +197,24 @@ class UnknownHook(Exception):
     """The provider has no webhook of the source, or several. The text says what the operator must do."""
 
 
-def own_hooks(window: Window, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
+def own_hooks(settings: RecoverySettings, place: str, urls_and_hooks: Sequence[tuple[str, Listed]]) -> list[Listed]:
     """Return the webhooks of a place that have the source's URL.
 
     Raises UnknownHook if there is none, or if their URLs differ. Without a public URL, a webhook of another deployment
     can match, too. Its events would become dead letters here, because it has another secret.
     """
-    own_urls_and_hooks = [(url, hook) for url, hook in urls_and_hooks if window.is_url_of_source(url)]
+    own_urls_and_hooks = [(url, hook) for url, hook in urls_and_hooks if settings.is_url_of_source(url)]
     if not own_urls_and_hooks:
         if len(urls_and_hooks) >= HOOKS_PER_PAGE:
             rule = f"the first {HOOKS_PER_PAGE} webhooks of {place} are others. Delete those that nobody uses"
             raise UnknownHook(rule)
-        missing = f"the URL {window.public_url}" if window.public_url else f"a URL that ends with /{window.source}"
+        missing = f"a URL that ends with /{settings.source}"
+        if settings.public_url:
+            missing = f"the URL {settings.public_url}"
         raise UnknownHook(f"no webhook of {place} has {missing}. Correct `recover` or `public_url`")
     if len({_normal_url(url) for url, _ in own_urls_and_hooks}) > 1:
         found = f"{len(own_urls_and_hooks)} webhooks of {place}"
-        raise UnknownHook(f"{found} have URLs that end with /{window.source}. Set `public_url`")
+        raise UnknownHook(f"{found} have URLs that end with /{settings.source}. Set `public_url`")
     return [hook for _, hook in own_urls_and_hooks]
 
 
@@ -219,11 +239,6 @@ def rejected_status(status: int) -> int | None:
     return status if 400 <= status < 500 and status not in _OVERLOADED_STATUSES else None
 
 
-def types_pattern(types: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that matches these types of routes as transform does."""
-    return re.compile("|".join(fnmatch.translate(each) for each in types))
-
-
 def read_each(events: Iterable[Json], read: Callable[[Json], Read]) -> Iterator[Read | UnreadableEvent]:
     """Yield what `read` returns for each event of a list, and an UnreadableEvent where it raises UNKNOWN_FORM."""
     for event in events:
@@ -233,6 +248,16 @@ def read_each(events: Iterable[Json], read: Callable[[Json], Read]) -> Iterator[
             yield UnreadableEvent()
         else:
             yield event_read
+
+
+def read_wanted(
+    events: Iterable[Json], read: Callable[[Json, str], MissedEvent], settings: RecoverySettings
+) -> Iterator[MissedEvent | UnreadableEvent]:
+    """Yield the events of a list whose types are wanted, as `read` returns them for the source, and the unreadable
+    ones."""
+    for event in read_each(events, lambda each: read(each, settings.source)):
+        if isinstance(event, UnreadableEvent) or settings.wants(event.type):
+            yield event
 
 
 def text_at(event: Json, name: str) -> str:

@@ -6,6 +6,8 @@ not keep the others from being read.
 """
 
 import asyncio
+import fnmatch
+import re
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +18,10 @@ from functions.notify.recovery.kind import (
     ApiRequest,
     ListItem,
     MissedEvent,
-    RecoveryKind,
+    RecoverySettings,
     UnknownHook,
     UnreadableEvent,
     Window,
-    types_pattern,
 )
 from functions.notify.recovery.kinds import KINDS
 from shared import credential_masks, errors, jsontext
@@ -41,49 +42,6 @@ _NOT_OF_PLACE: Final = frozenset({401, 408})
 """The 4xx statuses that say nothing about a place. A 403 or 404 may: a token can have rights for other places only."""
 
 
-class RecoverySettings(NamedTuple):
-    """A source's `recover`, as the compiler wrote it.
-
-    secret         the name of the provider's token
-    places         where the source's webhooks are, as paths of the API
-    public_url     the URL of the source; empty where it is not known
-    types          the event types of its routes; empty for all
-    api            the base URL of the API; empty for the kind's
-    allow_private  the API may have an address that is not public
-    redelivers     the provider is asked to deliver the events again
-    """
-
-    source: str
-    kind: RecoveryKind
-    secret: str
-    places: tuple[str, ...] = ()
-    public_url: str = ""
-    types: tuple[str, ...] = ()
-    api: str = ""
-    allow_private: bool = False
-    redelivers: bool = False
-
-    @property
-    def api_url(self) -> str:
-        return (self.api or self.kind.api).rstrip("/")
-
-    @property
-    def rights(self) -> str:
-        return self.kind.write_rights if self.redelivers else self.kind.rights
-
-    def window(self, since: float, until: float) -> Window:
-        types = types_pattern(self.types) if self.types else None
-        return Window(
-            source=self.source,
-            since=since,
-            until=until,
-            places=self.places,
-            public_url=self.public_url,
-            types=types,
-            redelivers=self.redelivers,
-        )
-
-
 def read_recovery_settings(notify: jsontext.JsonObject) -> tuple[RecoverySettings, ...]:
     """Return the settings of each source in notify's slice that has `recover`."""
     return tuple(
@@ -93,13 +51,18 @@ def read_recovery_settings(notify: jsontext.JsonObject) -> tuple[RecoverySetting
             secret=str(each["secret"]),
             places=tuple(map(str, jsontext.list_at(each, "places"))),
             public_url=str(each.get("url", "")),
-            types=tuple(map(str, jsontext.list_at(each, "types"))),
+            types=_types_pattern(jsontext.list_at(each, "types")),
             api=str(each.get("api", "")),
             allow_private=each.get("allow_private") is True,
             redelivers=each.get("redeliver") is True,
         )
         for source, each in jsontext.mappings_at(notify, "recover").items()
     )
+
+
+def _types_pattern(types: Sequence[jsontext.Json]) -> re.Pattern[str] | None:
+    """Return a pattern that matches these types of routes as transform does; None, for all types, if there are none."""
+    return re.compile("|".join(fnmatch.translate(str(each)) for each in types)) if types else None
 
 
 class ProviderFault(Exception):
@@ -356,7 +319,7 @@ def begin_listing(
     """Return a listing of the events since this time (Unix seconds), as far as the provider keeps them."""
     kept_since = now - settings.kind.kept_seconds
     until = now - SETTLED_SECONDS if settings.kind.lists_unsettled else now
-    window = settings.window(max(since, kept_since), until)
+    window = Window(settings, max(since, kept_since), until)
     return Listing(
         settings=settings,
         api=ProviderApi(settings, fetch, token),

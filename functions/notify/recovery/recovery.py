@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from functions.notify.alerts.alert import Alert
 from functions.notify.records import read_record, time_in
 from functions.notify.recovery import listing as listings
-from functions.notify.recovery.kind import ApiRequest, MissedEvent
+from functions.notify.recovery.kind import ApiRequest, MissedEvent, RecoverySettings, Window
 from functions.notify.waiting.side_tasks import LIMIT_SECONDS
 from shared import errors, logs, ports
 from shared.event import event_id
@@ -70,7 +70,7 @@ class Publication(NamedTuple):
 
 
 async def without_arrived(
-    missed_events: Sequence[MissedEvent], settings: listings.RecoverySettings, has_event: HasEvent
+    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent
 ) -> Sequence[MissedEvent]:
     """Return the events that have not arrived. Only a provider that lists all events lists others. Raises Temporary."""
     if not settings.kind.lists_all:
@@ -81,7 +81,7 @@ async def without_arrived(
 
 
 async def publish(
-    missed_events: Sequence[MissedEvent], settings: listings.RecoverySettings, has_event: HasEvent, bus: ports.Bus
+    missed_events: Sequence[MissedEvent], settings: RecoverySettings, has_event: HasEvent, bus: ports.Bus
 ) -> Publication:
     """Publish the events for receive, except those that have arrived or are delivered again. Raises Temporary."""
     recovered: list[MissedEvent] = []
@@ -113,7 +113,7 @@ class Recovery:
 
     def __init__(
         self,
-        settings: Sequence[listings.RecoverySettings],
+        settings: Sequence[RecoverySettings],
         fetch: Fetch,
         secrets: ports.Secrets,
         bus: ports.Bus,
@@ -146,7 +146,7 @@ class Recovery:
             except Exception as error:  # a fault in this program must not stop the other sources
                 _log("ERROR", "recovery failed", source=settings.source, detail=errors.place_of(error))
 
-    async def _recover(self, settings: listings.RecoverySettings, last_request_at: float) -> None:
+    async def _recover(self, settings: RecoverySettings, last_request_at: float) -> None:
         """Recover events of a source if its time has come. `last_request_at` is a time of the event loop."""
         source = settings.source
         now = self._clock.now()
@@ -174,7 +174,7 @@ class Recovery:
         kept = _record_after_run(start.record, listing, faults, self._clock.now())
         await self._records().change(_record_name(source), now, lambda _: (None, kept))
 
-    async def _listing(self, settings: listings.RecoverySettings, record: JsonObject, now: float) -> listings.Listing:
+    async def _listing(self, settings: RecoverySettings, record: JsonObject, now: float) -> listings.Listing:
         """Return the listing that the last run left unfinished, or a new one. Raises HookchainError."""
         token = (await self._secrets.values(settings.secret))[0]
         complete_at = min(time_in(record, "complete_at") or now, now)  # it is later if the clock was set back
@@ -187,7 +187,7 @@ class Recovery:
         if requests and is_same_api and until <= now < until + MAX_LISTING_SECONDS:
             failed = [*map(str, list_at(record, "failed"))]
             is_partial = record.get("is_partial") is True
-            listing.resume(settings.window(since, until), requests, failed, is_partial=is_partial)
+            listing.resume(Window(settings, since, until), requests, failed, is_partial=is_partial)
         return listing
 
     async def _publish_all(

@@ -28,9 +28,7 @@ def _page_request(body: jsontext.JsonObject) -> kind.ApiRequest:
 def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Window) -> Iterator[kind.ListItem]:
     """Yield the wanted events of a page, and the request for the next page. Raises errors of UNKNOWN_FORM."""
     document = jsontext.from_json(answer.body)
-    for event in kind.read_each(jsontext.list_at(document, "events"), lambda each: _missed_event(each, window.source)):
-        if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
-            yield event
+    yield from kind.read_wanted(jsontext.list_at(document, "events"), _missed_event, window.settings)
     if cursor := jsontext.value_at(document, "cursor"):
         assert request.body is not None
         yield _page_request({**request.body, "cursor": cursor})

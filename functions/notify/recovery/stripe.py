@@ -26,16 +26,11 @@ def read_answer(request: kind.ApiRequest, answer: fetch.Fetched, window: kind.Wi
     """Yield the wanted events of a page, and the request for the next page. Raises errors of UNKNOWN_FORM."""
     document = jsontext.from_json(answer.body)
     events = jsontext.list_at(document, "data")
-    for event in kind.read_each(events, lambda each: _missed_event(each, window.source)):
-        if isinstance(event, kind.UnreadableEvent) or window.wants(event.type):
-            yield event
+    yield from kind.read_wanted(events, _missed_event, window.settings)
     if jsontext.value_at(document, "has_more") is True and events:
-        # The next page begins after the last id, so it may begin with events whose ids cannot be read.
-        ids = [each for each in kind.read_each(events, lambda each: kind.text_at(each, "id")) if isinstance(each, str)]
-        if not ids:
-            raise ValueError("a page without an id")
         first_page = str(request.context["path"])
-        yield kind.ApiRequest(f"{first_page}&starting_after={quote(ids[-1], safe='')}", "events", {"path": first_page})
+        last_id = kind.text_at(events[-1], "id")
+        yield kind.ApiRequest(f"{first_page}&starting_after={quote(last_id, safe='')}", "events", {"path": first_page})
 
 
 def _missed_event(event: jsontext.Json, source: str) -> kind.MissedEvent:

@@ -243,10 +243,9 @@ def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> Non
     slices = compile_text(text_of(GITHUB, "types: [push, issues.opened], "))
     [settings] = read_recovery_settings(slices["notify"])
     assert (settings.source, settings.secret, settings.places) == ("a", "token", ("/repos/acme/shop",))
-    window = settings.window(0, 1)
-    assert window.wants("push")
-    assert window.wants("issues", "opened")
-    assert not window.wants("issues", "closed")
+    assert settings.wants("push")
+    assert settings.wants("issues", "opened")
+    assert not settings.wants("issues", "closed")
     assert slices["receive"]["sources"]["a"]["recover"] == "signature"  # type: ignore[index, call-overload]
     assert "crypto" in needed_extras("receive", slices["receive"])
     [token] = [each for each in needs(slices, {}) if each.name == "token"]
@@ -256,7 +255,7 @@ def test_recover_compiles_to_what_notify_asks_and_to_what_receive_takes() -> Non
 
 def test_a_route_without_types_wants_all_of_them() -> None:
     [settings] = read_recovery_settings(compile_text(text_of(GITHUB))["notify"])
-    assert settings.window(0, 1).wants("anything")
+    assert settings.wants("anything")
 
 
 def test_events_are_recovered_from_a_provider_at_which_no_hook_can_be_registered(

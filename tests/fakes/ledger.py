@@ -9,17 +9,19 @@ from shared.ledger_writes import DecideClaim, LedgerWrites, destination_state_of
 
 
 class FakeLedger(LedgerWrites):
-    """The protocol over a dictionary. With `fault` set, it refuses instead."""
+    """The protocol over a dictionary. With `fault` set, it refuses instead. `writes` counts those of rows."""
 
     def __init__(self) -> None:
         self.table: dict[str, LedgerRow] = {}
         self.states: dict[str, dict[str, str | float]] = {}
         self.fault: str | None = None
+        self.writes = 0
 
     async def _insert_or_change(
         self, first_row: LedgerRow, first_answer: Claim, decide: DecideClaim, *, is_new: bool = True
     ) -> Claim:
         self._fail_if_faulty()
+        self.writes += 1
         row = self.table.get(first_row.key)
         answer, self.table[first_row.key] = decide(row) if row else (first_answer, first_row)
         return answer
@@ -75,6 +77,7 @@ class FakeLedger(LedgerWrites):
 
     async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
         self._fail_if_faulty()
+        self.writes += 1
         row = self.table.get(key)
         changed = None if row is None else rule(row)
         if changed is not None:

@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from functions.notify.alerts.monitor import Monitor
 from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
 from functions.notify.notifier import Notifier, Result
@@ -91,9 +92,9 @@ class FakeNotifier:
             sleep=self.clock.sleep,
         )
 
-    def new_sweeper(self) -> Sweeper:
+    def new_sweeper(self, monitor: Monitor | None = None) -> Sweeper:
         configured = self.parts.destinations.configured
-        gathers = any(each.gather for each in configured.values())
+        gathers = any(each.gather or each.alert_options for each in configured.values())
         closer = Closer(
             configured, self.ledger, self.bus, lambda: self.records, self.clock, self.recipients, self.parts.spans
         )
@@ -104,6 +105,7 @@ class FakeNotifier:
             self.clock.sleep,
             closer=closer if gathers else None,
             pauses=SweepPauses(self.parts.states, configured),
+            monitor=monitor,
         )
 
     async def take(self, delivery: Delivery = DELIVERY, **attributes: str) -> Result:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
@@ -193,3 +193,12 @@ class Subscribers:
 
     def published(self) -> list[Delivery]:
         return [delivery_from(json.loads(message.data)) for message in self.bus.on(DELIVERIES)]
+
+
+async def api_with_tenant(fetch: FakeFetch | None = None, /, **settings: object) -> tuple[Subscribers, str]:
+    """Return the API with these settings, and a key that may do all, once the tenant `acme` is there."""
+    all_settings = replace(read_settings(SLICE), **settings)  # type: ignore[arg-type] # the fields of SubscribeSettings
+    api = Subscribers(settings=all_settings, fetch=fetch or FakeFetch())
+    key = await api.key()
+    await api.tenant("acme", key)
+    return api, key

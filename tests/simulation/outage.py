@@ -28,8 +28,7 @@ from shared.errors import Temporary, Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
-from shared.ledger import Claim, LedgerRow
-from shared.ledger_rules import FINAL, Rule
+from shared.ledger_rules import FINAL
 from shared.outgoing.gate import ProcessGate
 from shared.ports import DEAD_LETTERS, DELIVERIES, Clock
 from shared.times import rfc3339
@@ -146,22 +145,6 @@ def run_outage(scenario: Scenario) -> Result:
         return runner.run(_World(scenario, loop).live())
 
 
-class _CountedLedger(FakeLedger):
-    """`writes` counts those of rows."""
-
-    writes = 0
-
-    async def claim(
-        self, delivery: Delivery, message: bytes, now: float, lease_seconds: float, due_fence: int | None = None
-    ) -> Claim:
-        self.writes += 1
-        return await super().claim(delivery, message, now, lease_seconds, due_fence)
-
-    async def _change(self, key: str, rule: Rule) -> LedgerRow | None:
-        self.writes += 1
-        return await super()._change(key, rule)
-
-
 class _World:
     def __init__(self, scenario: Scenario, clock: VirtualLoop) -> None:
         self._scenario = scenario
@@ -169,7 +152,7 @@ class _World:
         self._random = Random(scenario.seed)
         self._bus = SimulatedBus(Weather(self._random, CALM))
         self._bus.max_delay_seconds *= scenario.has_delays
-        self._ledger = _CountedLedger()
+        self._ledger = FakeLedger()
         self._result = Result()
         grants = FakeGrants()
         self._instances = [self._instance(grants) for _ in range(scenario.instances)]

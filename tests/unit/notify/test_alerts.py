@@ -13,10 +13,8 @@ from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, Sil
 from functions.notify.alerts.quiet_sources import decide
 from functions.notify.chat_messages import MessageSettings
 from functions.notify.destination import Destination
-from functions.notify.digests.closing import Closer
 from functions.notify.digests.settings import Digest, GatherSettings
 from functions.notify.entry import Service, take_dead_letter
-from functions.notify.waiting.sweep import Sweeper
 from functions.transform.seen import Seen
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater
 from shared.errors import Temporary
@@ -70,16 +68,7 @@ class Alerting:
         assert self.settings is not None
         self.alerts = AlertPublisher(self.settings, notifier.bus)
         self.monitor = Monitor(self.alerts, configured, notifier.ledger, lambda: notifier.records, notifier.clock)
-        closer = Closer(
-            notifier.parts.destinations.configured,
-            notifier.ledger,
-            notifier.bus,
-            lambda: notifier.records,
-            notifier.clock,
-        )
-        sweeper = Sweeper(
-            notifier.ledger, notifier.bus, notifier.clock, notifier.clock.sleep, closer=closer, monitor=self.monitor
-        )
+        sweeper = notifier.new_sweeper(self.monitor)
         self.service = Service(notifier.parts, sweeper, notifier.journal, from_anybody, self.alerts)
 
     async def fail(self, number: int, destination: str = "crm", **fields: Json) -> None:

@@ -35,7 +35,7 @@ from shared.jsontext import Json, JsonObject, mapping_at, objects_at
 from shared.ledger import LedgerRow
 from shared.ports import DELIVERIES
 from shared.store_ports import Kept
-from shared.times import rfc3339
+from shared.times import rfc3339, unix_seconds
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.destinations import Answer, FakeDestination, Options
 from tests.fakes.ledger import FakeLedger
@@ -347,29 +347,22 @@ def test_quiet_hours_end_at_the_first_moment_that_is_not_quiet(now: int, begin: 
     assert all(is_quiet(hours, at, zone) for at in range(now, int(until), 120))
 
 
-def test_a_night_of_the_change_to_summer_time_is_an_hour_shorter() -> None:
-    night = QuietHours(22 * 60, 7 * 60, "Europe/Berlin")
-    evening = datetime(2026, 3, 28, 22, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
-    assert quiet_end(night, evening) == evening + 8 * 3_600
-    evening = datetime(2026, 10, 24, 22, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
-    assert quiet_end(night, evening) == evening + 10 * 3_600
-
-
 @pytest.mark.parametrize(
-    ("begin", "end", "expected"),
+    ("begin", "end", "now", "expected"),
     [
-        ("04:50", "04:37", "2026-03-29T04:37:00+02:00"),  # a pause that is shorter than the change
-        ("02:45", "02:30", "2026-03-30T02:30:00+02:00"),  # a pause that the clock skips
-        ("22:00", "02:30", "2026-03-29T03:00:00+02:00"),  # an end that the clock skips
+        ("22:00", "07:00", "2026-03-28T22:00:00+01:00", "2026-03-29T07:00:00+02:00"),  # an hour shorter
+        ("22:00", "07:00", "2026-10-24T22:00:00+02:00", "2026-10-25T07:00:00+01:00"),  # an hour longer
+        ("04:50", "04:37", "2026-03-28T23:00:00+01:00", "2026-03-29T04:37:00+02:00"),  # a pause shorter than the change
+        ("02:45", "02:30", "2026-03-28T23:00:00+01:00", "2026-03-30T02:30:00+02:00"),  # a pause that the clock skips
+        ("22:00", "02:30", "2026-03-28T23:00:00+01:00", "2026-03-29T03:00:00+02:00"),  # an end that the clock skips
     ],
 )
-def test_quiet_hours_end_at_the_next_pause_across_a_change_of_the_clock(begin: str, end: str, expected: str) -> None:
+def test_quiet_hours_follow_the_clock_on_the_wall_across_its_change(
+    begin: str, end: str, now: str, expected: str
+) -> None:
     begin_minute, end_minute = [int(each[:2]) * 60 + int(each[3:]) for each in (begin, end)]
-    evening = datetime(2026, 3, 28, 23, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
-    assert (
-        quiet_end(QuietHours(begin_minute, end_minute, "Europe/Berlin"), evening)
-        == datetime.fromisoformat(expected).timestamp()
-    )
+    hours = QuietHours(begin_minute, end_minute, "Europe/Berlin")
+    assert quiet_end(hours, unix_seconds(now)) == unix_seconds(expected)
 
 
 def test_the_recipients_time_zone_counts_where_the_destination_names_none() -> None:
@@ -547,18 +540,19 @@ async def test_what_is_not_gathered_waits_for_the_morning_by_itself(gather: Gath
     assert attempt.now % 86_400 >= 86_340
 
 
-async def test_an_event_that_expires_before_it_is_gathered_is_given_up_on_at_once() -> None:
-    notifier = notifier_of(DIGEST, expires_after_seconds=60.0)
+@pytest.mark.parametrize(
+    ("gather", "age"),
+    [(DIGEST, 70), (GatherSettings(quiet_hours=ALL_DAY), 50)],
+    ids=["it has expired", "it expires before the morning"],
+)
+async def test_an_event_that_expires_before_it_can_be_sent_is_given_up_on_at_once(
+    gather: GatherSettings, age: float
+) -> None:
+    notifier = notifier_of(gather, expires_after_seconds=60.0)
     late = event(notifier, 1)
-    notifier.clock.advance(70)
-    assert (await notifier.take(late)).code == "expired"
-
-
-async def test_what_expires_before_the_morning_is_not_sent_at_night() -> None:
-    notifier = notifier_of(GatherSettings(quiet_hours=ALL_DAY), expires_after_seconds=3_600.0)
-    result = await notifier.take(event(notifier, 1))
-    assert (result.outcome, result.code) == ("dead_lettered", "expired")
-    assert notifier.crm.attempts == []
+    notifier.clock.advance(age)
+    result = await notifier.take(late)
+    assert (result.outcome, result.code, notifier.crm.attempts) == ("dead_lettered", "expired", [])
 
 
 def test_the_page_says_how_many_deliveries_a_digest_and_a_burst_can_have() -> None:

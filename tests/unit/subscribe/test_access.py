@@ -131,6 +131,7 @@ async def test_every_route_asks_who_is_there() -> None:
 
 
 SINCE = "2020-01-01T00:00:00Z"
+TENANT = "/v1/tenants/acme"
 
 
 @dataclass
@@ -140,12 +141,7 @@ class Lives:
     api: Subscribers
     key: str
     token: str
-    message: str
     delivery: str
-
-    @property
-    def tenant(self) -> str:
-        return "/v1/tenants/acme"
 
 
 async def second_life() -> Lives:
@@ -160,12 +156,12 @@ async def second_life() -> Lives:
     assert (await api.send("DELETE", "/v1/tenants/acme", by=key)).status == 204
     api.clock.advance(60)
     await api.tenant("acme", key)
-    return Lives(api, key, await api.token("acme", key, *ALL), message.id, str(row["id"]))
+    return Lives(api, key, await api.token("acme", key, *ALL), str(row["id"]))
 
 
 async def test_deliveries_of_the_former_life_are_neither_shown_nor_sent_again() -> None:
     lives = await second_life()
-    path = f"{lives.tenant}/deliveries/{lives.delivery}"
+    path = f"{TENANT}/deliveries/{lives.delivery}"
     assert (await lives.api.send("GET", path, by=lives.token)).status == 404
     assert (await lives.api.send("POST", f"{path}/resend", by=lives.token)).status == 404
     assert lives.api.published() == []
@@ -175,7 +171,7 @@ async def test_a_new_endpoint_recovers_and_replays_nothing_of_the_former_life() 
     lives = await second_life()
     endpoint = await lives.api.endpoint("acme", lives.token)
     for act in ("recover", "replay"):
-        path = f"{lives.tenant}/endpoints/{endpoint['id']}/{act}"
+        path = f"{TENANT}/endpoints/{endpoint['id']}/{act}"
         assert (await lives.api.send("POST", path, {"since": SINCE}, by=lives.token)).json["count"] == 0
     assert lives.api.published() == []
 
@@ -185,7 +181,7 @@ async def test_an_event_that_is_kept_for_the_new_life_is_seen_although_it_was_re
     lives = await second_life()
     lives.api.clock.advance(1)
     replayed = await lives.api.message("acme", 1)
-    (shown,) = (await lives.api.send("GET", f"{lives.tenant}/messages", by=lives.token)).items
+    (shown,) = (await lives.api.send("GET", f"{TENANT}/messages", by=lives.token)).items
     assert shown["id"] == replayed.id
 
 
@@ -278,9 +274,7 @@ async def test_a_list_is_read_page_by_page_and_a_cursor_is_of_one_list(api: Subs
         assert (answer.status, answer.code) == (400, "invalid_cursor")
 
 
-async def test_a_portal_token_ends_when_it_expires_or_is_revoked(api: Subscribers) -> None:
-    key = await api.key()
-    await api.tenant("acme", key)
+async def test_a_portal_token_ends_when_it_expires_or_is_revoked(api: Subscribers, key: str) -> None:
 
     async def status_of(token: str) -> int:
         return (await api.send("GET", "/v1/tenants/acme/endpoints", by=token)).status
@@ -320,9 +314,7 @@ async def test_a_changed_token_is_none(api: Subscribers) -> None:
         assert (await api.send("GET", "/v1/portal-info", by=forged)).status == 401
 
 
-async def test_the_secret_of_tokens_is_rotated_by_a_line_before_the_old_one(api: Subscribers) -> None:
-    key = await api.key()
-    await api.tenant("acme", key)
+async def test_the_secret_of_tokens_is_rotated_by_a_line_before_the_old_one(api: Subscribers, key: str) -> None:
     token = await api.token("acme", key)
     old = api.secrets.texts["subscribers-key"]
     api.secrets.texts["subscribers-key"] = f"{'n' * 40}\n{old}"
@@ -332,9 +324,7 @@ async def test_the_secret_of_tokens_is_rotated_by_a_line_before_the_old_one(api:
     assert [(await api.send("GET", "/v1/portal-info", by=each)).status for each in (token, newer)] == [401, 200]
 
 
-async def test_the_page_learns_what_its_token_allows(api: Subscribers) -> None:
-    key = await api.key()
-    await api.tenant("acme", key)
+async def test_the_page_learns_what_its_token_allows(api: Subscribers, key: str) -> None:
     answer = await api.send("GET", "/v1/portal-info", by=await api.token("acme", key, "manage"))
     assert (answer.json["tenant"], answer.json["capabilities"], answer.json["verify"]) == ("acme", ["manage"], "none")
     assert (await api.send("GET", "/v1/portal-info", by=key)).status == 403

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -19,7 +18,7 @@ from shared.subscribers.model import EndpointAuth
 from shared.subscribers.payload import verify_secret
 from tests.fakes.fan_out import PAID
 from tests.fakes.fetch import FakeFetch
-from tests.fakes.subscribe_api import SLICE, Subscribers
+from tests.fakes.subscribe_api import SLICE, Subscribers, api_with_tenant
 
 ENDPOINTS = "/v1/tenants/acme/endpoints"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -167,9 +166,7 @@ async def test_the_operator_is_told_of_endpoints_where_it_wants_to_be() -> None:
 
 
 async def test_a_change_is_done_even_where_the_operator_cannot_be_told(capsys: pytest.CaptureFixture[str]) -> None:
-    api = Subscribers(settings=replace(read_settings(SLICE), tell="ops"))
-    key = await api.key()
-    await api.tenant("acme", key)
+    api, key = await api_with_tenant(tell="ops")
     api.bus.fault = "the bus is down"
     await api.endpoint("acme", key)
     assert "the operator was not told" in capsys.readouterr().out
@@ -183,9 +180,7 @@ async def test_a_change_is_done_even_where_the_operator_cannot_be_told(capsys: p
     ],
 )
 async def test_http_and_private_hosts_are_allowed_apart(settings: dict[str, bool], allowed: str, rejected: str) -> None:
-    api = Subscribers(settings=replace(read_settings(SLICE), **settings))  # type: ignore[arg-type]
-    key = await api.key()
-    await api.tenant("acme", key)
+    api, key = await api_with_tenant(**settings)
     await api.endpoint("acme", key, url=allowed)
     answer = await api.send("POST", ENDPOINTS, {"url": rejected}, by=key)
     assert (answer.status, answer.paths) == (422, ["/url"])
@@ -195,10 +190,7 @@ async def test_http_and_private_hosts_are_allowed_apart(settings: dict[str, bool
     ("limit", "fields"), [("headers", {"headers": {"a": "1", "b": "2"}}), ("types", {"types": ["a", "b"]})]
 )
 async def test_the_operators_limits_hold(limit: str, fields: dict[str, Json]) -> None:
-    limits = TenantLimits(headers=1, types=1)
-    api = Subscribers(settings=replace(read_settings(SLICE), limits=limits))
-    key = await api.key()
-    await api.tenant("acme", key)
+    api, key = await api_with_tenant(limits=TenantLimits(headers=1, types=1))
     answer = await api.send("POST", ENDPOINTS, {"url": "https://a.example.com/", **fields}, by=key)
     assert answer.paths == [f"/{limit}"]
 
@@ -307,9 +299,7 @@ class Receiver(FakeFetch):
 
 
 async def ready(kind: Verification, receiver: FakeFetch, **fields: object) -> tuple[Subscribers, str, str, JsonObject]:
-    api = Subscribers(settings=replace(read_settings(SLICE), verify=kind), fetch=receiver)
-    key = await api.key()
-    await api.tenant("acme", key)
+    api, key = await api_with_tenant(receiver, verify=kind)
     made = await api.endpoint("acme", key, **fields)  # type: ignore[arg-type] # JSON
     return api, key, f"/v1/tenants/acme/endpoints/{made['id']}", made
 

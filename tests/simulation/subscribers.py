@@ -3,41 +3,32 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from random import Random
 from typing import Final
 
-from functions.notify.destination import Context
-from functions.notify.notifier import Acknowledged, Notifier
-from functions.notify.notify import notify
+from functions.notify.notifier import Notifier
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.subscribers.endpoints import Endpoints
 from functions.notify.subscribers.subscribers import Subscribers, SubscriberSettings
-from functions.notify.waiting.pauses import Breakers, DestinationStates
-from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
-from shared.errors import Temporary, Unanswered
+from shared.errors import Unanswered
 from shared.event import Event, event_json
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject
-from shared.ledger_rules import FINAL
-from shared.outgoing.gate import ProcessGate
 from shared.ports import DELIVERIES
-from shared.settings import read_settings
 from shared.store_ports import Document
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.model import Endpoint, Tenant
 from shared.subscribers.names import EndpointName
 from shared.subscribers.sealing import KEY_SECRET
-from tests.fakes.blobs import FakeBlobs
+from tests.fakes.destinations import a_context
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.fan_out import KEY, OPTIONS, PAID, SIGNING, endpoint_id, sealed
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.kill.checker import Arrival, Post, Verdict, check
-from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, SkewedClock, Weather
-from tests.simulation.ports import WeatheredLedger
-from tests.simulation.world import EPOCH, GRACE, RETRY_SECONDS, WORKERS
+from tests.simulation.workers import Workers
+from tests.simulation.world import GRACE, RETRY_SECONDS
 
 TENANT_SIZES: Final = {"acme": 7, "bolt": 1, "cold": 0}
 """How many endpoints each tenant has. A page has fewer than those of the first."""
@@ -107,63 +98,34 @@ class Receivers:
         return Fetched(200, (), b"ok")
 
 
-class World:
+class World(Workers):
     def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.random = Random(seed)
-        self.weather = Weather(self.random, CALM)
-        self.bus = SimulatedBus(self.weather)
-        self.ledger = WeatheredLedger(self.weather)
+        super().__init__(seed, Rates())
         self.documents = WeatheredDocuments(self.weather)
         self.receivers = Receivers(self.weather)
-        skew = Rates().skew_seconds
-        self.parts = [self._parts(SkewedClock(EPOCH, self.random.uniform(-skew, skew))) for _ in range(WORKERS)]
-        self.bus.subscribe(DELIVERIES, self._notify)
+        self.notifiers = [self._notifier(clock) for clock in self.clocks]
         self.events = 0
 
-    def _parts(self, clock: SkewedClock) -> Notifier:
+    def _notifier(self, clock: SkewedClock) -> Notifier:
         written: JsonObject = {"customers": {**OPTIONS, "retry_seconds": list(RETRY_SECONDS)}}
         configured = read_destinations({"destinations": written})
         subscribers = Subscribers(self.documents, self.bus, clock, SubscriberSettings())
-        settings, secrets = read_settings({"HOOKCHAIN_STATE": "unused"}), FakeSecrets({KEY_SECRET: KEY})
-        context = Context(
-            secrets,
-            settings,
-            FakeBlobs(),
-            clock,
-            fetch=lambda: self.receivers,
-            subscribers=lambda: subscribers,
+        secrets = FakeSecrets({KEY_SECRET: KEY})
+        context = replace(
+            a_context(secrets), clock=clock, fetch=lambda: self.receivers, subscribers=lambda: subscribers
         )
-        states = DestinationStates(self.ledger, clock)
-        gate = ProcessGate(clock.now, 40, 8)
-        return Notifier(
-            Destinations(configured, context),
-            states,
-            self.ledger,
-            self.bus,
-            None,
-            clock,
-            Breakers(states, clock, gate),
-            gate,
-            sleep=asyncio.sleep,
-            endpoints=Endpoints(configured, subscribers, context),
-        )
+        notifier = self.notifier(clock, Destinations(configured, context))
+        return replace(notifier, endpoints=Endpoints(configured, subscribers, context))
 
     async def live(self, events: int) -> Report:
         self.events = events
+        self.weather.rates = CALM
         for tenant, size in TENANT_SIZES.items():
             await self.documents.write(TENANTS, tenant, Tenant(id=tenant).text())
             for number in range(size):
                 await self._add(tenant, number)
         self.weather.rates = Rates()
-        sweeping = asyncio.create_task(self._sweep_for_ever())
-        await asyncio.gather(*(self._send(event) for event in self._sent()))
-        self.weather.rates = CALM
-        for _ in range(10_000):
-            await asyncio.sleep(10)
-            if self.bus.is_empty and all(row.state in FINAL for row in self.ledger.table.values()):
-                break
-        sweeping.cancel()
+        await self.run([self._send(event) for event in self._sent()], CALM)
         return await self._report()
 
     async def _add(self, tenant: str, number: int) -> None:
@@ -182,28 +144,8 @@ class World:
         return [replace(PAID, id=f"e{number}", data={"accountId": tenants}) for number in range(self.events)]
 
     async def _send(self, event: Event) -> None:
-        await asyncio.sleep(self.random.uniform(0, 60))
         message = delivery_message(Delivery(event, "all", "customers"), event_json(event), event.receivedat, {})
-        while True:
-            self.weather.begin_run()
-            try:
-                return await self.bus.publish(DELIVERIES, [message])
-            except (Temporary, Crash):
-                await asyncio.sleep(self.random.uniform(1, 20))
-
-    async def _notify(self, body: bytes) -> bool:
-        try:
-            return isinstance(await notify(body, self.random.choice(self.parts)), Acknowledged)
-        except Temporary:
-            return False
-
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(5)
-            try:
-                await Sweeper(self.ledger, self.bus, self.random.choice(self.parts).clock).sweep()
-            except (Temporary, Crash):
-                continue
+        await self.until_answered(lambda: self.bus.publish(DELIVERIES, [message]))
 
     async def _report(self) -> Report:
         owed = [

@@ -1,11 +1,9 @@
 """The three functions' own decisions, joined as they are deployed, in a seeded world where what can go wrong does."""
 
-import asyncio
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from random import Random
 from typing import Final
 
 from functions.notify.alerts.alert import alert_event
@@ -13,11 +11,9 @@ from functions.notify.alerts.publisher import AlertPublisher, AlertSettings, ale
 from functions.notify.dead_letters import keep_dead_letter, letter_of_body
 from functions.notify.destination import Destination
 from functions.notify.digests.closing import Closer
-from functions.notify.notifier import Acknowledged, Notifier
-from functions.notify.notify import notify
+from functions.notify.notifier import Notifier
 from functions.notify.registry import DeliveryOptions, Destinations
 from functions.notify.settle import MAX_UNKNOWN
-from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from functions.receive.receive import Accepted, Receiver
 from functions.receive.source import read_sources
@@ -28,17 +24,14 @@ from shared.errors import Permanent, Temporary
 from shared.event import Event
 from shared.http import Request
 from shared.jsontext import Json, JsonObject
-from shared.ledger_rules import FINAL
-from shared.outgoing.gate import ProcessGate
-from shared.ports import DEAD_LETTERS, DELIVERIES, EVENTS
+from shared.ports import DEAD_LETTERS, EVENTS
 from shared.push import parse_push
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
 from tests.kill.checker import Grace, Post, Verdict, check
-from tests.simulation.bus import SimulatedBus
-from tests.simulation.faults import CALM, Crash, Rates, SkewedClock, Weather
+from tests.simulation.faults import CALM, Rates, SkewedClock
 from tests.simulation.gathering import (
     ALERTS,
     GATHERING,
@@ -50,11 +43,10 @@ from tests.simulation.gathering import (
     members_of,
     torn,
 )
-from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters, WeatheredLedger
+from tests.simulation.ports import REFUSED_TYPE, Inbox, KeptDeadLetters
 from tests.simulation.repeats import is_repeated_too_soon, longest_row
+from tests.simulation.workers import EPOCH, Workers
 
-EPOCH: Final = 1_790_000_000.0
-WORKERS: Final = 3
 RETRY_SECONDS: Final = (1.0, 5.0, 30.0, *[120.0] * 40)
 SOURCES: Final[JsonObject] = {
     "shop": {"auth": [{"scheme": "none"}], "methods": ["POST"], "max_body_bytes": 10_000, "id": "data.id"}
@@ -111,7 +103,7 @@ class Report:
 
 def simulate(seed: int, events: int, rates: Rates | None = None, calm: Rates = CALM, *, gathers: bool = True) -> Report:
     """`calm`: the rates once every event was sent. `gathers`: some destinations gather."""
-    return run(World(seed, rates or Rates(), calm, gathers=gathers).live(events))
+    return run(World(seed, rates or Rates(), gathers=gathers).live(events, calm))
 
 
 class Connected(Destinations):
@@ -132,16 +124,12 @@ class Connected(Destinations):
         return self._inboxes[configured.name]
 
 
-class World:
-    def __init__(self, seed: int, rates: Rates, calm: Rates, *, gathers: bool = True) -> None:
+class World(Workers):
+    def __init__(self, seed: int, rates: Rates, *, gathers: bool = True) -> None:
+        super().__init__(seed, rates)
         self.gathering = GATHERING if gathers else {}
         self.ops = (OPS,) if gathers else ()
         routes = [*ROUTES, NEWS] if gathers else ROUTES
-        self.calm = calm
-        self.random = Random(seed)
-        self.weather = Weather(self.random, rates)
-        self.bus = SimulatedBus(self.weather)
-        self.ledger = WeatheredLedger(self.weather)
         self.dead_letters = KeptDeadLetters()
         self.inboxes = {
             "inbox": Inbox(self.weather, dedupes_repeats=False),
@@ -150,16 +138,13 @@ class World:
         }
         self.records = WeatheredRecords(self.weather)
         self.accepted: dict[str, Event] = {}
-        self.seed = seed
-        skew = rates.skew_seconds
-        clocks = [SkewedClock(EPOCH, self.random.uniform(-skew, skew)) for _ in range(WORKERS)]
-        self.receivers = [self._receiver(clock) for clock in clocks]
+        self.receivers = [self._receiver(clock) for clock in self.clocks]
         self.transformers = [
-            Transformer(read_program({"routes": routes}).routes, self.bus, FakeBlobs(), None, clock) for clock in clocks
+            Transformer(read_program({"routes": routes}).routes, self.bus, FakeBlobs(), None, clock)
+            for clock in self.clocks
         ]
-        self.parts = [self._parts(clock) for clock in clocks]
+        self.notifiers = [self.notifier(clock, Connected(self.inboxes)) for clock in self.clocks]
         self.bus.subscribe(EVENTS, self._transform)
-        self.bus.subscribe(DELIVERIES, self._notify)
         self.bus.subscribe(DEAD_LETTERS, self._keep)
 
     def _receiver(self, clock: SkewedClock) -> Receiver:
@@ -168,43 +153,23 @@ class World:
 
         return Receiver(read_sources({"sources": SOURCES}), FakeSecrets({}), self.bus, None, clock, random_id)
 
-    def _parts(self, clock: SkewedClock) -> Notifier:
-        states = DestinationStates(self.ledger, clock)
-        gate = ProcessGate(clock.now, 40, 8)
-        breakers = Breakers(states, clock, gate)
-        ports = self.ledger, self.bus, None, clock, breakers, gate
-        return Notifier(Connected(self.inboxes), states, *ports, sleep=asyncio.sleep)
+    def sweeper(self, notifier: Notifier) -> Sweeper:
+        configured = notifier.destinations.configured
+        closer = Closer(configured, self.ledger, self.bus, lambda: self.records, notifier.clock)
+        return Sweeper(self.ledger, self.bus, notifier.clock, closer=closer)
 
-    async def live(self, events: int) -> Report:
-        sweeping = [asyncio.create_task(self._sweep_for_ever(every)) for every in (5.0, 7.0)]
-        await asyncio.gather(*(self._send(number) for number in range(events)))
-        self.weather.rates = self.calm
-        for _ in range(10_000):
-            await asyncio.sleep(10)
-            if self.bus.is_empty and all(row.state in FINAL for row in self.ledger.table.values()):
-                break
-        for each in sweeping:
-            each.cancel()
+    async def live(self, events: int, calm: Rates) -> Report:
+        await self.run([self._send(number) for number in range(events)], calm)
         return self._report()
 
     async def _send(self, number: int) -> None:
-        """A sender that tries again until it has its 200."""
-        await asyncio.sleep(self.random.uniform(0, 60))
         kind = REFUSED_TYPE if number % 97 == 0 else "order"
         body = json.dumps({"id": number, "event": kind, "room": number % ROOMS}).encode()
         head = Request("POST", "/shop", "", (("content-type", "application/json"),))
-
-        while True:
-            self.weather.begin_run()
-            try:
-                accepted = await self.random.choice(self.receivers).receive(head, reading(body))
-            except (Temporary, Crash):
-                await asyncio.sleep(self.random.uniform(1, 20))
-                continue
-            assert isinstance(accepted, Accepted)
-            [event] = accepted.events
-            self.accepted[event.id] = event
-            return
+        accepted = await self.until_answered(lambda: self.random.choice(self.receivers).receive(head, reading(body)))
+        assert isinstance(accepted, Accepted)
+        [event] = accepted.events
+        self.accepted[event.id] = event
 
     async def _transform(self, body: bytes) -> bool:
         try:
@@ -215,12 +180,6 @@ class World:
             pass  # dead-lettered, which the bus has confirmed
         return True
 
-    async def _notify(self, body: bytes) -> bool:
-        try:
-            return isinstance(await notify(body, self.random.choice(self.parts)), Acknowledged)
-        except Temporary:
-            return False
-
     async def _keep(self, body: bytes) -> bool:
         letter = letter_of_body(body, EPOCH)
         await keep_dead_letter(letter, self.dead_letters)
@@ -230,17 +189,6 @@ class World:
         except Temporary:
             return False
         return True
-
-    async def _sweep_for_ever(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            parts = self.random.choice(self.parts)
-            configured = parts.destinations.configured
-            closer = Closer(configured, self.ledger, self.bus, lambda: self.records, parts.clock)
-            try:
-                await Sweeper(self.ledger, self.bus, parts.clock, closer=closer).sweep()
-            except (Temporary, Crash):
-                continue
 
     def _report(self) -> Report:
         owed = [

@@ -56,16 +56,16 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
         raise
     if hook.id in creating.known:
         raise CommandError(f"{place.name}: {place.kind.title} answered with another hook; compare them there")
-    if place.our_form(hook.url) != wanted.url:
-        await _remember_new(place, replace(creating, new_id=hook.id), hook)
-        raise _other_url(place, hook.url)
     if place.kind.makes_secret:
         new = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
     else:
         secret = session.fingerprint(wanted.secret)
         new = RememberedHook(hook.id, wanted.url, secret, is_made=True, stored_at=creating.stored_at)
-    await _remember_new(place, new, hook)
-    await _verify_only_one(place, hook, creating.known, before)
+    await place.remember(new)
+    if fault := await _new_hook_fault(place, hook, creating.known):
+        await removal.delete(place, hook)
+        await place.remember(before)
+        raise CommandError(f"{place.name}: {fault}")
     if place.kind.makes_secret:
         await _store_made_secret(place, new, hook, made_secret)
         await _enable(place)
@@ -83,31 +83,22 @@ def _remembered_of(place: PlacedHook, replaced: Hook | None) -> RememberedHook:
     return replace(remembered, url=replaced.url)
 
 
-async def _remember_new(place: PlacedHook, remembered: RememberedHook, hook: Hook) -> None:
-    """Store the hook that was created. Delete it again if another command has changed the row meanwhile."""
-    try:
-        await place.remember(remembered)
-    except CommandError:
-        if hook.id not in await place.session.row.stored_ids():  # else the other command has adopted it
-            await removal.delete(place, hook)
-        raise
+async def _new_hook_fault(place: PlacedHook, hook: Hook, known_ids: Collection[str]) -> str:
+    """Return why the new hook must be deleted again; empty if it can stay. Raises CommandError and Temporary.
 
-
-async def _verify_only_one(
-    place: PlacedHook, hook: Hook, known_ids: Collection[str], before: RememberedHook | None
-) -> None:
-    """Delete the new hook again if somebody else has created one with the same URL meanwhile.
-
-    Two commands that do not share a row may both delete theirs. The next one then creates a hook. Raises CommandError
-    and Temporary.
+    Two commands that do not share a row may both delete their hooks. The next one then creates a hook.
     """
-    same_url = [each.id for each in await place.hooks() if each.url == place.session.wanted.url]
+    wanted_url = place.session.wanted.url
+    deleted = "the new one was deleted again"
+    if place.our_form(hook.url) != wanted_url:
+        rule = f"{place.kind.title} shows the URL of the new hook as {printable(hook.url)}; {deleted}"
+        return f"{rule}. Register that URL, or another one than {wanted_url}"
+    same_url = [each.id for each in await place.hooks() if each.url == wanted_url]
     others = [id for id in same_url if id != hook.id and id not in known_ids]
     if others:
-        await removal.delete(place, hook)
-        await place.remember(before)
-        rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile"
-        raise CommandError(f"{place.name}: {rule}; the new one was deleted again. Run the command again")
+        rule = f"somebody else has created the hook {others[0]} with the same URL meanwhile; {deleted}"
+        return f"{rule}. Run the command again"
+    return ""
 
 
 async def _store_made_secret(place: PlacedHook, created: RememberedHook, hook: Hook, secret: str) -> None:
@@ -180,8 +171,6 @@ async def finish(place: PlacedHook, difference: comparison.Difference) -> None:
         await change.change(place, new)
         return
     if new is None and remembered.stage == "creating":
-        if other_url := await place.url_of(remembered.new_id):
-            raise _other_url(place, other_url)
         place.verify_not_recent()
     await _start_again(place, new.id if new else remembered.new_id)
 
@@ -200,9 +189,3 @@ async def _start_again(place: PlacedHook, unfinished_id: str) -> None:
         await create(place, difference.hook)
     else:
         raise place.changed_meanwhile()
-
-
-def _other_url(place: PlacedHook, url: str) -> CommandError:
-    rule = f"{place.name}: {place.kind.title} shows the URL of the new hook as {url}"
-    advice = f"Delete the hook there, then register this URL, or {place.session.wanted.url}"
-    return CommandError(f"{printable(rule)}. {advice}")

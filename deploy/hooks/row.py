@@ -128,12 +128,6 @@ class Row:
         """Write the row and renew the lock. Raises Temporary, and CommandError if another command has changed it."""
         await self._write({"until": self._now() + LOCK_SECONDS})
 
-    async def stored_ids(self) -> set[str]:
-        """Return the ids of the hooks as they are stored now, by any command. Raises Temporary and UnreadableRow."""
-        stored = Row(self._documents, self.source, self._now)
-        await stored.read()
-        return {id for each in stored.hooks.values() for id in (each.id, each.new_id)}  # `new_id` may be empty
-
     async def unlock(self) -> None:
         """Release the lock, and delete a row without hooks. If this fails, the lock ends after LOCK_SECONDS."""
         with suppress(CommandError, errors.Temporary):

@@ -1,8 +1,6 @@
 """The ports of a local Hookchain, all counted from one port base, and whether they are free."""
 
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -13,8 +11,6 @@ HOST: Final = "127.0.0.1"
 DEFAULT_BASE: Final = 8080
 HIGHEST_BASE: Final = 65_535 - 10
 """The highest port is 65535, and the inspector has the base port plus 10."""
-LSOF_SECONDS: Final = 2
-"""lsof is slow on some machines, and its answer only makes a message more helpful."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +58,7 @@ def port_base(environ: Mapping[str, str]) -> int:
 
 
 class PortsTaken(Exception):
-    """A port is in use. The text names the port, the program if it is known, and what to do."""
-
-
-def require_free(
-    base: int, can_listen: Callable[[int], bool], owner: Callable[[int], str | None], command: str = "make dev"
-) -> None:
-    """Raise PortsTaken if a port is in use. Pass `is_free` and `owner_of`, or stand-ins for them in a test.
-
-    The port of subscribe must be free too, because `subscribers` may be added while `hookchain dev` runs.
-    """
-    busy = {name: port for name, port in ports_from(base, has_subscribers=True).named().items() if not can_listen(port)}
-    if not busy:
-        return
-    owners = {port: owner(port) for port in busy.values()}
-    lines = [
-        f"Port {port} ({name}) is in use" + (f" by {owners[port]}." if owners[port] else ".")
-        for name, port in busy.items()
-    ]
-    advice = "Stop that program, or move all ports"
-    free = next(_free_bases(can_listen), None)
-    lines.append(f"{advice}: PORT_BASE={free} {command}" if free else f"{advice} with PORT_BASE.")
-    raise PortsTaken("\n".join(lines))
-
-
-def _free_bases(can_listen: Callable[[int], bool]) -> Iterator[int]:
-    for base in range(9080, 30_000, 1000):
-        if all(can_listen(port) for port in ports_from(base, has_subscribers=True).named().values()):
-            yield base
+    """A port is in use. The text names each such port, and then what to do, on a line of its own."""
 
 
 def is_free(port: int) -> bool:
@@ -106,22 +75,22 @@ def is_free(port: int) -> bool:
     return True
 
 
-def owner_of(port: int) -> str | None:
-    """Return the program that listens on the port, if lsof is installed and knows it."""
-    lsof = shutil.which("lsof")
-    if lsof is None:
-        return None
-    command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LSOF_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return owner_from(done.stdout)
+def require_free(base: int, command: str = "make dev", can_listen: Callable[[int], bool] = is_free) -> None:
+    """Raise PortsTaken if a port is in use. `command` is run again with the port base that the text suggests.
+
+    The port of subscribe must be free too, because `subscribers` may be added while `hookchain dev` runs.
+    """
+    ports = ports_from(base, has_subscribers=True).named()
+    busy = [f"Port {port} ({name}) is in use." for name, port in ports.items() if not can_listen(port)]
+    if not busy:
+        return
+    advice = "Stop the program that uses it, or move all ports"
+    free = next(_free_bases(can_listen), None)
+    advice += f": PORT_BASE={free} {command}" if free else " with PORT_BASE."
+    raise PortsTaken("\n".join([*busy, advice]))
 
 
-def owner_from(listing: str) -> str | None:
-    """Return the program from lsof's field output: a line `p<pid>`, then a line `c<command>`."""
-    fields: dict[str, str] = {}
-    for line in filter(None, listing.splitlines()):
-        fields.setdefault(line[0], line[1:])  # of several processes, the first one is shown
-    return f"{fields['c']} (process {fields['p']})" if {"c", "p"} <= fields.keys() else None
+def _free_bases(can_listen: Callable[[int], bool]) -> Iterator[int]:
+    for base in range(9080, 30_000, 1000):
+        if all(can_listen(port) for port in ports_from(base, has_subscribers=True).named().values()):
+            yield base

@@ -5,7 +5,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
@@ -38,12 +38,12 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     return ok(f"Python {text}, with the required packages")
 
 
-def ports(base: int, state: Path, is_free: Callable[[int], bool], owner: Callable[[int], str | None]) -> Finding:
-    """Check the ports from `base` up. `owner` returns the program that uses a port, if it can be found out."""
+def ports(base: int, state: Path) -> Finding:
+    """Check the ports from `base` up."""
     if running_dev.read_dev_file(state) is not None:
         return ok(f"used by the running `{running_dev.command_of(state)}` with {state}")
     try:
-        local_ports.require_free(base, is_free, owner)
+        local_ports.require_free(base)
     except local_ports.PortsTaken as fault:
         *complaint, todo = str(fault).split("\n")  # its last line says what to do
         return problem(" ".join(complaint), todo)

@@ -221,7 +221,7 @@ def local_checks(subject: checks.Subject) -> list[Check]:
         Check("configuration", partial(checks.configuration_finding, subject)),
         Check(".env", partial(machine.env_file, options.env_file)),
         Check("secrets", partial(checks.secrets_finding, subject, backend, is_server=is_production)),
-        Check("ports", partial(machine.ports, base, options.state, local_ports.is_free, local_ports.owner_of)),
+        Check("ports", partial(machine.ports, base, options.state)),
         *_process_checks(options.state),
         Check("disk", partial(machine.disk, options.state)),
         Check("sender", partial(senders.sendgrid_senders, subject, read_key, catches=catches)),

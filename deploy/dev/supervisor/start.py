@@ -65,7 +65,7 @@ def start(read_options: Callable[[], Options], find_warnings: FindWarnings) -> i
 def _run(options: Options, began_at: float, find_warnings: FindWarnings) -> None:
     if options.platform == "aws":
         environments.find_tools()  # raises CommandError
-    local_ports.require_free(options.port_base, local_ports.is_free, local_ports.owner_of, options.command)
+    local_ports.require_free(options.port_base, options.command)
     state_warnings: Sequence[str] = ()
     if options.production:
         damaged_files.require_undamaged(options.state)

@@ -192,7 +192,6 @@ def _covers_time(location: str, content: str) -> bool:
 
 # Routes
 
-_WILD: Final = re.compile(r"[*?\[]")
 _REGEX: Final = re.compile(r"[\\^$|()+]|\.\*.")
 _TYPOGRAPHIC: Final = re.compile("[\u2018\u2019\u201c\u201d]")
 
@@ -217,12 +216,6 @@ def _selection_texts(route: RouteConfig, config: Configuration, number: int) -> 
     if not route.enabled:
         yield "is disabled (`enabled: false`)"
         return
-    others = [each for each in config.routes if each is not route and each.enabled]
-    if route.else_:
-        takers = [each for each in others if not each.else_ and each.where in (None, route.where)]
-        if covering := _covering(route, takers, set(config.sources)):
-            names = " and ".join(repr(name) for name in covering)
-            yield f"can never match: {names} match{'' if len(covering) > 1 else 'es'} every event that it could"
     if route.where is not None and _is_never(Expression(route.where)):
         yield f"can never match: `where: {route.where}` is always false"
     has_list = _event_types_of(route, config) is not None
@@ -237,30 +230,6 @@ def _selection_texts(route: RouteConfig, config: Configuration, number: int) -> 
     twins = [each for each in config.routes[:number] if each.enabled and _same(each, route)]
     if twins:
         yield f"sends the same events to the same destinations as {twins[0].name!r}: each is delivered twice"
-
-
-def _covering(route: RouteConfig, takers: list[RouteConfig], known: set[str]) -> list[str]:
-    """Return the names of routes that together surely match every event that the route could; none otherwise."""
-    names: dict[str, None] = {}
-    for source in sorted(known if "all" in route.from_ else set(route.from_)):
-        for glob in route.types or ["*"]:
-            taker = next((each for each in takers if _takes_all(each, source, glob)), None)
-            if taker is None:
-                return []
-            names[taker.name] = None
-    return list(names)
-
-
-def _takes_all(taker: RouteConfig, source: str, glob: str) -> bool:
-    from_it = source in taker.from_ or "all" in taker.from_
-    return from_it and any(_is_within(glob, each) for each in taker.types or ["*"])
-
-
-def _is_within(inner: str, outer: str) -> bool:
-    """Return whether the outer pattern surely matches every type that the inner one matches."""
-    if outer.endswith("*") and not _WILD.search(outer[:-1]):
-        return inner.startswith(outer[:-1])
-    return inner == outer or (not _WILD.search(inner) and fnmatch.fnmatchcase(inner, outer))
 
 
 def _is_never(condition: Expression) -> bool:
@@ -539,6 +508,7 @@ def _unit_warnings(document: Json) -> Iterator[PlacedWarning]:
 # Notes
 
 _MAX_NAMED: Final = 5
+_WILD: Final = re.compile(r"[*?\[]")
 
 
 def configuration_notes(file: ConfigFile) -> list[Fault]:

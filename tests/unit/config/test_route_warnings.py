@@ -45,10 +45,6 @@ def test_a_configuration_as_it_is_meant_has_no_warning() -> None:
     ("change", "warning"),
     [
         (
-            ("types: [order.*], where: data.paid", "types: ['*']"),
-            "7 route 'rest': can never match: 'orders' matches every event that it could",
-        ),
-        (
             ("steps: clean", "steps: [{filter: '`1` > `2`'}, {chain: clean}]"),
             "6 route 'orders': step 1 'filter' always ends the chain",
         ),
@@ -151,22 +147,6 @@ def test_a_secret_that_nothing_asks_for_is_named_with_the_likely_one() -> None:
         ".env: SHOP_SECRETT: no needed secret and no setting has this name; did you mean 'SHOP_SECRET'?",
         ".env: STRANGE_THING: no needed secret and no setting has this name",
     ]
-
-
-def test_routes_that_leave_nothing_together_are_named_together() -> None:
-    both = CONFIG.replace("types: [order.*], where: data.paid", "types: [order.*]").replace(
-        "  - {name: rest, else: true,",
-        "  - {name: users, types: ['user.?'], to: people}\n  - {name: rest, else: true, types: [order.a, 'user.?'],",
-    )
-
-    assert "8 route 'rest': can never match: 'orders' and 'users' match every event that it could" in warnings(both)
-
-
-@pytest.mark.parametrize("types", ["[order.*, user]", "[ord*]"])
-def test_an_else_route_that_may_still_take_something_is_left_alone(types: str) -> None:
-    text = CONFIG.replace(", where: data.paid", "").replace("else: true", f"else: true, types: {types}")
-
-    assert warnings(text) == []
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ The settings of steps have models of their own, in functions/transform/steps/.
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +15,7 @@ from deploy.config.model_faults import expression_faults, setting_name, unknown_
 from deploy.config.sections.kinds import destination_kinds
 from deploy.config.sections.own_files import STEP_FILES, own_steps
 from functions.transform import program, verifying
-from functions.transform.step import NamedStep, Settings, removals_of
+from functions.transform.step import Settings, removals_of
 from functions.transform.step_classes import NO_OWN_STEPS, StepClasses, load_own_steps, step_class
 from shared.config import rules, values
 from shared.jsontext import Json, JsonObject
@@ -57,8 +56,6 @@ class RouteConfig(values.Model):
 
 def route_faults(file: ConfigFile) -> Iterator[Fault]:
     """Yield faults of routes and chains: their names, what they select, their steps, and where they lead."""
-    definitions = _read_definitions(file)
-    yield from definitions.faults
     seen: set[str] = set()
     for number, route in file.numbered_mappings("routes"):
         at: DocumentPath = ("routes", number)
@@ -69,66 +66,38 @@ def route_faults(file: ConfigFile) -> Iterator[Fault]:
         yield from unknown_names(file, (*at, "from"), "source", [*file.mapping("sources"), "all"])
         yield from unknown_names(file, (*at, "to"), "destination")
         yield from expression_faults(file, (*at, "where"))
-        yield from _step_faults(definitions, (*at, "steps"), route.get("steps", []))
+    own, own_faults = own_steps(file)
+    yield from own_faults
+    if not own_faults:  # otherwise an unknown step may be in the operator's file that does not load
+        yield from _step_faults(file, own)
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnSteps:
-    """The operator's own steps. `has_broken_file`: a file of them does not load, which is a fault of its own."""
-
-    steps: StepClasses
-    has_broken_file: bool
-
-    def lacks(self, fault: program.StepFault) -> bool:
-        """Return whether the fault's step is neither one of these nor a built-in one."""
-        return fault.name is not None and fault.name not in self.steps and step_class(fault.name) is None
-
-    def may_define(self, fault: program.StepFault) -> bool:
-        """Return whether an unknown step may be in the file that does not load. Then it is not reported."""
-        return self.has_broken_file and self.lacks(fault)
-
-
-@dataclass(frozen=True, slots=True)
-class _Definitions:
-    """The definitions that steps of routes use, the operator's own steps and the named chains, with their faults."""
-
-    file: ConfigFile
-    own: _OwnSteps
-    chains: dict[str, tuple[NamedStep, ...]]
-    faults: list[Fault]
-
-
-def _read_definitions(file: ConfigFile) -> _Definitions:
-    classes, faults = own_steps(file)
-    own = _OwnSteps(classes, has_broken_file=bool(faults))
-    filled: dict[str, Json] = {}
-    reported = set[tuple[str, int | None]]()
-    for name, steps in file.mapping("chains").items():
-        filled[name], file_faults = _fill_steps(file, steps, classes)
-        faults += _faults_at(file, ("chains", name), file_faults, own)
-        reported |= {(name, fault.number) for fault in file_faults}
-    chains, chain_faults = program.read_chains(filled, classes)
+def _step_faults(file: ConfigFile, own: StepClasses) -> Iterator[Fault]:
+    """Yield the faults of the steps in chains and routes. A step whose file cannot be read has no other fault."""
+    filled_chains: dict[str, Json] = {}
+    unread = set[tuple[str, int | None]]()
+    for name, written in file.mapping("chains").items():
+        filled_chains[name], file_faults = _fill_steps(file, written, own)
+        yield from _faults_at(file, ("chains", name), file_faults, own)
+        unread |= {(name, fault.number) for fault in file_faults}
+    chains, chain_faults = program.read_chains(filled_chains, own)
     for name, fault in chain_faults:
-        if (name, fault.number) not in reported and not own.may_define(fault):
-            faults += _faults_at(file, ("chains", name), [fault], own)
-    return _Definitions(file, own, chains, faults)
-
-
-def _step_faults(definitions: _Definitions, path: DocumentPath, steps: Json) -> Iterator[Fault]:
-    """Yield the faults of the steps at the path. A step whose file cannot be read has no other fault."""
-    file, own = definitions.file, definitions.own
-    filled, faults = _fill_steps(file, steps, own.steps)
-    found, invalid = program.read_chain(filled, own.steps)
-    reported = {fault.number for fault in faults}
-    faults += [fault for fault in invalid if fault.number not in reported and not own.may_define(fault)]
-    yield from _faults_at(file, path, [*faults, *program.unknown_chains(found, definitions.chains)], own)
+        if (name, fault.number) not in unread:
+            yield from _faults_at(file, ("chains", name), [fault], own)
+    for number, route in file.numbered_mappings("routes"):
+        filled, faults = _fill_steps(file, route.get("steps", []), own)
+        steps, invalid = program.read_chain(filled, own)
+        unread_numbers = {fault.number for fault in faults}
+        faults += [fault for fault in invalid if fault.number not in unread_numbers]
+        faults += program.unknown_chains(steps, chains)
+        yield from _faults_at(file, ("routes", number, "steps"), faults, own)
 
 
 def _faults_at(
-    file: ConfigFile, path: DocumentPath, faults: Iterable[program.StepFault], own: _OwnSteps
+    file: ConfigFile, path: DocumentPath, faults: Iterable[program.StepFault], own: StepClasses
 ) -> Iterator[Fault]:
     for fault in faults:
-        if own.lacks(fault) and fault.name in destination_kinds():
+        if fault.name in destination_kinds() and fault.name not in own and step_class(fault.name) is None:
             rule = "is a kind of destination: write it under `destinations`, and name that in the route's `to`"
             fault = program.StepFault(fault.number, fault.name, rule)
         at = path if fault.number is None else (*path, fault.number - 1)

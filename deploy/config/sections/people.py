@@ -30,14 +30,12 @@ class PeopleList:
     """The list of people, as far as it can be read without a network.
 
     entries    each person's fields as they are written, and the name
-    lines      the line of each entry in the configuration
     people     the people of the entries, without the fields that have a fault
     faults     the faults of the list that the models of the section do not report
     is_at_url  only notify can read the list, so there are no entries here
     """
 
     entries: tuple[JsonObject, ...] = ()
-    lines: tuple[int, ...] = ()
     people: tuple[Listed, ...] = ()
     faults: tuple[Fault, ...] = ()
     is_at_url: bool = False
@@ -50,27 +48,25 @@ def read_people(file: ConfigFile) -> PeopleList:
         return PeopleList(is_at_url=True)
     path = section.get("file")
     people_list = _people_in_file(file, path) if isinstance(path, str) else _people_in_section(file)
-    shared_name_faults = _shared_name_faults(people_list, providers_by_source(file))
+    shared_name_faults = _shared_name_faults(file, people_list)
     return replace(people_list, faults=(*people_list.faults, *shared_name_faults))
 
 
 def _people_in_section(file: ConfigFile) -> PeopleList:
     entries: list[JsonObject] = []
-    lines: list[int] = []
     people: list[Listed] = []
     faults: list[Fault] = []
     for name, fields in file.mappings(SECTION).items():
         entry: JsonObject = {**fields, NAME: name}
         person, entry_faults = people_rules.read_entry(entry)
         entries.append(entry)
-        lines.append(file.line((SECTION, name)))
         if person:
             people.append(person)
         # The model PersonConfig reports the faults of the fields in PERSON_KEYS, by the same rules.
         unreported = [fault for fault in entry_faults if fault.key not in PERSON_KEYS]
         for fault in (*unreported, *_unknown_keys(file, entry)):
             faults.append(fault_at(file, (SECTION, name, fault.key), fault.rule))
-    return PeopleList(tuple(entries), tuple(lines), tuple(people), tuple(faults))
+    return PeopleList(tuple(entries), tuple(people), tuple(faults))
 
 
 def _people_in_file(file: ConfigFile, path: str) -> PeopleList:
@@ -90,7 +86,7 @@ def _people_in_file(file: ConfigFile, path: str) -> PeopleList:
     # The header line of a CSV file gives all entries the same keys. `parse_rows` returns at least one entry.
     rules += [f"{path}: {fault.key} {fault.rule}" for fault in _unknown_keys(file, entries[0])]
     faults = tuple(Fault(line, SECTION, rule) for rule in rules)
-    return PeopleList(tuple(entries), (line,) * len(entries), tuple(people), faults)
+    return PeopleList(tuple(entries), tuple(people), faults)
 
 
 def _unknown_keys(file: ConfigFile, entry: JsonObject) -> Iterator[EntryFault]:
@@ -109,15 +105,14 @@ def providers_by_source(file: ConfigFile) -> dict[str, str]:
     return {name: str(source["provider"]) for name, source in sources.items() if "provider" in source}
 
 
-def _shared_name_faults(people_list: PeopleList, providers: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield a fault for each name that two people have, at the line of the second."""
-    entries_with_lines = zip(people_list.entries, people_list.lines, strict=True)
-    lines_by_name = {str(entry.get(NAME)): line for entry, line in entries_with_lines}
-    shared_names = people_rules.Directory(people_list.people, providers).shared
+def _shared_name_faults(file: ConfigFile, people_list: PeopleList) -> Iterator[Fault]:
+    """Yield a fault for each name that two people have, at the line of the second, or at that of the list's file."""
+    section = (SECTION, "file") if isinstance(file.value(SECTION, "file"), str) else (SECTION,)
+    shared_names = people_rules.Directory(people_list.people, providers_by_source(file)).shared
     for (scope, name), (first, second) in shared_names.items():
         where = "" if scope == people_rules.EVERYWHERE else f" for {scope}"
         rule = f"{first!r} and {second!r} both have the name {name!r}{where}: a name must mean one person"
-        yield Fault(lines_by_name.get(second, 0), SECTION, rule)
+        yield Fault(file.line((*section, second)), SECTION, rule)
 
 
 def _aliases_as_texts(value: object) -> object:

@@ -5,7 +5,7 @@ that a request of ours may have given to it: `our_hooks`. All functions are pure
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -247,6 +247,11 @@ def _compare_listed(
     unknown = ""
     if is_secret_unknown and action != "renew":
         unknown = f"whether the stored secret is its secret, because {kind.title} shows it only once"
+    notes = unchanged.notes
+    we_choose_secret = not (kind.makes_secret or kind.is_account_signed)
+    if entry is None and fingerprints and hook.has_secret and we_choose_secret:
+        effect = "so another deployment with this URL rejects its requests"
+        notes = (*notes, f"`apply` gives it the secret that is stored here, {effect}")
     needs_consent = bool(gone) or is_url_of_others or is_secret_lost or (entry is None and action == "renew")
     return unchanged._replace(
         action=action,
@@ -254,7 +259,7 @@ def _compare_listed(
         consent_url=hook.url if needs_consent else "",
         is_foreign=entry is None,
         unknown=unknown,
-        notes=(*unchanged.notes, *_apply_notes(kind, wanted, hook, entry, fingerprints)),
+        notes=notes,
     )
 
 
@@ -272,18 +277,6 @@ def _action(
     if kind.is_fixed and needs_new_settings and not is_taken_over:
         return "renew"
     return "change" if setting_reasons or secret_reasons else "none"
-
-
-def _apply_notes(
-    kind: HookKind, wanted: Wanted, hook: Hook, entry: RememberedHook | None, fingerprints: Sequence[str]
-) -> Iterator[str]:
-    """Yield what `apply` does besides. `entry` is what is remembered of this hook; None if nothing is."""
-    if entry and entry.url and hook.url == wanted.url and not kind.is_same_url(entry.url, hook.url):
-        yield f"it has the wanted URL already; `apply` stores it in place of {entry.url}"
-    we_choose_secret = not (kind.makes_secret or kind.is_account_signed)
-    if entry is None and fingerprints and hook.has_secret and we_choose_secret:
-        effect = "so another deployment with this URL rejects its requests"
-        yield f"`apply` gives it the secret that is stored here, {effect}"
 
 
 def our_hooks(kind: HookKind, wanted: Wanted, hooks: Sequence[Hook], remembered: RememberedHook) -> list[OurHook]:

@@ -6,10 +6,10 @@ month. Each row names a price, and its cost is its amount times this price in th
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 import yaml
 
@@ -78,21 +78,14 @@ class Traffic:
         return 1 - math.exp(-events * seconds / MONTH_SECONDS)
 
 
-class PlatformRows(Protocol):
-    """A function that returns the rows of one platform's estimate.
+PlatformRows: TypeAlias = Callable[
+    [Mapping[str, jsontext.JsonObject], Mapping[str, str], Mapping[str, float], Traffic], list[Row]
+]
+"""A function that returns the rows of one platform's estimate.
 
-    slices   the compiled configuration, by function
-    environ  the environment of the deployment
-    usage    what one event was measured to use, by name
-    """
-
-    def __call__(
-        self,
-        slices: Mapping[str, jsontext.JsonObject],
-        environ: Mapping[str, str],
-        usage: Mapping[str, float],
-        traffic: Traffic,
-    ) -> list[Row]: ...
+It gets the compiled configuration by function, the environment of the deployment, what one event was measured to use by
+name, and the traffic.
+"""
 
 
 @dataclass(frozen=True, slots=True)

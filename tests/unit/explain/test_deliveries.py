@@ -11,7 +11,7 @@ import functions.notify.destinations as kinds
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from deploy.explain.config_tests import run_config_tests
-from deploy.explain.deliveries import DeliveryPreview, Situation, preview_delivery
+from deploy.explain.deliveries import ALONE, DeliveryPreview, Situation, preview_delivery
 from deploy.explain.reference import kind_examples
 from deploy.explain.rendering import MADE, masked_request, request_lines
 from functions.notify.destination import kind_module
@@ -185,7 +185,6 @@ sources: {shop: {auth: none}}
 routes: [{name: orders, to: [mail]}]
 people:
   ann: {email: ann@example.com, timezone: Europe/Berlin}
-  bob: {email: bob@example.com}
 destinations:
   mail:
     email: {to: actor, from: bot@example.com}
@@ -197,73 +196,47 @@ QUIET = 'quiet_hours: {from: "22:00", to: "07:00"}'
 DAILY = "digest: {every: 15m, by: data.repository}"
 
 
-def timing(
-    options: str,
-    at: str,
-    actor: str = "ann",
-    data: Json = None,
-    state: DestinationState | None = None,
-    received: str = "",
-) -> str:
+def timing(options: str, at: str, data: Json = None, state: DestinationState | None = None) -> str:
     """Return what follows the mail's subject."""
     notify = compile_text(TIMED_CONFIG % options)["notify"]
-    event = replace(example_delivery(data).event, actor=actor, receivedat=received or at)
+    event = replace(example_delivery(data).event, actor="ann", receivedat=at)
     situation = Situation(unix_seconds(at), {"mail": state} if state else {})
     found = preview_delivery(Delivery(event, "orders", "mail"), notify, {}, situation).check
     assert found.state == "passed"
     return found.text.partition(": order.created from shop")[2].removeprefix("; ")
 
 
+BURST = "coalesce: {by: data.number, wait: 30s}"
+FOR_DIGEST = "not now: it waits for the next digest, until"
+FOR_MORNING = "not now: it waits for the end of the quiet hours, until 07:00 on 28 Nov (Europe/Berlin)"
+LARGE: Json = {"text": "x" * 210_000}
+
+
 @pytest.mark.parametrize(
-    ("options", "at", "expected"),
+    ("options", "at", "data", "expected"),
     [
-        ("retry: []", NOON, ""),
-        (QUIET, NOON, ""),
-        (DAILY, NOON, "not now: it waits, with the other events for ann, for the digest at 13:15 (Europe/Berlin)"),
+        ("retry: []", NOON, None, ""),
+        ("rate: 20/h", NOON, None, "at most 20 in 1 h go out; what is over that waits for a digest"),
+        (DAILY, NOON, None, f"{FOR_DIGEST} 13:15 (Europe/Berlin)"),
+        (DAILY, NOON, {"repository": "orchard"}, f"{FOR_DIGEST} 13:15 (Europe/Berlin); its key is 'orchard'"),
+        (DAILY, NOON, LARGE, ALONE),
         (
-            f"{DAILY}\n    {QUIET}",
-            NIGHT,
-            "not now: it waits, with the other events for ann, until the quiet hours, 22:00 to 07:00, end at "
-            "07:00 on 28 Nov (Europe/Berlin)",
+            *(BURST, NOON, {"number": 42}),
+            "not now: it waits for further events of its key, until 13:05:30 (Europe/Berlin); its key is '42'",
         ),
-
-        ("rate: 20/h", NOON, "at most 20 in 1 h go out; what is over that waits for a digest"),
-
+        (BURST, NOON, {}, ALONE),
+        (BURST, NOON, {"number": ""}, ALONE),
+        (QUIET, NOON, None, ""),
+        (QUIET, NIGHT, None, FOR_MORNING),
+        (QUIET, NIGHT, LARGE, FOR_MORNING),
+        (f"{DAILY}\n    {QUIET}", NIGHT, None, f"{FOR_DIGEST} 07:00 on 28 Nov (Europe/Berlin)"),
+        (f"{QUIET}\n    expires_after: 1h", NIGHT, None, "never: it expires before the quiet hours end"),
     ],
-)  # fmt: skip
-def test_the_time_and_the_reason_are_in_the_recipients_time_zone(options: str, at: str, expected: str) -> None:
-    assert timing(options, at) == expected
-
-
-def test_a_key_is_named_and_an_event_without_one_is_not_coalesced() -> None:
-    burst = "coalesce: {by: data.number, wait: 30s}"
-    assert timing(burst, NOON, data={"number": 42}) == (
-        "not now: it waits, with the further events for ann and with the key '42', until none came for 30 s, for 5 min "
-        "at most; if none comes, until 13:05:30 (Europe/Berlin)"
-    )
-    without_key = "now, by itself: it has no key at `data.number`"
-    assert timing(burst, NOON, data={}) == timing(burst, NOON, data={"number": ""}) == without_key
-    assert "for ann and with the key 'orchard', for the digest" in timing(DAILY, NOON, data={"repository": "orchard"})
-
-
-def test_what_expires_before_its_digest_and_what_is_large_go_out_by_themselves() -> None:
-    assert (
-        timing(f"{DAILY}\n    expires_after: 16m", "2026-11-27T12:01:00Z", received="2026-11-27T11:50:00Z")
-        == "now, by itself: it would expire before it is gathered"
-    )
-    assert timing(DAILY, NOON, data={"text": "x" * 210_000}).startswith("now, by itself: with over 210 KB")
-
-
-def test_at_night_nothing_goes_out_by_itself() -> None:
-    night = "2026-11-27T22:30:00Z"
-    assert timing(QUIET, night, data={"text": "x" * 210_000}).startswith(
-        "not now: it waits until the quiet hours, 22:00 to 07:00, end at 07:00 on 28 Nov (Europe/Berlin), and goes out "
-        "by itself: with over 210 KB"
-    )
-    assert (
-        timing(f"{QUIET}\n    expires_after: 1h", night, received=night)
-        == "never: it expires before the quiet hours end"
-    )
+)
+def test_the_time_and_the_reason_are_in_the_recipients_time_zone(
+    options: str, at: str, data: Json, expected: str
+) -> None:
+    assert timing(options, at, data) == expected
 
 
 def test_a_destination_that_takes_nothing_says_so() -> None:

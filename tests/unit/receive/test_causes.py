@@ -371,9 +371,11 @@ CAUSES: Final[dict[str, Row]] = {
         *("{provider: gitlab, secret: key}", KEY, authorized(f"Bearer {KEY}")),
         "stands in `Authorization: Bearer`; this source expects it in the header x-gitlab-token",
     ),
-    **{name: ("{auth: none}", KEY, posted(body=body), cause) for name, (body, cause) in NOT_JSON.items()},
     **{
-        f"not {format_}": (f"{{auth: none, body: {format_}}}", KEY, posted(body=body), cause)
+        f"not JSON, {name}": ("{auth: none}", KEY, posted(body=body), cause) for name, (body, cause) in NOT_JSON.items()
+    },
+    **{
+        f"not {format_}, {cause}": (f"{{auth: none, body: {format_}}}", KEY, posted(body=body), cause)
         for format_, body, cause in (
             ("xml", b'{"a": 1}', "the source's `body` says xml, and the body begins like json"),
             ("xml", b"", "the body is empty"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 from deploy.config.config_file import texts_in
 from deploy.explain import fan_out, report
@@ -75,8 +76,7 @@ def preview_delivery(
             content = _content(offline, person, environ)
     except (errors.Permanent, errors.Temporary) as error:
         return _failed_preview(name, f"{error.code}: {error.detail}", delivery, notify)
-    state = situation.states.get(delivery.destination, DestinationState())
-    timing = Timing(delivery, offline.configured, person, situation.now).text(state)
+    timing = timing_text(delivery, offline.configured, person, situation)
     check = report.Check(name, "passed", f"{content.summary}; {timing}" if timing else content.summary)
     lines = [*content.lines, *_missing_lines(delivery, notify), *_unanswered_lines(offline.configured)]
     if offline.configured.is_fan_out and situation.endpoints is not None:
@@ -221,105 +221,63 @@ def _endpoint_block(offline: OfflineDelivery, notify: JsonObject, read_endpoints
     return _block(f"The endpoints of {offline.configured.name!r} on this machine", lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The timing of a delivery that comes at `now`, in Unix seconds.
+ALONE: Final = (
+    f"now, by itself: it has over {gathering.MAX_MESSAGE_BYTES // 1_000} KB or no key, or would expire while it waits"
+)
+
+
+def timing_text(delivery: Delivery, configured: DeliveryOptions, person: Person | None, situation: Situation) -> str:
+    """Return when the delivery would go out, and why not now; empty if it would go out at once.
 
     `person` is the recipient, whose timezone counts; None if there is none, or if a list at a URL names them.
     """
-
-    delivery: Delivery
-    configured: DeliveryOptions
-    person: Person | None
-    now: float
-
-    def text(self, state: DestinationState) -> str:
-        """Return when the delivery would go out and why not now; empty where it would go out at once."""
-        return "; ".join((*self._gathering(), *self._state(state), *self._rate()))
-
-    @property
-    def _timezone(self) -> str | None:
-        return self.person.timezone if self.person else None
-
-    def _gathering(self) -> Iterator[str]:
-        """Yield what follows from the settings by which the destination gathers deliveries, if it does."""
-        settings = self.configured.gather
-        until = gathering.gathered_until(settings, self.now, self._timezone) if settings else None
-        if settings is None or until is None:
-            return
-        hours = settings.quiet_hours
-        hours_end = quiet_hours.quiet_end(hours, self.now, self._timezone) if hours else None
-        if hours_end is not None and self.configured.has_expired(self.delivery.event, hours_end):
-            yield "never: it expires before the quiet hours end"
-        elif not (reason := self._reason_to_go_alone(settings)):
-            yield f"not now: it waits{self._others(settings)} {self._end_of_wait(settings, until)}"
-        elif hours is not None and hours_end is not None:
-            yield f"not now: it waits until {self._quiet_hours_end(hours, hours_end)}, and goes out by itself: {reason}"
-        else:
-            yield f"now, by itself: {reason}"
-
-    def _reason_to_go_alone(self, settings: gathering.GatherSettings) -> str:
-        """Return why the delivery does not wait for others; empty if it does."""
-        message = delivery_message(self.delivery, event_json(self.delivery.event), times.rfc3339(self.now), {}).data
-        if not arrival.can_be_gathered(self.delivery, message):
-            return f"with over {gathering.MAX_MESSAGE_BYTES // 1_000} KB it waits for no others"
-        if arrival.wait_in_group(self.configured, self.delivery, self.now, self.person) is not None:
-            return ""
-        coalesce = settings.coalesce
-        if coalesce is not None and settings.key(self.delivery.event) is None:
-            return f"it has no key at `{coalesce.by}`"
-        return "it would expire before it is gathered"
-
-    def _end_of_wait(self, settings: gathering.GatherSettings, until: float) -> str:
-        """Return until when the delivery waits in its group, beginning with a preposition.
-
-        `until` does not say whether the quiet hours end the wait, so the wait without them is computed. It depends on
-        no timezone.
-        """
-        hours = settings.quiet_hours
-        without_hours = gathering.gathered_until(settings._replace(quiet_hours=None), self.now)
-        end_without_hours = self.now if without_hours is None else without_hours
-        if hours is not None and quiet_hours.quiet_end(hours, end_without_hours, self._timezone) == until:
-            return f"until {self._quiet_hours_end(hours, until)}"
-        if settings.coalesce is not None:
-            wait = times.duration_text(settings.coalesce.wait_seconds)
-            longest = times.duration_text(settings.coalesce.max_wait_seconds)
-            end = self._moment(until, self._timezone)
-            return f"until none came for {wait}, for {longest} at most; if none comes, until {end}"
-        return f"for the digest at {self._moment(until, (hours and hours.timezone) or self._timezone)}"
-
-    def _others(self, settings: gathering.GatherSettings) -> str:
-        key = settings.key(self.delivery.event)
-        names = [f"for {self.person.name}"] if self.person else []
-        if key is not None:
-            names.append(f"with the key {key[:MAX_KEY_CHARACTERS]!r}")
-        kind = "the further events" if settings.coalesce else "the other events"
-        return f", with {kind} {' and '.join(names)}," if names else f", with {kind},"
-
-    def _state(self, state: DestinationState) -> Iterator[str]:
-        if state.disabled_reason is not None:
-            yield f"held here until `hookchain resume {self.configured.name}`: {state.disabled_reason}"
-        elif state.paused_until is not None and state.paused_until > self.now:
-            yield f"the destination is paused here until {self._moment(state.paused_until, self._timezone)}"
-
-    def _rate(self) -> Iterator[str]:
-        configured = self.configured
-        if configured.rate is None:
-            return
+    hours = configured.gather.quiet_hours if configured.gather else None
+    own_timezone = person.timezone if person else None
+    zone = quiet_hours.zone_of((hours.timezone if hours else None) or own_timezone)
+    state = situation.states.get(delivery.destination, DestinationState())
+    texts = [*_gathering_texts(delivery, configured, person, situation.now, zone)]
+    if state.disabled_reason is not None:
+        texts.append(f"held here until `hookchain resume {configured.name}`: {state.disabled_reason}")
+    elif state.paused_until is not None and state.paused_until > situation.now:
+        texts.append(f"the destination is paused here until {_moment(state.paused_until, situation.now, zone)}")
+    if configured.rate is not None:
         count, seconds = configured.rate
         is_gathered = configured.gather is not None and configured.gather.is_rated
         over = "waits for a digest" if is_gathered else "waits for its turn"
-        yield f"at most {count:,} in {times.duration_text(seconds)} go out; what is over that {over}"
+        texts.append(f"at most {count:,} in {times.duration_text(seconds)} go out; what is over that {over}")
+    return "; ".join(texts)
 
-    def _quiet_hours_end(self, hours: quiet_hours.QuietHours, end: float) -> str:
-        begin_text, end_text = (f"{minute // 60:02}:{minute % 60:02}" for minute in (hours.begin, hours.end))
-        moment = self._moment(end, hours.timezone or self._timezone)
-        return f"the quiet hours, {begin_text} to {end_text}, end at {moment}"
 
-    def _moment(self, at: float, timezone: str | None) -> str:
-        """Return `07:00 on 27 Nov (Europe/Berlin)`, without the day where it is today there."""
-        zone = quiet_hours.zone_of(timezone)
-        wall, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(self.now, zone).date()
-        clock = wall.strftime("%H:%M:%S").removesuffix(":00")
-        day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"
-        return f"{clock}{day} ({zone.key})"
+def _gathering_texts(
+    delivery: Delivery, configured: DeliveryOptions, person: Person | None, now: float, zone: ZoneInfo
+) -> Iterator[str]:
+    """Yield how the delivery waits in a group or for the end of quiet hours, in the words that notify would store."""
+    settings = configured.gather
+    if settings is None:
+        return
+    timezone = person.timezone if person else None
+    hours_end = quiet_hours.quiet_end(settings.quiet_hours, now, timezone) if settings.quiet_hours else None
+    message = delivery_message(delivery, event_json(delivery.event), times.rfc3339(now), {}).data
+    can_be_gathered = arrival.can_be_gathered(delivery, message)
+    wait = arrival.wait_in_group(configured, delivery, now, person) if can_be_gathered else None
+    if hours_end is not None and configured.has_expired(delivery.event, hours_end):
+        yield "never: it expires before the quiet hours end"
+    elif wait is not None:
+        # The time of the group: each of its deliveries waits up to some seconds longer.
+        until = gathering.gathered_until(settings, now, timezone) or wait.until
+        key = settings.key(delivery.event)
+        yield f"not now: {wait.reason}, until {_moment(until, now, zone)}"
+        if key is not None:
+            yield f"its key is {key[:MAX_KEY_CHARACTERS]!r}"
+    elif hours_end is not None:
+        yield f"not now: {arrival.QUIET}, until {_moment(hours_end, now, zone)}"
+    elif settings.digest or settings.coalesce:
+        yield ALONE
+
+
+def _moment(at: float, now: float, zone: ZoneInfo) -> str:
+    """Return `07:00 on 27 Nov (Europe/Berlin)`, without the day where it is today there."""
+    wall, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone).date()
+    clock = wall.strftime("%H:%M:%S").removesuffix(":00")
+    day = "" if wall.date() == today else f" on {wall.day} {wall:%b}"
+    return f"{clock}{day} ({zone.key})"

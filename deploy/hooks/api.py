@@ -63,9 +63,8 @@ class HookApi:
     now: Callable[[], float] = time.time
 
     async def hooks(self, at: str, our_urls: Sequence[str] = ()) -> list[Hook]:
-        """Return all hooks at the place, each once, with our URLs in our form. Raises CommandError, and Gone."""
-        hook_by_id = {each.id: each for each in await self._all_hooks(at)}
-        return [each._replace(url=self.our_form(each.url, our_urls)) for each in hook_by_id.values()]
+        """Return all hooks at the place, with our URLs in our form. Raises CommandError, and Gone."""
+        return [each._replace(url=self.our_form(each.url, our_urls)) for each in await self._all_hooks(at)]
 
     def our_form(self, url: str, our_urls: Sequence[str]) -> str:
         """Return the one of `our_urls` that is the same URL, else `url`.
@@ -75,7 +74,7 @@ class HookApi:
         return next((ours for ours in our_urls if self.kind.is_same_url(ours, url)), url)
 
     async def _all_hooks(self, at: str) -> list[Hook]:
-        """Return the hooks of all pages. An id may come twice, if a hook was created between two pages."""
+        """Return the hooks of all pages. Raises CommandError for more than MAX_PAGES, and Gone."""
         hooks: list[Hook] = []
         for page in range(1, MAX_PAGES + 1):
             query = f"?per_page={PAGE_SIZE}&page={page}" if self.kind.is_paged else ""

@@ -30,7 +30,7 @@ async def change(place: PlacedHook, hook: Hook) -> None:
     changes_secret = remembered.secret != new_secret
     if wanted.secret and changes_secret:
         # After a lost answer, the secret may be as new as the command that stored it.
-        await place.wait_until_accepted(wanted, may_be_new=is_remembered and not is_new)
+        await place.wait_until_accepted(may_be_new=is_remembered and not is_new)
         if await place.url_of(hook.id) != hook.url:
             raise place.changed_meanwhile()
     unanswered = replace(

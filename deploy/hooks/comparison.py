@@ -18,13 +18,7 @@ IS_UNKNOWN: Final = "it is not known whether it has the stored secret"
 CREATION_SECONDS: Final = 60.0
 """How much the provider's time of a creation may differ from ours: a request takes seconds, and clocks differ."""
 Action: TypeAlias = Literal["none", "create", "change", "extend", "renew", "finish", "delete", "forget"]
-_UNFINISHED: Final = {
-    "creating": "known whether the hook was created",
-    "created": "stored which secret the new hook has",
-    "stored": "certain that every instance has the new secret",
-    "enabled": "known whether the replaced hook is deleted",
-}
-"""By the stage of a creation: the step that was not reached."""
+_IS_UNFINISHED: Final = "the last command did not finish creating the hook"
 
 
 class ReplacedHook(NamedTuple):
@@ -186,8 +180,8 @@ def compare(
     if remembered and remembered.stage:  # an interrupted creation must be finished before anything else
         lost = lost_creation(hooks, remembered, wanted)
         if lost and not lost.is_made:
-            return _uncertain_creation(kind, at, remembered, lost.hook)
-        reasons = (_interruption(remembered), gone) if gone else (_interruption(remembered),)
+            return _uncertain_creation(kind, at, lost.hook)
+        reasons = (_IS_UNFINISHED, gone) if gone else (_IS_UNFINISHED,)
         return Difference(at, "finish", reasons, lost.hook if lost else hook, gone_url)
     if hook is None:
         reason = "the hook has expired" if is_expired else gone or "there is no hook"
@@ -202,17 +196,12 @@ def compare(
     return difference
 
 
-def _interruption(remembered: RememberedHook) -> str:
-    """Return the reason to finish a creation, by its stage."""
-    return f"the last command ended before it was {_UNFINISHED[remembered.stage]}"
-
-
-def _uncertain_creation(kind: HookKind, at: str, remembered: RememberedHook, new: Hook) -> Difference:
+def _uncertain_creation(kind: HookKind, at: str, new: Hook) -> Difference:
     """Return that the creation has to be finished with a new hook that somebody else may have made."""
     uncertain = f"it is not certain that Hookchain made the hook {new.id}"
     # A provider that makes the secret has shown it only once, so the hook has to be replaced.
     replaced_url = new.url if kind.makes_secret else ""
-    return Difference(at, "finish", (_interruption(remembered), uncertain), new, replaced_url, is_foreign=True)
+    return Difference(at, "finish", (_IS_UNFINISHED, uncertain), new, replaced_url, is_foreign=True)
 
 
 def _compare_listed(

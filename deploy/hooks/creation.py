@@ -35,7 +35,7 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
         session.show(f"{place.name}: note: {rule}")
     wanted = session.wanted_with_secret()
     if wanted.secret:
-        await place.wait_until_accepted(wanted)
+        await place.wait_until_accepted()
     listed = await place.hooks()  # after the wait, in which somebody may have made one
     if replaced is None and any(each.url == wanted.url for each in listed):
         raise place.changed_meanwhile()
@@ -54,8 +54,6 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
     except CommandError:
         await place.remember(before)
         raise
-    if hook.id in creating.known:
-        raise CommandError(f"{place.name}: {place.kind.title} answered with another hook; compare them there")
     if place.kind.makes_secret:
         new = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
     else:

@@ -153,16 +153,14 @@ class PlacedHook:
 
     # The secret
 
-    async def wait_until_accepted(self, wanted: Wanted, *, may_be_new: bool = False) -> None:
-        """Wait until every instance has read the secret of `wanted`.
+    async def wait_until_accepted(self, *, may_be_new: bool = False) -> None:
+        """Wait until every instance has read the stored secret. Raises CommandError and Temporary.
 
         Some stores do not say when the secret was stored. With `may_be_new`, it may then have been stored just now;
-        otherwise long ago, so that there is no wait. Raises Temporary, and CommandError if the secret is not that of
-        `wanted` any more.
+        otherwise long ago, so that there is no wait.
         """
         default_stored_at = self.session.now() if may_be_new else 0.0
         await self.session.wait_for_instances(self.session.secret.set_at() or default_stored_at)
-        self.verify_secret(wanted)
 
     def verify_secret(self, wanted: Wanted) -> None:
         """Raise CommandError if the newest value of the secret is not that of `wanted` any more.

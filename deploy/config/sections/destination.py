@@ -11,7 +11,7 @@ The module reads the settings and finds their faults (`read_destination_settings
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -246,16 +246,6 @@ def kind_of(file: ConfigFile, name: str) -> str:
     return min(file.mapping("destinations", name).keys() - COMMON_KEYS, default="")
 
 
-class DestinationSettings(NamedTuple):
-    """The valid settings by the destination's name, and the faults of all destinations' settings.
-
-    If a setting names a list or a file that cannot be read, this is a fault, and the rest is validated without it.
-    """
-
-    by_name: dict[str, BaseModel]
-    faults: list[Fault]
-
-
 class Unresolved(ValueError):
     """A setting names a list or a file that does not exist, or a list with an entry that is not an address.
 
@@ -267,8 +257,11 @@ class Unresolved(ValueError):
         self.at = at
 
 
-def read_destination_settings(file: ConfigFile) -> DestinationSettings:
-    """Return the settings of each destination by the model of its kind, and their faults."""
+def read_destination_settings(file: ConfigFile) -> tuple[dict[str, BaseModel], list[Fault]]:
+    """Return the valid settings by the destination's name, and the faults of all destinations' settings.
+
+    If a setting names a list or a file that cannot be read, this is a fault, and the rest is validated without it.
+    """
     own = own_kinds(file)
     known = [*destination_kinds(), *own]
     # If the file with the operator's own kinds does not load, that is a fault by itself, and any key could be a kind.
@@ -286,7 +279,7 @@ def read_destination_settings(file: ConfigFile) -> DestinationSettings:
                 line = file.line(("destinations", name, kind))
                 rule = _unknown_key_rule(kind, written, known, own)
                 faults.append(Fault(line, setting_name(file, ("destinations", name)), rule))
-    return DestinationSettings(by_name, faults)
+    return by_name, faults
 
 
 def _unknown_key_rule(key: str, written: JsonObject, known: Sequence[str], own: OwnKinds) -> str:
@@ -437,19 +430,17 @@ def waiting_faults(
         destination = destinations[name]
         at: DocumentPath = ("destinations", name)
         for option in ("digest", "quiet_hours"):
-            if getattr(destination, option) is not None and (rule := _unfit_rule(destination, model, option)):
+            if getattr(destination, option) is not None and (rule := _unfit_rule(destination, model)):
                 yield fault_at(file, (*at, option), rule)
         if rule := _expiry_rule(destination):
             yield fault_at(file, (*at, "expires_after"), rule)
 
 
-def _unfit_rule(destination: DestinationConfig, settings: BaseModel, option: str) -> str:
-    """Return why the destination cannot deliver several events together, which the option needs; empty if it can."""
-    kind = destination.kind
+def _unfit_rule(destination: DestinationConfig, settings: BaseModel) -> str:
+    """Return why the destination cannot deliver several events together; empty if it can."""
     if not can_digest(type(settings)):
-        may_coalesce = option == "digest" and kind != "subscribers"
-        advice = "Remove it, or use `coalesce`" if may_coalesce else "Remove it"
-        return f"needs a kind that can deliver a digest, such as `email` or `slack`; got `{kind}`. {advice}"
+        rule = "needs a kind that can deliver a digest, such as `email` or `slack`"
+        return f"{rule}; got `{destination.kind}`. Remove it"
     if recipients := event_recipients(settings):
         rule = f"must not be combined with recipients that each event names; got a template in `{recipients[0]}`"
         advice = "Write the recipients out, or name them by `people`"

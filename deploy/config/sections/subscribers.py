@@ -159,15 +159,9 @@ SubscribersSection = Annotated[SubscribersConfig | None, BeforeValidator(_presen
 
 @dataclass(frozen=True, slots=True)
 class EventTypes:
-    """The event types of the configuration.
-
-    types   the event types as the slice has them, by name
-    lines   the line of each in the configuration; for an event type in a file, the line that names the files
-    faults  the faults that their model does not show
-    """
+    """The event types of the configuration as the slice has them, by name, and the faults that their model misses."""
 
     types: Mapping[str, JsonObject] = field(default_factory=dict)
-    lines: Mapping[str, int] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
 
@@ -258,17 +252,14 @@ def event_types(file: ConfigFile) -> EventTypes:
     written = file.mapping(*EVENT_TYPES_PATH)
     if names := _file_names(written):
         reader.read_files(file, names)
-        return EventTypes(
-            reader.types, dict.fromkeys(reader.types, file.line((*EVENT_TYPES_PATH, "file"))), tuple(reader.faults)
-        )
-    lines = {name: file.line((*EVENT_TYPES_PATH, name)) for name in written}
+        return EventTypes(reader.types, tuple(reader.faults))
     for name, entry in written.items():
         try:
             config = EventTypeConfig.model_validate(entry)
         except ValidationError:  # the model of the configuration has its faults
             continue
-        reader.add(name, config, file.folder, lines[name], f"event type {name!r}")
-    return EventTypes(reader.types, lines, tuple(reader.faults))
+        reader.add(name, config, file.folder, file.line((*EVENT_TYPES_PATH, name)), f"event type {name!r}")
+    return EventTypes(reader.types, tuple(reader.faults))
 
 
 def event_type_files(file: ConfigFile) -> list[Path]:

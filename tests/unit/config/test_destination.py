@@ -118,8 +118,7 @@ def test_a_fault_names_the_option_and_the_rule(options: str, rule: str) -> None:
     ("kind", "options", "rule"),
     [
         (HOOK, "digest: {}", "needs a kind that can deliver a digest, such as `email` or `slack`"),
-        (HOOK, "digest: {}", "got `webhook`. Remove it, or use `coalesce`"),
-        (HOOK, "quiet_hours: {from: '22:00', to: '7:00'}", "got `webhook`. Remove it$"),
+        (HOOK, "quiet_hours: {from: '22:00', to: '7:00'}", "such as `email` or `slack`; got `webhook`. Remove it$"),
         (TEMPLATED, "digest: {}", "recipients that each event names; got a template in `to`"),
     ],
 )

@@ -9,9 +9,8 @@ section of the file has a module in `sections`, with its model, its checks and w
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -78,33 +77,29 @@ def config_from_environment(environ: Mapping[str, str]) -> ConfigFile:
     return ConfigFile(NO_FILE, Path(), document)
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A configuration after its checks.
+class Checked(NamedTuple):
+    """A configuration without faults, and what its checks have read.
 
-    faults       the faults. If there are none, `config` is not None, and `settings` has each destination
-    config       the whole configuration; None if it does not have the shape of the model
-    settings     the settings of the destinations that the models of their kinds accept, by name
+    settings     the settings of the destinations by the models of their kinds, by name
     people_list  the people of the file, and of the files that it names
     event_types  the event types of subscribers, of the file and of the files that it names
     """
 
-    faults: list[Fault]
-    config: Configuration | None = None
-    settings: Mapping[str, BaseModel] = field(default_factory=dict)
-    people_list: people.PeopleList = field(default_factory=people.PeopleList)
-    event_types: subscribers.EventTypes = field(default_factory=subscribers.EventTypes)
+    config: Configuration
+    settings: Mapping[str, BaseModel]
+    people_list: people.PeopleList
+    event_types: subscribers.EventTypes
 
 
 def check_config(file: ConfigFile) -> Checked:
-    """Return the configuration and all its faults.
+    """Return the configuration. Raises ConfigFaults, which lists every fault.
 
     Each check reads the file itself, so that no fault hides another. Only the last ones compare whole sections, so they
     need a configuration that has the shape of the model.
     """
     if not isinstance(file.document, dict):
         rule = "must be a mapping with `sources`, `routes` and `destinations`"
-        return Checked([*file.value_faults, Fault(1, "", rule)])
+        raise ConfigFaults(file.file, [*file.value_faults, Fault(1, "", rule)])
     config, shape_faults = _validated(file)
     settings, settings_faults = destination.read_destination_settings(file)
     people_list = people.read_people(file)
@@ -128,7 +123,9 @@ def check_config(file: ConfigFile) -> Checked:
         faults += destination.waiting_faults(file, config.destinations, settings)
         faults += alerts.alert_destination_faults(file, config.alerts, config.sources, config.destinations, settings)
         faults += develop.copied_source_faults(file, config.develop, config.sources)
-    return Checked(faults, config, settings, people_list, event_types)
+    if faults or config is None:
+        raise ConfigFaults(file.file, faults)
+    return Checked(config, settings, people_list, event_types)
 
 
 def _validated(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
@@ -140,10 +137,7 @@ def _validated(file: ConfigFile) -> tuple[Configuration | None, list[Fault]]:
 
 def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
     """Return the slice of each function that the configuration needs. Raises ConfigFaults, which lists every fault."""
-    checked = check_config(file)
-    config = checked.config
-    if checked.faults or config is None:
-        raise ConfigFaults(file.file, checked.faults)
+    config, settings, people_list, event_types = check_config(file)
     sources = _sources(config, file.folder)
     routes = route.compiled_routes(file, config.routes, config.chains)
     providers = {name: source.provider for name, source in config.sources.items() if source.provider}
@@ -168,11 +162,11 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         },
         "notify": {
             "function": "notify",
-            "destinations": _destinations(config, checked.settings),
+            "destinations": _destinations(config, settings),
             **alerts.compiled_alerts(config.alerts, config.sources),
             **provider_api.compiled_hooks(config.sources, has_alerts=config.alerts is not None),
             **provider_api.compiled_recover(config.sources, _routed_types(config), _public_urls(config)),
-            **people.compiled_people(config.people, checked.people_list, checked.settings, providers),
+            **people.compiled_people(config.people, people_list, settings, providers),
             **({"own_kinds": dict(kind_files)} if kind_files else {}),
             **subscribers.compiled_subscribers_for_notify(config.subscribers),
             **route.compiled_for_notify(routes),
@@ -182,10 +176,9 @@ def compile_config(file: ConfigFile) -> dict[str, JsonObject]:
         },
     }
     if (section := config.subscribers) is not None:
-        types = checked.event_types.types
         slices["subscribe"] = {
             "function": "subscribe",
-            **subscribers.compiled_subscribe(section, config.destinations, checked.settings, types),
+            **subscribers.compiled_subscribe(section, config.destinations, settings, event_types.types),
             **_retention(config),
             **_platform_settings(config.google_cloud.subscribe, config.aws.subscribe),
         }

@@ -1,10 +1,9 @@
 """The section `subscribers`: the API and the portal for the operator's own users, and the event types they get."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic.types import Discriminator, JsonValue, StringConstraints, Tag
@@ -157,12 +156,11 @@ class SubscribersConfig(Model):
 SubscribersSection = Annotated[SubscribersConfig | None, BeforeValidator(_present)]
 
 
-@dataclass(frozen=True, slots=True)
-class EventTypes:
+class EventTypes(NamedTuple):
     """The event types of the configuration as the slice has them, by name, and the faults that their model misses."""
 
-    types: Mapping[str, JsonObject] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
+    types: Mapping[str, JsonObject]
+    faults: Sequence[Fault]
 
 
 def subscribers_faults(file: ConfigFile, settings: Mapping[str, BaseModel], types: EventTypes) -> Iterator[Fault]:
@@ -252,14 +250,14 @@ def event_types(file: ConfigFile) -> EventTypes:
     written = file.mapping(*EVENT_TYPES_PATH)
     if names := _file_names(written):
         reader.read_files(file, names)
-        return EventTypes(reader.types, tuple(reader.faults))
+        return EventTypes(reader.types, reader.faults)
     for name, entry in written.items():
         try:
             config = EventTypeConfig.model_validate(entry)
         except ValidationError:  # the model of the configuration has its faults
             continue
         reader.add(name, config, file.folder, file.line((*EVENT_TYPES_PATH, name)), f"event type {name!r}")
-    return EventTypes(reader.types, tuple(reader.faults))
+    return EventTypes(reader.types, reader.faults)
 
 
 def event_type_files(file: ConfigFile) -> list[Path]:

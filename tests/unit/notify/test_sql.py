@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,13 +18,13 @@ from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.database import Statements
 from functions.notify.destinations.sql.faults import fault_of
 from functions.notify.destinations.sql.place import Place, database_place, engine_of
-from functions.notify.destinations.sql.rows import Row, RowMaker, Value, row_of
+from functions.notify.destinations.sql.rows import Row, RowMaker, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
 from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination, WaitingRow
 from functions.notify.examples import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
-from shared.errors import Permanent, Temporary
+from shared.errors import Permanent
 from shared.jsontext import Json
 from shared.settings import read_settings
 from tests.fakes.destinations import a_context
@@ -116,6 +115,8 @@ async def test_an_attempt_ends_in_time_and_says_whether_its_row_may_have_been_wr
         assert isinstance(outcome, RetryLater)
         assert outcome.reason == "the database cannot write the row now (another program has locked it)"
         other.rollback()
+        assert await orders.attempt(example_delivery({}), an_attempt("d3")) == Delivered("inserted")
+    assert rows(tmp_path, "SELECT delivery_id FROM orders") == [("d3",)]
 
 
 @pytest.mark.parametrize(
@@ -271,15 +272,6 @@ def test_a_number_that_sqlite_would_store_as_infinite_fails(value: Json) -> None
     assert value_of("1e308", "number", "sqlite") == "1e308"
 
 
-def test_a_number_that_only_postgresql_holds_is_shown_for_a_database_whose_driver_is_a_secret() -> None:
-    columns = {"a": {"value": "data", "type": "number"}}
-    settings = Settings.model_validate({"url_secret": "u", "table": "t", "columns": columns})
-    assert row_of(example_delivery("1e400"), settings)["a"] == "1e400"
-    local = {"driver": "sqlite", "database": "d", "table": "t", "columns": columns}
-    with pytest.raises(Permanent, match="beyond 64-bit floats"):
-        row_of(example_delivery("1e400"), Settings.model_validate(local))
-
-
 @pytest.mark.parametrize("data", [{}, {"a": []}])
 def test_an_event_without_a_value_for_the_key_fails(data: Json) -> None:
     settings = Settings.model_validate(
@@ -368,58 +360,18 @@ def test_an_error_that_is_not_the_databases_is_of_the_connection_or_of_a_value()
     )
 
 
-class FakeTable:
-    """It keeps the batches. While it is not `open`, writing waits."""
+async def test_rows_that_wait_go_into_transactions_of_a_bounded_number_and_size() -> None:
+    sizes: list[list[int]] = []
 
-    def __init__(self) -> None:
-        self.batches: list[list[Row]] = []
-        self.open = threading.Event()
-        self.has_begun = threading.Event()
-
-    def write(self, rows: Sequence[Row]) -> list[Outcome]:
-        self.has_begun.set()
-        assert self.open.wait(60)
-        self.batches.append(list(rows))
+    def write(rows: Sequence[Row]) -> list[Outcome]:
+        sizes.append([row.weight for row in rows])
         return [Delivered(str(row.key[0])) for row in rows]
 
-
-async def test_a_row_that_still_waits_can_be_withdrawn_and_is_never_written() -> None:
-    table = FakeTable()
-    with closing(RowWriter(table.write, 1, 100)) as writer:
-        rows = [WaitingRow(Row(("x",), (number,))) for number in range(3)]
-        first = asyncio.create_task(writer.write(rows[0]))
-        await asyncio.to_thread(table.has_begun.wait, 60)
-        second, third = (asyncio.create_task(writer.write(each)) for each in rows[1:])
-        await asyncio.sleep(0.01)
-        second.cancel()
-        table.open.set()
-        assert [await each for each in (first, third)] == [Delivered("0"), Delivered("2")]
-    assert [each.key[0] for batch in table.batches for each in batch] == [0, 2]
-    assert [each.is_started for each in rows] == [True, False, True]
-
-
-async def test_a_row_beyond_the_bound_of_those_that_wait_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "MAX_WAITING", 1)
-    table = FakeTable()
-    with closing(RowWriter(table.write, 1, 1)) as writer:
-        first = asyncio.create_task(writer.write(WaitingRow(Row(("x",), (0,)))))
-        await asyncio.to_thread(table.has_begun.wait, 60)
-        second, third = (asyncio.create_task(writer.write(WaitingRow(Row(("x",), (number,))))) for number in (1, 2))
-        await asyncio.wait([third], timeout=10)
-        table.open.set()
-        assert [await first, await second] == [Delivered("0"), Delivered("1")]
-        with pytest.raises(Temporary, match="queue_full"):
-            await third
-
-
-async def test_few_threads_write_large_rows_in_transactions_of_their_own() -> None:
-    table = FakeTable()
-    table.open.set()
-    with closing(RowWriter(table.write, 1, 100)) as writer:
-        sizes = [1, MAX_BYTES, MAX_BYTES, *[1] * 150]
-        rows = [WaitingRow(Row(("x" * size,), (number,))) for number, size in enumerate(sizes)]
-        assert await asyncio.gather(*map(writer.write, rows)) == [Delivered(str(n)) for n in range(len(sizes))]
-    assert [len(batch) for batch in table.batches] == [1, 1, 1, 100, 50]
+    with closing(RowWriter(write, threads=1)) as writer:
+        weights = [1, MAX_BYTES, MAX_BYTES, *[1] * 150]
+        rows = [WaitingRow(Row(("x" * weight,), (number,))) for number, weight in enumerate(weights)]
+        assert await asyncio.gather(*map(writer.write, rows)) == [Delivered(str(n)) for n in range(len(weights))]
+    assert sizes == [[1], [MAX_BYTES], [MAX_BYTES], [1] * 128, [1] * 22]
 
 
 async def test_a_driver_that_fails_leaves_an_unknown_outcome_and_the_thread_goes_on() -> None:
@@ -430,7 +382,7 @@ async def test_a_driver_that_fails_leaves_an_unknown_outcome_and_the_thread_goes
             raise faults.pop()
         return [Delivered()] * len(rows)
 
-    with closing(RowWriter(write, 1, 100)) as writer:
+    with closing(RowWriter(write, threads=1)) as writer:
         outcome = await writer.write(WaitingRow(Row((), ())))
         assert isinstance(outcome, Unknown)
         assert "secret" not in outcome.reason

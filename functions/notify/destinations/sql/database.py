@@ -51,8 +51,6 @@ INDEXES_SECONDS: Final = 300.0
 MAX_KEY_CHARACTERS: Final = 255
 MAX_ID_CHARACTERS: Final = 80
 """The lengths of a key's text and of a delivery's id in a table that MySQL creates: its keys need a length."""
-MAX_PARAMETERS: Final = 30_000
-"""SQLite takes 32,766 values in a statement, PostgreSQL 65,535."""
 # A value has the type of its column, which the database knows.
 _UNTYPED: Final = NullType()
 
@@ -67,11 +65,6 @@ class Statements:
         self._one_row: tuple[str, str] | None = None
         columns = [sa.Column(name, _UNTYPED) for name in settings.row_columns]
         self._table = sa.Table(settings.table, sa.MetaData(), *columns, schema=settings.schema_)
-
-    @property
-    def most_rows(self) -> int:
-        """Return the most rows of one statement."""
-        return max(1, MAX_PARAMETERS // len(self._settings.row_columns))
 
     def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """Insert or replace the rows, whose keys differ. Return how many were written. Raises DBAPIError."""
@@ -316,10 +309,6 @@ class Database:
         self._statements = Statements(settings, self._engine, place.driver)
         self._verified_until = 0.0 if place.driver == "mysql" else math.inf
         self.threads = 1 if place.driver == "sqlite" else settings.connections
-
-    @property
-    def most_rows(self) -> int:
-        return self._statements.most_rows
 
     def write(self, rows: Sequence[Row]) -> list[Outcome]:
         """Write the rows in one transaction. If a row makes it fail, write each half of the rows by itself.

@@ -40,18 +40,14 @@ class Row:
 class RowMaker:
     """Makes the rows of events for one driver, by expressions that are compiled once."""
 
-    def __init__(self, settings: Settings, driver: Driver, has_floats: bool | None = None) -> None:
-        """The expressions are valid: the settings were validated.
-
-        `has_floats`: the database stores large numbers as 64-bit floats. Without it, only SQLite does.
-        """
+    def __init__(self, settings: Settings, driver: Driver) -> None:
+        """The expressions are valid: the settings were validated."""
         self._columns: list[tuple[str, expressions.Expression, columns.ColumnType | None]] = [
             (name, expressions.over_event(column.value), settings.type_of(name))
             for name, column in settings.columns.items()
         ]
         self._key = [list(settings.columns).index(name) for name in settings.key]
         self._driver = driver
-        self._has_floats = driver == "sqlite" if has_floats is None else has_floats
         self._bound = bounded_texts.bound_of([expression for _, expression, _ in self._columns])
 
     def row(self, view: jsontext.JsonObject, delivery_id: str, is_retry: bool = False) -> Row:
@@ -76,7 +72,8 @@ class RowMaker:
         if type_ is None:
             value = _as_it_is(name, result)
         else:
-            value = columns.converted(name, result, type_, has_floats=self._has_floats)
+            # SQLite stores large numbers as 64-bit floats.
+            value = columns.converted(name, result, type_, has_floats=self._driver == "sqlite")
         assert value is not None
         return self._for_driver(name, value)
 
@@ -125,9 +122,11 @@ def _time_text(value: datetime, driver: Driver) -> str:
 
 
 def row_of(delivery: Delivery, settings: Settings) -> Mapping[str, Value]:
-    """Return the values by column: numbers as numbers, booleans as 0 and 1, all else as text. Raises Permanent."""
-    maker = RowMaker(settings, "sqlite", has_floats=settings.driver == "sqlite")
-    row = maker.row(event.view_of(delivery.event), delivery.id)
+    """Return the values by column, as SQLite has them: numbers as numbers, booleans as 0 and 1, all else as text.
+
+    Raises Permanent.
+    """
+    row = RowMaker(settings, "sqlite").row(event.view_of(delivery.event), delivery.id)
     return dict(zip(settings.row_columns, row.values, strict=True))
 
 

@@ -20,7 +20,9 @@ from shared.delivery import Delivery, Outcome, RetryLater, Unknown
 
 NO_DISK = "SQLite is not for a cloud, whose disk is lost with the instance. Name another database"
 MAX_ROWS: Final = 128
-"""The most rows of a transaction. If one of them makes it fail, it is halved seven times at most."""
+"""The most rows of a transaction. If one of them makes it fail, it is halved seven times at most. A statement for so
+many rows of MAX_COLUMNS columns has 12,928 values; SQLite takes 32,766, and PostgreSQL 65,535.
+"""
 MAX_BYTES: Final = 4 * limits.MIB
 """The size of a transaction's values."""
 MAX_WAITING: Final = 10_000
@@ -41,13 +43,13 @@ class RowWriter:
     A thread ends by itself, because every wait for the database has a timeout.
     """
 
-    def __init__(self, write: Callable[[Sequence[Row]], list[Outcome]], threads: int, most_rows: int) -> None:
-        """Create the writer. `write` blocks, and returns the outcome of each of at most `most_rows` rows."""
+    def __init__(self, write: Callable[[Sequence[Row]], list[Outcome]], threads: int) -> None:
+        """Create the writer. `write` blocks, and returns the outcome of each row."""
         self._write_rows = write
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
         self._batcher: batching.Batcher[WaitingRow, Outcome] = batching.Batcher(
             self._write,
-            max_batch=min(most_rows, MAX_ROWS),
+            max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
             weigh=lambda waiting: waiting.row.weight,
             max_weight=MAX_BYTES,
@@ -141,7 +143,7 @@ class SqlDestination:
             if connected is not None:
                 connected.database.close()  # the connections that are in use are closed after it
             database = Database(place, self._settings, timeout_seconds)
-            writer = RowWriter(database.write, database.threads, database.most_rows)
+            writer = RowWriter(database.write, database.threads)
             connected = _Connected(secrets, place, RowMaker(self._settings, place.driver), database, writer)
         self._connected = connected._replace(secrets=secrets)
         return self._connected

@@ -49,6 +49,7 @@ _ARN_NAMES: Final = {
     "sqs": re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?"),
     "events": re.compile(r"event-bus/[A-Za-z0-9._/-]{1,256}"),
 }
+"""The resource in the ARN of each service."""
 _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _RESERVED_NAMES: Final = re.compile(r"(ce-|hookchain-|goog|aws|amazon|content-type$)", re.IGNORECASE)
 # The settings that only some services have.
@@ -123,7 +124,7 @@ class GoogleTopic(NamedTuple):
 class AwsBus(NamedTuple):
     """A topic, a queue or an event bus on AWS, by the parts of its ARN. There, EventBridge has the name `events`."""
 
-    arn_service: Literal["sns", "sqs", "events"]
+    arn_service: str
     region: str
     account: str
     resource: str
@@ -162,10 +163,8 @@ def aws_bus(text: str) -> AwsBus:
             partition = "aws-cn"
         return AwsBus("sqs", region=url[1], account=url[3], resource=url[4], partition=partition)
     arn = _ARN.fullmatch(text)
-    if arn is not None:
-        for service in ("sns", "sqs", "events"):
-            if service == arn[2] and _ARN_NAMES[service].fullmatch(arn[5]):
-                return AwsBus(service, region=arn[3], account=arn[4], resource=arn[5], partition=arn[1])
+    if arn and _ARN_NAMES[arn[2]].fullmatch(arn[5]):
+        return AwsBus(arn[2], region=arn[3], account=arn[4], resource=arn[5], partition=arn[1])
     raise ValueError("must be an ARN, such as arn:aws:sns:eu-central-1:123456789012:orders")
 
 

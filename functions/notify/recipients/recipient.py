@@ -87,11 +87,12 @@ class Recipients:
         who = await self._who(rule.path or registry.ACTOR, event)
         if isinstance(who, NoRecipient):
             return who
-        if event.source == SUBSCRIBERS_SOURCE and (tenant := _address_of_tenant(rule, who)):
+        # Only Hookchain's own events have this source. The address of a tenant came through the operator's API.
+        if event.source == SUBSCRIBERS_SOURCE and (tenant := _person_at(rule, who)):
             return tenant
         people = await self.read_people()
         person = people.find(who, event.source_name)
-        return person or allowed_address(rule, who) or _unknown(rule.path or registry.ACTOR, who, event)
+        return person or _allowed_person_at(rule, who) or _unknown(rule.path or registry.ACTOR, who, event)
 
     async def _named_by_digest(self, rule: registry.RecipientRule, event: Event) -> Person | NoRecipient:
         if event.dataref is not None:
@@ -100,7 +101,7 @@ class Recipients:
         if not isinstance(name, str):
             return NoRecipient("the digest names no person")
         people = await self.read_people()
-        person = people.named(name) or allowed_address(rule, name)
+        person = people.named(name) or _allowed_person_at(rule, name)
         return person or NoRecipient(f"`people` no longer has the person of the digest{_SHOWN}: {_ADD}", name)
 
     async def _who(self, path: str, event: Event) -> str | NoRecipient:
@@ -130,22 +131,16 @@ def _name_in(path: str, value: Json, view: JsonObject) -> str | NoRecipient:
     return NoRecipient(f"`to: {path}` must find one name, as text or a whole number; found {kind_of(value)}")
 
 
-def _address_of_tenant(rule: registry.RecipientRule, who: str) -> Person | None:
-    """Return a person with only that mail address, if `who` is one.
-
-    It can be trusted: only Hookchain's own events have this source, and the address came through the operator's API.
-    """
-    if rule.address != "email" or len(who) > MAX_ADDRESS_CHARACTERS:
+def _person_at(rule: registry.RecipientRule, who: str) -> Person | None:
+    """Return a person with only that mail address, if `who` is one and the destination sends mail."""
+    if rule.address != "email" or len(who) > MAX_ADDRESS_CHARACTERS or not _PLAIN_ADDRESS.fullmatch(who):
         return None
-    return Person(who, email=who) if _PLAIN_ADDRESS.fullmatch(who) else None
+    return Person(who, email=who)
 
 
-def allowed_address(rule: registry.RecipientRule, who: str) -> Person | None:
+def _allowed_person_at(rule: registry.RecipientRule, who: str) -> Person | None:
     """Return a person with only that mail address, if `allow_recipients` allows it."""
-    if not rule.allowed or rule.address != "email" or len(who) > MAX_ADDRESS_CHARACTERS:
-        return None
-    is_address = _PLAIN_ADDRESS.fullmatch(who) is not None
-    return Person(who, email=who) if is_address and is_allowed(Address(who), rule.allowed) else None
+    return _person_at(rule, who) if is_allowed(Address(who), rule.allowed) else None
 
 
 def _unknown(path: str, who: str, event: Event) -> NoRecipient:

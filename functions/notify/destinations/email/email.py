@@ -15,11 +15,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 
-from functions.notify import bounded_texts, destination
+from functions.notify import bounded_texts, destination, http_kind
 from functions.notify.destinations.email import default_mail, mail, mail_html, transports
 from shared import claim_check, errors, jsontext, missing_paths
 from shared.delivery import Delivery, Disabled, Outcome, RetryLater
-from shared.event import UNFIT, view_of
+from shared.event import UNFIT
 from shared.templating.template import Template, is_template, one_line_template
 
 if TYPE_CHECKING:
@@ -172,12 +172,7 @@ class MailWriter:
         Raises Permanent: `recipient_not_allowed`, `undefined_field`, `output_too_large`,
         `template_failed` or `invalid_time`.
         """
-        view = view_of(delivery.event)
-        view["route"] = delivery.route
-        view["destination"] = delivery.destination
-        view["count"] = delivery.merged or 1
-        if person is not None:
-            view["person"] = person.view
+        view = http_kind.template_view(delivery, person)
         with bounded_texts.bounded_templates() if self._is_bounded else nullcontext():
             recipients = self._fixed_recipients or self._recipients(view, person)
             reply_to: mail.Address | None = None

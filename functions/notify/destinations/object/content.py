@@ -35,20 +35,14 @@ class Content(NamedTuple):
     plain: bytes
 
 
-class _Written(NamedTuple):
-    """An event in a format, before the compression."""
-
-    body: bytes
-    content_type: str
-
-
 def content_of(event: Event, settings: Settings) -> Content:
     """Return the content of the event's object.
 
     Raises Permanent: `expression_failed`, `conversion_failed` or `output_too_large`.
     """
     try:
-        written = _write_raw(event, settings) if settings.format == "raw" else _write_value(event, settings)
+        write = _write_raw if settings.format == "raw" else _write_value
+        plain, content_type = write(event, settings)
     except writing.FormatFault as fault:
         rule = f"the object as {settings.format}: {fault.message('value')}"
         raise errors.Permanent("conversion_failed", rule) from None
@@ -57,14 +51,14 @@ def content_of(event: Event, settings: Settings) -> Content:
             "conversion_failed", f"the object as {settings.format}: JSON has no such value"
         ) from error
     if not settings.gzip:
-        return Content(written.body, settings.content_type or written.content_type, written.body)
+        return Content(plain, settings.content_type or content_type, plain)
     # Without `mtime`, gzip writes the time into the content. 6 is the usual level of gzip.
-    compressed = gzip.compress(written.body, compresslevel=6, mtime=0)
-    return Content(compressed, settings.content_type or GZIP_TYPE, written.body)
+    compressed = gzip.compress(plain, compresslevel=6, mtime=0)
+    return Content(compressed, settings.content_type or GZIP_TYPE, plain)
 
 
-def _write_value(event: Event, settings: Settings) -> _Written:
-    """Return `value` in one of the formats json, ndjson and csv; by default the whole event."""
+def _write_value(event: Event, settings: Settings) -> tuple[bytes, str]:
+    """Return `value` in one of the formats json, ndjson and csv, by default the whole event; and the content type."""
     if settings.value is not None:
         value = bounded_texts.compiled_expression(settings.value).search(view_of(event))
     elif settings.format == "csv":
@@ -73,12 +67,12 @@ def _write_value(event: Event, settings: Settings) -> _Written:
         value = http_kind.public_cloudevent(event)
     content_type = CONTENT_TYPES[settings.format]
     if settings.format == "json":
-        return _Written(http_kind.json_body(value), content_type)
+        return http_kind.json_body(value), content_type
     items: list[jsontext.Json] = value if isinstance(value, list) else [value]
     if settings.format == "ndjson":
-        return _Written(http_kind.utf8(text_writers.write_ndjson(items)), content_type)
+        return http_kind.utf8(text_writers.write_ndjson(items)), content_type
     rows: list[jsontext.Json] = [_row(item, settings.columns) for item in items]
-    return _Written(http_kind.utf8(text_writers.write_csv(rows, ",")), content_type)
+    return http_kind.utf8(text_writers.write_csv(rows, ",")), content_type
 
 
 def _row(item: jsontext.Json, columns: dict[str, str]) -> jsontext.JsonObject:
@@ -90,8 +84,8 @@ def _row(item: jsontext.Json, columns: dict[str, str]) -> jsontext.JsonObject:
     return row
 
 
-def _write_raw(event: Event, settings: Settings) -> _Written:
-    """Return `value`, by default the body as it was received.
+def _write_raw(event: Event, settings: Settings) -> tuple[bytes, str]:
+    """Return `value`, by default the body as it was received; and the content type.
 
     If the source does not keep the body, the event's data is written instead. Bytes and text are written as they are,
     and any other value as JSON. The sender states the type of a body, and of the event's data.
@@ -100,19 +94,19 @@ def _write_raw(event: Event, settings: Settings) -> _Written:
         value = bounded_texts.compiled_expression(settings.value).search(view_of(event))
         stated_type = None
     elif event.rawbody is not None:
-        return _Written(event.rawbody.encode(), _safe_type(event.rawtype))
+        return event.rawbody.encode(), _safe_type(event.rawtype)
     elif event.rawbase64 is not None:
-        return _Written(jsontext.decode_base64(event.rawbase64, strict=False), _safe_type(event.rawtype))
+        return jsontext.decode_base64(event.rawbase64, strict=False), _safe_type(event.rawtype)
     else:
         value = event.data
         stated_type = event.datatype
     if as_bytes := bytes_in(value):
         body, bytes_type = as_bytes
-        return _Written(body, _safe_type(bytes_type))
+        return body, _safe_type(bytes_type)
     body = http_kind.utf8(text_writers.write_text(value))
     if isinstance(value, str):
-        return _Written(body, _safe_type(stated_type, "text/plain; charset=utf-8"))
-    return _Written(body, CONTENT_TYPES["json"])
+        return body, _safe_type(stated_type, "text/plain; charset=utf-8")
+    return body, CONTENT_TYPES["json"]
 
 
 def _safe_type(stated_type: str | None, default: str = CONTENT_TYPES["raw"]) -> str:

@@ -9,7 +9,6 @@ from functions.notify.destinations import bigquery, bigquery as kind
 from functions.notify.http_kind import Response
 from functions.notify.notifier import Acknowledged
 from shared.delivery import Delivered, Delivery, Disabled, Failed, RetryLater, Unknown
-from shared.errors import Permanent
 from shared.jsontext import Json, JsonObject, mapping_at, to_json
 from shared.outgoing.auth import GoogleOAuthRequestAuth
 from shared.outgoing.authenticator import CloudIdentity
@@ -152,12 +151,6 @@ def values_of(settings: JsonObject, data: Json) -> JsonObject:
 def test_a_value_is_written_as_its_columns_type(type_: str | None, value: Json, written: Json) -> None:
     found = values_of({"columns": {"a": {"value": "data", "type": type_}}, "delivery_id": None}, value)
     assert found == {"a": written}
-
-
-@pytest.mark.parametrize("value", ["1e400", 10**400])
-def test_a_number_beyond_the_floats_fails(value: Json) -> None:
-    with pytest.raises(Permanent, match=r"'a' must be of the type number; got (a number|text) beyond 64-bit floats"):
-        values_of({"columns": {"a": {"value": "data", "type": "number"}}, "delivery_id": None}, value)
 
 
 def test_the_scope_is_that_of_inserting_unless_the_table_is_created() -> None:

@@ -145,17 +145,6 @@ def test_a_message_that_is_too_large_is_not_sent_and_its_limit_is_said(given_set
         sent(given_settings, "x" * size)
 
 
-def test_an_attribute_that_pubsub_would_reject_is_a_fault_of_the_delivery() -> None:
-    with pytest.raises(Permanent, match="attribute 'team' has more than"):
-        sent({**TOPIC, "attributes": {"team": "{{ data }}"}}, "x" * 1_025)
-
-
-@pytest.mark.parametrize("source", ["", "aws.s3", "AWS.s3"])
-def test_an_event_does_not_pretend_to_be_of_aws(source: str) -> None:
-    with pytest.raises(Permanent, match="template_failed"):
-        sent({**EVENTS, "source": "{{ data }}"}, source)
-
-
 def test_the_deployments_own_identity_publishes_unless_a_secret_is_named() -> None:
     assert sent(TOPIC).auth == (GoogleOAuthRequestAuth(scheme="google_oauth", scope=_SCOPE),)
     assert sent({**TOPIC, "secret": "key"}).auth == (

@@ -303,8 +303,3 @@ def test_a_link_leads_to_a_web_or_mail_address_only(address: str, link: str | No
     assert link_of(address) == link
     runs = paragraphs_of(f"[x](<{address}>)")[0].runs
     assert runs[0].style == ({"link": {"url": link}} if link else {})
-
-
-def test_a_text_that_is_empty_with_an_event_fails() -> None:
-    with pytest.raises(Permanent, match="its text is empty"):
-        document_of("{{ data }}", "")

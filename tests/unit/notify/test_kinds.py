@@ -24,8 +24,9 @@ from functions.notify.examples import NOW
 from functions.notify.http_kind import MAX_EXCERPT_CHARACTERS, HttpExample
 from functions.notify.own_kinds import NO_OWN_KINDS
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
+from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject
-from tests.unit.notify.http_kinds import outcome_of
+from tests.unit.notify.http_kinds import outcome_of, request_of
 
 
 def kinds() -> Iterator[ModuleType]:
@@ -44,12 +45,6 @@ EXAMPLES = [
     for kind in kinds()
     for number, example in enumerate(kind_examples(kind_name(kind), NO_OWN_KINDS))
 ]
-
-
-@pytest.mark.parametrize("name", destination_kinds())
-def test_a_kind_consists_of_two_functions_or_connects(name: str) -> None:
-    kind = importlib.import_module(kind_module(name))
-    assert hasattr(kind, "connect") or (hasattr(kind, "request") and hasattr(kind, "outcome"))
 
 
 @pytest.mark.parametrize(("kind", "example"), EXAMPLES)
@@ -201,6 +196,103 @@ def test_settings_that_never_work_are_rejected(kind: str, settings: JsonObject, 
     with pytest.raises(ValidationError) as raised:
         settings_model(kind).model_validate(written)
     assert rule in str(raised.value)
+
+
+CHAT: Final[JsonObject] = {"secret": "key"}
+FIREBASE: Final[JsonObject] = {"project": "my-shop"}
+ANY_PHONE: Final[JsonObject] = {**TWILIO, "to": "{{ data }}", "allow_recipients": ["+44", "+4915"]}
+PIPELINE_OF: Final[JsonObject] = {"secret": "key", "project": "g/p", "ref": "main"}
+DISPATCH: Final[JsonObject] = {"secret": "key", "repository": "o/r", "event_type": "order"}
+EVENT_BUS: Final[JsonObject] = {"eventbridge": "arn:aws:events:eu-central-1:123456789012:event-bus/orders"}
+ARCHIVE: Final[JsonObject] = {"bucket": "gs://the-archive", "key": "{{ data }}"}
+LOG: Final[JsonObject] = {"append_to": "1ExampleOfALog", "markdown": "{{ data }}"}
+NUMBER: Final[JsonObject] = {**TABLE, "columns": {"a": {"value": "data", "type": "number"}}}
+
+UNFIT: list[tuple[str, JsonObject, Json, str]] = [
+    *(
+        ("sms", ANY_PHONE, number, "recipient_not_allowed")
+        for number in (
+            "+19005550123",
+            "+4420",
+            "+4916012345678",
+            "447700900123",
+            "+44770090012x",
+            "",
+            "+44\r\n7700900123",
+        )
+    ),
+    ("slack", {**CHAT, "text": "{{ data.nothing }}"}, {}, "undefined_field"),
+    ("ntfy", {"topic": "a", "priority": "{{ data }}"}, 9, "must result in one of 1, 2, 3, 4, 5"),
+    ("pagerduty", {**CHAT, "dedup_key": "{{ data }}"}, "", "needs a key"),
+    ("pagerduty", {**CHAT, "severity": "{{ data }}"}, "<fatal>", "one of critical, error, warning, info"),
+    *(
+        ("push", {**FIREBASE, "topic": "{{ data }}"}, topic, "must result in a topic")
+        for topic in ("", "a b", "a' in topics || 'b", "x" * 901)
+    ),
+    ("push", {**FIREBASE, "token": "t", "data": {"all": "{{ data }}"}}, "x" * 5_000, "output_too_large"),
+    *(
+        ("gitlab", {**PIPELINE_OF, "inputs": {"n": {"json": "{{ data }}"}}}, text, "template_failed")
+        for text in ("x", "", "NaN", "1e999", "[" * 100_000)
+    ),
+    ("github", {**DISPATCH, "payload": {"a": "{{ data }}"}}, "x" * 70_000, "output_too_large"),
+    ("bus", {**TOPIC, "attributes": {"team": "{{ data }}"}}, "x" * 1_025, "attribute 'team' has more than"),
+    *(("bus", {**EVENT_BUS, "source": "{{ data }}"}, source, "template_failed") for source in ("", "aws.s3", "AWS.s3")),
+    *(
+        ("object", ARCHIVE, key, "template 'key': its result must")
+        for key in ("", "..", "a/../b", "a//b", "/a", "a\\b", "x" * 2_000)
+    ),
+    ("sheet", SHEET, {"name": float("inf")}, "not finite"),
+    ("document", LOG, "", "its text is empty"),
+    *(("bigquery", NUMBER, number, "'a' must be of the type number; got") for number in ("1e400", 10**400)),
+    *(
+        (
+            "webhook",
+            {**URL, "body": '{"n": {{ data.n }}}', "fields": fields},
+            {"n": value},
+            "without quotes around them",
+        )
+        for value in ("NaN", "1e999", '"a"b"')
+        for fields in ({}, {"id": "{{ id }}"})
+    ),
+    *(("webhook", {**URL, "fields": {"name": "theirs"}}, data, "path_conflict") for data in ({"name": "Ada"}, [1])),
+]
+"""Events of which the settings make nothing that the service accepts, and the rule."""
+
+
+@pytest.mark.parametrize(("kind", "settings", "data", "rule"), UNFIT)
+def test_an_event_that_the_service_would_reject_is_a_dead_letter(
+    kind: str, settings: JsonObject, data: Json, rule: str
+) -> None:
+    with pytest.raises(Permanent, match=rule):
+        request_of(importlib.import_module(kind_module(kind)), settings, data, {"key": "k", "k": "k"})
+
+
+CHANNEL: Final = "https://discord.com/channels/123456789012345678/234567890123456789"
+UNUSABLE: list[tuple[str, JsonObject, str, str]] = [
+    *(
+        (kind, CHAT, value, "must be the URL that")
+        for kind in ("slack", "teams", "discord", "google_chat")
+        for value in ("hooks.slack.com/x", "http://a.example.com", "")
+    ),
+    ("slack", {**CHAT, "channel": "C1"}, "https://hooks.slack.com/x", "must be the bot's token"),
+    ("slack", CHAT, "xoxb-1", "is a token, which needs the destination's `channel`"),
+    ("discord", CHAT, CHANNEL, "copy the webhook's URL"),
+    ("telegram", {**CHAT, "chat": "1"}, "../getUpdates", "must be the bot's token"),
+    *(
+        ("cloud_build", {"webhook_secret": "key"}, url, "must be the URL that the webhook trigger's page shows")
+        for url in ("http://a/b:webhook?key=1", "https://cloudbuild.googleapis.com/v1/x:run", "x")
+    ),
+    ("webhook", {**URL, "secret": "key"}, "whsec_***", "cannot sign"),
+    ("webhook", {**URL, "certificate_secret": "key"}, "-----BEGIN CERTIFICATE-----", "must hold a client certificate"),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "value", "rule"), UNUSABLE)
+def test_a_secret_that_is_no_url_key_or_token_waits_for_its_correction(
+    kind: str, settings: JsonObject, value: str, rule: str
+) -> None:
+    with pytest.raises(Temporary, match=f"secret_unusable.*{rule}"):
+        request_of(importlib.import_module(kind_module(kind)), settings, None, {"key": value})
 
 
 Body: TypeAlias = "Json | bytes"

@@ -13,7 +13,6 @@ from functions.notify.chat_messages import MessageSettings
 from functions.notify.destinations import discord, google_chat, slack, teams, telegram
 from functions.notify.http_kind import OutgoingRequest, template_view
 from functions.notify.message_text import MAX_LINK_CHARACTERS, default_text, link_url, without_mentions
-from shared.errors import Permanent, Temporary
 from shared.jsontext import Json, JsonObject, to_json, value_at
 from tests.unit.notify import http_kinds
 from tests.unit.notify.http_kinds import delivery_of, json_of
@@ -73,31 +72,6 @@ def test_a_long_text_is_cut_and_keeps_its_link(kind: ModuleType, settings: JsonO
         assert len(request.body) < 28_000
         if kind in {discord, telegram}:
             assert len(text_in(body)) <= {discord: 2_000, telegram: 4_096}[kind]
-
-
-@each_kind
-def test_a_missing_field_is_a_dead_letter(kind: ModuleType, settings: JsonObject, secrets: dict[str, str]) -> None:
-    with pytest.raises(Permanent, match="undefined_field"):
-        request_of(kind, {**settings, "text": "{{ data.nothing }}"}, {}, secrets)
-
-
-CHANNEL: Final = "https://discord.com/channels/123456789012345678/234567890123456789"
-UNUSABLE: Final = [
-    *(
-        (kind, value, "")
-        for kind in (slack, teams, discord, google_chat)
-        for value in ("hooks.slack.com/x", "http://a.example.com", "")
-    ),
-    (discord, CHANNEL, ".*copy the webhook's URL"),
-    (telegram, "../getUpdates", ""),
-]
-
-
-@pytest.mark.parametrize(("kind", "value", "rule"), UNUSABLE)
-def test_a_secret_that_is_no_url_or_token_waits_for_its_correction(kind: ModuleType, value: str, rule: str) -> None:
-    settings: JsonObject = {"chat": "1"} if kind is telegram else {}
-    with pytest.raises(Temporary, match=f"secret_unusable{rule}"):
-        request_of(kind, settings, None, {"key": value})
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,6 @@ def test_the_usual_key_has_the_source_the_day_and_the_delivery() -> None:
         assert found == f"shop/2026-03-01/{delivery.id}{ending}"
 
 
-@pytest.mark.parametrize("value", ["", "..", "a/../b", "a//b", "/a", "a\\b", "x" * 2_000])
-def test_a_key_that_a_program_could_take_for_another_path_is_a_dead_letter(value: str) -> None:
-    with pytest.raises(Permanent, match="template 'key': its result must"):
-        key_of("{{ data }}", delivery_of(value))
-
-
 @given(st.text(max_size=80))
 def test_no_text_of_an_event_leaves_the_folder_of_its_key(text: str) -> None:
     try:

@@ -7,7 +7,6 @@ import pytest
 
 from functions.notify.destinations import sheet
 from shared.delivery import Delivered, Disabled, Failed, RetryLater, Unknown
-from shared.errors import Permanent
 from shared.fetch import Fetched, Outgoing
 from shared.jsontext import Json, JsonObject, value_at
 from tests.fakes.destinations import a_context
@@ -260,11 +259,6 @@ def test_a_text_stays_the_text_that_it_is(text: str) -> None:
 )
 def test_a_value_becomes_a_cell_without_a_loss(value: Json, cell: Json) -> None:
     assert cell_of(value) == cell
-
-
-def test_a_number_that_is_not_finite_fails() -> None:
-    with pytest.raises(Permanent, match="not finite"):
-        cell_of(float("inf"))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, ["x" * 60_000], "x" * 49_999 + "👩"])

@@ -371,6 +371,7 @@ async def test_rows_that_wait_go_into_transactions_of_a_bounded_number_and_size(
         weights = [1, MAX_BYTES, MAX_BYTES, *[1] * 150]
         rows = [WaitingRow(Row(("x" * weight,), (number,))) for number, weight in enumerate(weights)]
         assert await asyncio.gather(*map(writer.write, rows)) == [Delivered(str(n)) for n in range(len(weights))]
+    assert all(each.is_started for each in rows)
     assert sizes == [[1], [MAX_BYTES], [MAX_BYTES], [1] * 128, [1] * 22]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.notify.destinations.object import object as kind
-from functions.notify.destinations.object.content import content_of
+from functions.notify.destinations.object.content import Content, content_of
 from functions.notify.destinations.object.key import MAX_KEY_BYTES, key_fault, key_of
 from functions.notify.destinations.object.settings import Settings
 from functions.notify.http_kind import Response
@@ -24,14 +24,12 @@ GS: Final[JsonObject] = {"bucket": "gs://the-archive"}
 S3: Final[JsonObject] = {"bucket": "s3://the-archive", "region": "eu-central-1"}
 
 
+def made(settings: JsonObject, data: Json, **attributes: str | None) -> Content:
+    return content_of(delivery_of(data, **attributes).event, Settings.model_validate({**GS, **settings}))
+
+
 def content(settings: JsonObject, data: Json, **attributes: str | None) -> bytes:
-    event = delivery_of(data, **attributes).event
-    return content_of(event, Settings.model_validate({**GS, **settings})).body
-
-
-def content_type(settings: JsonObject, data: Json, **attributes: str | None) -> str:
-    event = delivery_of(data, **attributes).event
-    return content_of(event, Settings.model_validate({**GS, **settings})).content_type
+    return made(settings, data, **attributes).body
 
 
 def test_the_usual_key_has_the_source_the_day_and_the_delivery() -> None:
@@ -95,23 +93,23 @@ def test_raw_is_the_body_as_it_came_with_its_type() -> None:
     settings: JsonObject = {"format": "raw"}
     assert content(settings, {"a": 1}, rawbody='{"a" : 1}', rawtype="application/json") == b'{"a" : 1}'
     assert content(settings, None, rawbase64=b64encode(b"\xff\x00").decode()) == b"\xff\x00"
-    assert content_type(settings, {"a": 1}, rawbody="x", rawtype="text/x-any") == "text/x-any"
+    assert made(settings, {"a": 1}, rawbody="x", rawtype="text/x-any").content_type == "text/x-any"
     png: JsonObject = {"type": "image/png", "size": 2, "base64": b64encode(b"\x89P").decode()}
-    assert (content(settings, png), content_type(settings, png)) == (b"\x89P", "image/png")
-    assert (content(settings, [1]), content_type(settings, [1])) == (b"[1]", "application/json")
+    assert (content(settings, png), made(settings, png).content_type) == (b"\x89P", "image/png")
+    assert (content(settings, [1]), made(settings, [1]).content_type) == (b"[1]", "application/json")
 
 
 @pytest.mark.parametrize("named", ["text/html\r\nx-evil: 1", "x", "é/x"])
 def test_a_content_type_of_a_sender_that_is_none_is_not_used(named: str) -> None:
-    assert content_type({"format": "raw"}, None, rawbody="x", rawtype=named) == "application/octet-stream"
+    assert made({"format": "raw"}, None, rawbody="x", rawtype=named).content_type == "application/octet-stream"
 
 
 def test_a_compressed_object_is_a_gzip_file_and_the_same_each_time() -> None:
     settings: JsonObject = {"gzip": True, "value": "data"}
     assert content(settings, {"a": 1}) == content(settings, {"a": 1})
     assert gzip.decompress(content(settings, {"a": 1})) == b'{"a":1}'
-    assert content_type(settings, None) == "application/gzip"
-    assert content_type({**settings, "content_type": "text/x"}, None) == "text/x"
+    assert made(settings, None).content_type == "application/gzip"
+    assert made({**settings, "content_type": "text/x"}, None).content_type == "text/x"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -231,15 +231,8 @@ async def test_a_row_in_flight_at_its_deadline_is_unknown_and_one_that_waits_was
     answer.set()
 
 
-NAMES: JsonObject = {
-    "spreadsheet": "1ExampleOfASpreadsheet",
-    "sheet": "Signups",
-    "columns": {"Name": "data.name", "Tags": "data.tags"},
-}
-
-
 def cell_of(value: Json) -> Json:
-    return value_at(json_of(request_of(sheet, NAMES, {"name": value})), "values", 0, 0)
+    return value_at(json_of(request_of(sheet, SETTINGS, {"name": value})), "values", 0, 0)
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1+2", "@SUM(A1)", "'x", "2026-03-01", "007"])
@@ -264,7 +257,7 @@ def test_a_value_becomes_a_cell_without_a_loss(value: Json, cell: Json) -> None:
 @pytest.mark.parametrize("text", [*HOSTILE, ["x" * 60_000], "x" * 49_999 + "👩"])
 async def test_no_event_makes_a_cell_that_is_too_large(text: Json) -> None:
     workspace = Workspace()
-    outcome = await attempted(connected(sheet, workspace, NAMES), {"name": text})
+    outcome = await attempted(connected(sheet, workspace, SETTINGS), {"name": text})
 
     assert isinstance(outcome, Delivered)
     cell = workspace.sheets["Signups"][1][0]
@@ -272,14 +265,8 @@ async def test_no_event_makes_a_cell_that_is_too_large(text: Json) -> None:
     assert len(cell.encode("utf-16-le")) // 2 <= 50_000
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "1ExampleOfASpreadsheet",
-        "https://docs.google.com/spreadsheets/u/1/d/1ExampleOfASpreadsheet/edit?gid=0#gid=0",
-    ],
-)
-def test_a_spreadsheet_is_named_by_its_id_or_url(written: str) -> None:
-    settings = sheet.Settings.model_validate({**NAMES, "spreadsheet": written})
+def test_a_spreadsheet_is_named_by_its_id_or_url() -> None:
+    url = "https://docs.google.com/spreadsheets/u/1/d/1ExampleOfASpreadsheet/edit?gid=0#gid=0"
+    settings = sheet.Settings.model_validate({**SETTINGS, "spreadsheet": url})
 
-    assert settings.spreadsheet == "1ExampleOfASpreadsheet"
+    assert settings.spreadsheet == SETTINGS["spreadsheet"]

@@ -4,6 +4,7 @@ A table passes if it has the columns that `columns` of the destination maps valu
 values, and if it has the unique index that the destination needs. Nothing is written.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -38,27 +39,15 @@ _COLUMN_TYPES: Final[Mapping[ColumnType, tuple[type, ...]]] = {
 
 
 class _UnknownType(types.UserDefinedType[object]):
-    """A column type that SQLAlchemy does not know, such as MariaDB's `VECTOR(3)`. Its text is that of the database."""
+    """A column type that SQLAlchemy does not know, such as MariaDB's `VECTOR(3)`."""
 
     cache_ok = True
-    name = ""
 
-    def __init__(self, *arguments: object, **_: object) -> None:
-        self._arguments = arguments
+    def __init__(self, *_: object, **__: object) -> None:
+        """Accept any arguments: without this class, SQLAlchemy raises an error for a type that has some."""
 
     def get_col_spec(self, **_: object) -> str:
-        arguments = ", ".join(map(str, self._arguments))
-        return f"{self.name}({arguments})" if arguments else self.name
-
-
-class _AllTypes(dict[str, type]):
-    """SQLAlchemy's types of MySQL by name, plus a type for every other name.
-
-    Without it, SQLAlchemy raises an error for a table that has an unknown type with arguments.
-    """
-
-    def __missing__(self, name: str) -> type:
-        return type("UnknownType", (_UnknownType,), {"name": name.upper()})
+        return "of a type that SQLAlchemy does not know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +107,7 @@ def _connection_finding(fault: Fault, is_local: bool) -> Finding:
 def live_columns(engine: Engine, settings: Settings) -> Columns | None:
     """Return the table's columns; None if it is missing. Raises an error of DRIVER_ERRORS."""
     if isinstance(engine.dialect, MySQLDialect):
-        engine.dialect.ischema_names = _AllTypes(engine.dialect.ischema_names)
+        engine.dialect.ischema_names = defaultdict(lambda: _UnknownType, engine.dialect.ischema_names)
     try:
         found = inspect(engine).get_columns(settings.table, settings.schema_)
     except NoSuchTableError:

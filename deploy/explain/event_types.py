@@ -17,7 +17,6 @@ from deploy.config.sections.cases import CaseAnswer
 from deploy.explain import case_input, config_tests
 from deploy.requests.samples import Fresh, load_sample, sample_names
 from functions.notify import registry
-from functions.notify.http_kind import rendered_line, template_view
 from functions.transform.program import Program, read_program
 from functions.transform.route_runs import decide
 from shared import errors, expressions
@@ -106,8 +105,11 @@ def _undeclared_patterns(config: configuration.Configuration, file: ConfigFile, 
 
 def _event_type(delivery: Delivery, settings: JsonObject) -> str | None:
     """Return the event type that subscribers choose by; None if it cannot be made of the event."""
+    # Imported here, because few configurations have subscribers.
+    from functions.notify.subscribers.fan_out import event_type_of
+
     try:
-        return rendered_line("type", str(settings.get("type", "{{ type }}")), template_view(delivery))
+        return event_type_of(str(settings.get("type", "{{ type }}")), delivery)
     except errors.Permanent:
         return None
 
@@ -170,9 +172,10 @@ async def _deliveries(run: _SampleRun, program: Program) -> list[Delivery]:
 
 
 def _names_tenant(expression: str, event: Event) -> bool:
+    """Return whether notify would find the id of a tenant."""
+    from functions.notify.subscribers.fan_out import tenants_in  # few configurations have subscribers
+
     try:
-        tenants = expressions.over_event(expression).search(view_of(event))
+        return isinstance(tenants_in(view_of(event), expressions.over_event(expression)), list)
     except errors.Permanent:
         return False
-    names = tenants if isinstance(tenants, list) else [tenants]
-    return bool(names) and all(isinstance(name, str) and name for name in names)

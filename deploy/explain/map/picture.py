@@ -19,17 +19,18 @@ ROW_GAP: Final = 12
 PORT_GAP: Final = 17
 """The distance between two lines that leave the same box, so that the text of each has its own place."""
 BOX_HEIGHT: Final = 44
+STEP_GAP: Final = 22
+"""The length of the line from a route to its steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The widths of a map's columns and of the parts of its lines, in pixels.
 
-    steps     0: the box of a route has only their number
-    stem      the straight beginning of the lines of a source, with their text; 0: the box of the source has the text
-    fan       the curved part of a line
-    label     the straight beginning of the lines of a route, with their text; 0: they have no text
-    step_gap  the line from a route to its steps
+    steps  0: the box of a route has only their number
+    stem   the straight beginning of the lines of a source, with their text; 0: the box of the source has the text
+    fan    the curved part of a line
+    label  the straight beginning of the lines of a route, with their text; 0: they have no text
     """
 
     source: int
@@ -39,7 +40,6 @@ class Columns:
     stem: int
     fan: int
     label: int
-    step_gap: int = 22
 
 
 WIDE: Final = Columns(source=172, route=214, steps=190, destination=190, stem=104, fan=64, label=142)
@@ -279,7 +279,7 @@ def arrange(
 def _column_places(rows: Sequence[parts.Row], columns: Columns, *, has_counts: bool) -> _ColumnPlaces:
     has_steps = columns.steps > 0 and any(row.has_steps_box for row in rows)
     route_x = MARGIN + columns.source + columns.stem + columns.fan
-    steps_x = route_x + columns.route + columns.step_gap
+    steps_x = route_x + columns.route + STEP_GAP
     labels_x = steps_x + columns.steps if has_steps else route_x + columns.route
     # Without steps, the curves get half of their room: lines to many destinations then cross at wider angles.
     fan = columns.fan if has_steps else columns.fan + columns.steps // 2

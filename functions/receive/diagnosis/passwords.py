@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 from functions.receive.diagnosis import signatures
@@ -79,39 +79,37 @@ def _changed_value(case: Case) -> str | None:
 def _misplaced_credentials(case: Case) -> str | None:
     """Return a cause if what belongs into the Authorization header is right, but elsewhere; else None."""
     if isinstance(case.auth, schemes.BasicScheme):
-        return misplaced(case, "authorization", "Basic ", "credentials")
+        return misplaced(case, "authorization", "Basic ")
     if isinstance(case.auth, schemes.BearerScheme):
-        return misplaced(case, "authorization", "Bearer ", "token")
+        return misplaced(case, "authorization", "Bearer ")
     return None
 
 
-def misplaced(case: Case, header: str, prefix: str, what: Literal["token", "credentials"]) -> str | None:
-    """Return a cause if the right token or credentials follow another word, or are in another header; else None.
+def misplaced(case: Case, header: str, prefix: str) -> str | None:
+    """Return a cause if the right credentials follow another word, or are in another header; else None.
 
     The source expects them in `header`, after `prefix`, which is a word and a space, or empty.
     """
     header_name, shown_header, word = header.lower(), f"`{header.title()}`", prefix.strip()
-    is_or_are, it_or_them = ("are", "them") if what == "credentials" else ("is", "it")
+    right = "the credentials are right, but"
     for name, value in case.request.headers:
         right_part = _right_part(case, value, header_name, prefix)
         if right_part is None:
             continue
         if name != header_name:
             place = f"`{header.title()}: {word}`" if word else shown_header
-            found = f"the right {what} {is_or_are} in {signatures.header_text(name)}"
-            return f"{found}; this source expects {it_or_them} in {place}"
-        right = f"the {what} {is_or_are} right, but"
+            return f"the right credentials are in {signatures.header_text(name)}; this source expects them in {place}"
         has_prefix = value.lower().startswith(prefix.lower())
         if has_prefix and value[len(prefix) :].strip() == right_part:
             is_repeated = [each for each, _ in case.request.headers].count(header_name) > 1
             return f"{right} {shown_header} was sent more than once" if is_repeated else None
         if not word:
-            return f"{right} {shown_header} must have nothing before {it_or_them}"
+            return f"{right} {shown_header} must have nothing before them"
         if value.lower().startswith(f"{word.lower()}:"):
             return f"{right} a colon follows the word `{word}` in {shown_header}: only a space must stand there"
         if value.strip() == right_part:
-            return f"{right} the word `{word}` is missing before {it_or_them} in {shown_header}"
-        return f"{right} the word before {it_or_them} in {shown_header} must be `{word}`"
+            return f"{right} the word `{word}` is missing before them in {shown_header}"
+        return f"{right} the word before them in {shown_header} must be `{word}`"
     return None
 
 

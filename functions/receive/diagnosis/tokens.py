@@ -24,7 +24,7 @@ def token_cause(case: Case, auth: "JwtScheme", now: float) -> str | None:
     """
     if holds(case):  # the signature is right, so its time or another check rejected the request
         return None
-    if cause := misplaced(case, auth.header, auth.prefix, "token"):
+    if cause := misplaced(case, auth.header, auth.prefix):
         return cause
     text = case.request.header(auth.header) or ""
     token = text[len(auth.prefix) :].strip()

@@ -416,6 +416,7 @@ def unsigned(**changes: str) -> bytes:
 
 
 Sent = tuple[Receiving, dict[str, str], bytes]
+# bad_inputs.py has more URLs of SNS.
 UNFETCHED: Final[list[tuple[Sent, str]]] = [
     *(
         ((google_receiving(), headers, BODY), code)
@@ -442,9 +443,6 @@ UNFETCHED: Final[list[tuple[Sent, str]]] = [
     *(
         ((sns_receiving(), TEXT, sns_signed(sns(SigningCertURL=url))), "certificate_url_not_allowed")
         for url in (
-            "https://sns.evil.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com.evil.com/a.pem",
-            "http://sns.us-east-1.amazonaws.com/a.pem",
             "https://sns.us-east-1.amazonaws.com@evil.com/a.pem",
             "https://evil.com\\@sns.us-east-1.amazonaws.com/a.pem",
             "https://sns.us-east-1.amazonaws.com:8443/a.pem",
@@ -454,9 +452,9 @@ UNFETCHED: Final[list[tuple[Sent, str]]] = [
             "",
         )
     ),
-    *(
-        ((sns_receiving(), TEXT, sns_signed(confirmation() | {"SubscribeURL": url})), "subscribe_url_not_allowed")
-        for url in ("http://169.254.169.254/", "https://evil.com/")
+    (
+        (sns_receiving(), TEXT, sns_signed(confirmation() | {"SubscribeURL": "https://evil.com/"})),
+        "subscribe_url_not_allowed",
     ),
     *(
         ((paypal_receiving(), paypal(url), BODY), "certificate_url_not_allowed")

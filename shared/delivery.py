@@ -133,9 +133,13 @@ def delivery_from(document: Json) -> Delivery:
 # Not frozen, because a frozen dataclass takes twice as long to create. Nothing changes it.
 @dataclass(slots=True)
 class Delivered:
-    """The destination accepted the delivery."""
+    """The destination accepted the delivery.
+
+    disable_reason  the reason why it gets no further one until an operator acts; empty if it does
+    """
 
     answer: str = ""
+    disable_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def recordable(outcome: Outcome) -> Outcome:
     """
     answer = _recordable_text(outcome.answer)
     if isinstance(outcome, Delivered):
-        return Delivered(answer)
+        return Delivered(answer, outcome.disable_reason)
     reason = _recordable_text(outcome.reason)
     if isinstance(outcome, RetryLater):
         after_seconds = _recordable_wait(outcome.after_seconds)

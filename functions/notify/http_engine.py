@@ -16,9 +16,11 @@ The outcome is decided in this order:
                                       Disabled
     templates that compute or make too much, a URL or header that is not valid, or an address that is not public
                                       Failed, with the code of the error
-    webhook-delivery: disable         Disabled; `abort-message` is Failed: the receiver decides, whatever its status
     success_when is false for a 2xx   RetryLater
     any other response                the result of the kind's `outcome`
+
+If the response is no success, its header `webhook-delivery` decides instead: `disable` is Disabled, and `abort-message`
+is Failed. A success with `disable` stays Delivered, and disables the destination.
 
 Without `success_when`, a kind's `doubt_of` may warn that a success is perhaps none. The delivery stays delivered.
 """
@@ -159,14 +161,21 @@ class HttpDestination:
             return RetryLater(f"{error.code}: {error.detail}")
 
     def _outcome(self, response: http_kind.Response) -> Outcome:
-        """Return the outcome of a response: by the receiver's own header, then `success_when`, then the kind."""
+        """Return the outcome of a response, and of what its header DELIVERY_HEADER asks for."""
+        outcome = self._outcome_without_instruction(response)
+        is_delivered = isinstance(outcome, Delivered)
         instruction = (response.header(DELIVERY_HEADER) or "").strip().lower()
         if instruction == "disable":
-            return Disabled(f"the receiver asked for no further deliveries ({DELIVERY_HEADER}: disable)")
-        if instruction == "abort-message":
+            reason = f"the receiver asked for no further deliveries ({DELIVERY_HEADER}: disable)"
+            return Delivered(outcome.answer, disable_reason=reason) if is_delivered else Disabled(reason)
+        if instruction == "abort-message" and not is_delivered:
             return Failed(
                 "refused_by_receiver", f"the receiver wants no further attempt ({DELIVERY_HEADER}: abort-message)"
             )
+        return outcome
+
+    def _outcome_without_instruction(self, response: http_kind.Response) -> Outcome:
+        """Return the outcome of a response: by `success_when`, then by the kind."""
         if 200 <= response.status < 300 and (reason := self._failure_in(response)):
             return RetryLater(reason, response.retry_after_seconds)
         # A receiver's answer may make a pattern in an operator's own function run for days.

@@ -2,7 +2,7 @@
 
 This is what follows each outcome:
 
-    Delivered    nothing more
+    Delivered    nothing more; the receiver may ask that the destination is disabled
     RetryLater   the next attempt, by waiting/schedule.py; a dead letter `retries_exhausted` after the last one, and
                  `expired` if the next attempt would come after the destination's `expires_after`
     Unknown      a later attempt; held with `on_unknown: hold`; a dead letter `outcome_unknown` after three in a
@@ -69,7 +69,10 @@ async def settle(notifier: Notifier, work: Work, target: Target, outcome: Outcom
     """Record what follows from an attempt with this outcome. `entry` is the record of it. Raises Temporary."""
     if isinstance(outcome, Delivered):
         settlement = Settlement(ledger_rules.DELIVERED, entry.ended_at, reason="", attempt=entry)
-        return await record(notifier, work, settlement, "delivered")
+        result = await record(notifier, work, settlement, "delivered")
+        if outcome.disable_reason and target.health is None:  # an endpoint's health disables the endpoint
+            await _disable(notifier, work, Disabled(outcome.disable_reason))
+        return result
     if isinstance(outcome, Disabled):
         await _disable(notifier, work, outcome)
     follow_up = _follow_up(work, target, outcome, notifier.clock.now())

@@ -76,8 +76,6 @@ def _likely_format(content: bytes) -> str:
     structured = parse.structured_format(content)
     if structured is not None:
         return structured
-    if not parse.is_text(content):
-        return "text"
     try:
         data = parse.parse_as("yaml", content, None).data
     except Rejected as error:

@@ -56,6 +56,8 @@ _BY_FAMILY: Final = (
 _START: Final = re.compile(rb"(?:\xef\xbb\xbf)?+[ \t\r\n]*+(bplist00|[{\[<])")
 """The beginning of a body that is a binary property list, JSON (`{` or `[`) or XML (`<`). A byte order mark and white
 space may come before it."""
+_UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks of UTF-16, whose text has NUL in it."""
 _PLIST: Final = re.compile(rb"<(?:!DOCTYPE\s+)?plist[\s>]")
 _HTML: Final = re.compile(rb"[\s\xef\xbb\xbf]*+<!doctype\s+html", re.IGNORECASE)
 _SNIFFED_BYTES: Final = 1_024
@@ -126,17 +128,6 @@ def structured_format(body: bytes) -> str | None:
     return "plist" if _PLIST.search(body, 0, _SNIFFED_BYTES) else "xml"
 
 
-def is_text(body: bytes) -> bool:
-    """Return whether the body is UTF-8 without NUL, or begins with UTF-16's byte order mark."""
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in body
-
-
 Parser = Callable[[bytes, MediaType, Limits], Json]
 
 _ELSEWHERE: Final = {"bytes": ("text_body", "parse_bytes"), "ndjson": ("json_body", "parse_lines")}
@@ -169,8 +160,11 @@ def parse_body(body: bytes, content_type: str | None, limits: Limits = DEFAULT) 
     format_name = structured_format(body)
     if format_name and (parsed := parse_if(format_name, body, content_type, limits)):
         return parsed
-    is_any_text = media.charset or media.name.startswith("text/") or is_text(body)
-    return parse_as("text" if is_any_text else "bytes", body, content_type, limits)
+    if media.charset or media.name.startswith("text/"):
+        return parse_as("text", body, content_type, limits)
+    may_be_text = b"\0" not in body or body.startswith(_UTF_16_MARKS)
+    text = parse_if("text", body, content_type, limits) if may_be_text else None
+    return text or parse_as("bytes", body, content_type, limits)
 
 
 def parse_as(format_name: str, body: bytes, content_type: str | None, limits: Limits = DEFAULT) -> Parsed:

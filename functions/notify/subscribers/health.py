@@ -59,6 +59,8 @@ class EndpointHealth:
     def _change_after(self, outcome: Outcome, now: float, *, is_first: bool) -> HealthChange | None:
         """Return the change that the outcome asks for; None for none."""
         since = self._endpoint.failing_since
+        if isinstance(outcome, Delivered) and outcome.disable_reason:
+            return HealthChange(DISABLED, outcome.disable_reason, "receiver")
         if isinstance(outcome, Delivered):
             return None if since is None else HealthChange(RECOVERED)
         if isinstance(outcome, Failed) and outcome.code == "endpoint_disabled":

@@ -55,8 +55,9 @@ _JSON_FAULTS: Final = (
     _JsonFault("more JSON follows: if the sender posts JSON lines, set `body: ndjson`", r"[\[{]", message="Extra data"),
     _JsonFault("a closing bracket is too many", r"[\]}]", message="Extra data"),
     _JsonFault("a number must not begin with 0", r"(?<=0)[0-9]", message="',' delimiter"),
+    _JsonFault("a number must be decimal", r"(?<=0)[xXoObB][0-9a-fA-F]", message="',' delimiter"),
     _JsonFault("a comma is missing before it", '"', message="',' delimiter"),
-    _JsonFault('a quotation mark within a text must be written as \\"', r"\w", message="',' delimiter"),
+    _JsonFault('a quotation mark within a text must be written as \\"', r"(?<![0-9])\w", message="',' delimiter"),
     _JsonFault("the body ends there: it was cut on its way, or its length is wrong", r"\s*\Z"),
     _JsonFault("the body does not begin like JSON", message="(char 0)"),
 )

@@ -110,12 +110,18 @@ async def test_after_a_429_a_minute_passes_or_what_the_receiver_says(headers: di
     assert outcome.after_seconds == after
 
 
-@pytest.mark.parametrize("status", [200, 500])
-async def test_the_receiver_disables_itself_and_ends_a_delivery_by_a_header(status: int) -> None:
-    assert isinstance(await answering(status, webhook_delivery=" Disable ").attempt(), Disabled)
-    outcome = await answering(status, webhook_delivery="abort-message").attempt()
+async def test_the_receiver_disables_itself_and_ends_a_delivery_by_a_header() -> None:
+    assert isinstance(await answering(500, webhook_delivery=" Disable ").attempt(), Disabled)
+    outcome = await answering(500, webhook_delivery="abort-message").attempt()
     assert isinstance(outcome, Failed)
     assert outcome.code == "refused_by_receiver"
+
+
+async def test_what_the_receiver_accepts_is_delivered_although_it_wants_no_more() -> None:
+    outcome = await answering(200, webhook_delivery="disable").attempt()
+    assert isinstance(outcome, Delivered)
+    assert "asked for no further deliveries" in outcome.disable_reason
+    assert await answering(200, webhook_delivery="abort-message").attempt() == Delivered("200")
 
 
 @pytest.mark.parametrize(

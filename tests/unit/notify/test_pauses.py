@@ -130,6 +130,12 @@ async def test_a_delivery_right_after_the_release_of_a_disabled_destination_is_t
     assert (await notifier.take(a_delivery(3))).outcome == "delivered"
 
 
+async def test_a_receiver_that_accepts_a_delivery_and_wants_no_more_gets_that_one_only_once() -> None:
+    notifier = breaking(Delivered("200", disable_reason="no more"))
+    assert [(await notifier.take(a_delivery(number))).outcome for number in range(2)] == ["delivered", "held"]
+    assert len(notifier.crm.attempts) == 1
+
+
 HOUR = 3_600.0
 
 

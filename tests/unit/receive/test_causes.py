@@ -309,6 +309,7 @@ NOT_JSON: Final = {
     "JSON lines": (b'{"a": 1}\n{"a": 2}', "set `body: ndjson`"),
     "a plus": (b'{"a": +1}', "a number must not begin with +"),
     "a leading zero": (b'{"a": 007}', "a number must not begin with 0"),
+    "a hexadecimal number": (b'{"a": 0x1F}', "a number must be decimal"),
     "a missing comma": (b'{"a": 1 "b": 2}', "a comma is missing before it"),
     "a quotation mark in a text": (b'{"a": "x "y" z"}', "a quotation mark within a text must be written as"),
     "a backslash": (b'{"a": "C:\\path"}', "a backslash in a text must be written twice"),

@@ -77,6 +77,12 @@ def test_where_it_names_none_the_body_is_what_it_looks_like(
     assert outcome(body, content_type) == (data, format_name)
 
 
+def test_bytes_that_only_begin_like_utf_16_are_bytes() -> None:
+    assert outcome("words".encode("utf-16"), "application/octet-stream") == ("words", "text")
+    data = {"type": "application/octet-stream", "size": 3, "base64": "//4A"}
+    assert outcome(b"\xff\xfe\x00", "application/octet-stream") == (data, "bytes")
+
+
 @pytest.mark.parametrize("content_type", GENERIC)
 @pytest.mark.parametrize(
     ("body", "code"),

@@ -24,6 +24,7 @@ from deploy.terminal.command_line import CommandError, CommandParser
 from deploy.terminal.output import GREEN, RED, YELLOW, Column, stdout_screen, table
 from shared import jsontext, secrets, times
 from shared.did_you_mean import did_you_mean
+from shared.subscribers.sealing import KEY_SECRET
 
 NEVER_AN_ARGUMENT: Final = (
     "a value is never an argument: your shell keeps it in its history, and others see it in the list of processes. "
@@ -323,7 +324,8 @@ def rotate_secret(options: argparse.Namespace, platform: Platform) -> int:
     values = asyncio.run(add_value())
     soon = "" if is_local(options) else " Functions read it within 5 minutes."
     print(f"{need.name}: {len(values)} values are accepted now; the new one signs.{soon}")
-    print(f"Give the sender the new value, then run: {drop_old}")
+    if need.name != KEY_SECRET:
+        print(f"Give the sender the new value, then run: {drop_old}")
     _print_notes(options, backend, need, values[:1])
     return DONE
 
@@ -351,33 +353,40 @@ def _registrar(options: argparse.Namespace, platform: Platform) -> Registrar:
 async def _store_new_values(
     registrar: Registrar, backend: SecretBackend, need: Need, new: Sequence[str], keep: int
 ) -> Accepted:
-    """Store the new values, at most `keep` of the old ones, and each old one with which a registered hook may sign.
+    """Store the new values, at most `keep` of the old ones, and each old one that is still needed.
 
     Raises CommandError.
     """
     # Read only now: while somebody typed the value, another command may have stored one that a provider signs with.
     old = [each for each in await _readable_values(registrar, backend, need) if each not in new]
-    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old[keep:])
+    reason_by_value = await _reasons_to_keep(registrar, need, old[keep:])
     values = (*new, *old[:keep], *reason_by_value)
     _write_values(backend, need, values, forget=False)
     return Accepted(values, list(dict.fromkeys(reason_by_value.values())))
 
 
 async def _forget_old_values(registrar: Registrar, backend: SecretBackend, need: Need) -> Accepted:
-    """Keep the newest value and each older one with which a registered hook may sign, and forget the others.
+    """Keep the newest value and each older one that is still needed, and forget the others.
 
-    Raises CommandError, also if hooks need each of the older values.
+    Raises CommandError, also if each of the older values is needed.
     """
     stored = await _readable_values(registrar, backend, need)
     newest = stored[:1]
     old = [each for each in stored if each not in newest]
-    reason_by_value = await hook_secrets.reasons_to_keep(registrar, need.name, old)
+    reason_by_value = await _reasons_to_keep(registrar, need, old)
     reasons = list(dict.fromkeys(reason_by_value.values()))
     if old and len(reason_by_value) == len(old):
         raise CommandError(f"{need.name}: nothing was changed. {reasons[0]}")
     values = (*newest, *reason_by_value)
     _write_values(backend, need, values, forget=True)
     return Accepted(values, reasons)
+
+
+async def _reasons_to_keep(registrar: Registrar, need: Need, old: Sequence[str]) -> dict[str, str]:
+    """Return those of the old values that are still needed, with the reasons. Raises CommandError."""
+    if need.name == KEY_SECRET:
+        return dict.fromkeys(old, "Secrets of endpoints may be encrypted with it, and could not be read without it")
+    return await hook_secrets.reasons_to_keep(registrar, need.name, old)
 
 
 async def _readable_values(registrar: Registrar, backend: SecretBackend, need: Need) -> tuple[str, ...]:

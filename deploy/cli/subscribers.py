@@ -16,6 +16,7 @@ from deploy.cli.command import DONE, NOT_DONE, parser, report, run_command
 from deploy.cli.records import action_name
 from deploy.client.hookchain.subscribers import SubscribersError
 from deploy.config.configured import add_configuration, configured
+from deploy.config.running_dev import is_production
 from deploy.platforms.choice import add_platform, add_state, is_local, open_platform, same_platform
 from deploy.platforms.platform import Platform
 from deploy.subscribers.imports import CsvFault, Importer, ImportResult, Row, fault_texts, import_rows
@@ -100,7 +101,7 @@ def run_call(name: str, action: Action, arguments: list[str]) -> int:
             raise CommandError(f"{where}: has no `subscribers`. functions/subscribe/README.md says how to add it.")
         platform = open_platform(options, found.environ)
         settings = read_settings(found.slices["subscribe"])
-        if is_local(options):  # endpoints may be on this machine, as its function `subscribe` allows too
+        if is_local(options) and not is_production(options.state):  # `make dev` allows endpoints on this machine
             settings = replace(settings, allow_http=True, allow_private=True, public_url="")
         call = Call(options, settings, platform, screen)
         try:

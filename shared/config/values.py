@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sized
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, SkipValidation, StringConstraints
 from pydantic_core import ErrorDetails
 
 from shared.config.rules import SecretName
@@ -28,6 +28,9 @@ def _header_name(text: str) -> str:
 
 Verbatim = Annotated[str, StringConstraints(strip_whitespace=False)]
 """Text whose leading and trailing white space counts, because it is compared or signed with what a sender wrote."""
+VerbatimJson = Annotated[JsonValue, SkipValidation]
+"""JSON with all white space in its texts, because it is compared with an event or becomes a part of one."""
+VerbatimObject = dict[Verbatim, VerbatimJson]
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 

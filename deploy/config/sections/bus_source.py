@@ -9,11 +9,11 @@ import hashlib
 import re
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from deploy.config.sections.texts import fitting
 from shared.config.rules import listed
-from shared.config.values import Model
+from shared.config.values import Model, VerbatimObject
 from shared.jsontext import JsonObject
 
 BusKind: TypeAlias = Literal["pubsub", "bucket", "sqs", "eventbridge"]
@@ -49,7 +49,7 @@ class BusSourceConfig(Model):
     sqs: (
         Annotated[str, fitting(_QUEUE, "a queue's ARN, such as arn:aws:sqs:eu-central-1:123456789012:orders")] | None
     ) = None
-    eventbridge: Annotated[dict[str, JsonValue], Field(min_length=1)] | None = None
+    eventbridge: Annotated[VerbatimObject, Field(min_length=1)] | None = None
     event_bus: Annotated[str, fitting(_EVENT_BUS, "an event bus's name or ARN")] | None = None
 
     @property
@@ -76,7 +76,7 @@ class BusSourceConfig(Model):
         return self
 
 
-def _verify_pattern(pattern: dict[str, JsonValue]) -> None:
+def _verify_pattern(pattern: VerbatimObject) -> None:
     for name, value in pattern.items():
         if isinstance(value, dict) and value:
             _verify_pattern(value)

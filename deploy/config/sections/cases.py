@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault
 from deploy.config.model_faults import fault_at, setting_name, unknown_names
 from shared.config.rules import Name, listed
-from shared.config.values import Model
+from shared.config.values import Model, Verbatim, VerbatimJson, VerbatimObject
+
+_EventField = Literal["id", "type", "action", "subject", "actor", "time", "receivedat", "data"]
 
 
 class CaseInput(Model):
@@ -21,11 +23,11 @@ class CaseInput(Model):
 
     source: Name
     headers: dict[str, str] = Field(default={})
-    body: JsonValue = None
+    body: VerbatimJson = None
     file: str | None = None
-    event: dict[Literal["id", "type", "action", "subject", "actor", "time", "receivedat", "data"], JsonValue] | None = (
-        None
-    )
+    event: (
+        dict[Literal["id", "type", "action", "subject", "actor", "time", "receivedat", "data"], VerbatimJson] | None
+    ) = None
 
     @model_validator(mode="after")
     def _has_one_input(self) -> "CaseInput":
@@ -39,7 +41,7 @@ class CaseAnswer(Model):
 
     status: int = Field(200, ge=100, le=599)
     headers: dict[str, str] = Field(default={})
-    body: JsonValue = None
+    body: VerbatimJson = None
 
 
 class CaseMail(Model):
@@ -50,8 +52,8 @@ class CaseMail(Model):
 
     to: Annotated[list[str], BeforeValidator(listed)] | None = None
     subject: str | None = None
-    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
-    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    holds: Annotated[list[Verbatim], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[Verbatim], BeforeValidator(listed)] = Field(default=[])
     attachments: Annotated[list[str], BeforeValidator(listed)] | None = None
 
 
@@ -66,9 +68,9 @@ class CaseRequest(Model):
     method: str | None = None
     url: str | None = None
     headers: dict[str, str] = Field(default={})
-    body: JsonValue = None
-    holds: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
-    lacks: Annotated[list[str], BeforeValidator(listed)] = Field(default=[])
+    body: VerbatimJson = None
+    holds: Annotated[list[Verbatim], BeforeValidator(listed)] = Field(default=[])
+    lacks: Annotated[list[Verbatim], BeforeValidator(listed)] = Field(default=[])
 
 
 class CaseDelivery(Model):
@@ -82,10 +84,10 @@ class CaseDelivery(Model):
     type: str | None = None
     subject: str | None = None
     actor: str | None = None
-    data: JsonValue = None
+    data: VerbatimJson = None
     mail: CaseMail | None = None
     request: CaseRequest | None = None
-    row: dict[str, JsonValue] | None = None
+    row: VerbatimObject | None = None
 
 
 class CaseConfig(Model):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Field
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, unreadable
 from deploy.config.model_faults import expression_faults, setting_name, unknown_names
@@ -27,7 +27,7 @@ def as_steps(value: object) -> object:
     return [{"chain": value}] if isinstance(value, str) else value
 
 
-StepConfig = dict[str, JsonValue]
+StepConfig = values.VerbatimObject
 StepsConfig = Annotated[list[StepConfig], BeforeValidator(as_steps)]
 
 

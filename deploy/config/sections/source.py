@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from deploy.config.config_file import ConfigFile, DocumentPath, Fault, texts_in
 from deploy.config.model_faults import fault_at
@@ -27,7 +27,7 @@ from functions.receive.respond import template_fault
 from functions.receive.source import RECOVERED_KIND
 from shared import casting, did_you_mean, limits, ports
 from shared.config.rules import Name, Seconds, listed
-from shared.config.values import HeaderName, Model
+from shared.config.values import HeaderName, Model, VerbatimJson, VerbatimObject
 from shared.jsontext import Json, JsonObject, mapping_at
 
 REDIRECTS: Final = frozenset({302, 303})
@@ -52,7 +52,7 @@ class RespondConfig(Model):
     status: int = 200
     headers: dict[HeaderName, HeaderValue] = Field(default={})
     content_type: HeaderValue | None = None
-    body: JsonValue = ""
+    body: VerbatimJson = ""
 
     @model_validator(mode="after")
     def _is_valid(self) -> "RespondConfig":
@@ -162,7 +162,7 @@ class SourceConfig(provider_api.ProviderApiSettings):
     unpack: texts.DataPath | None = None
     cast: dict[texts.DataPath, casting.Kind] | None = Field(None, max_length=100)
     batch: texts.BatchPath | None = None
-    schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
+    schema_: VerbatimObject | str | None = Field(None, alias="schema")
     keep_raw: bool | None = None
     dedupe: Dedupe | None = None
     type: texts.Locations | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-from pydantic.types import Discriminator, JsonValue, StringConstraints, Tag
+from pydantic.types import Discriminator, StringConstraints, Tag
 
 from deploy.config.config_file import ConfigFaults, ConfigFile, DocumentPath, Fault, read_config_file, unreadable
 from deploy.config.model_faults import fault_at, rule_of, unknown_names
@@ -14,7 +14,7 @@ from deploy.config.sections.destination import DestinationConfig, kind_of
 from deploy.config.sections.schema_document import SchemaFault, schema_document
 from deploy.config.sections.texts import Origin, PublicUrl, fitting
 from shared.config.rules import Name, Seconds, listed
-from shared.config.values import Model
+from shared.config.values import Model, VerbatimJson, VerbatimObject
 from shared.jsontext import Json, JsonObject, from_json, to_json
 from shared.subscribers.catalogue_document import is_own_form, read_catalogue
 from shared.subscribers.event_types import event_type_fields
@@ -97,8 +97,8 @@ class EventTypeConfig(Model):
 
     description: Annotated[str, Field(max_length=10_000)] = ""
     group: Annotated[str, Field(max_length=100)] = ""
-    schema_: dict[str, JsonValue] | str | None = Field(None, alias="schema")
-    examples: list[JsonValue] = Field(default=[], max_length=MAX_EXAMPLES)
+    schema_: VerbatimObject | str | None = Field(None, alias="schema")
+    examples: list[VerbatimJson] = Field(default=[], max_length=MAX_EXAMPLES)
     deprecated: bool = False
 
 

@@ -164,6 +164,20 @@ def test_a_rotation_keeps_the_old_value_until_it_is_ended(secrets: Command, env_
     secrets("rotate", "shop-password", "--drop-old", code=1)
 
 
+def test_a_key_with_which_endpoints_secrets_may_be_encrypted_is_never_dropped(
+    secrets: Command, config: Path, env_file: Path
+) -> None:
+    config.write_text(
+        "sources: {shop: {auth: none}}\nroutes: [{name: all, to: customers}]\n"
+        "destinations: {customers: {subscribers: {tenant: data.account}}}\nsubscribers: {}\n"
+    )
+    for action in ("set", "rotate", "rotate", "set"):
+        assert "--drop-old" not in secrets(action, "subscribers-key", "--random")
+    secrets("rotate", "subscribers-key", "--drop-old", code=1)
+    assert "may be encrypted with it" in secrets.error
+    assert len(split_values(read_dotenv(env_file)["SUBSCRIBERS_KEY"])) == 4
+
+
 def test_a_name_that_the_configuration_has_not_is_accepted_with_a_warning(secrets: Command) -> None:
     secrets("set", "shop-pasword", "--random")
     assert "did you mean 'shop-password'?" in secrets.error

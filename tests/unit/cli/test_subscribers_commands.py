@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.config.running_dev import PRODUCTION_FILE
 from functions.subscribe.credentials import read_api_key
 from shared.cloud.local.documents import FILE_NAME, LocalDocuments
 from shared.subscribers.directory import Directory
@@ -220,3 +221,15 @@ def test_a_portal_link_is_of_the_running_portal_and_can_be_revoked(command: Comm
     assert "there is no such tenant" in command.error
     for arguments in (["--capabilities", "all"], ["--expires", "30d"], ["--expires", "never"]):
         command("portal-link", "acme", *arguments, code=2)
+
+
+def test_beside_serve_the_commands_reject_what_the_api_rejects_and_links_have_the_public_url(
+    command: Command, folder: Path, config: Path
+) -> None:
+    (folder / "state" / PRODUCTION_FILE).touch()
+    config.write_text(CONFIG + "  public_url: https://hooks.acme.example\n")
+    command("tenants", "set", "acme")
+    assert "https://hooks.acme.example/portal#token=" in command("portal-link", "acme")
+    (folder / "endpoints.csv").write_text("tenant,url\nacme,http://192.168.7.7/hook\n")
+    command("endpoints", "import", str(folder / "endpoints.csv"), "--yes", code=1)
+    assert stored(folder, "acme") == []

@@ -12,7 +12,7 @@ from deploy.config.config_file import ConfigFaults
 from deploy.config.local_ports import ports_from
 from deploy.config.running_dev import DevFile, config_faults, remove_dev_file, write_dev_file
 from shared.event import Event
-from shared.jsontext import mappings_at
+from shared.jsontext import mapping_at, mappings_at, value_at
 from shared.waiting_route import RETRY_SECONDS
 from tests.fakes.configurations import compile_text, faults_of_text
 from tests.unit.config.own_configuration import CONFIG, EVENT, STEP, data_of, decided
@@ -60,6 +60,22 @@ def test_the_names_of_lists_become_their_addresses() -> None:
 def test_a_source_whose_body_is_mailed_as_it_came_keeps_it_and_no_other_does(sources: str, kept_of_other: str) -> None:
     compiled = mappings_at(compile_text(WHOLE.replace("from: form", f"from: {sources}"))["receive"], "sources")
     assert {name: source["keep_raw"] for name, source in compiled.items()} == {"form": "body", "other": kept_of_other}
+
+
+def test_json_that_is_compared_with_an_event_or_becomes_a_part_of_one_keeps_its_white_space() -> None:
+    text = """\
+sources: {a: {auth: none, schema: {enum: ["x "]}, respond: {body: {"k ": "x "}}}}
+routes: [{name: all, steps: [{set: {data.k: "x "}}, {lint: {schema: {enum: ["x "]}}}], to: log}]
+destinations: {log: {log: {}}}
+"""
+    slices = compile_text(text)
+    source = mapping_at(slices["receive"], "sources", "a")
+    assert value_at(source, "schema", "enum") == ["x "]
+    assert value_at(source, "respond", "body") == {"k ": "x "}
+    assert value_at(slices["transform"], "routes", 0, "steps") == [
+        {"set": {"data.k": "x "}},
+        {"lint": {"schema": {"enum": ["x "]}}},
+    ]
 
 
 def test_every_fault_is_reported_at_once_with_its_line() -> None:

@@ -1,6 +1,7 @@
 """Receive as a sender meets it, from hookchain.yaml's text to the reply, over fakes."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +65,11 @@ class Posting:
     async def get(self, path_and_query: str, *headers: tuple[str, str], method: str = "GET") -> Reply:
         path, _, query = path_and_query.partition("?")
         return await self.send(path, b"", *headers, method=method, query=query)
+
+
+def basic(user: str, password: str) -> tuple[str, str]:
+    """Return the header of basic authentication."""
+    return "authorization", "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
 def code(reply: Reply) -> Json:

@@ -1,4 +1,4 @@
-"""Keys of the tests' own, for senders that sign with a private key."""
+"""Receive for the source of a provider, and keys of the tests' own for senders that sign with a private key."""
 
 import base64
 from typing import Final
@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from shared.jsontext import Json
-from tests.in_process.receiving import Receiving
+from tests.in_process.receiving import URL, Receiving
 
 NOW: Final = 1_790_000_000
 BODY: Final = b'{"a": 1}'
@@ -29,11 +29,11 @@ def raw_ed25519() -> bytes:
     return ED.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def receiving(provider: str, secret: str | None = None, now: float = NOW, **more: Json) -> Receiving:
+def receiving(provider: str, secret: str | None = None, now: float = NOW, url: str = URL, **more: Json) -> Receiving:
     source: dict[str, Json] = {"provider": provider, **more}
     if secret:
         source["secret"] = "the-secret"
-    return Receiving(source, {"the-secret": secret or ""}, now)
+    return Receiving(source, {"the-secret": secret or ""}, now, url)
 
 
 async def code(where: Receiving, headers: dict[str, str], body: bytes = BODY) -> str:

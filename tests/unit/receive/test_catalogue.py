@@ -1,6 +1,5 @@
 """The catalogue as a whole, and what a source takes from it."""
 
-import base64
 import hashlib
 import hmac
 import json
@@ -21,11 +20,10 @@ from deploy.config.warnings import provider_texts
 from deploy.requests.samples import Fresh, load_sample
 from shared.event import Event
 from shared.jsontext import Json, JsonObject, mapping_at
-from tests.in_process.receiving import Receiving
+from tests.in_process.receiving import URL, Receiving
+from tests.unit.receive.sender_keys import NOW, b64
 
-NOW = 1_790_000_000
 SECRET = "an-independent-secret-of-some-length"
-URL = "https://hooks.example.com/hook"
 BODY = b'{"a": 1, "text": "\xc3\xa9"}'
 JSON_TYPE = ("Content-Type", "application/json")
 FORM = "application/x-www-form-urlencoded"
@@ -54,10 +52,6 @@ def sha256(content: bytes, key: bytes = SECRET.encode()) -> bytes:
 
 def sha1(content: bytes) -> bytes:
     return hmac.new(SECRET.encode(), content, hashlib.sha1).digest()
-
-
-def b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
 
 
 def timed(text: str, between: bytes = b"") -> bytes:

@@ -14,18 +14,13 @@ from standardwebhooks import Webhook as StandardWebhook
 from svix.webhooks import Webhook as SvixWebhook
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # the library has none
 
-from shared.jsontext import Json
 from shared.signatures.signing import hmac_text
-from tests.in_process.receiving import URL, Receiving
+from tests.in_process.receiving import URL
+from tests.unit.receive.sender_keys import NOW, receiving
 
-NOW: Final = 1_790_000_000
 BODY: Final = '{"type": "invoice.paid", "id": "evt_1", "text": "é"}'
 JSON: Final = ("content-type", "application/json")
 WHSEC: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-def receiving(provider: str, secret: str, url: str = URL, **more: Json) -> Receiving:
-    return Receiving({"provider": provider, "secret": "the-secret", **more}, {"the-secret": secret}, NOW, url)
 
 
 @pytest.mark.parametrize("url", [f"{URL}?a=b", URL.replace("example.com", "example.com:443"), URL])
@@ -36,8 +31,8 @@ async def test_twilios_library_agrees(url: str) -> None:
     headers = [("content-type", "application/x-www-form-urlencoded"), ("X-Twilio-Signature", signature)]
     asked = url.replace(":443", "")
     body = b"From=%2B15551234&Body=hi+%26+bye&Empty="
-    assert await receiving("twilio", secret, asked).code(headers, body) == ""
-    assert await receiving("twilio", secret, asked).code(headers, body + b"x") == "signature_mismatch"
+    assert await receiving("twilio", secret, url=asked).code(headers, body) == ""
+    assert await receiving("twilio", secret, url=asked).code(headers, body + b"x") == "signature_mismatch"
 
 
 @pytest.mark.parametrize("algorithm", ["HMAC_SHA256", "HMAC_SHA1"])
@@ -52,12 +47,12 @@ async def test_twilios_library_signs_with_a_shared_key_as_its_settings_say(algor
         ("X-Twilio-Signature", signature),
         ("X-Twilio-Webhooks-Signature-Settings", f"key=webhooks_sharedkey_1,algorithm={algorithm}"),
     ]
-    assert await receiving("twilio", f"the-auth-token\n{secret}", url).code(headers, body) == ""
-    assert await receiving("twilio", "the-auth-token", url).code(headers, body) == "signature_mismatch"
-    assert await receiving("twilio", secret, url).code(headers, body + b" ") == "signature_mismatch"
+    assert await receiving("twilio", f"the-auth-token\n{secret}", url=url).code(headers, body) == ""
+    assert await receiving("twilio", "the-auth-token", url=url).code(headers, body) == "signature_mismatch"
+    assert await receiving("twilio", secret, url=url).code(headers, body + b" ") == "signature_mismatch"
     without_settings = [*headers[:2]]
     expected = "" if algorithm == "HMAC_SHA1" else "signature_mismatch"
-    assert await receiving("twilio", secret, url).code(without_settings, body) == expected
+    assert await receiving("twilio", secret, url=url).code(without_settings, body) == expected
 
 
 @pytest.mark.parametrize("secret", [f"v1,{WHSEC}", WHSEC, f"v1,whsec_c29tZSBvdGhlciBrZXk=\nv1,{WHSEC}"])
@@ -147,8 +142,8 @@ async def test_what_contentfuls_library_signed_verifies(query: str, signature: s
     body = '{"sys":{"type":"Entry","id":"42"},"title":"é"}'.encode()
     secret = "contentful-signing-secret-of-64-characters-0123456789abcdefghijk"
     url = f"{URL}?{query}" if query else URL
-    assert await receiving("contentful", secret, url).code(headers, body) == ""
-    assert await receiving("contentful", secret, url).code(headers, body + b" ") == "signature_mismatch"
+    assert await receiving("contentful", secret, url=url).code(headers, body) == ""
+    assert await receiving("contentful", secret, url=url).code(headers, body + b" ") == "signature_mismatch"
 
 
 async def test_two_changes_of_a_record_of_attios_are_two_events_although_their_bodies_are_the_same() -> None:

@@ -34,7 +34,7 @@ from shared.signatures.locations import parse_location
 from shared.signatures.signature_scheme import HmacScheme
 from shared.signatures.signing import hmac_signature, hmac_text
 from tests.fakes.clock import FakeClock
-from tests.in_process.posting import FORM, JSON, Posting
+from tests.in_process.posting import FORM, JSON, Posting, basic
 
 NOW: Final = int(FakeClock().now())
 KEY: Final = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -69,10 +69,6 @@ SMART: Final = f"“{KEY}”"
 def signed(content: str | bytes, name: str = "x-sig", key: str = KEY, algorithm: str = "sha256") -> tuple[str, str]:
     raw = content.encode() if isinstance(content, str) else content
     return name, hmac.new(key.encode(), raw, algorithm).hexdigest()
-
-
-def basic(user: str, password: str) -> tuple[str, str]:
-    return "authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def standard(sent_id: str = "msg_1", key: bytes = KEY.encode(), at: int = NOW) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import run
-from tests.in_process.posting import FORM, JSON, Posting, code, header
+from tests.in_process.posting import FORM, JSON, Posting, basic, code, header
 from tests.unit.shared.json_values import json_values
 
 PASSWORD = "correct horse battery"
@@ -87,12 +87,8 @@ async def unread(_: int) -> bytes:
     raise AssertionError("the body was read")
 
 
-def basic(user: str, password: str = PASSWORD) -> tuple[str, str]:
-    return "authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
 async def test_an_accepted_request_is_one_confirmed_event(posting: Posting) -> None:
-    event = await accepted(posting, "/form", {"event": "signup", "n": 1}, JSON, basic("web"))
+    event = await accepted(posting, "/form", {"event": "signup", "n": 1}, JSON, basic("web", PASSWORD))
     [message] = posting.bus.on(EVENTS)
     assert (event.type, event.source, event.data) == ("signup", "/sources/form", {"event": "signup", "n": 1})
     assert message.attributes == {"ce-id": event.id, "ce-type": "signup", "ce-source": "/sources/form"}
@@ -101,8 +97,8 @@ async def test_an_accepted_request_is_one_confirmed_event(posting: Posting) -> N
 @pytest.mark.parametrize(
     ("path", "headers", "query"),
     [
-        ("/form", [basic("web")], ""),
-        ("/anyuser", [basic("whoever")], ""),
+        ("/form", [basic("web", PASSWORD)], ""),
+        ("/anyuser", [basic("whoever", PASSWORD)], ""),
         ("/anyuser", [("x-webhook-password", PASSWORD)], ""),
         ("/path/correct%20horse%20battery", [], ""),
         ("/query", [], "token=correct%20horse%20battery"),
@@ -121,7 +117,7 @@ async def test_right_credentials_pass(posting: Posting, path: str, headers: list
     [
         ("/form", [], "password_mismatch"),
         ("/form", [basic("web", "wrong")], "password_mismatch"),
-        ("/form", [basic("other")], "password_mismatch"),
+        ("/form", [basic("other", PASSWORD)], "password_mismatch"),
         ("/form", [("authorization", "Basic " + base64.b64encode(b"\xff\xfe").decode())], "password_mismatch"),
         ("/anyuser", [("x-webhook-password", PASSWORD + " ")], "password_mismatch"),
         ("/anyuser", [("x-webhook-password", "")], "password_mismatch"),
@@ -227,7 +223,7 @@ async def test_hostile_attributes_are_cut_and_cleaned(posting: Posting) -> None:
 
 async def test_the_kept_body_and_headers_hold_no_credential_and_nothing_that_was_not_sent(posting: Posting) -> None:
     added = ("function-execution-id", "sg8CgqhqZIQY")
-    headers = (JSON, basic("web"), ("cookie", "s=1"), ("x-other", "yes"), added)
+    headers = (JSON, basic("web", PASSWORD), ("cookie", "s=1"), ("x-other", "yes"), added)
     event = await accepted(posting, "/form", {"a": 1}, *headers)
     assert event.rawbody == '{"a": 1}'
     assert event.rawheaders == '[["content-type","application/json"],["x-other","yes"]]'
@@ -251,7 +247,7 @@ def test_the_header_of_a_signature_is_not_kept(auth: str, header: str) -> None:
 
 async def test_a_body_that_is_not_utf8_is_kept_exactly(posting: Posting) -> None:
     content_type = ("content-type", "application/x-www-form-urlencoded; charset=iso-8859-1")
-    assert (await posting.send("/form", b"a=%E9&b=\xe9", content_type, basic("web"))).status == 200
+    assert (await posting.send("/form", b"a=%E9&b=\xe9", content_type, basic("web", PASSWORD))).status == 200
     [event] = posting.events
     assert event.data == {"a": "é", "b": "é"}
     assert base64.b64decode(event.rawbase64 or "") == b"a=%E9&b=\xe9"

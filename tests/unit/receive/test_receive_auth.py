@@ -27,11 +27,9 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.fetch import FakeFetch
 from tests.in_process.posting import JSON, Posting
 from tests.in_process.receiving import URL, Receiving
-from tests.unit.receive.sender_keys import ED, b64, code, receiving
+from tests.unit.receive.sender_keys import BODY, ED, NOW, b64, code, receiving
 
-NOW: Final = 1_790_000_000
 SECRET: Final = "a-secret-that-we-both-know"
-BODY: Final = b'{"a": 1}'
 JSON_TYPE: Final = ("content-type", "application/json")
 
 

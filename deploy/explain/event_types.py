@@ -34,7 +34,7 @@ class EventTypeFindings:
     """The findings about the events that go to subscribers.
 
     faults    data that does not fit its schema
-    warnings  event types that are not declared, and tenants that are not named
+    warnings  event types that are not declared, and events of tests that have no valid type or tenant
     """
 
     faults: tuple[Fault, ...] = ()
@@ -131,13 +131,13 @@ def _warning_texts(
 ) -> Iterator[str]:
     sends_to = f"sends to {delivery.destination!r}"
     if event_type is None:
-        yield f"{sends_to}, in {run.origin}, an event whose type cannot be made"
+        yield f"{sends_to}, in {run.origin}, an event whose `type` results in no event type, such as order.paid"
         return
     if types and event_type not in types:
         hint = did_you_mean(event_type, types)
         yield f"{sends_to} events of the type {event_type!r}, which `event_types` does not have{hint}"
-    if run.is_test and not _names_tenant(str(settings["tenant"]), delivery.event):
-        yield f"{sends_to}, in {run.origin}, an event without a tenant at `{settings['tenant']}`"
+    if run.is_test and (fault := _tenant_fault(str(settings["tenant"]), delivery.event)):
+        yield f"{sends_to}, in {run.origin}, an event that it rejects: {fault}"
 
 
 async def _sample_runs(config: configuration.Configuration, file: ConfigFile, receive: JsonObject) -> list[_SampleRun]:
@@ -171,11 +171,12 @@ async def _deliveries(run: _SampleRun, program: Program) -> list[Delivery]:
     return config_tests.deliveries_of(decisions)
 
 
-def _names_tenant(expression: str, event: Event) -> bool:
-    """Return whether notify would find the id of a tenant."""
+def _tenant_fault(expression: str, event: Event) -> str:
+    """Return why notify would find no tenant in the event; empty if it would find one."""
     from functions.notify.subscribers.fan_out import tenants_in  # few configurations have subscribers
 
     try:
-        return isinstance(tenants_in(view_of(event), expressions.over_event(expression)), list)
-    except errors.Permanent:
-        return False
+        tenants = tenants_in(view_of(event), expressions.over_event(expression))
+    except errors.Permanent as error:
+        return error.detail
+    return tenants if isinstance(tenants, str) else ""

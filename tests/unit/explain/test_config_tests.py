@@ -305,6 +305,23 @@ subscribers: {{event_types: {{{ORDER}, push: {{}}}}}}
     assert [each.rule for each in event_type_findings(file, compile_config(file)).warnings] == [rule] * bool(rule)
 
 
-def test_a_test_whose_event_names_no_tenant_is_a_warning() -> None:
-    [missing] = findings(f"{ORDER}, push: {{}}", tests=case("{event: order.paid, number: 1}")).warnings
-    assert missing.rule == "sends to 'customers', in test 'one', an event without a tenant at `data.account`"
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        (
+            "{event: order.paid, number: 1}",
+            "an event that it rejects: `tenant`: 'data.account' is not in this event; it must find the id of a tenant",
+        ),
+        (
+            "{event: order.paid, number: 1, account: a b}",
+            "an event that it rejects: `tenant` (data.account): must find the id of a tenant, as text, or a list",
+        ),
+        (
+            "{event: order paid, account: acme}",
+            "an event whose `type` results in no event type, such as order.paid",
+        ),
+    ],
+)
+def test_a_test_whose_event_subscribers_cannot_get_is_a_warning(body: str, rule: str) -> None:
+    [warning] = findings(f"{ORDER}, push: {{}}", tests=case(body)).warnings
+    assert warning.rule.startswith(f"sends to 'customers', in test 'one', {rule}")

@@ -914,6 +914,7 @@ def test_a_hook_that_is_listed_late_is_not_taken_for_gone(
         world(*arguments, "--yes", code=1)
         assert "does not list it yet. Run the command again in" in world.error
     provider.hooks[newest] = unlisted
+    assert ("nothing differs" in world("plan", source, code=3 if is_rotation else 0)) is not is_rotation
     world("remove", source, "--yes")
     assert not provider.hooks
 

@@ -93,11 +93,8 @@ def test_alerts_are_tried_again_like_digests_unless_the_destination_has_a_schedu
     assert own.retry_seconds == (5.0,)
 
 
-def test_where_nobody_is_told_the_slices_have_nothing_and_transform_no_further_table() -> None:
-    found = slices()
-    assert "alerts" not in found["notify"]
-    assert "seen" not in found["transform"]
-    [_, transform, _] = find_topology(found, {}).functions
+def test_transform_has_a_further_table_only_where_somebody_is_told_of_silence() -> None:
+    [_, transform, _] = find_topology(slices(), {}).functions
     assert transform.function.stores == ("journal", "owners")
     [_, transform, _] = find_topology(slices("{to: ops}", "{after: 1h}"), {}).functions
     assert transform.function.stores == ("journal", "owners", "grants")
@@ -157,11 +154,8 @@ def test_receive_keeps_the_request_of_the_listed_sources_and_transform_knows_wha
     assert value_at(found["transform"], "develop", "redact") == ["data.card"]
 
 
-def test_without_it_no_slice_has_anything_of_it() -> None:
-    found = compile_text(SOURCES)
-    assert "develop" not in str(found)
-    # The messages from before its removal still have the whole request.
-    assert read_kept_parts(found["transform"]) == {"mailed": "body", "raw": "all"}
+def test_without_it_transform_knows_what_messages_from_before_its_removal_keep() -> None:
+    assert read_kept_parts(compile_text(SOURCES)["transform"]) == {"mailed": "body", "raw": "all"}
 
 
 @pytest.mark.parametrize(
@@ -282,15 +276,16 @@ def sections(text: str, tmp_path: Path, environ: Mapping[str, str]) -> list[Json
     return [slices[function].get("telemetry") for function in ("receive", "transform", "notify")]
 
 
-def test_the_functions_that_send_get_the_section_and_receive_only_a_sign() -> None:
+def test_the_functions_that_send_get_the_section_with_its_secret_and_receive_only_a_sign() -> None:
     slices = compile_text(
         f"{TRACED_SOURCES}telemetry: {{otlp: '{OTLP}:4318/otlp/', headers_secret: collector-headers}}"
     )
     assert slices["receive"]["telemetry"] == {}
     expected = {"otlp": f"{OTLP}:4318/otlp", "headers_secret": "collector-headers"}
     assert slices["transform"]["telemetry"] == slices["notify"]["telemetry"] == expected
-    readers = {name: each.readers for name in ("collector-headers",) for each in needs(slices, {}) if each.name == name}
-    assert readers == {"collector-headers": ("transform", "notify")}
+    [need] = [each for each in needs(slices, {}) if each.name == "collector-headers"]
+    assert (need.readers, need.origin, need.can_be_random) == (("transform", "notify"), "issued", False)
+    assert missing_effect([need]) == "no spans are sent"
 
 
 @pytest.mark.parametrize("cloud", ["google_cloud", "aws"])
@@ -298,13 +293,6 @@ def test_a_cloud_s_own_endpoint_needs_no_more_than_its_name(cloud: str) -> None:
     slices = compile_text(f"{TRACED_SOURCES}telemetry: {cloud}")
     assert slices["receive"]["telemetry"] == {}
     assert slices["transform"]["telemetry"] == slices["notify"]["telemetry"] == {"cloud": cloud}
-
-
-def test_a_missing_secret_says_that_no_spans_are_sent() -> None:
-    slices = compile_text(f"{TRACED_SOURCES}telemetry: {{otlp: '{OTLP}', headers_secret: collector-headers}}")
-    [need] = [each for each in needs(slices, {}) if each.name == "collector-headers"]
-    assert (need.origin, need.can_be_random) == ("issued", False)
-    assert missing_effect([need]) == "no spans are sent"
 
 
 @pytest.mark.parametrize(

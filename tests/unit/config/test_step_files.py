@@ -1,3 +1,5 @@
+"""The files that steps name: their content travels in the slice, and a missing one is a fault."""
+
 from dataclasses import replace
 from pathlib import Path
 

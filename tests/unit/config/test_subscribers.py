@@ -52,10 +52,6 @@ def test_an_empty_section_has_every_default() -> None:
     }
 
 
-def test_a_destination_may_be_called_none_and_tells_nobody() -> None:
-    assert slices("", more=f"  None: {{webhook: {{url: https://ops.example.com/in}}}}\n{PEOPLE}")["subscribe"]
-
-
 def test_an_example_names_no_secret() -> None:
     types = "{a: {examples: [{secret: not-a-name}], schema: {properties: {secret: {type: string}}}}}"
     found = slices(f"{{tell: {{owners: owner-mail}}, event_types: {types}}}")

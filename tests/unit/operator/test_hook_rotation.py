@@ -1,11 +1,9 @@
 """No request is rejected while a secret is rotated, whenever each instance has read the secret."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 import pytest
-from hypothesis import given, strategies as st
 
 from deploy.hooks.api import HookApi
 from deploy.hooks.kind import Wanted
@@ -14,11 +12,9 @@ from deploy.hooks.registration import Registration
 from deploy.hooks.row import LOCK_SECONDS, Row
 from deploy.hooks.session import HookSession
 from deploy.platforms.platform import INSTANCE_SECONDS
-from deploy.subscribers.operator_api import OverlayDocuments
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import Json
 from shared.secrets import CACHE_SECONDS, READ_SECONDS, SecretStore, SecretStoreUnreachable
-from shared.store_ports import NO_VERSION, Document, Documents
 from tests.fakes.clock import FakeClock
 from tests.fakes.documents import FakeDocuments
 from tests.stand_ins.hook_providers import TOKEN, GitHub, HookProvider, Stripe
@@ -185,44 +181,3 @@ async def test_a_command_that_was_killed_blocks_no_other_for_long() -> None:
     await second.lock()
     with pytest.raises(CommandError, match="another command has changed the hooks"):
         await world.registration.session.row.save()
-
-
-ids = st.sampled_from(["a", "b", "c", "d"])
-operations = st.lists(
-    st.tuples(st.sampled_from(["write", "create", "change", "lose", "delete", "drop"]), ids), max_size=12
-)
-
-
-async def applied(documents: Documents, steps: Sequence[tuple[str, str]]) -> list[bool]:
-    answers = []
-    for number, (step, id_) in enumerate(steps):
-        found = await documents.get("p", id_)
-        version = found.version if found else NO_VERSION
-        if step in {"delete", "drop"}:
-            answers.append(await documents.delete("p", id_, version if step == "drop" else None))
-            continue
-        expected = {"write": None, "create": NO_VERSION, "change": version, "lose": "another"}[step]
-        answers.append(await documents.write("p", id_, f"text {number}", expected) is not None)
-    return answers
-
-
-def texts(found: Sequence[Document]) -> list[tuple[str, str]]:
-    return [(each.id, each.text) for each in found]
-
-
-@given(operations, operations, st.integers(1, 5), st.sampled_from(["", "a", "b"]), st.sampled_from(["", "c", "d"]))
-def test_a_dry_run_sees_what_the_change_would_leave_and_leaves_nothing(
-    before: list[tuple[str, str]], steps: list[tuple[str, str]], limit: int, after: str, until: str
-) -> None:
-    async def run() -> None:
-        real, changed = FakeDocuments(), FakeDocuments()
-        await applied(real, before)
-        await applied(changed, before)
-        kept = dict(real.kept)
-        overlay = OverlayDocuments(real)
-        assert await applied(overlay, steps) == await applied(changed, steps)
-        found, expected = await overlay.page("p", limit, after, until), await changed.page("p", limit, after, until)
-        assert texts(found) == texts(expected)
-        assert real.kept == kept
-
-    asyncio.run(run())

@@ -74,16 +74,9 @@ class Row:
         fingerprints = [fingerprint(self.source, each) for each in values]
         return [at for at, remembered in self.hooks.items() if any(map(remembered.may_sign_with, fingerprints))]
 
-    async def read(self, *, may_be_locked: bool = True) -> None:
-        """Read the row. Raises Temporary and UnreadableRow.
-
-        With `may_be_locked` as False, raises CommandError if another command has locked it.
-        """
-        document = await self._documents.get(PARTITION, self.source)
-        left_seconds = self.load(document) - self._now()
-        if left_seconds > 0 and not may_be_locked:
-            rule = f"another command is changing the hooks of {self.source}"
-            raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left_seconds:.0f} s")
+    async def read(self) -> float:
+        """Read the row, and return the end of its lock as `load` does. Raises Temporary and UnreadableRow."""
+        return self.load(await self._documents.get(PARTITION, self.source))
 
     def load(self, document: store_ports.Document | None) -> float:
         """Take over the document's fields, and return the end of its lock in Unix seconds; 0 if it has no lock.
@@ -109,7 +102,10 @@ class Row:
         Raises CommandError if another command has locked it, or has changed its hooks since it was read, and Temporary.
         """
         hooks_before = self.hooks
-        await self.read(may_be_locked=False)
+        left_seconds = await self.read() - self._now()
+        if left_seconds > 0:
+            rule = f"another command is changing the hooks of {self.source}"
+            raise CommandError(f"{rule}; nothing was changed. If it was killed, try again in {left_seconds:.0f} s")
         if self.hooks != hooks_before:
             raise self._has_changed()
         self.settings = settings or self.settings

@@ -98,30 +98,34 @@ def test_what_is_seldom_meant_is_a_warning_with_its_line(change: tuple[str, str]
     assert any(each.startswith(warning) for each in warnings(text)), warnings(text)
 
 
+GITHUB: Final = "git: {provider: github, secret: s}"
+GITLAB: Final = "lab: {provider: gitlab, secret: s}"
+
+
 @pytest.mark.parametrize(
     ("sources", "types", "warning"),
     [
         (
-            "git: {provider: github, secret: s}",
+            GITHUB,
             "[push, pull_requst]",
             "'pull_requst' matches no event type of GitHub that was known on 2026-12-01; did you mean 'pull_request'?",
         ),
-        ("git: {provider: github, secret: s}", "['isues*']", "'isues*' matches no event type of GitHub"),
-        ("git: {provider: github, secret: s}", "[push, 'pull_*', '*']", ""),
-        ("git: {provider: github, secret: s}", "[issues.opened, 'issues.*', repository_dispatch.deploy]", ""),
-        ("git: {provider: github, secret: s}", "[issues.opend]", "did you mean 'issues.opened'?"),
-        ("git: {provider: github, secret: s}", "[push.created]", "'push.created' matches no event type of GitHub"),
+        (GITHUB, "['isues*']", "'isues*' matches no event type of GitHub"),
+        (GITHUB, "[push, 'pull_*', '*']", ""),
+        (GITHUB, "[issues.opened, 'issues.*', repository_dispatch.deploy]", ""),
+        (GITHUB, "[issues.opend]", "did you mean 'issues.opened'?"),
+        (GITHUB, "[push.created]", "'push.created' matches no event type of GitHub"),
         ("shop: {provider: stripe, secret: s}", "[invoice.paid.twice]", "did you mean 'invoice.paid'?"),
         ("lin: {provider: linear, secret: s}", "[Issue.create]", ""),
-        ("lab: {provider: gitlab, secret: s}", "[Issue Hook]", ""),
-        ("lab: {provider: gitlab, secret: s}", "[Isue Hook]", "did you mean 'Issue Hook'?"),
-        ("git: {provider: github, secret: s}", "'push, issues'", "write a list, [push, issues]"),
+        (GITLAB, "[Issue Hook]", ""),
+        (GITLAB, "[Isue Hook]", "did you mean 'Issue Hook'?"),
+        (GITHUB, "'push, issues'", "write a list, [push, issues]"),
         ("app: {provider: slack, secret: s}", "[message, /deploy, view_submission]", ""),
-        ("git: {provider: github, secret: s}, shop: {auth: none, id: data.id}", "[pull_requst]", ""),
+        (f"{GITHUB}, shop: {{auth: none, id: data.id}}", "[pull_requst]", ""),
         ("git: {provider: github, secret: s, type: data.kind}", "[pull_requst]", ""),
         ("git: {provider: github, secret: s, action: data.kind}", "[push.main]", ""),
         (
-            "git: {provider: github, secret: s}, lab: {provider: gitlab, secret: s}",
+            f"{GITHUB}, {GITLAB}",
             "[push, Push Hook, Pus Hook]",
             "'Pus Hook' matches no event type of GitHub or GitLab",
         ),

@@ -11,6 +11,7 @@ from deploy.config.compiler import compile_file
 from deploy.config.config_file import ConfigFaults
 from deploy.config.platform_parts import local_only
 from deploy.config.sections.bus_source import resource_name
+from deploy.config.sections.telemetry import ENDPOINT, TRACES_ENDPOINT
 from deploy.hooks import kinds as hook_kinds
 from deploy.secrets.needs import missing_effect, needs
 from deploy.topology.topology import find_topology
@@ -324,66 +325,47 @@ def test_faults_name_the_key_and_the_rule(section: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "section"),
     [
-        ({}, None),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": f"{OTLP}/"}, {"otlp": OTLP, "resource": {}}),
+        ({ENDPOINT: f"{OTLP}/"}, {"otlp": OTLP}),
+        ({TRACES_ENDPOINT: f"{OTLP}/api/v1/traces"}, {"otlp": f"{OTLP}/api", "metrics": False}),
+        ({TRACES_ENDPOINT: OTLP}, {"otlp": OTLP, "traces_path": "/", "metrics": False}),
         (
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/api/v1/traces"},
-            {"otlp": f"{OTLP}/api", "metrics": False, "resource": {}},
+            {TRACES_ENDPOINT: f"{OTLP}/in/v1/traces/", ENDPOINT: OTLP},
+            {"otlp": OTLP, "traces_path": "/in/v1/traces/"},
         ),
         (
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": OTLP},
-            {"otlp": OTLP, "traces_path": "/", "metrics": False, "resource": {}},
+            {TRACES_ENDPOINT: f"{OTLP}/v1/traces", ENDPOINT: "https://metrics.example.com"},
+            {"otlp": OTLP, "metrics": False},
+        ),
+        ({TRACES_ENDPOINT: f"{OTLP}/v1/traces", ENDPOINT: f"{OTLP}/"}, {"otlp": OTLP}),
+        ({ENDPOINT: OTLP, "OTEL_METRICS_EXPORTER": "none"}, {"otlp": OTLP, "metrics": False}),
+        (
+            {ENDPOINT: OTLP, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc"},
+            {"otlp": OTLP, "headers_secret": "otel-exporter-otlp-headers"},
         ),
         (
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/in/v1/traces/", "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP},
-            {"otlp": OTLP, "traces_path": "/in/v1/traces/", "resource": {}},
+            {ENDPOINT: OTLP, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=a%20b,team=ops"},
+            {"otlp": OTLP, "resource": {"deployment.environment.name": "a b", "team": "ops"}},
         ),
-        (
-            {
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/v1/traces",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": "https://metrics.example.com",
-            },
-            {"otlp": OTLP, "metrics": False, "resource": {}},
-        ),
-        (
-            {
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{OTLP}/v1/traces",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": f"{OTLP}/",
-            },
-            {"otlp": OTLP, "resource": {}},
-        ),
-        (
-            {"OTEL_EXPORTER_OTLP_ENDPOINT": OTLP, "OTEL_METRICS_EXPORTER": "none"},
-            {"otlp": OTLP, "metrics": False, "resource": {}},
-        ),
-        (
-            {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": OTLP,
-                "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc",
-                "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=a%20b,team=ops",
-            },
-            {
-                "otlp": OTLP,
-                "headers_secret": "otel-exporter-otlp-headers",
-                "resource": {"deployment.environment.name": "a b", "team": "ops"},
-            },
-        ),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": OTLP, "OTEL_SDK_DISABLED": "true"}, None),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": OTLP, "OTEL_TRACES_EXPORTER": "none"}, None),
     ],
 )
-def test_opentelemetry_s_variables_make_the_section(environ: dict[str, str], section: Json, tmp_path: Path) -> None:
-    receive, transform, notify = sections(TRACED_SOURCES, tmp_path, environ)
-    assert receive == (None if section is None else {})
-    assert transform == notify == section
+def test_opentelemetry_s_variables_make_the_section(
+    environ: dict[str, str], section: JsonObject, tmp_path: Path
+) -> None:
+    expected = {"resource": {}, **section}
+    assert sections(TRACED_SOURCES, tmp_path, environ) == [{}, expected, expected]
+
+
+@pytest.mark.parametrize("switch", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}, {ENDPOINT: ""}])
+def test_without_an_endpoint_or_switched_off_they_make_none(switch: dict[str, str], tmp_path: Path) -> None:
+    assert sections(TRACED_SOURCES, tmp_path, {ENDPOINT: OTLP, **switch}) == [None, None, None]
 
 
 def test_the_section_counts_before_the_variables(tmp_path: Path) -> None:
     text = f"{TRACED_SOURCES}telemetry: {{otlp: '{OTLP}'}}"
-    assert sections(text, tmp_path, {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://other"})[1] == {"otlp": OTLP}
+    assert sections(text, tmp_path, {ENDPOINT: "https://other"})[1] == {"otlp": OTLP}
 
 
-@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize("name", [ENDPOINT, TRACES_ENDPOINT])
 @pytest.mark.parametrize(
     ("url", "fault"),
     [

@@ -6,7 +6,7 @@ destinations whose `to` names a person.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.types import Discriminator, JsonValue, Tag
@@ -186,20 +186,14 @@ class PeopleUrl(Model):
         return self
 
 
-def _tag_of_form(value: object) -> Literal["tag:file", "tag:url", "tag:here"]:
+def _form_tag(section: object) -> str:
     """Return the tag of the form in which the section is written.
 
     A person can be called `file` or `url`. The value of a person is a mapping, so a text is the list's path or URL.
     """
-    if isinstance(value, PeopleFile):
-        return "tag:file"
-    if isinstance(value, PeopleUrl):
-        return "tag:url"
-    section = value if isinstance(value, Mapping) else {}
-    if isinstance(section.get("file"), str):
-        return "tag:file"
-    if isinstance(section.get("url"), str):
-        return "tag:url"
+    for key in ("file", "url"):
+        if isinstance(section, Mapping) and isinstance(section.get(key), str):
+            return f"tag:{key}"
     return "tag:here"
 
 
@@ -209,9 +203,9 @@ PeopleConfig: TypeAlias = Annotated[
     Annotated[PeopleFile, Tag("tag:file")]
     | Annotated[PeopleUrl, Tag("tag:url")]
     | Annotated[PeopleByName, Tag("tag:here")],
-    Discriminator(_tag_of_form),
+    Discriminator(_form_tag),
 ]
-"""A tagged union: pydantic calls `_tag_of_form`, and validates the section as the type that has the returned tag."""
+"""A tagged union: pydantic calls `_form_tag`, and validates the section as the type that has the returned tag."""
 
 
 def compiled_people(

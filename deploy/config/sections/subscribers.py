@@ -109,19 +109,19 @@ class EventTypeFiles(Model):
     file: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 
 
-def _place(value: object) -> Literal["tag:file", "tag:here"]:
+def _form_tag(section: object) -> str:
     """Return the tag of the form in which the event types are written.
 
     An event type may have the name `file`, but its value is a mapping. The names of files are texts.
     """
-    written = value.get("file") if isinstance(value, Mapping) else None
-    return "tag:file" if isinstance(value, EventTypeFiles) or isinstance(written, str | list) else "tag:here"
+    names = section.get("file") if isinstance(section, Mapping) else None
+    return "tag:file" if isinstance(names, str | list) else "tag:here"
 
 
 EventTypesByName = Annotated[dict[EventTypeName, EventTypeConfig], Field(max_length=MAX_EVENT_TYPES)]
 
 EventTypesConfig: TypeAlias = Annotated[
-    Annotated[EventTypeFiles, Tag("tag:file")] | Annotated[EventTypesByName, Tag("tag:here")], Discriminator(_place)
+    Annotated[EventTypeFiles, Tag("tag:file")] | Annotated[EventTypesByName, Tag("tag:here")], Discriminator(_form_tag)
 ]
 
 

@@ -55,8 +55,9 @@ def _without_credentials(text: str) -> str:
     return f"{scheme}://{MASK}" if separator and scheme.isalnum() else MASK
 
 
-def _form(value: object) -> str:
-    return "tag:cloud" if isinstance(value, str) else "tag:collector"
+def _form_tag(section: object) -> str:
+    """Return the tag of the form in which the section is written."""
+    return "tag:cloud" if isinstance(section, str) else "tag:collector"
 
 
 class TelemetryConfig(values.Model):
@@ -78,7 +79,7 @@ class TelemetryConfig(values.Model):
 
 CloudName = Literal["google_cloud", "aws"]
 TelemetrySection = Annotated[
-    Annotated[CloudName, Tag("tag:cloud")] | Annotated[TelemetryConfig, Tag("tag:collector")], Discriminator(_form)
+    Annotated[CloudName, Tag("tag:cloud")] | Annotated[TelemetryConfig, Tag("tag:collector")], Discriminator(_form_tag)
 ]
 """The cloud of the deployment, whose own endpoint takes the spans; or a collector."""
 

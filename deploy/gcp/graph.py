@@ -12,7 +12,7 @@ from deploy.gcp.resources import project, stores, topics
 from deploy.gcp.resources.monitoring import monitoring
 from deploy.gcp.resources.services import Bundle, job, service, service_key, service_url
 from deploy.topology.buses import brings_on_google
-from deploy.topology.functions import FUNCTIONS, Function, consumers, subscription_name
+from deploy.topology.functions import consumers, subscription_name
 from deploy.topology.topology import NeededFunction, Topology, find_topology
 from shared import jsontext, ports, settings
 
@@ -26,7 +26,6 @@ class Deployment:
     bundles         by function
     environ         the variables of which the functions get some
     folder          for files that commands read
-    functions       all functions that there are; the configuration decides which of them are needed
     """
 
     target: gcp_names.Target
@@ -35,11 +34,10 @@ class Deployment:
     bundles: Mapping[str, Bundle]
     environ: Mapping[str, str]
     folder: Path
-    functions: tuple[Function, ...] = FUNCTIONS
 
     @property
     def topology(self) -> Topology:
-        return find_topology(self.slices, self.environ, self.functions)
+        return find_topology(self.slices, self.environ)
 
     def url(self, function: str) -> str:
         """Return the URL of the function's service, which may not exist yet."""

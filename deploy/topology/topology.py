@@ -131,9 +131,7 @@ class Topology:
         return next(each for each in self.topics if each.name == name)
 
 
-def find_topology(
-    slices: Mapping[str, JsonObject], environ: Mapping[str, str], functions: tuple[Function, ...] = FUNCTIONS
-) -> Topology:
+def find_topology(slices: Mapping[str, JsonObject], environ: Mapping[str, str]) -> Topology:
     """Return the topology of compiled slices: of the functions that have one.
 
     `environ` is the environment of the deployment.
@@ -162,7 +160,7 @@ def find_topology(
         )
 
     return Topology(
-        functions=tuple(needed_function(each) for each in functions if each.name in slices),
+        functions=tuple(needed_function(each) for each in FUNCTIONS if each.name in slices),
         readers=readers,
         mail=frozenset(mail_transports(notify).values()),
         blobs_seconds=blobs_seconds(retention.retention_of(notify), notify),

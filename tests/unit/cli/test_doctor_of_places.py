@@ -13,7 +13,6 @@ from deploy.doctor.places import aws_places, google_places
 from deploy.doctor.shared_files import sharing
 from deploy.gcp.resources.project import apis
 from deploy.secrets.backend import StoredSecret
-from deploy.topology.functions import FUNCTIONS
 from deploy.topology.topology import find_topology
 from shared.jsontext import Json, JsonObject
 from tests.aws.local_aws import KEYS, REGION, boto_client, local_aws
@@ -227,7 +226,7 @@ def test_a_platform_without_an_account_of_googles_needs_a_secret() -> None:
 def test_the_deployment_enables_the_apis_that_its_own_account_calls() -> None:
     def enabled(*destinations: str) -> set[str]:
         slices = slices_with(*destinations)
-        return {each.name for each in apis(find_topology(slices, {}, FUNCTIONS), slices["notify"])}
+        return {each.name for each in apis(find_topology(slices, {}), slices["notify"])}
 
     by_key = enabled(f"{SHEET}, secret: sheets-key")
 

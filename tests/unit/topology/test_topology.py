@@ -17,7 +17,7 @@ from shared.ports import EVENTS
 from shared.waiting_route import RETRY_SECONDS
 from tests.unit.aws.rendered import stack_of, template
 from tests.unit.gcp.planned import ASKING, CONFIG, TARGET, by_key, deployment
-from tests.unit.topology.configured import slices, topology, with_further
+from tests.unit.topology.configured import slices, topology
 
 
 def test_each_function_has_a_slice_and_each_slice_a_function() -> None:
@@ -97,13 +97,6 @@ def test_large_bodies_are_kept_while_a_route_waits_too() -> None:
 def test_large_bodies_are_kept_as_long_as_anything_may_need_them() -> None:
     """A replay after 12 h, ten retries each of which a receiver delays by a day, the last attempt, a dead letter."""
     assert topology().blobs_seconds == (0.5 + 1.2 * 10 + 1 + 45) * 86_400
-
-
-def test_a_further_function_is_one_entry_for_the_topology() -> None:
-    found = with_further({"PORTAL_NAME": "Shop"})
-    assert found.functions[:3] == topology().functions
-    assert found.functions[3].variables == {"PORTAL_NAME": "Shop"}
-    assert found.readers["portal-key"] == ("audit",)
 
 
 MEMBER = "serviceAccount:hookchain-notify@my-project.iam.gserviceaccount.com"

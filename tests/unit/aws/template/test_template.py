@@ -24,7 +24,7 @@ from tests.unit.aws.rendered import Stack, inside, listed, named, objects, stack
 from tests.unit.aws.template.parts import ITEMS, SECRET, log_rights, rights, tables
 from tests.unit.aws.test_translation import linted
 from tests.unit.gcp.planned import ASKING, CONFIG, DEVELOP, SUBSCRIBERS
-from tests.unit.topology.configured import topology, with_further
+from tests.unit.topology.configured import topology
 
 CONSUMING = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
 IDENTITIES = "arn:${AWS::Partition}:ses:${AWS::Region}:${AWS::AccountId}:*"
@@ -286,11 +286,6 @@ def test_a_configuration_can_size_a_function() -> None:
     usual = inside(template(), "Parameters")
     assert inside(usual, "ReceiveConcurrency", "Default") == 0
     assert inside(usual, "NotifyConcurrency", "Default") == 20
-
-
-def test_a_queue_of_two_functions_is_a_fault() -> None:
-    with pytest.raises(ValueError, match=r"topic 'events': must have one function on AWS"):
-        text(with_further())
 
 
 def test_chains_are_called_by_an_alias_under_which_transform_takes_no_event(stack: Stack) -> None:

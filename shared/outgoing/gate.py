@@ -169,7 +169,8 @@ class _Group:
 
     lane             the receiver of its last work
     used_places      how many places its work has
-    turns_until      the time up to which turns are given to work that comes back: the end of its queue
+    turns_until      the time up to which turns are given to work that comes back: the end of its queue. Work for
+                     healthy lanes (True) has its own queue, so that it does not wait behind work for lanes that hang
     spacing_seconds  the usual time from the end of one work to that of the next; 0 if it is not known
     ended_at         the time at which its last work ended
     used_at          the time at which work of it came last
@@ -179,7 +180,7 @@ class _Group:
 
     lane: _Lane
     used_places: int = 0
-    turns_until: float = 0.0
+    turns_until: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
     spacing_seconds: float = 0.0
     ended_at: float = 0.0
     used_at: float = 0.0
@@ -362,7 +363,7 @@ class ProcessGate:
                 lane.durations.append(seconds)
                 if self._queued_until <= now:
                     # The receiver answers, and no queue is shown: new work gets its whole share, and turns start now.
-                    group.turns_until = 0.0
+                    group.turns_until = {True: 0.0, False: 0.0}
         if self._loop_time is not None:
             self._loop_time.leave()
         if group.waiting:
@@ -484,7 +485,7 @@ class ProcessGate:
 
         New work leaves a part of them to earlier work of its group, which would otherwise come back in vain.
         """
-        is_earlier_work_due = return_count == 0 and group.turns_until > now
+        is_earlier_work_due = return_count == 0 and group.turns_until[True] > now
         part = NEW_WORK_PART if is_earlier_work_due else 1.0
         return group.used_places + 1 <= PLACES_PER_FREE_PLACE * part * self._free_places()
 
@@ -558,18 +559,20 @@ class ProcessGate:
         return freed.done()
 
     def _come_back(self, lane: _Lane, group: _Group, return_count: int) -> ComeBack:
-        """Return the time at which a place is free, behind the work of the group that has a turn already.
+        """Return the time at which a place is free, behind the work of the group that has a turn in the same queue.
 
         Work that returned in vain waits twice as long, so that a flood costs little more than the work that is done.
         """
         now = self._now()
         places = group.used_places
-        if lane.health() == "healthy":
+        is_healthy = lane.health() == "healthy"
+        if is_healthy:
             places = max(places, self._usable_places() // TURNS_DIVISOR)
-        after_others = group.turns_until + _seconds_between_turns(lane, group, places)
+        after_others = group.turns_until[is_healthy] + _seconds_between_turns(lane, group, places)
         least_seconds = MIN_WAIT_SECONDS * 2 ** min(return_count, MAX_WAIT_DOUBLINGS)
-        group.turns_until = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
-        return ComeBack(group.turns_until - now, lane.health())
+        turn = min(max(now + least_seconds, after_others), now + MAX_WAIT_SECONDS)
+        group.turns_until[is_healthy] = turn
+        return ComeBack(turn - now, lane.health())
 
     def _has_quiet_neighbor(self, group: _Group, now: float) -> bool:
         """Return whether somebody who sends little may wait in the bus: a group that was here, and has few places.

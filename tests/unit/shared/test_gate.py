@@ -141,6 +141,19 @@ async def test_work_that_waits_comes_back_one_after_another_as_places_become_fre
     assert 2.0 < waits[-1] < 6.0, "a hundred, where 32 end each second"
 
 
+async def test_work_for_a_healthy_endpoint_does_not_wait_behind_that_for_endpoints_of_its_group_that_hang(
+    world: World,
+) -> None:
+    await world.learn("other", "healthy")
+    await world.enter_all("hanging", 10, "acme")
+    world.clock.advance(15)
+    assert await world.enter_all("hanging", 200, "acme") == 0
+    await world.enter_all("healthy", PLACES, "acme")
+    turn = await world.enter("healthy", "acme")
+    assert turn is not None
+    assert turn.seconds < 5
+
+
 async def test_work_that_came_back_goes_before_new_work_of_its_group(world: World) -> None:
     await world.learn("crm", "other")
     await world.enter_all("crm", PLACES)

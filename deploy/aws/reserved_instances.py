@@ -77,8 +77,7 @@ def reservation(
     wanted = wanted_instances(topology, parameters)
     values = {names.parameter(name, RESERVED): str(count) for name, count in wanted.items()}
     nothing = dict.fromkeys(values, "0")
-    # `max_concurrency` of a public function is a reservation, too: Lambda has no other limit of a function.
-    public = [names.parameter(each.name, "Concurrency") for each in topology.functions if each.function.is_public]
+    public = _public_limits(topology)
     public_total = sum(_number(parameters, each) for each in public)
     # What the stack reserves now becomes free in the same update.
     freed = sum(int(deployed.get(each, 0)) for each in (*values, *public))
@@ -122,8 +121,14 @@ def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
     """Return what a deployment would reserve in an account that is large enough, for a plan without the account."""
     wanted = wanted_instances(topology, parameters)
     shown = " and ".join(f"{count} instances for {name}" for name, count in wanted.items())
-    least = sum(wanted.values()) + UNRESERVED
+    public_total = sum(_number(parameters, each) for each in _public_limits(topology))
+    least = sum(wanted.values()) + UNRESERVED + public_total
     return f"reserves {shown} if the account has {least} unreserved ones; a new account has 10 in all"
+
+
+def _public_limits(topology: Topology) -> list[str]:
+    """Return the parameters with `max_concurrency` of public functions. Lambda limits a function by a reservation."""
+    return [names.parameter(each.name, "Concurrency") for each in topology.functions if each.function.is_public]
 
 
 def _number(parameters: Mapping[str, str], name: str) -> int:

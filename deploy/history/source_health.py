@@ -107,6 +107,7 @@ class SourceFacts:
 
     registration     None without `hook`: Hookchain cannot know if the sender has the URL
     secret_set_at    the time at which the oldest of its secrets was set; None if that is not known
+    last_new_at      the time of its last event that was not a repeat
     usual_seconds    the median interval between its last events; None if there were too few
     overdue_seconds  the time without an event after which it is overdue; None if that is not known
     rejected         its last request that was rejected
@@ -119,6 +120,7 @@ class SourceFacts:
     registration: Registration | None = None
     secret_set_at: float | None = None
     last_at: float | None = None
+    last_new_at: float | None = None
     usual_seconds: float | None = None
     overdue_seconds: float | None = None
     rejected: local_requests.RequestEntry | None = None
@@ -198,7 +200,7 @@ def _reported(facts: SourceFacts) -> Health | None:
 
 def _rejected(facts: SourceFacts, now: float) -> Health | None:
     rejected = facts.rejected
-    if rejected is None or (facts.last_at is not None and facts.last_at >= rejected.at):
+    if rejected is None or (facts.last_new_at is not None and facts.last_new_at >= rejected.at):
         return None
     reason = f"a request was rejected {_ago(rejected.at, now)}, and no new event came since: {rejection_text(rejected)}"
     if rejected.status >= 500:
@@ -302,6 +304,7 @@ def read_facts(
             registration=outside.registrations.get(name),
             secret_set_at=oldest_secret(source, outside.secrets),
             last_at=events[0].received_at if events else None,
+            last_new_at=next((each.received_at for each in events if each.status != "duplicate"), None),
             usual_seconds=usual,
             overdue_seconds=silences.get(name, overdue),
             rejected=rejected,

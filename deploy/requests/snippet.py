@@ -31,6 +31,7 @@ class Sender:
     type_texts    by place in the event such as `data.type`, the text there that makes the type; empty where the type
                   stands in a header or in the URL
     id_headers    the headers with the event's id, besides webhook-id
+    id_in_body    the place in the body with the event's id, such as `data.id`; empty if it is in headers
     fault         the rule of the source's schema that the example breaks; empty if it breaks none
     """
 
@@ -40,6 +41,7 @@ class Sender:
     event: events.MadeEvent
     type_texts: Mapping[str, str]
     id_headers: tuple[str, ...] = ()
+    id_in_body: str = ""
     fault: str = ""
 
     @property
@@ -100,7 +102,8 @@ def find_sender(source: str, settings: JsonObject, url: str, transform: JsonObje
     typed_places = events.typed_places(type_places, event_type)
     type_texts = {place: text for place, text in typed_places.items() if place.startswith("data.")}
     others = tuple(name for name in id_headers if name.lower() != "webhook-id")
-    return Sender(source, url, entry, event, type_texts, others, fault)
+    id_in_body = next((place for place in id_places if place.startswith("data.")), "")
+    return Sender(source, url, entry, event, type_texts, others, id_in_body, fault)
 
 
 def _example_in_json(source: str, settings: JsonObject, event_type: str) -> tuple[events.MadeEvent, str]:

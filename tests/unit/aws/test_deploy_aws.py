@@ -14,7 +14,7 @@ from deploy.aws.adoption import adoption_template, indexes_of
 from deploy.aws.deployment import DotenvSettings, parameter_values, require_changeable, require_own
 from deploy.aws.prepare import prepare
 from deploy.aws.removal import Remaining
-from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, reservation
+from deploy.aws.reserved_instances import AccountLimit, Reservation, find_reservation, offline_line, reservation
 from deploy.aws.sam import Sam, SamFailed
 from deploy.aws.stack_changes import changed_entries, earlier_code, with_earlier_code
 from deploy.aws.template import parameter_defaults, read_template
@@ -418,6 +418,7 @@ def test_receive_is_limited_only_if_asked_and_only_where_that_fits() -> None:
     assert "ReceiveConcurrency" not in reserved(1_000).values
     asked = parameter_defaults(topology(CONFIG + "\naws:\n  receive: {max_concurrency: 50}\n"), "shop-")
     assert asked["ReceiveConcurrency"] == "50"
+    assert "if the account has 199 unreserved ones" in offline_line(NEEDS, asked)
     enough, short = (AccountLimit("eu-west-1", 1_000, unreserved) for unreserved in (199, 198))
     assert reservation(NEEDS, asked, {}, enough).values == RESERVED
     assert reservation(NEEDS, asked, {}, short).values == NOTHING

@@ -52,8 +52,8 @@ LOGS: Final = f"hookchain logs --function receive --since 1d{WHERE}"
 APPLY: Final = f"hookchain hooks apply shop{WHERE}"
 PLAN: Final = f"hookchain hooks plan shop{WHERE}"
 SOURCES: Final = f"hookchain sources shop{WHERE}"
-LIVELY: Final = SourceFacts("shop", last_at=NOW - 180, usual_seconds=240.0, overdue_seconds=DAY)
-QUIET: Final = replace(LIVELY, last_at=NOW - 7 * DAY)
+LIVELY: Final = SourceFacts("shop", last_at=NOW - 180, last_new_at=NOW - 180, usual_seconds=240.0, overdue_seconds=DAY)
+QUIET: Final = replace(LIVELY, last_at=NOW - 7 * DAY, last_new_at=NOW - 7 * DAY)
 REGISTERED: Final = Registration((HookState("acme/shop", "registered"),))
 UNKNOWN: Final = Registration(unasked_reason="it needs the token 'shop-token', which does not exist")
 
@@ -146,6 +146,8 @@ def reported(at: float | None) -> Registration:
             f"hookchain doctor{WHERE}",
         ),
         (replace(LIVELY, rejected=rejected(401, "a", ago=600.0)), "healthy", RECENT, ""),
+        # A captured request that was sent again does not show that the sender is accepted.
+        (replace(LIVELY, last_new_at=NOW - 700, rejected=rejected(401, "a", ago=600.0)), "failing", REJECTED, SOURCES),
         (
             replace(LIVELY, is_last_missed=True),
             "failing",

@@ -12,6 +12,7 @@ sources:
   rows: {auth: none, type: data.record.kind}
   kinds: {auth: none, type: header.X-Kind}
   numbered: {auth: none, id: query.n}
+  keyed: {auth: none, id: data.id}
   partner: {auth: none, type: header.X-Topic + data.verb.name, id: header.X-Id + header.X-Part}
   pairs: {auth: none, type: data.thing + data.record.verb}
   stripe: {provider: stripe, secret: stripe-secret}
@@ -43,6 +44,13 @@ def test_a_program_has_the_sources_public_url_and_its_secrets_name(sources: Comm
 @pytest.mark.parametrize("language", ["python", "typescript", "curl", "sql", "sql-worker"])
 def test_a_source_without_authentication_needs_no_secret(sources: Command, language: str) -> None:
     assert "secret" not in sources("kinds", "--snippet", language).lower()
+
+
+@pytest.mark.parametrize("language", ["python", "typescript", "curl"])
+def test_a_program_says_that_the_id_in_the_body_must_differ(sources: Command, language: str) -> None:
+    program = sources("keyed", "--snippet", language)
+    assert "recognizes an event by data.id: give each event another one" in program
+    assert "send it again" not in program
 
 
 def test_the_outbox_writes_the_type_where_the_source_looks_for_it(sources: Command) -> None:

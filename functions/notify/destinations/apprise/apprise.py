@@ -89,14 +89,6 @@ class Message:
     type: str
 
 
-class _Prepared(NamedTuple):
-    """A message and the service's URL, whose scheme is one of MODULES."""
-
-    url: str
-    scheme: str
-    message: Message
-
-
 @dataclass(slots=True)
 class Exchanges:
     """The requests of one attempt. `send` runs in the plugin's thread, and the guarded fetch in the event loop.
@@ -164,22 +156,22 @@ class AppriseDestination:
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
         """Send the delivery's message. As `Destination.attempt`."""
 
-        def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> _Prepared:
-            url = secrets[self._settings.secret][0].strip()
-            scheme = url.partition("://")[0].lower()
-            if scheme not in MODULES:
-                raise http_kind.unusable_secret(self._settings.secret, _scheme_rule(scheme))
+        def prepare(whole: Delivery, secrets: http_kind.SecretValues) -> Message:
+            del secrets  # `_send` reads the URL
             with bounded_texts.bounded_templates():
-                return _Prepared(url, scheme, message_of(whole, self._settings))
+                return message_of(whole, self._settings)
 
         return await self._attempts.make(delivery, attempt, prepare, self._send)
 
-    async def _send(self, prepared: _Prepared, deadline: float, secrets: http_kind.SecretValues) -> Outcome:
+    async def _send(self, message: Message, deadline: float, secrets: http_kind.SecretValues) -> Outcome:
         """Send the message in a thread. Raises Temporary."""
+        url = secrets[self._settings.secret][0].strip()
+        scheme = url.partition("://")[0].lower()
+        if scheme not in MODULES:
+            raise http_kind.unusable_secret(self._settings.secret, _scheme_rule(scheme))
         loop = asyncio.get_running_loop()
-        credentials = _credentials(prepared.url)
-        exchanges = Exchanges(self._context, loop, deadline, self._settings.allow_private, credentials)
-        sending = loop.run_in_executor(_threads(), _notify, prepared, exchanges)
+        exchanges = Exchanges(self._context, loop, deadline, self._settings.allow_private, _credentials(url))
+        sending = loop.run_in_executor(_threads(), _notify, scheme, url, message, exchanges)
         try:
             async with asyncio.timeout_at(deadline):
                 notification = await sending
@@ -262,18 +254,17 @@ class _Notification(NamedTuple):
     is_accepted: bool
 
 
-def _notify(prepared: _Prepared, exchanges: Exchanges) -> _Notification | None:
+def _notify(scheme: str, url: str, message: Message, exchanges: Exchanges) -> _Notification | None:
     """Make the plugin for the URL and let it send the message. Return None if the URL is not valid.
 
     Runs in a thread. Raises Temporary if the library is not installed, and what the plugin raises before its first
     request.
     """
-    plugin_type = _plugin_type(prepared.scheme)
-    message = prepared.message
+    plugin_type = _plugin_type(scheme)
     # Imported here, because it imports requests, which is slow.
     from functions.notify.destinations.apprise.guarded_session import CURRENT
 
-    plugin = _plugin(plugin_type, prepared.url)
+    plugin = _plugin(plugin_type, url)
     if plugin is None:
         return None
     title = bounded_texts.cut(message.title, plugin.title_maxlen) if plugin.title_maxlen else message.title

@@ -7,8 +7,8 @@ only adapter passes the request to the attempt's `Exchange`. Without an exchange
 
 import io
 import sys
-from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType
 from typing import Final, Protocol
 
@@ -73,7 +73,7 @@ class GuardedRequests(ModuleType):
         super().__init__("requests")
         self.Session = self.session = GuardedSession
         for method in METHODS:
-            setattr(self, method, _call(method))
+            setattr(self, method, partial(self.request, method))
         for name in SHARED:
             setattr(self, name, getattr(requests, name))
 
@@ -81,13 +81,6 @@ class GuardedRequests(ModuleType):
     def request(method: str, url: str, **kwargs: object) -> requests.Response:
         with GuardedSession() as session:
             return session.request(method, url, **kwargs)  # type: ignore[arg-type] # the plugin's own arguments
-
-
-def _call(method: str) -> Callable[..., requests.Response]:  # type: ignore[explicit-any] # each plugin has others
-    def call(url: str, **kwargs: object) -> requests.Response:
-        return GuardedRequests.request(method, url, **kwargs)
-
-    return call
 
 
 _GUARDED: Final = GuardedRequests()

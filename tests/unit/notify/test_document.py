@@ -209,31 +209,25 @@ def styles_of(made: Document) -> list[tuple[str, str]]:
     return made.styles[2:]
 
 
-def test_headings_emphasis_code_and_links_are_styles() -> None:
-    made = document_of(
-        "# One\n\n### Three\n\nA **b *c*** `d` ~~e~~ [f](https://x.example/y) ![g](https://x.example/z.png)"
-    )
+@pytest.mark.parametrize(
+    ("text", "written", "styles"),
+    [
+        ("# One\n\n### Three", "One\nThree\n", [("One", "HEADING_1"), ("Three", "HEADING_3")]),
+        ("A **b *c*** `d`", "A b c d\n", [("b ", "bold"), ("c", "bold,italic"), ("d", "weightedFontFamily")]),
+        ("~~e~~ [f](https://x.example/y)", "e f\n", [("e", "strikethrough"), ("f", "link")]),
+        ("![g](https://x.example/z.png)", "g\n", []),
+        (
+            "- a\n  - b\n\n    more of b\n- c\n\ntext\n\n1. d\n2. e",
+            "a\nb\vmore of b\nc\ntext\nd\ne\n",
+            [("d\ne", "NUMBERED_DECIMAL_ALPHA_ROMAN"), ("a\n\tb\vmore of b\nc", "BULLET_DISC_CIRCLE_SQUARE")],
+        ),
+    ],
+)
+def test_headings_emphasis_links_and_lists_are_styles(text: str, written: str, styles: list[tuple[str, str]]) -> None:
+    made = document_of(text)
 
-    assert made.text == "One\nThree\nA b c d e f g\n"
-    assert styles_of(made) == [
-        ("One", "HEADING_1"),
-        ("Three", "HEADING_3"),
-        ("b ", "bold"),
-        ("c", "bold,italic"),
-        ("d", "weightedFontFamily"),
-        ("e", "strikethrough"),
-        ("f", "link"),
-    ]
-
-
-def test_a_list_is_one_list_with_its_levels() -> None:
-    made = document_of("- a\n  - b\n\n    more of b\n- c\n\ntext\n\n1. d\n2. e")
-
-    assert made.text == "a\nb\vmore of b\nc\ntext\nd\ne\n"
-    assert styles_of(made) == [
-        ("d\ne", "NUMBERED_DECIMAL_ALPHA_ROMAN"),
-        ("a\n\tb\vmore of b\nc", "BULLET_DISC_CIRCLE_SQUARE"),
-    ]
+    assert made.text == written
+    assert styles_of(made) == styles
 
 
 def test_quotes_code_tables_and_rules_are_paragraphs() -> None:

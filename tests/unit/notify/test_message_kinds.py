@@ -130,14 +130,6 @@ def test_a_mention_is_inert_and_looks_the_same(mention: str) -> None:
     assert text.replace("\u200b", "") == f"a {mention}"
 
 
-def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
-    data: Json = {"log": "a\n```\n*b*", "list": [{"t": "[bank](https://evil.example.com)"}]}
-    text = filled("```\n{{ data.log }}\n``` {{ data.list[0].t }} [x](y)", data)
-    assert text.count("```") == 2
-    assert "[bank](" not in text
-    assert "[x](y)" in text
-
-
 @pytest.mark.parametrize(
     ("template", "data"),
     [
@@ -149,10 +141,15 @@ def test_a_value_closes_no_block_of_code_and_hides_no_address() -> None:
         ("[bank]{{ data }}\n[x](y)", "(https://evil.example.com)"),
         ("{{ data | replace('\r', '') }}", "[bank]\r(https://evil.example.com)"),
         ("{{ data }}", "[bank]\ufdd1https://evil.example.com)"),
+        (
+            "```\n{{ data.log }}\n``` {{ data.t }} [x](y)",
+            {"log": "a\n```\n*b*", "t": "[bank](https://evil.example.com)"},
+        ),
     ],
 )
-def test_values_and_keys_make_no_link_that_the_template_has_not(template: str, data: Json) -> None:
-    assert filled(template, data).count("](") == template.count("](")
+def test_values_and_keys_make_no_link_and_no_block_that_the_template_has_not(template: str, data: Json) -> None:
+    text = filled(template, data)
+    assert (text.count("]("), text.count("```")) == (template.count("]("), template.count("```"))
 
 
 def test_the_default_text_hides_no_address() -> None:

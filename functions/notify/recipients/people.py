@@ -343,21 +343,16 @@ def _text(value: jsontext.Json) -> str | None:
 
 
 def _names(value: jsontext.Json) -> tuple[str, ...]:
-    """Return the names in a list, or in a text with a semicolon between them. Raises ValueError."""
-    return tuple(dict.fromkeys(_each_name(value)))
+    """Return the names in a list, or in a text with a semicolon between them, each once.
 
-
-def _each_name(value: jsontext.Json) -> Iterator[str]:
-    """Yield the names. Raises ValueError for too many of them, and for a name that is too long or not printable."""
-    items: Sequence[jsontext.Json] = [value]
+    Raises ValueError for too many of them, and for a name that is too long or not printable.
+    """
+    items: Sequence[jsontext.Json] = value if isinstance(value, list) else [value]
     if isinstance(value, str):
         items = value.split(";")
-    elif isinstance(value, list):
-        items = value
     if len(items) > MAX_ALIASES:
         raise ValueError(f"must be at most {MAX_ALIASES} names")
-    for item in items:
-        name = _text(item)
-        if name is None or not 1 <= len(name) <= MAX_ALIAS_CHARACTERS or not name.isprintable():
-            raise ValueError(f"must be names of 1 to {MAX_ALIAS_CHARACTERS} printable characters, or a list of them")
-        yield name
+    names = [_text(item) or "" for item in items]
+    if any(not 1 <= len(name) <= MAX_ALIAS_CHARACTERS or not name.isprintable() for name in names):
+        raise ValueError(f"must be names of 1 to {MAX_ALIAS_CHARACTERS} printable characters, or a list of them")
+    return tuple(dict.fromkeys(names))

@@ -113,7 +113,6 @@ class Settings(kind_settings.KindSettings):
         return 0 if self.header == "none" else len(self.columns)
 
 
-# Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Row:
     """The row of a delivery.
@@ -121,11 +120,13 @@ class Row:
     content   the JSON of its cells
     key       the attempt's `row_key`, which is one of the cells
     is_retry  it may be in the sheet already
+    is_sent   an append has it, so it may be written
     """
 
     content: bytes
     key: str
     is_retry: bool
+    is_sent: bool = False
 
 
 class _Entry(NamedTuple):
@@ -139,10 +140,8 @@ class _Entry(NamedTuple):
 class SheetDestination:
     """The destination. Rows that wait at once in this process go into one append.
 
-    _queue      submits the rows that wait to `_write_batch`, one batch after another
-    _in_flight  the keys of the rows in a request to Google that has no answer yet: at their deadline, nobody knows
-                their outcome
-    _next_at    the time of the event loop at which the next append may begin
+    _queue    submits the rows that wait to `_write_batch`, one batch after another
+    _next_at  the time of the event loop at which the next append may begin
     """
 
     dedupes_repeats = True
@@ -162,7 +161,6 @@ class SheetDestination:
             weigh=lambda entry: len(entry.row.content),
             max_weight=MAX_BATCH_BYTES,
         )
-        self._in_flight: set[str] = set()
         self._next_at = 0.0
 
     async def attempt(self, delivery: Delivery, attempt: destination.Attempt) -> Outcome:
@@ -179,9 +177,7 @@ class SheetDestination:
         try:
             return await self._deadlines.wait(self._queue.submit(_Entry(row, secrets, deadline)), deadline)
         except TimeoutError:
-            if row.key in self._in_flight:
-                return Unknown("Google Sheets did not answer in time")
-            return RetryLater(NOT_SENT)
+            return Unknown("Google Sheets did not answer in time") if row.is_sent else RetryLater(NOT_SENT)
 
     async def _write_batch(self, batch: Sequence[_Entry]) -> list[Outcome]:
         """Write the rows of the batch, but for retries that are there already. Raises Temporary and Permanent.
@@ -203,12 +199,10 @@ class SheetDestination:
         outcomes = await self._outcomes_of_retries(retries, deadline, secrets)
         outcomes |= {entry.row.key: RetryLater(NOT_SENT) for entry in batch if entry.deadline <= loop.time()}
         left = [entry.row for entry in batch if entry.row.key not in outcomes]
-        keys = [row.key for row in left]
-        self._in_flight.update(keys)
-        try:
-            outcomes |= dict(zip(keys, await self._append(left, deadline, secrets), strict=True))
-        finally:
-            self._in_flight.difference_update(keys)
+        for row in left:
+            row.is_sent = True
+        appended = await self._append(left, deadline, secrets)
+        outcomes |= dict(zip([row.key for row in left], appended, strict=True))
         return [outcomes[entry.row.key] for entry in batch]
 
     async def _outcomes_of_retries(

@@ -20,7 +20,7 @@ from functions.notify.destinations.sql.faults import fault_of
 from functions.notify.destinations.sql.place import Place, database_place, engine_of
 from functions.notify.destinations.sql.rows import Row, RowMaker, Value
 from functions.notify.destinations.sql.settings import Driver, Settings
-from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination, WaitingRow
+from functions.notify.destinations.sql.sql import MAX_BYTES, RowWriter, SqlDestination
 from functions.notify.examples import ATTEMPT, example_delivery
 from shared.claim_check import checked_in
 from shared.delivery import Delivered, Disabled, Failed, Outcome, RetryLater, Unknown
@@ -369,9 +369,9 @@ async def test_rows_that_wait_go_into_transactions_of_a_bounded_number_and_size(
 
     with closing(RowWriter(write, threads=1)) as writer:
         weights = [1, MAX_BYTES, MAX_BYTES, *[1] * 150]
-        rows = [WaitingRow(Row(("x" * weight,), (number,))) for number, weight in enumerate(weights)]
+        rows = [Row(("x" * weight,), (number,)) for number, weight in enumerate(weights)]
         assert await asyncio.gather(*map(writer.write, rows)) == [Delivered(str(n)) for n in range(len(weights))]
-    assert all(each.is_started for each in rows)
+    assert all(each.is_sent for each in rows)
     assert sizes == [[1], [MAX_BYTES], [MAX_BYTES], [1] * 128, [1] * 22]
 
 
@@ -384,7 +384,7 @@ async def test_a_driver_that_fails_leaves_an_unknown_outcome_and_the_thread_goes
         return [Delivered()] * len(rows)
 
     with closing(RowWriter(write, threads=1)) as writer:
-        outcome = await writer.write(WaitingRow(Row((), ())))
+        outcome = await writer.write(Row((), ()))
         assert isinstance(outcome, Unknown)
         assert "secret" not in outcome.reason
-        assert await writer.write(WaitingRow(Row((), ()))) == Delivered()
+        assert await writer.write(Row((), ())) == Delivered()

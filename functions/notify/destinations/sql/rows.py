@@ -17,7 +17,6 @@ Value: TypeAlias = str | int | float | None
 """A value as each driver takes it; booleans of PostgreSQL are texts, and elsewhere 0 and 1."""
 
 
-# Not frozen, because a frozen dataclass takes longer to create. Nothing changes it.
 @dataclass(slots=True)
 class Row:
     """The row of a delivery.
@@ -25,11 +24,13 @@ class Row:
     values    in the order of the statement's columns
     key       the values that identify the row: those of `key`, or the delivery's id
     is_retry  it may be in the table already
+    is_sent   a thread has taken it, so it may be written
     """
 
     values: tuple[Value, ...]
     key: tuple[Value, ...]
     is_retry: bool = False
+    is_sent: bool = False
 
     @property
     def weight(self) -> int:

@@ -7,12 +7,11 @@ when idle: the first row starts a transaction at once, and what arrives while al
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from functions.notify import destination, destination_secrets, http_engine, http_kind
 from functions.notify.destinations.sql.database import Database
-from functions.notify.destinations.sql.place import Place, database_place
+from functions.notify.destinations.sql.place import database_place
 from functions.notify.destinations.sql.rows import Row, RowMaker
 from functions.notify.destinations.sql.settings import Settings
 from shared import batching, errors, event, limits
@@ -29,14 +28,6 @@ MAX_WAITING: Final = 10_000
 """The most rows that wait for a thread. One more raises Temporary (`queue_full`)."""
 
 
-@dataclass(slots=True)
-class WaitingRow:
-    """A row on its way into the database. `is_started`: a thread has taken it, so it may be written."""
-
-    row: Row
-    is_started: bool = False
-
-
 class RowWriter:
     """Writes rows in batches, in at most `threads` threads at once.
 
@@ -47,42 +38,40 @@ class RowWriter:
         """Create the writer. `write` blocks, and returns the outcome of each row."""
         self._write_rows = write
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
-        self._batcher: batching.Batcher[WaitingRow, Outcome] = batching.Batcher(
+        self._batcher: batching.Batcher[Row, Outcome] = batching.Batcher(
             self._write,
             max_batch=MAX_ROWS,
             max_waiting=MAX_WAITING,
-            weigh=lambda waiting: waiting.row.weight,
+            weigh=lambda row: row.weight,
             max_weight=MAX_BYTES,
             max_calls=threads,
         )
 
-    async def write(self, waiting: WaitingRow) -> Outcome:
-        """Write the row with those that wait. If it is cancelled before it is started, it is not written.
+    async def write(self, row: Row) -> Outcome:
+        """Write the row with those that wait. If it is cancelled before it is sent, it is not written.
 
         Raises Temporary (`queue_full`).
         """
-        return await self._batcher.submit(waiting)
+        return await self._batcher.submit(row)
 
     def close(self) -> None:
         """End when the rows that threads have taken are written."""
         self._pool.shutdown()
 
-    async def _write(self, batch: Sequence[WaitingRow]) -> Sequence[Outcome]:
-        """Write the batch in a thread, and return the outcome of each row."""
-        for waiting in batch:
-            waiting.is_started = True
-        rows = [waiting.row for waiting in batch]
+    async def _write(self, rows: Sequence[Row]) -> Sequence[Outcome]:
+        """Write the rows in a thread, and return the outcome of each."""
+        for row in rows:
+            row.is_sent = True
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._write_rows, rows)
         except Exception as error:  # a driver's own fault
-            return [Unknown(f"the database's driver failed: {errors.place_of(error)}")] * len(batch)
+            return [Unknown(f"the database's driver failed: {errors.place_of(error)}")] * len(rows)
 
 
 class _Connected(NamedTuple):
-    """A place, the secrets that name it, and what makes and writes rows there."""
+    """A database, the secrets that name its place, and what makes and writes its rows."""
 
     secrets: http_kind.SecretValues
-    place: Place
     maker: RowMaker
     database: Database
     writer: RowWriter
@@ -112,13 +101,12 @@ class SqlDestination:
 
         async def write(prepared: tuple[RowWriter, Row], deadline: float, _: http_kind.SecretValues) -> Outcome:
             writer, row = prepared
-            waiting = WaitingRow(row)
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await writer.write(waiting)
+                    return await writer.write(row)
             except TimeoutError:
                 seconds = f"{attempt.timeout_seconds:g} s"
-                if waiting.is_started:
+                if row.is_sent:
                     return Unknown(f"the database did not answer within {seconds}")
                 return RetryLater(f"the row waited for the database for {seconds}, and was not written")
 
@@ -139,13 +127,11 @@ class SqlDestination:
         is_local = self._context.settings.is_local or self._context.settings.aws_endpoint is not None
         if place.driver == "sqlite" and not is_local:
             raise errors.Temporary("secret_unusable", NO_DISK)
-        if connected is None or connected.place != place:
-            if connected is not None:
-                connected.database.close()  # the connections that are in use are closed after it
-            database = Database(place, self._settings, timeout_seconds)
-            writer = RowWriter(database.write, database.threads)
-            connected = _Connected(secrets, place, RowMaker(self._settings, place.driver), database, writer)
-        self._connected = connected._replace(secrets=secrets)
+        if connected is not None:
+            connected.database.close()  # the connections that are in use are closed after it
+        maker = RowMaker(self._settings, place.driver)
+        database = Database(place, self._settings, timeout_seconds)
+        self._connected = _Connected(secrets, maker, database, RowWriter(database.write, database.threads))
         return self._connected
 
 

@@ -217,7 +217,7 @@ def styles_of(made: Document) -> list[tuple[str, str]]:
         ("~~e~~ [f](https://x.example/y)", "e f\n", [("e", "strikethrough"), ("f", "link")]),
         ("![g](https://x.example/z.png)", "g\n", []),
         (
-            "- a\n  - b\n\n    more of b\n- c\n\ntext\n\n1. d\n2. e",
+            "- a\n  1. b\n\n     more of b\n- c\n\ntext\n\n1. d\n2. e",
             "a\nb\vmore of b\nc\ntext\nd\ne\n",
             [("d\ne", "NUMBERED_DECIMAL_ALPHA_ROMAN"), ("a\n\tb\vmore of b\nc", "BULLET_DISC_CIRCLE_SQUARE")],
         ),

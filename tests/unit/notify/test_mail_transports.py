@@ -1,3 +1,5 @@
+"""The choice of a mail transport, and what holds a destination that has none."""
+
 import asyncio
 import random
 from collections.abc import Mapping

@@ -33,24 +33,7 @@ def test_the_address_is_that_of_twilios_own_client() -> None:
     assert request.url == messages._version.absolute_url(messages._uri)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_body_has_at_most_1600_characters_as_twilio_counts_them(text: str) -> None:
-    body = sms_form({"text": "{{ data }}"}, text)["Body"]
-
-    assert len(body.encode("utf-16-le")) // 2 <= 1_600
-
-
 TOPIC: Json = "alerts"
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_message_and_a_title_fit_into_what_the_server_takes(text: str) -> None:
-    settings: Json = {"topic": TOPIC, "title": "{{ data }}", "text": "{{ data }}"}
-    message = json_of(request_of(ntfy, settings, text))
-
-    assert len(str(message["message"]).encode()) <= 4_096
-    assert len(str(message["title"])) <= 250
-    assert len(str(message["title"]).splitlines()) == 1
 
 
 def test_repeats_of_a_delivery_have_the_same_sequence_and_a_reopened_delivery_another_one() -> None:
@@ -162,11 +145,16 @@ def payload(settings: JsonObject, data: Json = None) -> JsonObject:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_summary_has_one_line_and_at_most_1024_characters(text: str) -> None:
-    summary = str(payload({"summary": "{{ data }}"}, text)["summary"])
+def test_a_text_of_a_sender_fits_into_what_the_service_takes_and_a_title_is_one_line(text: str) -> None:
+    sms_body = sms_form({"text": "{{ data }}"}, text)["Body"]
+    notification = json_of(request_of(ntfy, {"topic": TOPIC, "title": "{{ data }}", "text": "{{ data }}"}, text))
+    title, summary = str(notification["title"]), str(payload({"summary": "{{ data }}"}, text)["summary"])
 
+    assert len(sms_body.encode("utf-16-le")) // 2 <= 1_600
+    assert len(str(notification["message"]).encode()) <= 4_096
+    assert 0 < len(title) <= 250
     assert 0 < len(summary) <= 1_024
-    assert len(summary.splitlines()) == 1
+    assert len(title.splitlines()) == len(summary.splitlines()) == 1
 
 
 def test_details_that_would_exceed_the_size_of_a_request_are_left_out() -> None:

@@ -12,18 +12,13 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from pathlib import Path
 from random import Random
 from typing import Final, Literal
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from functions.notify.dead_letters import letter_of_body
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, DestinationStates, SweepPauses
+from functions.notify.waiting.pauses import SweepPauses
 from functions.notify.waiting.sweep import Sweeper
 from functions.transform.hosts import StepHosts
 from functions.transform.program import read_program
@@ -46,7 +41,7 @@ from shared.push import Push, parse_push
 from shared.settings import read_settings
 from shared.times import rfc3339
 from tests.fakes.blobs import FakeBlobs
-from tests.fakes.destinations import a_context
+from tests.fakes.configurations import compile_text
 from tests.fakes.grants import FakeGrants
 from tests.fakes.owners import FakeOwners
 from tests.fakes.secrets import FakeSecrets
@@ -55,6 +50,7 @@ from tests.kill.checker import Arrival, Disturbance, Post, Verdict, check
 from tests.simulation.buses import INSTANCES, CloudBus, PushBus, QueueBus
 from tests.simulation.faults import CALM, RUN, Crash, Rates, Run, Weather
 from tests.simulation.ports import WeatheredLedger
+from tests.simulation.workers import compiled_notifier
 from tests.simulation.world import GRACE
 
 Cloud = Literal["gcp", "aws"]
@@ -193,7 +189,7 @@ def _slices(trouble: str) -> Mapping[str, JsonObject]:
         f"  - {{name: loud, from: loud, steps: [{given.steps}], to: [{given.to}]}}\n"
     )
     config = HEAD + routes + "destinations:\n" + given.destinations
-    return compile_config(parse_config(config, "hookchain.yaml", Path()))
+    return compile_text(config)
 
 
 class _InstanceWeather(Weather):
@@ -320,13 +316,10 @@ class _World:
         return take
 
     def _notifier(self) -> Notifier:
-        context = replace(a_context(), clock=self._clock, fetch=lambda: self)
-        states = DestinationStates(self._ledger, self._clock)
-        destinations = Destinations(read_destinations(self._compiled["notify"]), context)
         gate = self._gate()
-        breakers, caps = Breakers(states, self._clock, gate), Caps(lambda: self._grants, self._clock)
-        ports = self._ledger, self._bus, None, self._clock, breakers, gate, caps, self._leases(gate)
-        return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
+        compiled = self._compiled["notify"]
+        notifier = compiled_notifier(compiled, self, self._ledger, self._bus, self._clock, gate, self._grants)
+        return replace(notifier, instances=self._leases(gate))
 
     async def live(self) -> Report:
         self._weather.rates = RATES

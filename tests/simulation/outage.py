@@ -8,20 +8,15 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Literal
 
-from deploy.config.compiler import compile_config
-from deploy.config.config_file import parse_config
 from deploy.history.resumption import resume_destination
 from functions.notify.dead_letters import letter_of_body
-from functions.notify.notifier import Acknowledged, Notifier
+from functions.notify.notifier import Acknowledged
 from functions.notify.notify import notify
-from functions.notify.registry import Destinations, read_destinations
-from functions.notify.waiting.caps import Caps
-from functions.notify.waiting.pauses import Breakers, DestinationStates, SweepPauses
+from functions.notify.waiting.pauses import SweepPauses
 from functions.notify.waiting.sweep import Sweeper
 from shared.delivery import Delivery, delivery_message
 from shared.errors import Temporary, Unanswered
@@ -30,20 +25,21 @@ from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.ledger_rules import FINAL
 from shared.outgoing.gate import ProcessGate
-from shared.ports import DEAD_LETTERS, DELIVERIES, Clock
+from shared.ports import DEAD_LETTERS, DELIVERIES
 from shared.times import rfc3339
-from tests.fakes.destinations import a_context
+from tests.fakes.configurations import compile_text
 from tests.fakes.grants import FakeGrants
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.secrets import FakeSecrets
 from tests.fakes.virtual_time import VirtualLoop
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import CALM, Weather
+from tests.simulation.workers import compiled_notifier
 
 Away = Literal["refuses", "hangs"]
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
 SWEEP_SECONDS: Final = 60.0
+HEAD: Final = "sources: {shop: {auth: none}}\nroutes: [{name: all, from: shop, to: crm}]\ndestinations:\n"
 END_SECONDS: Final = 10 * DAY
 _DIGITS: Final = re.compile("[0-9]+")
 """Of which the first in each body are the event's number."""
@@ -154,24 +150,16 @@ class _World:
         self._bus.max_delay_seconds *= scenario.has_delays
         self._ledger = FakeLedger()
         self._result = Result()
-        grants = FakeGrants()
-        self._instances = [self._instance(grants) for _ in range(scenario.instances)]
+        compiled, grants = compile_text(HEAD + scenario.destinations)["notify"], FakeGrants()
+        self._instances = [
+            compiled_notifier(compiled, self, self._ledger, self._bus, clock, ProcessGate(clock.now, 40, 8), grants)
+            for _ in range(scenario.instances)
+        ]
         sweeping = self._instances[0]
         pauses = SweepPauses(sweeping.states, sweeping.destinations.configured)
         self._sweeper = Sweeper(self._ledger, self._bus, clock, looks_ahead=True, pauses=pauses)
         self._bus.subscribe(DELIVERIES, self._notify)
         self._bus.subscribe(DEAD_LETTERS, self._keep)
-
-    def _instance(self, grants: FakeGrants) -> Notifier:
-        clock: Clock = self._clock
-        secrets = FakeSecrets({"chat-url": "https://crm.example.com/chat"})
-        context = replace(a_context(), clock=clock, fetch=lambda: self, secrets=secrets)
-        states = DestinationStates(self._ledger, clock)
-        gate = ProcessGate(clock.now, 40, 8)
-        breakers, caps = Breakers(states, clock, gate), Caps(lambda: grants, clock)
-        destinations = Destinations(read_destinations(_slice(self._scenario.destinations)), context)
-        ports = self._ledger, self._bus, None, clock, breakers, gate, caps
-        return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
 
     async def live(self) -> Result:
         posting = asyncio.create_task(self._post_all())
@@ -244,8 +232,3 @@ class _World:
             await asyncio.sleep(request.timeout_seconds)
             raise Unanswered("host_unreachable", f"{name} did not answer")
         return Fetched(200, (), b"")
-
-
-def _slice(destinations: str) -> JsonObject:
-    config = "sources: {shop: {auth: none}}\nroutes: [{name: all, from: shop, to: crm}]\ndestinations:\n"
-    return compile_config(parse_config(config + destinations, "hookchain.yaml", Path()))["notify"]

@@ -1,20 +1,28 @@
-"""Workers of notify in bad weather, each with a clock of its own, over one bus and one ledger."""
+"""Workers of notify, as all worlds make them; and those of a world in bad weather, over one bus and one ledger."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from random import Random
 from typing import Final, TypeVar
 
 from functions.notify.notifier import Acknowledged, Notifier
 from functions.notify.notify import notify
-from functions.notify.registry import Destinations
+from functions.notify.registry import Destinations, read_destinations
+from functions.notify.waiting.caps import Caps
 from functions.notify.waiting.pauses import Breakers, DestinationStates
 from functions.notify.waiting.sweep import Sweeper
 from shared.errors import Temporary
+from shared.fetch import Fetch
+from shared.jsontext import JsonObject
+from shared.ledger import Ledger
 from shared.ledger_rules import FINAL
 from shared.outgoing.gate import ProcessGate
-from shared.ports import DELIVERIES
+from shared.ports import DELIVERIES, Bus, Clock
+from shared.store_ports import Grants
+from tests.fakes.destinations import a_context
+from tests.fakes.secrets import FakeSecrets
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.faults import Crash, Rates, SkewedClock, Weather
 from tests.simulation.ports import WeatheredLedger
@@ -22,6 +30,23 @@ from tests.simulation.ports import WeatheredLedger
 EPOCH: Final = 1_790_000_000.0
 WORKERS: Final = 3
 Answer = TypeVar("Answer")
+
+
+def notifier_over(destinations: Destinations, ledger: Ledger, bus: Bus, clock: Clock, gate: ProcessGate) -> Notifier:
+    """Return what a process knows when it has just started. It has no journal."""
+    states = DestinationStates(ledger, clock)
+    breakers = Breakers(states, clock, gate)
+    return Notifier(destinations, states, ledger, bus, None, clock, breakers, gate, sleep=asyncio.sleep)
+
+
+def compiled_notifier(
+    compiled: JsonObject, network: Fetch, ledger: Ledger, bus: Bus, clock: Clock, gate: ProcessGate, grants: Grants
+) -> Notifier:
+    """Return notify as it is deployed with this slice. Only the network and its secrets are stand-ins."""
+    secrets = FakeSecrets({"chat-url": "https://crm.example.com/chat"})
+    context = replace(a_context(secrets, network), clock=clock)
+    destinations = Destinations(read_destinations(compiled), context)
+    return replace(notifier_over(destinations, ledger, bus, clock, gate), caps=Caps(lambda: grants, clock))
 
 
 class Workers:
@@ -40,10 +65,7 @@ class Workers:
         self.bus.subscribe(DELIVERIES, self._notify)
 
     def notifier(self, clock: SkewedClock, destinations: Destinations) -> Notifier:
-        states = DestinationStates(self.ledger, clock)
-        gate = ProcessGate(clock.now, 40, 8)
-        ports = self.ledger, self.bus, None, clock, Breakers(states, clock, gate), gate
-        return Notifier(destinations, states, *ports, sleep=asyncio.sleep)
+        return notifier_over(destinations, self.ledger, self.bus, clock, ProcessGate(clock.now, 40, 8))
 
     def sweeper(self, notifier: Notifier) -> Sweeper:
         return Sweeper(self.ledger, self.bus, notifier.clock)

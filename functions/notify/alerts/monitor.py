@@ -74,8 +74,7 @@ class Monitor:
         record = seen_record(name)
         settings = self._alerts.settings.silences[name]
         now = self._clock.now()
-        text = await self._records().read(record)
-        pending = await self._decide(record, text, now, lambda text: quiet_sources.decide(text, settings, now))
+        pending = await self._records().change(record, now, lambda text: quiet_sources.decide(text, settings, now))
         if pending is not None:
             alert = quiet_sources.silence_alert(name, pending, settings, self._alerts.where)
             await self._alerts.publish(alert, settings.to)
@@ -86,12 +85,13 @@ class Monitor:
 
         Raises Temporary; for a destination whose state could not be read, only after the alerts about the others.
         """
-        text = await self._records().read(DESTINATIONS)
-        paused = paused_destinations.open_pauses(text)
-        checks = [(name, partial(self._health, name, paused.get(name))) for name in self._destinations]
+        paused = paused_destinations.open_pauses(await self._records().read(DESTINATIONS))
+        checks = [(name, partial(self._health, name, name in paused)) for name in self._destinations]
         found, faults = await _all(checks)
         now = self._clock.now()
-        pending = await self._decide(DESTINATIONS, text, now, lambda text: paused_destinations.decide(text, found, now))
+        pending = await self._records().change(
+            DESTINATIONS, now, lambda text: paused_destinations.decide(text, found, now)
+        )
         for each in pending:
             to = self._alerts.settings.recipients_for(each.name)
             await self._alerts.publish(paused_destinations.health_alert(each, self._alerts.where), to)
@@ -102,36 +102,19 @@ class Monitor:
         if faults:
             raise faults[0]
 
-    async def _decide(
-        self, record: str, text: str | None, now: float, decide: store_ports.DecideRecord[Answer]
-    ) -> Answer:
-        """Return what `decide` decides of the record, whose text was read, and store the record if it changes.
-
-        Mostly nothing changes. If something does, it decides again inside the change, because another sweep may have
-        changed the record meanwhile. Raises Temporary.
-        """
-        decision, kept = decide(text)
-        return decision if kept is None else await self._records().change(record, now, decide)
-
-    async def _health(self, name: str, paused_before: float | None) -> paused_destinations.Health:
+    async def _health(self, name: str, was_paused: bool) -> paused_destinations.Health:
         """Return the health of the destination. Raises Temporary.
 
-        `paused_before` is the end of a pause that an alert was about, if no alert said yet that the destination works
-        again; else None. Only then is its last delivery looked for, by which it works again.
+        `was_paused`: an alert said that it is paused, and none said since that it works again. Only then is its last
+        delivery looked for, by which it works again.
         """
         state = await self._ledger.destination_state(name)
-        now = self._clock.now()
-        until = state.paused_until
-        is_long_over = until is None or until <= now - paused_destinations.RECENT_SECONDS
-        if is_long_over and paused_before is None:
-            return paused_destinations.Health(state.disabled_reason, until)
-        is_paused = until is not None and until > now
-        if is_paused or paused_before is None:
-            return paused_destinations.Health(state.disabled_reason, until, state.pause_reason)
-        delivered = await self._ledger.rows(1, destination=name, state=ledger_rules.DELIVERED)
-        return paused_destinations.Health(
-            state.disabled_reason, until, state.pause_reason, delivered[0].updated_at if delivered else None
-        )
+        is_paused = state.paused_until is not None and state.paused_until > self._clock.now()
+        delivered_at = None
+        if was_paused and not is_paused:
+            delivered = await self._ledger.rows(1, destination=name, state=ledger_rules.DELIVERED)
+            delivered_at = delivered[0].updated_at if delivered else None
+        return paused_destinations.Health(state.disabled_reason, state.paused_until, state.pause_reason, delivered_at)
 
 
 async def _all(

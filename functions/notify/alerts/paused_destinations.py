@@ -69,9 +69,9 @@ class _Entry:
     until: float = 0.0
 
 
-def open_pauses(text: str | None) -> dict[str, float]:
-    """Return until when each destination was paused that is not known to have recovered."""
-    return {name: entry.until for name, entry in _entries(read_record(text)).items() if entry.is_paused}
+def open_pauses(text: str | None) -> set[str]:
+    """Return the destinations that were paused and are not known to have recovered."""
+    return {name for name, entry in _entries(read_record(text)).items() if entry.is_paused}
 
 
 def decide(

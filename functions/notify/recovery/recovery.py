@@ -14,7 +14,6 @@ While requests are left:
     window       since when and until when the events are listed
     is_partial   a request was skipped
     failed       those of the requests that failed in the last run
-    api          the base URL of the API that the requests are for
 """
 
 import asyncio
@@ -183,8 +182,7 @@ class Recovery:
         listing.handled = {id: at for id, at in handled.items() if isinstance(at, int | float)}
         requests = [ApiRequest.read(each) for each in list_at(record, "requests")]
         since, until = (float(str(each)) for each in list_at(record, "window") or (0, 0))
-        is_same_api = record.get("api", settings.api_url) == settings.api_url
-        if requests and is_same_api and until <= now < until + MAX_LISTING_SECONDS:
+        if requests and until <= now < until + MAX_LISTING_SECONDS:
             failed = [*map(str, list_at(record, "failed"))]
             is_partial = record.get("is_partial") is True
             listing.resume(Window(settings, since, until), requests, failed, is_partial=is_partial)
@@ -285,7 +283,7 @@ def _record_after_run(record: JsonObject, listing: listings.Listing, faults: Seq
         requests: list[Json] = [each.stored() for each in listing.requests]
         window: Json = [listing.window.since, listing.window.until]
         after |= {"requests": requests, "window": window, "is_partial": listing.is_partial}
-        after |= {"failed": [*sorted(listing.failures.in_this_run)], "api": listing.settings.api_url}
+        after["failed"] = [*sorted(listing.failures.in_this_run)]
     pauses = [each.pause_seconds for each in faults if isinstance(each, listings.ProviderFault)]
     if any(pauses):
         after["not_before"] = now + max(pauses)

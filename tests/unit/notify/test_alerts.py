@@ -25,6 +25,7 @@ from shared.ledger import PAUSED_BY_OPERATOR
 from shared.outgoing.circuit import BreakerSettings
 from shared.ports import DEAD_LETTERS, DELIVERIES, BusMessage
 from shared.push import Push
+from shared.store_ports import DecideRecord
 from shared.times import rfc3339
 from tests.fakes.destinations import Answer, FakeDestination, FakeDestinations, Options
 from tests.fakes.notifier import EVENT, FakeNotifier
@@ -111,6 +112,10 @@ def kinds_of(delivery: Delivery) -> list[tuple[Json, Json, Json]]:
 
 def lines_of(delivery: Delivery) -> list[str]:
     return [str(each["line"]) for each in objects_at(delivery.event.data, "events")]
+
+
+def all_lines(alerting: Alerting) -> list[str]:
+    return [line for each in alerting.told() for line in lines_of(each)]
 
 
 REFUSED = Failed("request_rejected", "the receiver answered 422")
@@ -247,7 +252,7 @@ async def test_a_destination_that_is_paused_and_recovers_is_told_of_once_each() 
     for number in range(6):
         await made.fail(number)
     await made.pass_time(3 * 3_600)
-    told = [line for each in made.told() for line in lines_of(each)]
+    told = all_lines(made)
     assert told[0] == (
         "its deliveries wait: 2 attempts in a row failed, the last: 503 Service Unavailable · hookchain status"
     )
@@ -255,32 +260,31 @@ async def test_a_destination_that_is_paused_and_recovers_is_told_of_once_each() 
     assert len(told) == 2
 
 
-async def test_a_destination_that_is_resumed_has_recovered_once_it_takes_a_delivery() -> None:
+async def resumed(failures: int) -> Alerting:
+    """Return alerts after so many attempts failed and an operator has ended the pause that followed the second one."""
     options = Options(breaker=BreakerSettings(2, 3_600.0, 7_200.0))
-    made = alerting(*[RetryLater("503 Service Unavailable")] * 2, crm=options)
+    made = alerting(*[RetryLater("503 Service Unavailable")] * failures, crm=options)
     for number in range(3):
         await made.fail(number)
     await made.pass_time(600)
     await resume_destination(made.notifier.ledger, "crm", made.notifier.clock.now())
+    return made
+
+
+async def test_a_destination_that_is_resumed_has_recovered_once_it_takes_a_delivery() -> None:
+    made = await resumed(failures=2)
     made.notifier.clock.advance(60)
     await made.service.sweeper.sweep()  # before anything is tried
-    assert len([line for each in made.told() for line in lines_of(each)]) == 1
+    assert len(all_lines(made)) == 1
     await made.pass_time(2 * 3_600)
-    told = [line for each in made.told() for line in lines_of(each)]
-    assert told[-1].startswith("it takes deliveries again, paused since")
-    assert len(told) == 2
+    _, recovered = all_lines(made)
+    assert recovered.startswith("it takes deliveries again, paused since")
 
 
 async def test_a_destination_that_still_fails_after_it_was_resumed_has_not_recovered() -> None:
-    options = Options(breaker=BreakerSettings(2, 3_600.0, 7_200.0))
-    made = alerting(*[RetryLater("503 Service Unavailable")] * 50, crm=options)
-    for number in range(3):
-        await made.fail(number)
-    await made.pass_time(600)
-    await resume_destination(made.notifier.ledger, "crm", made.notifier.clock.now())
+    made = await resumed(failures=50)
     await made.pass_time(3_600)
-    told = [line for each in made.told() for line in lines_of(each)]
-    assert {line.partition(":")[0] for line in told} == {"its deliveries wait"}
+    assert {line.partition(":")[0] for line in all_lines(made)} == {"its deliveries wait"}
 
 
 async def test_a_disabled_destination_is_told_of_with_the_act_that_repairs_it_and_again_if_it_is_disabled_again() -> (
@@ -334,10 +338,6 @@ async def send(alerting: Alerting) -> None:
     await seen.note(Event("e", "/sources/shop", "order", rfc3339(notifier.clock.now()), "00"))
 
 
-def all_lines(alerting: Alerting) -> list[str]:
-    return [line for each in alerting.told() for line in lines_of(each)]
-
-
 async def test_somebody_is_told_once_when_a_source_has_gone_quiet_and_once_when_it_is_back() -> None:
     made = watching()
     await made.pass_time(60)
@@ -373,10 +373,13 @@ async def test_a_sweep_that_dies_and_two_at_once_lead_to_one_alert() -> None:
     records = made.notifier.records
     change = records.change
 
-    async def failing(*_: object) -> object:
-        raise Temporary("records_unavailable", "down")
+    async def fail_to_store(name: str, _: float, decide: DecideRecord[object]) -> object:
+        answer, record = decide(await records.read(name))
+        if record is not None:
+            raise Temporary("records_unavailable", "down")
+        return answer
 
-    records.change = failing  # type: ignore[method-assign, assignment]
+    records.change = fail_to_store  # type: ignore[method-assign, assignment]
     with pytest.raises(Temporary):
         await made.monitor.check()
     assert len(made.notifier.bus.on(DELIVERIES)) == 1

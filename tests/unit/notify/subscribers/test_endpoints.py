@@ -227,18 +227,14 @@ async def test_a_tenant_reads_why_its_endpoint_waits_in_words_that_it_knows() ->
     await send_again(world)
     reason = "paused after failures: 1 attempt failed, the last: the receiver answered 500"
     assert (await world.row(NAME)).reason == reason
-    now = world.clock.now()
-    await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
-    world.clock.advance(11)  # notify reads the state every ten seconds
-    await world.deliver(paid(2))
-    assert "the operator paused this endpoint" in {row.reason for row in await world.ledger.rows(9, destination=NAME)}
 
 
-async def test_a_pause_of_the_operator_goes_on() -> None:
+async def test_a_pause_of_the_operator_goes_on_whoever_sends_again_and_says_whose_it_is() -> None:
     world = await paused()
     now = world.clock.now()
     await world.ledger.pause(NAME, now + HOUR, now, PAUSED_BY_OPERATOR)
     assert await send_again(world, attempt="now") == "deferred"
+    assert (await world.row(NAME)).reason == "the operator paused this endpoint"
 
 
 async def test_what_an_endpoint_gets_is_signed_with_both_secrets_of_a_rotation_until_the_older_one_ends() -> None:

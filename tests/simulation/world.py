@@ -81,8 +81,7 @@ class Report:
     """What a run came to.
 
     `repeated`: deliveries repeated too soon, or too often, where the attempt before may have been accepted.
-    `torn`: what is wrong with deliveries that were made of others; `merged`: how many there are. `empty`: messages on
-    the bus without content.
+    `torn`: what is wrong with deliveries that were made of others. `empty`: messages on the bus without content.
     """
 
     seed: int
@@ -90,10 +89,8 @@ class Report:
     accepted: int
     dead_letters: int
     strikes: int
-    stalls: int
     repeated: tuple[str, ...]
     torn: tuple[str, ...]
-    merged: int
     empty: int
 
     @property
@@ -208,10 +205,8 @@ class World(Workers):
             accepted=len(self.accepted),
             dead_letters=len(self.dead_letters.ids),
             strikes=self.weather.count("strike"),
-            stalls=self.weather.count("stall"),
             repeated=tuple(sorted(self._repeated())),
             torn=(*torn(taken, events), *self._unalerted(events)),
-            merged=len({copy.delivery.id for copy in taken}),
             empty=self.bus.empty,
         )
 

@@ -1,6 +1,7 @@
-"""Combine many small calls into few: items that arrive while a call is in flight go together into the next call.
+"""Make few calls at a time of many: combine them (`Batcher`), or take turns (`batches`, `await_all`).
 
-The first item starts a call at once, so an item never waits without a reason. With this, one worker confirms several
+A Batcher puts the items that arrive while a call is in flight together into the next call. The first item starts a call
+at once, so an item never waits without a reason. With this, one worker confirms several
 thousand publishes a second over one plain HTTP connection, and commits several thousand ledger writes a second over one
 SQLite connection (both measured).
 """
@@ -8,10 +9,12 @@ SQLite connection (both measured).
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from shared.errors import Temporary
 
+AT_ONCE: Final = 20
+"""The most calls of `await_all` that run at the same time, such as reads of a store for one request or sweep."""
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
@@ -124,3 +127,17 @@ def grouped(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
     for key, item in pairs:
         groups.setdefault(key, []).append(item)
     return groups
+
+
+async def await_all(awaitables: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """Await all of them, AT_ONCE at a time, and return their results in the same order.
+
+    Raises what one raises; the others run to their ends nevertheless.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(awaitable: Awaitable[Answer]) -> Answer:
+        async with turns:
+            return await awaitable
+
+    return await asyncio.gather(*map(in_turn, awaitables))

@@ -1,12 +1,11 @@
 """The parts that handlers need: the settings, the keys, the rate of requests, and the platform's ports."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from math import ceil
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final
 
 from functions.subscribe import credentials, problems
 from functions.subscribe.settings import SubscribeSettings
@@ -24,9 +23,6 @@ AHEAD_SECONDS: Final = INTERVAL_SECONDS * (MAX_REQUESTS - 1)
 """How far ahead a request may take a slot: that of the last of MAX_REQUESTS requests at once."""
 CURSOR: Final = "cursor"
 """The purpose of the keys that sign cursors. The purpose of the others is credentials.PORTAL."""
-AT_ONCE: Final = 20
-"""The most awaitables of a request that run at the same time."""
-Result = TypeVar("Result")
 
 
 class RequestRate:
@@ -124,17 +120,3 @@ class Service:
     @property
     def documents(self) -> store_ports.Documents:
         return self.directory.documents
-
-
-async def await_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
-    """Await all of them, AT_ONCE at a time, and return their results in the same order.
-
-    Raises what one raises; the others run to their ends nevertheless.
-    """
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def in_turn(awaitable: Awaitable[Result]) -> Result:
-        async with turns:
-            return await awaitable
-
-    return await asyncio.gather(*map(in_turn, awaitables))

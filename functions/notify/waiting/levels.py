@@ -3,7 +3,6 @@
 This module is imported only if metrics are sent. The states cost one read for each destination and minute.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -16,8 +15,6 @@ from shared.telemetry.spans import DESTINATION
 
 EVERY_SECONDS: Final = 50.0
 """How often the metrics are measured: in each sweep of the scheduler, which comes each minute, or a little earlier."""
-READS_AT_ONCE: Final = 16
-"""The number of states that are read from the ledger at the same time."""
 
 State = Literal["delivering", "paused", "disabled"]
 STATES: Final[tuple[State, ...]] = ("delivering", "paused", "disabled")
@@ -77,9 +74,7 @@ class SweepLevels:
 
     async def _states(self, now: float) -> dict[State, int]:
         """Return how many destinations are in each state. Raises Temporary."""
-        stored_states: list[DestinationState] = []
-        for names in batching.batches(self._destinations, READS_AT_ONCE):
-            stored_states += await asyncio.gather(*(self._ledger.destination_state(name) for name in names))
+        stored_states = await batching.await_all(map(self._ledger.destination_state, self._destinations))
         states = [_state_of(stored, now) for stored in stored_states]
         return {name: states.count(name) for name in STATES}
 

@@ -14,7 +14,6 @@ Each instance counts the failures of its own attempts (`Breakers`). It reads the
 three.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -44,8 +43,6 @@ PROBE_WAIT_SECONDS: Final = 5.0
 """The wait of a delivery while another one is the first that is tried after the pause."""
 _HANGS: Final = Unknown("it takes far longer than usual and has not ended yet")
 """The outcome that counts for an attempt that hangs, before it has one."""
-READS_AT_ONCE: Final = 16
-"""The number of states that are read from the ledger at the same time."""
 RECHECK_SECONDS: Final = 61.0
 """The longest wait for a pause, because an operator may end the pause meanwhile. After it, the sweep reads the state
 again, and moves the delivery to the end of the pause. It is longer than any wait with a timer (due.TIMER_SECONDS)."""
@@ -281,12 +278,9 @@ class SweepPauses:
 
         Raises Temporary.
         """
-        ends: dict[str, float] = {}
         # With subscribers, there can be as many names as rows.
         names = list(dict.fromkeys(row.destination for row in rows))
-        for some_names in batching.batches(names, READS_AT_ONCE):
-            some_ends = await asyncio.gather(*[self._end(name) for name in some_names])
-            ends |= zip(some_names, some_ends, strict=True)
+        ends = dict(zip(names, await batching.await_all(map(self._end, names)), strict=True))
         due: list[LedgerRow] = []
         moves: list[Move] = []
         for row in rows:

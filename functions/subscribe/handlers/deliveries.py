@@ -17,8 +17,8 @@ from functions.subscribe.handlers import messages
 from functions.subscribe.handlers.endpoints import endpoint_of
 from functions.subscribe.handlers.tenants import tenant_of
 from functions.subscribe.models import values
-from functions.subscribe.service import Service, await_all
-from shared import delivery, ledger, outcomes, times
+from functions.subscribe.service import Service
+from shared import batching, delivery, ledger, outcomes, times
 from shared.jsontext import Json, base64url, decode_base64url
 from shared.subscribers import directory, payload
 from shared.subscribers.model import Endpoint, MessageEntry, Tenant
@@ -222,7 +222,7 @@ async def _matching_deliveries(
     for _ in range(0, messages.MAX_LOOKED_THROUGH, query.limit):
         rows = await newest_rows(call.service, names, query.state, before, query.limit)
         recent = [row for row in rows if row.created_at >= since]
-        entries = await await_all(message_entry_of(call.service, call.tenant, row) for row in recent)
+        entries = await batching.await_all(message_entry_of(call.service, call.tenant, row) for row in recent)
         for row, entry in zip(recent, entries, strict=True):
             before = (row.created_at, row.key)
             view = delivery_view(row, entry)
@@ -261,7 +261,7 @@ async def newest_rows(
     rows, because all of the newest may be in the same one, and then the lists are merged.
     """
     states: tuple[outcomes.DeliveryState | None, ...] = STATES[state] if state else (None,)
-    lists = await await_all(
+    lists = await batching.await_all(
         service.ledger.rows(limit, destination=str(name), state=row_state, before=before)
         for name in names
         for row_state in states

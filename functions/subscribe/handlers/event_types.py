@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from functions.subscribe import catalogue, cursors, problems, route
 from functions.subscribe.models import values
-from functions.subscribe.service import Service, await_all
+from functions.subscribe.service import Service
+from shared import batching
 from shared.jsontext import Json, texts_json
 from shared.subscribers import directory, event_types, model, standalone_schema
 
@@ -139,7 +140,9 @@ async def import_event_types(call: route.Call, body: ImportInput) -> Imported:
         raise problems.invalid_values([(f"/document{fault.path}", fault.rule) for fault in error.faults]) from error
     for event_type in types:
         _verify_changeable(call, event_type.name)
-    types_before = await await_all(catalogue.find_event_type(call.service, event_type.name) for event_type in types)
+    types_before = await batching.await_all(
+        catalogue.find_event_type(call.service, event_type.name) for event_type in types
+    )
     created, updated, unchanged = [], [], []
     for event_type, before in zip(types, types_before, strict=True):
         if before is None:
@@ -150,7 +153,7 @@ async def import_event_types(call: route.Call, body: ImportInput) -> Imported:
             updated.append(event_type)
     # If a write fails, some types are stored, and the same import stores the others.
     if not body.dry_run:
-        await await_all(_store(call, event_type) for event_type in (*created, *updated))
+        await batching.await_all(_store(call, event_type) for event_type in (*created, *updated))
     return Imported(created=_names(created), updated=_names(updated), unchanged=_names(unchanged))
 
 

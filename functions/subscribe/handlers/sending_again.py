@@ -15,9 +15,9 @@ from functions.subscribe.handlers import deliveries, endpoints, messages, tenant
 from functions.subscribe.models import endpoints as endpoint_models, values
 from functions.subscribe.problems import ApiProblem, invalid, invalid_values
 from functions.subscribe.route import Call
-from functions.subscribe.service import Service, await_all
+from functions.subscribe.service import Service
 from functions.subscribe.settings import SubscribeSettings
-from shared import claim_check, jsontext, ledger, ledger_rules, ports, store_ports, times
+from shared import batching, claim_check, jsontext, ledger, ledger_rules, ports, store_ports, times
 from shared.delivery import Delivery, delivery_id, delivery_message
 from shared.event import Event, event_json
 from shared.subscribers import directory, names, schema_example
@@ -222,9 +222,9 @@ async def _chosen(call: Call, endpoint: Endpoint, page: Sequence[Message], selec
         for message in page
         if type_matches(types, message.type) and type_matches(endpoint.types, message.type) and not message.is_test
     ]
-    are_for_endpoint = await await_all(_is_for(call, endpoint, message) for message in candidates)
+    are_for_endpoint = await batching.await_all(_is_for(call, endpoint, message) for message in candidates)
     matching = [message for message, is_for in zip(candidates, are_for_endpoint, strict=True) if is_for]
-    rows = await await_all(_row_of(call, endpoint, message) for message in matching)
+    rows = await batching.await_all(_row_of(call, endpoint, message) for message in matching)
     not_held = [
         (message, row)
         for message, row in zip(matching, rows, strict=True)

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from types import CodeType, FrameType
@@ -24,7 +24,6 @@ from typing import Final
 from deploy.config.compiler import compile_config
 from deploy.config.config_file import parse_config
 from functions.notify import entry as notify_entry
-from functions.notify.destination import Context
 from functions.notify.notifier import Notifier
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.pauses import Breakers, DestinationStates
@@ -44,6 +43,7 @@ from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bodies import reading
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.journal import FakeJournal
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.notifier import push_of
@@ -123,7 +123,7 @@ class Pipe:
         )
         self._transform = transform_entry.Service(transformer, program.chains, None, from_anybody)
         ledger, journal = FakeLedger(), FakeJournal()
-        context = Context(secrets, read_settings({"SENDGRID_API_URL": sendgrid_url}), FakeBlobs(), clock)
+        context = replace(a_context(secrets), settings=read_settings({"SENDGRID_API_URL": sendgrid_url}), clock=clock)
         states, gate = DestinationStates(ledger, clock), ProcessGate(clock.now, 40, 40)
         parts = Notifier(
             destinations=Destinations(read_destinations(slices["notify"]), context),

@@ -127,25 +127,8 @@ class CloudApi(Protocol):
         ...
 
 
-def no_fetch() -> Fetch:
-    raise errors.Temporary("destination_not_loaded", "this process cannot call other systems")
-
-
-def no_identity() -> "CloudIdentity":
-    from shared.outgoing.authenticator import CloudIdentity
-
-    return CloudIdentity()
-
-
 def no_subscribers() -> "Subscribers":
     raise errors.Temporary("destination_not_loaded", "notify's slice has no `subscribers`; bundle it again")
-
-
-def own_tokens() -> "TokenCache":
-    """Return a cache of its own for each destination."""
-    from shared.outgoing.access_tokens import TokenCache
-
-    return TokenCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +136,10 @@ class Context:
     """The ports that every destination may use.
 
     blobs        None if the platform has no store of blobs
-    ses          Amazon SES, which sends mail; None on platforms other than AWS
     fetch        returns the guarded fetch, which all destinations share. It is made at its first use
     cloud        returns this function's own identity on its platform, by which some requests are authenticated
     tokens       returns the access tokens. Destinations with the same client at the same server share a token
+    ses          Amazon SES, which sends mail; None on platforms other than AWS
     subscribers  returns the directory of subscribers, if the configuration has any
     """
 
@@ -164,10 +147,10 @@ class Context:
     settings: Settings
     blobs: ports.Blobs | None
     clock: ports.Clock
+    fetch: Callable[[], Fetch]
+    cloud: Callable[[], "CloudIdentity"]
+    tokens: Callable[[], "TokenCache"]
     ses: CloudApi | None = None
-    fetch: Callable[[], Fetch] = no_fetch
-    cloud: Callable[[], "CloudIdentity"] = no_identity
-    tokens: Callable[[], "TokenCache"] = own_tokens
     subscribers: Callable[[], "Subscribers"] = no_subscribers
 
 

@@ -1,6 +1,4 @@
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, TypedDict
 
@@ -9,11 +7,14 @@ from functions.notify.digests.settings import GatherSettings
 from functions.notify.registry import DeliveryOptions, Destinations, RecipientRule
 from shared.delivery import Delivered, Delivery, Outcome
 from shared.fetch import Fetch
+from shared.outgoing.access_tokens import TokenCache
+from shared.outgoing.authenticator import CloudIdentity
 from shared.outgoing.circuit import BreakerSettings
 from shared.ports import Secrets
 from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.clock import FakeClock
+from tests.fakes.fetch import FakeFetch
 from tests.fakes.secrets import FakeSecrets
 
 Answer: TypeAlias = Outcome | BaseException | Callable[[Delivery, Attempt], Awaitable[Outcome]]
@@ -70,7 +71,14 @@ class FakeDestinations(Destinations):
 
 
 def a_context(secrets: Secrets | None = None, fetch: Fetch | None = None) -> Context:
-    """Return a context over fakes. Its only way out is `fetch`."""
-    settings = read_settings({"HOOKCHAIN_STATE": str(Path("unused"))})
-    context = Context(secrets or FakeSecrets({}), settings, FakeBlobs(), FakeClock())
-    return replace(context, fetch=lambda: fetch) if fetch else context
+    """Return a context over fakes. Its only way out is `fetch`. Each destination has access tokens of its own."""
+    way_out = fetch or FakeFetch()
+    return Context(
+        secrets=secrets or FakeSecrets({}),
+        settings=read_settings({"HOOKCHAIN_STATE": "unused"}),
+        blobs=FakeBlobs(),
+        clock=FakeClock(),
+        fetch=lambda: way_out,
+        cloud=CloudIdentity,
+        tokens=TokenCache,
+    )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, cast
 
-from functions.notify.destination import Context
 from functions.notify.notifier import Result
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.subscribers.endpoints import Endpoints
@@ -16,7 +15,6 @@ from shared.fetch import Fetched
 from shared.jsontext import Json, JsonObject
 from shared.ledger import Ledger, LedgerRow
 from shared.ports import DELIVERIES, BusMessage
-from shared.settings import read_settings
 from shared.store_ports import Documents
 from shared.subscribers.directory import TENANTS, endpoints_of, messages_of
 from shared.subscribers.model import Endpoint, EndpointSecret, Message, Tenant
@@ -24,6 +22,7 @@ from shared.subscribers.sealing import KEY_SECRET, NONCE_BYTES, sealer_of
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.destinations import a_context
 from tests.fakes.documents import FakeDocuments
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.ledger import FakeLedger
@@ -83,9 +82,12 @@ class FakeWorld:
         """As a new process: with nothing remembered."""
         configured = read_destinations({"destinations": self._written})
         subscribers = Subscribers(self.documents, self.bus, self.clock, self.settings)
-        settings = read_settings({"HOOKCHAIN_STATE": "unused"})
-        context = Context(
-            self.secrets, settings, self.blobs, self.clock, fetch=lambda: self.fetch, subscribers=lambda: subscribers
+        context = replace(
+            a_context(self.secrets),
+            blobs=self.blobs,
+            clock=self.clock,
+            fetch=lambda: self.fetch,
+            subscribers=lambda: subscribers,
         )
         self.notifier = FakeNotifier(
             destinations=Destinations(configured, context),

@@ -1,12 +1,12 @@
 """The three functions over the ports of a platform, and what those have sent and stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
 from functions.notify import entry as notify_entry
-from functions.notify.destination import Attempt, Context, no_fetch
+from functions.notify.destination import Attempt
 from functions.notify.notifier import Notifier
 from functions.notify.registry import Destinations, read_destinations
 from functions.notify.waiting.caps import Caps
@@ -26,11 +26,10 @@ from shared.ledger import Ledger, LedgerRow
 from shared.outgoing.gate import ProcessGate
 from shared.ports import Blobs, Bus, BusMessage
 from shared.push import VerifyPush
-from shared.settings import read_settings
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
-from tests.fakes.destinations import FakeDestinations
+from tests.fakes.destinations import FakeDestinations, a_context
 from tests.fakes.fetch import FakeFetch
 from tests.fakes.grants import FakeGrants
 from tests.fakes.journal import FakeJournal
@@ -174,8 +173,7 @@ class Parts:
     def _destinations(self, blobs: Blobs) -> Destinations:
         if self.sending is None:
             return FakeDestinations({"archive": self.destination, "crm": self.destination})
-        way_out = self.way_out or no_fetch()
-        context = Context(FakeSecrets(SECRETS), read_settings({}), blobs, self.clock, fetch=lambda: way_out)
+        context = replace(a_context(FakeSecrets(SECRETS), self.way_out), blobs=blobs, clock=self.clock)
         return Destinations(read_destinations(self.sending), context)
 
     def sent_on(self, topic: str) -> list[BusMessage]:

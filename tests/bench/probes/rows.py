@@ -12,14 +12,12 @@ import uvloop
 from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
-from functions.notify.destination import Attempt, Context
+from functions.notify.destination import Attempt
 from functions.notify.destinations.sql import sql
 from functions.notify.destinations.sql.settings import Settings
 from functions.notify.examples import example_delivery
 from shared.jsontext import JsonObject
-from shared.settings import read_settings
-from tests.fakes.clock import FakeClock
-from tests.fakes.secrets import FakeSecrets
+from tests.fakes.destinations import a_context
 
 ROUNDS: Final = 5
 ROWS: Final = 2_000
@@ -47,8 +45,7 @@ async def _by_destination(port: int, round_: int) -> tuple[float, float]:
         **{"driver": "postgresql", "host": "127.0.0.1", "port": port, "database": "postgres", "user": "app"},
         **{"table": "rows", "columns": COLUMNS, "create": True},
     }
-    context = Context(FakeSecrets({}), read_settings({}), None, FakeClock())
-    rows = sql.connect("rows", Settings.model_validate(settings), context)
+    rows = sql.connect("rows", Settings.model_validate(settings), a_context())
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def attempt(number: int) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import uvloop
 
-from functions.notify.destination import Attempt, Context, Destination, kind_module
+from functions.notify.destination import Attempt, Destination, kind_module
 from functions.notify.destinations import sheet
 from functions.notify.examples import ATTEMPT, compile_settings, example_delivery
 from functions.notify.registry import Destinations, read_destinations
@@ -23,7 +23,7 @@ from shared.fetch import Fetched, Outgoing
 from shared.jsontext import JsonObject
 from shared.outgoing.authenticator import CloudIdentity
 from shared.secrets import SecretStore
-from shared.settings import read_settings
+from tests.fakes.destinations import a_context
 
 ROUNDS: Final = 5
 DELIVERIES: Final = 1_000
@@ -49,7 +49,7 @@ async def token(_: str) -> str:
 def destinations() -> list[Destination]:
     secrets = SecretStore((lambda _: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",), SystemClock())
     identity = CloudIdentity(access_token=token)
-    context = Context(secrets, read_settings({}), None, SystemClock(), fetch=Answering, cloud=lambda: identity)
+    context = replace(a_context(secrets), clock=SystemClock(), fetch=Answering, cloud=lambda: identity)
     columns: JsonObject = {name: f"data.{name}" for name in NAMES}
     written: dict[str, JsonObject] = {
         "sheet": {"spreadsheet": "1ExampleOfASpreadsheet", "sheet": "S", "columns": columns},

@@ -31,8 +31,8 @@ async def claim_delivery(
     due_fence = push.number(due.DUE)  # in the message of a sweep: it claims the delivery only if nothing changed since
     lease_seconds = timeout_seconds + LEASE_MARGIN_SECONDS
     claim = await notifier.ledger.claim(delivery, push.data, now, lease_seconds, due_fence)
-    if isinstance(claim, ledger.Finished):
-        claim = await _reopen(notifier, push, delivery, lease_seconds)
+    if isinstance(claim, ledger.Finished) and await reopen_for_replay(notifier, push, delivery):
+        claim = await notifier.ledger.claim(delivery, push.data, notifier.clock.now(), lease_seconds)
     if not isinstance(claim, ledger.Claimed):
         return await unclaimed_result(notifier, push, delivery, claim)
     attempt_number = claim.row.attempt_number
@@ -41,19 +41,17 @@ async def claim_delivery(
     return Work(delivery, claim, attempt_number)
 
 
-async def _reopen(notifier: Notifier, push: Push, delivery: Delivery, lease_seconds: float) -> ledger.Claim:
-    """Reopen a final delivery once for a forced replay, and claim it. Return Finished for any other message.
+async def reopen_for_replay(notifier: Notifier, push: Push, delivery: Delivery) -> bool:
+    """Reopen a final delivery if the message is a forced replay of it. Return whether that was done, once for a replay.
 
     `force: failed` reopens only dead letters. Raises Temporary.
     """
     replay = push.attributes.get("replay")
     force = push.attributes.get("force", "")
-    now = notifier.clock.now()
     if not replay or force not in REOPENED_STATES:
-        return ledger.Finished()
-    if await notifier.ledger.reopen(delivery.id, now, replay, REOPENED_STATES[force]) is None:
-        return ledger.Finished()
-    return await notifier.ledger.claim(delivery, push.data, now, lease_seconds)
+        return False
+    states = REOPENED_STATES[force]
+    return await notifier.ledger.reopen(delivery.id, notifier.clock.now(), replay, states) is not None
 
 
 async def unclaimed_result(notifier: Notifier, push: Push, delivery: Delivery, claim: ledger.Unclaimed) -> Result:

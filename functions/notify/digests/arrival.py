@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from functions.notify.claims import reopen_for_replay
 from functions.notify.digests.quiet_hours import quiet_end
 from functions.notify.digests.settings import MAX_MESSAGE_BYTES, gathered_until, group_of, spread_delay
 from functions.notify.notifier import Notifier, Work
@@ -43,11 +44,8 @@ async def gather(
     if wait is None:
         return None
     claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
-    # A forced replay of a delivery that is final reopens it once. `attempt` does the same for all other destinations.
-    if isinstance(claim, ledger.Finished) and push.attributes.get("force") == "true":
-        replay = push.attributes.get("replay")
-        if replay and await notifier.ledger.reopen(delivery.id, now, replay) is not None:
-            claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
+    if isinstance(claim, ledger.Finished) and await reopen_for_replay(notifier, push, delivery):
+        claim = await notifier.ledger.gather(delivery, push.data, wait.group, wait.reason, now, wait.until)
     return None if isinstance(claim, ledger.Claimed) else claim
 
 

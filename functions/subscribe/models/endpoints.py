@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from functions.subscribe.models.values import Input, Line, Output, verify_bytes
 from shared.jsontext import JsonObject
@@ -53,19 +53,23 @@ class AuthInput(Input):
         return self
 
 
-def _verify_fields(fields: JsonObject | None) -> JsonObject | None:
-    for name in fields or ():
+def _verify_fields(fields: JsonObject) -> JsonObject:
+    for name in fields:
         if not FIELD_NAME.fullmatch(name):
             raise ValueError("must have names of at most 64 letters, digits, `_`, `.` and `-`, beginning with a letter")
     verify_bytes(fields, MAX_FIELDS_BYTES)
     return fields
 
 
-def _verify_headers(headers: dict[str, str] | None) -> dict[str, str] | None:
-    if headers and len({name.lower() for name in headers}) != len(headers):
+def _verify_headers(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) != len(headers):
         raise ValueError("must have each header once, in whatever case its name is written")
-    verify_bytes({**headers} if headers else None, MAX_HEADERS_BYTES)
+    verify_bytes({**headers}, MAX_HEADERS_BYTES)
     return headers
+
+
+Headers = Annotated[dict[HeaderName, HeaderValue], AfterValidator(_verify_headers)]
+Fields = Annotated[dict[str, JsonValue], AfterValidator(_verify_fields)]
 
 
 class EndpointInput(Input):
@@ -83,15 +87,12 @@ class EndpointInput(Input):
     description: Description = ""
     types: Types = []
     filter: Filter = ""
-    headers: dict[HeaderName, HeaderValue] = {}
-    fields: dict[str, JsonValue] = {}
+    headers: Headers = {}
+    fields: Fields = {}
     auth: AuthInput = AuthInput()
     rate: Rate = ""
     enabled: bool = True
     secret: OwnSecret | None = None
-
-    _fields = field_validator("fields")(_verify_fields)
-    _headers = field_validator("headers")(_verify_headers)
 
 
 class EndpointChange(Input):
@@ -101,15 +102,12 @@ class EndpointChange(Input):
     description: Description | None = None
     types: Types | None = None
     filter: Filter | None = None
-    headers: dict[HeaderName, HeaderValue] | None = None
-    fields: dict[str, JsonValue] | None = None
+    headers: Headers | None = None
+    fields: Fields | None = None
     auth: AuthInput | None = None
     rate: Rate | None = None
     enabled: bool | None = None
     secret: OwnSecret | None = None
-
-    _fields = field_validator("fields")(_verify_fields)
-    _headers = field_validator("headers")(_verify_headers)
 
 
 class AuthView(Output):

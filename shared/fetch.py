@@ -122,10 +122,11 @@ def redirect_target(url: str, location: str | None) -> str:
     http://a.example/x    the same path at http://a.example
     https://b.example/x/  the same path with a slash at its end at https://b.example
     https://a.example/y   another path of https://a.example
-    https://b.example/y   another host, https://b.example
+    https://b.example/y   another server, https://b.example
     """
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location or ""))
+        is_same_server = (here.hostname, here.port) == (there.hostname, there.port)
     except ValueError:
         return ""
     origin = f"{there.scheme}://{there.netloc.rpartition('@')[2]}"
@@ -137,4 +138,4 @@ def redirect_target(url: str, location: str | None) -> str:
     if here.path.rstrip("/") == there.path.rstrip("/"):
         slash = "with a slash" if there.path.endswith("/") else "without the slash"
         return f"the same URL {slash} at its end" if is_same_origin else f"the same path {slash} at its end at {origin}"
-    return f"another path of {origin}" if here.hostname == there.hostname else f"another host, {origin}"
+    return f"another path of {origin}" if is_same_server else f"another server, {origin}"

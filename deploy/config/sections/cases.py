@@ -93,7 +93,7 @@ class CaseDelivery(Model):
 class CaseConfig(Model):
     """A test case.
 
-    expect    all deliveries, in any order; an empty list expects none
+    expect    all deliveries, in any order; an empty list expects none. It may be left out beside `fails`
     answers   the answers of other systems, by the URL that a step requests
     fails     the code with which a chain, a mail, a request or a row must fail; without it, a failure fails the test
     """
@@ -101,8 +101,14 @@ class CaseConfig(Model):
     name: str = Field(min_length=1, max_length=100)
     input: CaseInput
     answers: dict[str, CaseAnswer] = Field(default={})
-    expect: list[CaseDelivery]
+    expect: list[CaseDelivery] = Field(default=[])
     fails: str | None = Field(None, pattern=r"^[a-z][a-z0-9_]*$")
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> "CaseConfig":
+        if not {"expect", "fails"} & self.model_fields_set:
+            raise ValueError("must have `expect` (an empty list expects no delivery) or `fails`")
+        return self
 
 
 def case_faults(file: ConfigFile) -> Iterator[Fault]:

@@ -48,6 +48,8 @@ def _compute(condition: expressions.Expression, event: Event) -> jsontext.Json:
 class Filter(step.Settings, step.Step):
     """A JMESPath condition, or `{keep, reason}`. An event for which it is false, null or empty ends here.
 
+    If the condition fails, for example because it compares a text with a number, the event becomes a dead letter.
+
     keep    a JMESPath condition over the event
     reason  why other events end here, for the journal and the log
     """

@@ -181,11 +181,16 @@ def test_a_status_comes_with_what_the_operator_can_do(status: int, body: bytes, 
         ),
         (
             "https://sso.example.com/login",
-            "another host, https://sso.example.com",
+            "another server, https://sso.example.com",
             "301 https://sso.example.com/login",
         ),
-        ("https://u:p@sso.example.com/login", "another host, https://sso.example.com", "301"),
+        ("https://u:p@sso.example.com/login", "another server, https://sso.example.com", "301"),
         ("/elsewhere", "another path of https://crm.example.com", "301 /elsewhere"),
+        (
+            "https://crm.example.com:8443/x",
+            "another server, https://crm.example.com:8443",
+            "301 https://crm.example.com:8443/x",
+        ),
     ],
 )
 async def test_a_redirect_says_where_it_leads(location: str, place: str, answer: str) -> None:

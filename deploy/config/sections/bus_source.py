@@ -24,6 +24,7 @@ _TOPIC: Final = re.compile(
     r"(projects/[a-z][a-z0-9:.-]{4,60}[a-z0-9]/topics/)?(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
 )
 """Such as `orders` or `projects/my-project/topics/orders`. Pub/Sub reserves names that begin with `goog`."""
+_TOPIC_RULE: Final = "a topic's name, or projects/PROJECT/topics/TOPIC, whose project has at least 6 characters"
 _QUEUE: Final = re.compile(r"arn:aws[a-z-]*:sqs:[a-z0-9-]{1,40}:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _EVENT_BUS: Final = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]{1,40}:\d{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}")

@@ -201,6 +201,15 @@ def test_a_configuration_file_that_is_named_must_exist() -> None:
         compile_file(Path("nowhere.yaml"), {})
 
 
+@pytest.mark.parametrize(
+    "path",
+    [Path("deploy/hookchain.example.yaml"), *sorted(Path("deploy").glob("recipes/*/hookchain.yaml"))],
+    ids=lambda path: path.parent.name,
+)
+def test_the_example_and_every_recipe_compile(path: Path) -> None:
+    assert compile_file(path, {})
+
+
 @pytest.mark.parametrize("wait", ["3651d", ".nan"])
 def test_a_wait_whose_end_is_no_date_is_a_fault(wait: str) -> None:
     assert "hookchain.yaml:16: destination 'people': retry.1: must be " in faults_of_text(

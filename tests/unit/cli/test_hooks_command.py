@@ -100,7 +100,10 @@ CREATION_TIMES: Final = ("created", "created_at", "createdAt", "updated_at")
 
 
 class World:
-    """The providers behind one client, the files of the operator, and the command."""
+    """The providers behind one client, the files of the operator, and the command.
+
+    shown_urls  URLs that the providers show in another form, with this form
+    """
 
     def __init__(self, folder: Path, command: Command) -> None:
         self.github = GitHub()
@@ -113,18 +116,25 @@ class World:
         self.linear = Linear()
         self.airtable = Airtable()
         self.others: list[GitHub | Airtable] = []
+        self.shown_urls: dict[str, str] = {}
         self.env_file = folder / "env"
         self.config_file = folder / "hookchain.yaml"
         self.command = command
 
     async def fetch(self, request: Outgoing) -> Fetched:
+        answer = await self._called(request.url).fetch(request)
+        body = answer.body
+        for url, shown in self.shown_urls.items():
+            body = body.replace(url.encode(), shown.encode())
+        return answer._replace(body=body)
+
+    def _called(self, url: str) -> HookProvider:
         for other in self.others:
-            if other.base in request.url:
-                return await other.fetch(request)
-        if request.url.startswith(f"{self.app.host}/app"):
-            return await self.app.fetch(request)
-        found = next(each for each in PROVIDERS if request.url.startswith(self.provider(each).host))
-        return await self.provider(found).fetch(request)
+            if other.base in url:
+                return other
+        if url.startswith(f"{self.app.host}/app"):
+            return self.app
+        return next(each for each in map(self.provider, PROVIDERS) if url.startswith(each.host))
 
     def provider(self, source: str) -> HookProvider:
         found: HookProvider = getattr(self, source)
@@ -247,14 +257,8 @@ def test_a_hook_of_somebody_else_at_our_former_url_is_changed_only_with_consent(
 @pytest.mark.parametrize("source", [each for each in PROVIDERS if not KINDS[each].signs_url])
 @pytest.mark.parametrize("form", [str.lower, lambda url: url.replace(".com/", ".com:443/"), lambda url: f"{url}/"])
 def test_a_url_that_is_shown_in_another_form_is_the_same(world: World, source: str, form: Callable[[str], str]) -> None:
-    fetch = world.fetch
     own = f"https://Hooks.example.com/{source}"
-
-    async def other_form(request: Outgoing) -> Fetched:
-        answer = await fetch(request)
-        return answer._replace(body=answer.body.replace(own.encode(), form(own).encode()))
-
-    world.fetch = other_form  # type: ignore[method-assign]
+    world.shown_urls = {own: form(own)}
     apply = ("hooks", "apply", source, "--url", "https://Hooks.example.com", "--yes")
     for _ in range(2):
         world.command(*apply)
@@ -269,18 +273,11 @@ def test_a_url_that_is_shown_in_another_form_is_the_same(world: World, source: s
 
 @pytest.mark.parametrize("source", ["github", "square", "stripe"])
 def test_a_new_hook_that_the_provider_shows_with_another_url_is_deleted_again(world: World, source: str) -> None:
-    fetch = world.fetch
-    own = f"{URL}/{source}"
-
-    async def other_url(request: Outgoing) -> Fetched:
-        answer = await fetch(request)
-        return answer._replace(body=answer.body.replace(own.encode(), FOREIGN.encode()))
-
-    world.fetch = other_url  # type: ignore[method-assign]
+    world.shown_urls = {f"{URL}/{source}": FOREIGN}
     world("apply", source, "--yes", code=1)
     assert f"shows the URL of the new hook as {FOREIGN}; the new one was deleted again" in world.error
     assert not world.provider(source).hooks
-    world.fetch = fetch  # type: ignore[method-assign]
+    world.shown_urls = {}
     assert "create: there is no hook" in world("plan", source, code=3)
 
 
@@ -974,14 +971,19 @@ def test_a_slot_that_is_taken_after_a_lost_answer_is_not_overwritten(world: Worl
     assert world.telegram.hooks["webhook"]["url"] == FOREIGN
 
 
+def in_thread(run: Callable[[], object]) -> None:
+    """Run a command of another operator, while the event loop of the first one stands still."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+
+
 def run_meanwhile(provider: HookProvider, nth: int, run: Callable[[], object]) -> None:
     """Let another operator run a command at the nth request to the provider."""
     left = [run]
 
     def run_once(_: str) -> None:
         if len(provider.calls) == nth and left:
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(left.pop()).result()
+            in_thread(left.pop())
 
     provider.on_request = run_once
 
@@ -1528,8 +1530,7 @@ def test_a_second_rotation_of_a_shared_secret_stores_nothing_while_one_runs(worl
     def rotate_meanwhile(method: str) -> None:
         if method == "PATCH" and not seen:
             seen.append(method)
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(exit_code, *rotate).result()
+            in_thread(lambda: exit_code(*rotate))
             assert second.secret("900") in world.values("GITHUB_SECRET")
 
     second.on_request = rotate_meanwhile
@@ -1644,8 +1645,7 @@ def test_a_secret_that_is_set_while_it_is_rotated_is_not_called_the_one_that_the
 
     def set_meanwhile(method: str) -> None:
         if method == at and len(world.values("GITHUB_SECRET")) == 2:
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(exit_code, "secrets", "set", "github-secret", "--random").result()
+            in_thread(lambda: exit_code("secrets", "set", "github-secret", "--random"))
 
     (second if setting == "second" else world.github).on_request = set_meanwhile
     world.command(*rotate, code=1)
@@ -1785,8 +1785,7 @@ def test_a_value_that_another_command_stored_while_one_was_typed_stays_accepted(
     def type_value(_: str) -> str:
         if not seen:
             seen.append("prompt")
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(exit_code, "secrets", "rotate", "github-secret", "--random").result()
+            in_thread(lambda: exit_code("secrets", "rotate", "github-secret", "--random"))
         return "a value that somebody typed"
 
     monkeypatch.setattr("getpass.getpass", type_value)

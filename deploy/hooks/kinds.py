@@ -15,13 +15,13 @@ KINDS: Final[Mapping[str, kind.HookKind]] = {
     "telegram": telegram.KIND,
     "twilio": twilio.KIND,
 }
-APP_KINDS: Final[Mapping[str, kind.HookKind]] = {"github": github.APP_KIND}
-"""The hooks of a provider's applications, which another part of its API manages."""
 
 
 def kind_at(provider: str, places: Iterable[str]) -> kind.HookKind:
-    """Return the kind of the hooks at these places. A source has hooks of one kind only."""
-    app_kind = APP_KINDS.get(provider)
-    if app_kind and any(app_kind.path_of(each) for each in places):
-        return app_kind
+    """Return the kind of the hooks at these places. A source has hooks of one kind only.
+
+    The hook of a GitHub App is of another kind than those of repositories and organizations.
+    """
+    if provider == "github" and any(github.APP_KIND.path_of(each) for each in places):
+        return github.APP_KIND
     return KINDS[provider]

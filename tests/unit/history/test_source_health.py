@@ -31,8 +31,9 @@ from deploy.history.source_health import (
 )
 from deploy.history.status import SourceActivity, Status
 from deploy.hooks.comparison import Difference, RememberedHook, compare
+from deploy.hooks.github import APP_KIND
 from deploy.hooks.kind import Hook, Wanted
-from deploy.hooks.kinds import APP_KINDS, KINDS
+from deploy.hooks.kinds import KINDS
 from deploy.secrets.backend import BackendError, StoredSecret
 from deploy.terminal.command_line import CommandError
 from deploy.terminal.output import Screen
@@ -199,7 +200,7 @@ def test_an_app_is_broken_where_a_person_must_select_event_types(
     wanted = WANTED._replace(events=wanted_events)
     hook, remembered = Hook("app", URL, ("push", "star")), RememberedHook("app", URL, "fingerprint")
     difference = compare(
-        APP_KINDS["github"], "apps/1", wanted, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
+        APP_KIND, "apps/1", wanted, [hook], remembered=remembered, fingerprints=["fingerprint"], now=NOW
     )
     assert hook_state(wanted, difference, NOW)[1:3] == (state, differences)
 

@@ -61,9 +61,12 @@ def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
     for line in source_block(key, entry):
         yield f"{_INDENT}{line}"
     yield ""
+    secret = secret_name_of(key)
     if needs_secret(entry):
-        yield f"secret   {secret_line(key)}"
-    yield f"URL      {own_url(key, entry, 'https://<your receive URL>')}"
+        yield f"secret   {variable_name(secret)} in .env, or: hookchain secrets set {secret}"
+    # The URL of a provider that does not authenticate itself contains a token.
+    token = "" if entry.auth else f"/<value of {secret}>"
+    yield f"URL      https://<your receive URL>/{source_name_of(key)}{token}"
     if kind := KINDS.get(key):
         place = f", at: {kind.places[0].example}" if kind.places else ""
         yield f"hook     add `hook: {{token: {key}-token{place}}}`, and `hookchain hooks apply` registers the webhook"
@@ -73,7 +76,7 @@ def _setup(key: str, entry: ProviderEntry, screen: Screen) -> Iterator[str]:
 
 def _schemes(entry: ProviderEntry) -> dict[str, str]:
     return {
-        offered.scheme.variant or f"scheme {number}": scheme_description(offered)
+        offered.scheme.variant or f"scheme {number}": "; ".join(_scheme_details(offered))
         for number, offered in enumerate(entry.auth, 1)
     }
 
@@ -291,15 +294,6 @@ def _settings(key: str, entry: ProviderEntry) -> Iterator[str]:
         yield f"{key_text}{name if settings.secret else '…'}  # {settings.about}"
 
 
-def own_url(key: str, entry: ProviderEntry, base: str) -> str:
-    """Return the URL that the provider sends to. It contains a token if the provider does not authenticate itself."""
-    return f"{base}/{source_name_of(key)}" + ("" if entry.auth else f"/<value of {secret_name_of(key)}>")
-
-
-def secret_line(key: str) -> str:
-    return f"{variable_name(secret_name_of(key))} in .env, or: hookchain secrets set {secret_name_of(key)}"
-
-
 def uses_provider_keys(entry: ProviderEntry) -> bool:
     """Return whether only the provider can sign, with a private key whose public key is downloaded from it."""
     schemes = [offered.scheme.model_dump() for offered in chosen_schemes(entry)]
@@ -328,12 +322,9 @@ def _name(settings: JsonObject) -> str:
     return f"{scheme} {settings['algorithm']}" if scheme in _ALGORITHMS else scheme
 
 
-def scheme_description(offered: OfferedScheme) -> str:
-    """Return one line: the algorithm, the location of the signature, what it covers, and the tolerance."""
-    return "; ".join(_details(offered.scheme.model_dump(exclude_none=True), offered))
-
-
-def _details(scheme: JsonObject, offered: OfferedScheme) -> Iterator[str]:
+def _scheme_details(offered: OfferedScheme) -> Iterator[str]:
+    """Yield the algorithm, the location of the signature, what it covers, and the tolerance."""
+    scheme = offered.scheme.model_dump(exclude_none=True)
     yield _name(scheme)
     if location := _location(scheme):
         yield location

@@ -285,22 +285,17 @@ def test_a_secret_of_a_form_that_its_user_cannot_use_is_a_warning_without_its_va
         assert value not in printed
 
 
-def test_warnings_stand_beside_missing_secrets_because_one_may_be_the_cause(lint: Lint) -> None:
-    printed = lint.secrets("FORMKEY=a-long-and-random-value\n", code=1)
-    assert "is missing: set FORM_KEY" in printed
-    assert "nothing reads FORMKEY in .env: one of the two names may be misspelt" in printed
-
-
-def test_the_token_of_a_hook_is_no_misspelt_name_of_another_secret(lint: Lint) -> None:
-    config = """\
-sources:
-  github: {provider: github, secret: github-key, hook: {token: github-keys, at: acme/shop}}
-routes: [{name: mail, to: people}]
-destinations: {people: {email: {to: ann@example.com}}}
-"""
-    printed = lint.secrets("GITHUB_KEYS=a-long-and-random-token\n", config, code=1)
-    assert "secret 'github-key': is missing" in printed
-    assert "GITHUB_KEYS" not in printed
+@pytest.mark.parametrize(
+    ("token", "variable", "is_named"),
+    [("github-token", "FORMKEY", True), ("form-keys", "FORM_KEYS", False)],
+    ids=["a misspelt name may be the cause", "the token of a hook is no misspelt name"],
+)
+def test_warnings_stand_beside_missing_secrets(lint: Lint, token: str, variable: str, is_named: bool) -> None:
+    github = f"  github: {{provider: github, secret: other-key, hook: {{token: {token}, at: acme/shop}}}}\n"
+    printed = lint.secrets(f"{variable}=long-and-random\n", GOOD.replace("routes:", f"{github}routes:"), code=1)
+    assert "secret 'form-key': is missing: set FORM_KEY" in printed
+    assert (f"nothing reads {variable} in .env: one of the two names may be misspelt" in printed) is is_named
+    assert (variable in printed) is is_named
 
 
 def test_a_missing_env_file_is_named_beside_missing_secrets(lint: Lint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +334,8 @@ def test_what_a_route_sends_to_subscribers_must_fit_its_event_type(lint: Lint) -
     printed = lint(SUBSCRIBERS, code=1)
     assert f"{lint.file}:2: route 'orders': must send to 'customers' what fits" in printed
     assert "warning" not in lint(FITTING)
+    private = lint(FITTING.replace("subscribers: {tell", "subscribers: {allow_private: true, tell"))
+    assert "subscribers.allow_private: lets your users reach private addresses of your network. Remove it" in private
 
 
 @pytest.mark.parametrize(
@@ -351,12 +348,6 @@ def test_a_webhook_that_tells_the_operator_of_an_event_but_not_of_its_type_is_a_
     webhook = f"{{webhook: {{url: https://ops.example.com/in{more}}}}}"
     printed = lint(FITTING.replace("{email: {to: ann@example.com}}", webhook))
     assert ("'operations' sends the data of each event without its type" in printed) == is_warned
-
-
-def test_endpoints_in_a_private_network_are_a_warning(lint: Lint) -> None:
-    printed = lint(FITTING.replace("subscribers: {tell", "subscribers: {allow_private: true, tell"))
-    rule = "subscribers.allow_private: lets your users reach private addresses of your network. Remove it"
-    assert rule in printed
 
 
 class Terminal(io.StringIO):
@@ -380,17 +371,11 @@ LINE = ("--recipe", "push-to-one-line", "--to", "me@acme.example")
 
 @pytest.mark.parametrize("recipe", [name for name in recipes() if sends_mail(name)])
 def test_every_recipe_with_mail_compiles_with_the_given_addresses(init: Command, recipe: str, out: Path) -> None:
-    init("--recipe", recipe, "--to", "me@acme.example", "--from", "hooks@acme.example")
+    init("--recipe", recipe, "--to", "me@bücher.test", "--from", "hooks@acme.example")  # as in the reader's language
     notify = to_json(compile_file(out, {})["notify"])
-    assert "me@acme.example" in notify
+    assert "me@bücher.test" in notify
     assert "hooks@acme.example" in notify
     assert "@example.com" not in notify
-
-
-def test_an_address_may_have_a_domain_in_its_own_letters(init: Command, out: Path) -> None:
-    init("--recipe", "push-to-one-line", "--to", "ok@bücher.test")
-    assert "bücher.test" in to_json(compile_file(out, {})["notify"])
-    assert 'to: ["ok@bücher.test"]' in out.read_text(encoding="utf-8")
 
 
 def test_a_running_make_dev_is_not_to_be_started(

@@ -177,15 +177,14 @@ def test_a_picture_that_has_the_bytes_of_an_env_line_by_chance_is_read(folder: P
     assert checked("lint", naming("test", "body.png"), folder)["faults"] == []
 
 
-@pytest.mark.parametrize("place", ["event types", "event types in several"])
-def test_a_folder_with_a_link_to_the_outside_is_not_read(place: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("event types", "links"), ("event types in several", "links"), ("schema", "{folder}/types.json")],
+    ids=["a folder with a link to the outside", "such a folder beside a file", "an absolute path"],
+)
+def test_a_folder_or_a_path_that_leads_outside_is_not_read(place: str, name: str, folder: Path) -> None:
     with pytest.raises(NotAllowed):
-        checked("lint", naming(place, "links"), folder)
-
-
-def test_an_absolute_path_is_not_allowed_within_the_folder(folder: Path) -> None:
-    with pytest.raises(NotAllowed):
-        checked("lint", naming("schema", str(folder / "types.json")), folder)
+        checked("lint", naming(place, name.format(folder=folder)), folder)
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -174,7 +174,7 @@ def test_what_is_rejected_before_there_is_a_lease(
 
 
 def test_each_lease_leaves_an_audit_record_and_ends_with_the_command(run: Run, cloud: Cloud, tmp_path: Path) -> None:
-    run(*FORWARD)
+    assert "Forwarding to http://localhost:9/in\n" in run(*FORWARD)
     assert (cloud.lease().until, [*cloud.inboxes.kept]) == (NOW, [cloud.lease().name])  # what came is kept
     run("--stop")
     records = audit_records(tmp_path / "state")

@@ -265,8 +265,7 @@ SECRETS = f"/secretmanager/v1/projects/{PROJECT}/secrets/hookchain-"
 
 
 @pytest.fixture
-def on_gcp(secrets: Command, env_file: Path, gcloud: StubGcloud, google: StandIn) -> Command:
-    gcloud.answers("auth print-access-token", "ya29.token\n")
+def on_gcp(secrets: Command, env_file: Path, signed_in: None, google: StandIn) -> Command:
     target = ("--platform", "gcp", "--project", PROJECT)
     return secrets.partial("secrets", after=("--env-file", str(env_file), *target))
 

@@ -172,11 +172,6 @@ def test_an_example_that_no_format_can_hold_is_refused_in_a_sentence(tmp_path: P
         with_accepted_body("shop", settings, events.MadeEvent({"a": "\ud800"}))
 
 
-def test_a_snippet_writes_an_id_once_that_two_locations_read(tmp_path: Path) -> None:
-    settings = compiled_sources(slices_of({"id": "header.X-Id + header.X-Id"}, tmp_path)["receive"])["shop"]
-    assert list(find_sender("shop", settings, "http://127.0.0.1/shop", {}).id_headers) == ["X-Id"]
-
-
 def test_a_source_with_an_example_goes_before_one_without(tmp_path: Path) -> None:
     text = (
         f"sources: {{a: {{auth: none, body: plist}}, b: {{auth: none}}}}\n{PEOPLE}\nroutes: [{{name: r, to: people}}]"

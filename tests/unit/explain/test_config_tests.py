@@ -35,8 +35,9 @@ def failures(tmp_path: Path, text: str) -> str:
 
 
 def test_a_configuration_is_deployed_only_if_its_tests_pass(tmp_path: Path) -> None:
-    assert require_passing_tests(None, {"EMAIL_ADDRESS": "a@example.com"}) == 0
     assert not failures(tmp_path, MAIL_CONFIG)
+    assert require_passing_tests(tmp_path / "hookchain.yaml", {}) == 1
+    assert require_passing_tests(None, {"EMAIL_ADDRESS": "a@example.com"}) == 0
     found = failures(tmp_path, MAIL_CONFIG.replace("expect: [{to: people}]", "expect: []"))
     assert found.startswith("nothing is deployed: 1 of the configuration's 1 tests fail")
     assert "it goes out:\n  not expected: to 'people' by route 'all'" in found

@@ -246,7 +246,7 @@ REQUESTS: Final[dict[str, dict[str, tuple[Request, str]]]] = {
         "the right password": (posted(basic("web", KEY)), "stands in basic authentication"),
         "another header": (
             posted(("authorisation", f"Bearer {KEY}")),
-            "right credentials are in the header authorisation",
+            "header authorisation; this source expects them in `Authorization: Bearer`",
         ),
         "an unnamed header": (posted(UNNAMED), "credentials are in a header whose name may be a secret"),
         "sent twice": (TWICE, "`Authorization` was sent more than once"),

@@ -56,6 +56,8 @@ BASIC: Final = "{auth: {scheme: basic, username: web, secret: key}}"
 BEARER: Final = "{auth: {scheme: bearer, secret: key}}"
 JWT: Final = "{auth: {scheme: jwt, algorithms: HS256, secret: key}}"
 HEADER: Final = "{auth: {scheme: header, header: X-Token, secret: key}}"
+QUERY: Final = "{auth: {scheme: query, parameter: token, secret: key}}"
+MONDAY: Final = "{provider: monday, secret: key}"
 TOKEN: Final = "{auth: {scheme: token, at: data.token, secret: key}}"
 PREFIXED: Final = TOKEN.replace("}}", ", prefix: 'Bearer '}}")
 TOKENS: Final = "{auth: {scheme: token, at: data.items.*.token, secret: key}}"
@@ -260,6 +262,8 @@ REQUESTS: Final[dict[str, dict[str, tuple[Request, str]]]] = {
         "expired": (authorized(f"Bearer {token(exp=NOW - 90)}"), "has expired 90 s ago: the sender must make"),
         "milliseconds": (authorized(f"Bearer {token(exp=1000 * (NOW + 300))}"), "token's exp is in milliseconds"),
     },
+    MONDAY: {"a word": (authorized(f"Bearer {token()}"), "`Authorization` must have nothing before them")},
+    QUERY: {"nothing": (posted(), "takes it in the query parameter token: the sender sent none there")},
     HEADER: {
         "a query": (posted(query=f"key={KEY}"), "stands in the query parameter key"),
         "an unnamed parameter": (posted(query=f"x{CARD}={KEY}"), "the right secret stands in the query; this source"),
@@ -408,6 +412,20 @@ async def test_the_log_names_the_cause(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
+    ("source", "secret", "headers"),
+    [
+        (OWN, KEY, [signed(BODY)]),
+        (STANDARD, f"v1,{WHSEC}", standard()),
+        (EITHER, WHSEC, standard(key=WHSEC.encode())),
+        (BASIC, KEY, [basic("web", KEY)]),
+    ],
+)
+def test_right_credentials_have_no_cause(source: str, secret: str, headers: list[tuple[str, str]]) -> None:
+    [auth] = Posting(f"s: {source}").sources["s"].auth
+    assert rejection_cause(posted(*headers), auth, [secret], NOW) is None
+
+
+@pytest.mark.parametrize(
     "name", ["time.body", f"no word, to {BEARER}", f"a wrong verify token, to {META}", "XML declared, JSON sent"]
 )
 def test_explain_names_the_cause(name: str) -> None:
@@ -479,7 +497,7 @@ def test_lint_agrees_with_the_advice_about_the_signed_content(template: str, loc
 FUZZED: Final = Posting(
     "\n".join(
         f"s{number}: {source}"
-        for number, source in enumerate((HUB, TIMED, DECODED, BASIC, OVER_URL, HEADER, STANDARD, TOKENS, TWILIO))
+        for number, source in enumerate((HUB, TIMED, DECODED, BASIC, OVER_URL, HEADER, QUERY, STANDARD, TOKENS, TWILIO))
     )
 )
 SIGNATURE_HEADERS: Final = [

@@ -202,7 +202,10 @@ REQUESTS: Final[dict[str, dict[str, tuple[Request, str]]]] = {
     },
     HUB_IF_SIGNED: {"sha1 elsewhere": (OF_SHA1, "stands in the header x-hub-signature, made with sha1")},
     DECODED: {"a key as it is": (posted(mac_with(KEY.encode())), "uses the text of the secret as its key")},
-    STANDARD: {"a key as it is": (posted(*standard()), "uses the text of the secret as its key")},
+    STANDARD: {
+        "a key as it is": (posted(*standard()), "uses the text of the secret as its key"),
+        "no version": (posted(*standard()[:2], ("webhook-signature", "feed")), "begin with its version and a comma"),
+    },
     EACH: {
         "wrong items": (items({"sig": "feed"}, {"sig": "feed"}), DIFFERENT_SECRET),
         "an unsigned item": (items({"sig": "feed"}, {}), "in data.sig of each item, and not every one"),

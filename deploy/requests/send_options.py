@@ -83,14 +83,17 @@ def choose_credentials(options: argparse.Namespace, environ: Mapping[str, str], 
             return Credentials(url, _given_secret(options, environ, stdin))
     if entry is None:
         return _unauthenticated(url, reason)
-    is_in_url = entry["scheme"] in _TOKENS_IN_URL
-    if is_in_url and _has_token(url, name, entry):
+    if entry["scheme"] in _TOKENS_IN_URL and _has_token(url, name, entry):
         return Credentials(url)
-    secret_name = str(options.secret or entry["secret"])
-    secret = _given_secret(options, environ, stdin) if is_secret_given else read_secret(secret_name, environ)
-    which = "the one given" if options.secret_stdin else repr(secret_name)
+    secret = _given_secret(options, environ, stdin) if is_secret_given else read_secret(str(entry["secret"]), environ)
+    which = "the one given" if options.secret_stdin else repr(options.secret or entry["secret"])
     note = f"Authenticated as the source {name!r} needs: {entry['scheme']}, secret {which}"
-    if is_in_url:
+    return _by_entry(url, entry, secret, note)
+
+
+def _by_entry(url: str, entry: JsonObject, secret: str, note: str) -> Credentials:
+    """Use an entry of a source's `auth` with this secret. Raises as `client_auth`."""
+    if entry["scheme"] in _TOKENS_IN_URL:
         return Credentials(_url_with_token(url, entry, secret), note=note)
     return Credentials(url, secret, client_auth(entry), note)
 

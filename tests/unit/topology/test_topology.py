@@ -65,6 +65,15 @@ def test_the_slowest_destination_decides_how_long_notify_may_take() -> None:
     assert {each.timeout_seconds for each in topology(CONFIG.replace("45", "5")).functions} == {30, 60}
 
 
+def test_a_function_gets_those_of_its_variables_that_are_set_and_no_others() -> None:
+    found = topology(environ={"EMAIL_FROM": "shop@example.com", "SMTP_URL": "", "HOME": "/root"}).functions
+    assert {each.name: each.variables for each in found} == {
+        "receive": {},
+        "transform": {},
+        "notify": {"EMAIL_FROM": "shop@example.com"},
+    }
+
+
 @pytest.mark.parametrize(("bytes_", "receive", "later"), [(1_000_000, 80, 40), (4_000_000, 33, 11)])
 def test_the_calls_at_once_fit_the_memory(bytes_: int, receive: int, later: int) -> None:
     config = CONFIG.replace("secret: shop-key}", f"secret: shop-key}}, max_body_bytes: {bytes_}")

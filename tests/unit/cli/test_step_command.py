@@ -146,16 +146,10 @@ def test_what_goes_wrong_is_reported_with_a_code_and_without_the_value(
     assert "hunter2" not in err
 
 
-def test_steps_lists_every_step_with_its_line(hookchain: Hookchain) -> None:
-    _, out, _ = hookchain("steps")
-
-    text = " ".join(out.decode().split())
+def test_steps_lists_every_step_with_its_line_and_shows_each_with_an_example(hookchain: Hookchain) -> None:
+    listing = " ".join(hookchain("steps")[1].decode().split())
     for name, model in step_classes().items():
-        assert f"{name} {model.__dict__['summary']}" in text
-
-
-def test_steps_tells_of_each_what_it_takes_and_an_example(hookchain: Hookchain) -> None:
-    for name in step_classes():
+        assert f"{name} {model.__dict__['summary']}" in listing
         code, out, _ = hookchain("steps", name)
         assert code == 0
         assert f"- {name}:" in out.decode()

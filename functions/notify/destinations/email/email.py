@@ -157,7 +157,7 @@ class MailWriter:
         self._attached = [_AttachedFile(number, entry) for number, entry in enumerate(settings["attach"])]
 
         self._fixed_recipients: Recipients | None = None
-        has_templates = any(entry.is_template for entry in (*self._to, *self._cc, *self._bcc))
+        has_templates = any(map(is_template, (*settings["to"], *settings["cc"], *settings["bcc"])))
         if self._to and not has_templates:
             self._fixed_recipients = self._recipients(view={})
         # A mail for which nothing is computed needs no bound of its time, which would cost more than the mail.
@@ -245,10 +245,6 @@ class _Entry:
         self._field = field
         self._template = one_line_template(field, entry) if is_template(entry) else None
         self._fixed_address = None if self._template else mail.parse_address(entry)
-
-    @property
-    def is_template(self) -> bool:
-        return self._template is not None
 
     def address(self, view: jsontext.JsonObject, allowed: tuple[str, ...]) -> mail.Address | None:
         """Return the address; None if the template is empty. Raises Permanent (`recipient_not_allowed`)."""

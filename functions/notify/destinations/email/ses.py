@@ -65,19 +65,18 @@ class SesTransport:
         settled = await progress.settled()
         results: list[RecipientResult] = []
         letters = unsent_letters(mail, settled)
-        sent_count = 0
         for letter in letters:
             outcome = await self._send_one(letter.mail, attempt.now, deadline)
             if not isinstance(outcome, Delivered | Failed):
                 break
             fate: Fate = "accepted" if isinstance(outcome, Delivered) else "rejected"
-            results += [RecipientResult(address.address, fate, outcome.answer) for address in letter.recipients]
-            sent_count += 1
+            [recipient] = letter.recipients  # a separate mail has one
+            results.append(RecipientResult(recipient.address, fate, outcome.answer))
         else:
             return conclude([*settled.values(), *results], "SES", attempt.idempotency_key)
         if results:
             await progress.remember([*settled.values(), *results])
-        rest = len(letters) - sent_count
+        rest = len(letters) - len(results)
         return replace(outcome, reason=f"not yet for {rest} of {len(mail.to)} recipients: {outcome.reason}")
 
     async def _send_one(self, mail: Mail, now: float, deadline: float) -> Outcome:

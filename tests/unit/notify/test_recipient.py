@@ -263,6 +263,14 @@ async def test_what_is_at_fault_in_a_list_is_logged_without_names_and_the_rest_s
     assert line["detail"].endswith("two people have the name 'som…'")
 
 
+async def test_a_compiled_list_is_read_without_a_request() -> None:
+    written: JsonObject = {"rows": json.loads(LIST), "providers": {}}
+    people = await people_reader(written, FakeFetch, FakeSecrets({}), FakeClock())()
+    person = people.find("anna-gh", "github")
+    assert person
+    assert person.name == "anna"
+
+
 TO_ACTOR = RecipientRule("email", "actor")
 ALLOWING = RecipientRule("email", "actor", allowed=("example.com", "@partner.example", "one@else.example"))
 

@@ -124,6 +124,7 @@ def world(kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in (("hookchain.yaml", CONFIG), ("env", "A=b\n"), ("file", "{}"), ("rows.csv", "id\nacme\n")):
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT_BASE", "10")  # not those of a `hookchain dev` that runs here: no command may send to it
     monkeypatch.setenv("HOOKCHAIN_CONFIG", str(tmp_path / "hookchain.yaml"))
     # No command can write there, so none leaves a secret to the next one.
     monkeypatch.setenv("HOOKCHAIN_ENV_FILE", str(tmp_path / "no folder" / "env"))

@@ -10,6 +10,7 @@ the header `Authorization`, signed by Google, with these claims:
 https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -48,6 +49,7 @@ class PushVerifier:
         self._now = now
         self._keys = b""
         self._fetched_at = float("-inf")
+        self._fetching: asyncio.Future[None] | None = None
         self._remembered_until: dict[str, float] = {}
         """By the value of the header."""
 
@@ -118,7 +120,7 @@ class PushVerifier:
         """Verify the signature by keys that are at most KEYS_SECONDS old. Raises Rejected and Temporary."""
         age = self._now() - self._fetched_at
         if not 0 <= age < KEYS_SECONDS:  # negative if the clock was set back
-            await self._fetch()
+            await self._shared_fetch()
             age = 0.0
         try:
             self._verify_signature(head)
@@ -126,7 +128,7 @@ class PushVerifier:
             # Google may have signed with a newer key. Forged tokens must not cause a fetch each.
             if age < ASK_AGAIN_SECONDS:
                 raise
-            await self._fetch()
+            await self._shared_fetch()
             self._verify_signature(head)
 
     def _verify_signature(self, head: http.Request) -> None:
@@ -148,6 +150,12 @@ class PushVerifier:
         if not isinstance(expires, int | float):
             raise errors.Rejected("signature_mismatch", "the token never expires")
         return expires
+
+    async def _shared_fetch(self) -> None:
+        """Fetch the keys. Pushes that come together, as to a process that has just started, share one request."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.ensure_future(self._fetch())
+        await asyncio.shield(self._fetching)  # without `shield`, a cancelled push would cancel it for all
 
     async def _fetch(self) -> None:
         scheme, _, rest = self.scheme.keys_url.partition("://")

@@ -275,6 +275,19 @@ async def test_the_emulators_push_is_accepted_with_keys_fetched_once(server: Key
     assert server.count == 1
 
 
+async def test_pushes_that_come_together_share_one_fetch_and_its_failure(
+    server: KeyServer, local: PushVerifier
+) -> None:
+    pushes = [bearer(server.tokens.token(PUSHER, TRANSFORM)) for _ in range(20)]
+    server.status = 503
+    outcomes = await asyncio.gather(*map(local.verify, pushes), return_exceptions=True)
+    assert {type(each) for each in outcomes} == {Temporary}
+    assert server.count == 1
+    server.status = 200
+    await asyncio.gather(*map(local.verify, pushes))
+    assert server.count == 2
+
+
 async def test_a_token_that_the_emulators_key_did_not_sign_for_this_function_is_rejected(
     server: KeyServer, local: PushVerifier, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -56,8 +56,6 @@ AT_ONE_TIME: Final = 100
 """The number of rows that are moved to the same time: less than a page, so that the next page begins later."""
 STEP_SECONDS: Final = 0.001
 """The time between these rows and the next ones."""
-DIGEST_ROWS: Final = 20
-"""More rows than the event of a digest has: its own, and one for each `otherwise` that got it instead."""
 
 
 @dataclass(slots=True)
@@ -238,7 +236,7 @@ class Closer:
 
         If the digest's message was lost, it is published again.
         """
-        row = await self._row_of(digest)
+        row = await self.ledger.row(digest.event_id, digest.delivery_id)
         age = now - digest.published_at
         if row is not None:
             return None if row.state in ledger_rules.FINAL else _next_look_at(row, age, now)
@@ -288,11 +286,6 @@ class Closer:
         answers = await self.ledger.merge_all(digest.members, self.clock.now(), digest.event_id)
         _raise_fault(answers)
         await self._change_record(group, text, record.merged(self.clock.now()).text())
-
-    async def _row_of(self, digest: Frozen) -> LedgerRow | None:
-        """Return the digest's row in the ledger; None if it is not there yet, or no more. Raises Temporary."""
-        rows = await self.ledger.rows(DIGEST_ROWS, event_id=digest.event_id)
-        return next((row for row in rows if row.key == digest.delivery_id), None)
 
     async def _postpone(self, draft: Draft, until: float, progress: Progress) -> None:
         """Move the group's due rows to about `until`: each group to a slightly different time. Raises Temporary."""

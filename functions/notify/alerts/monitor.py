@@ -11,9 +11,7 @@ that decide and mark are pure, in quiet_sources.py and paused_destinations.py: t
 return their answer and the record to keep if it changes.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Final, TypeVar
 
 from functions.notify.alerts import paused_destinations, publisher, quiet_sources
@@ -23,7 +21,6 @@ from shared.seen_record import seen_record
 
 EVERY_SECONDS: Final = 50.0
 """Less than the minute after which the scheduler's next sweep comes."""
-AT_ONCE: Final = 16
 DESTINATIONS: Final = "alerts:destinations"
 Answer = TypeVar("Answer")
 
@@ -59,15 +56,12 @@ class Monitor:
         if self._checked_at is not None and self._checked_at <= now < self._checked_at + EVERY_SECONDS:
             return
         self._checked_at = now
-        checks = [(name, partial(self._check_source, name)) for name in self._alerts.settings.silences]
-        _, faults = await _all(checks)
+        checks = [self._check_source(name) for name in self._alerts.settings.silences]
         if self._destinations:
-            try:
-                await self._check_destinations()
-            except errors.Temporary as error:
-                faults.append(error)
-        if faults:
-            raise faults[0]
+            checks.append(self._check_destinations())
+        for fault in await batching.await_all(map(_answer_or_fault, checks)):
+            if fault is not None:
+                raise fault
 
     async def _check_source(self, name: str) -> None:
         """Publish the alert that the source's silence calls for. Raises Temporary."""
@@ -86,8 +80,13 @@ class Monitor:
         Raises Temporary; for a destination whose state could not be read, only after the alerts about the others.
         """
         paused = paused_destinations.open_pauses(await self._records().read(DESTINATIONS))
-        checks = [(name, partial(self._health, name, name in paused)) for name in self._destinations]
-        found, faults = await _all(checks)
+        checks = [self._health(name, name in paused) for name in self._destinations]
+        healths_or_faults = await batching.await_all(map(_answer_or_fault, checks))
+        found = {
+            name: health
+            for name, health in zip(self._destinations, healths_or_faults, strict=True)
+            if isinstance(health, paused_destinations.Health)
+        }
         now = self._clock.now()
         pending = await self._records().change(
             DESTINATIONS, now, lambda text: paused_destinations.decide(text, found, now)
@@ -99,8 +98,9 @@ class Monitor:
             await self._records().change(
                 DESTINATIONS, now, lambda text: paused_destinations.mark_published(text, pending, now)
             )
-        if faults:
-            raise faults[0]
+        for fault in healths_or_faults:
+            if isinstance(fault, errors.Temporary):
+                raise fault
 
     async def _health(self, name: str, was_paused: bool) -> paused_destinations.Health:
         """Return the health of the destination. Raises Temporary.
@@ -117,22 +117,9 @@ class Monitor:
         return paused_destinations.Health(state.disabled_reason, state.paused_until, state.pause_reason, delivered_at)
 
 
-async def _all(
-    checks: Sequence[tuple[str, Callable[[], Awaitable[Answer]]]],
-) -> tuple[dict[str, Answer], list[errors.Temporary]]:
-    """Run all checks, AT_ONCE at a time. Return the answers by name, and the Temporary of each check without one.
-
-    Raises any other error of a check.
-    """
-    answers: dict[str, Answer] = {}
-    faults: list[errors.Temporary] = []
-    for some in batching.batches(checks, AT_ONCE):
-        done = await asyncio.gather(*(check() for _, check in some), return_exceptions=True)
-        for (name, _), answer in zip(some, done, strict=True):
-            if isinstance(answer, errors.Temporary):
-                faults.append(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                answers[name] = answer
-    return answers, faults
+async def _answer_or_fault(check: Awaitable[Answer]) -> Answer | errors.Temporary:
+    """Return the answer of a check, or the Temporary that it raised, so that the other checks go on."""
+    try:
+        return await check
+    except errors.Temporary as fault:
+        return fault

@@ -9,16 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from tests.simulation.neighbours import (
-    TROUBLES,
-    Cloud,
-    Report as Neighbours,
-    losses,
-    percentile,
-    simulate_neighbours,
-    slow_median,
-    slow_tail,
-)
+from tests.simulation import neighbours
 from tests.simulation.world import Report, simulate
 
 
@@ -32,7 +23,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.neighbours:
-        return neighbours(range(options.first, options.first + options.seeds))
+        return run_beside_troubles(range(options.first, options.first + options.seeds))
     began = time.monotonic()
     reports: list[Report] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -50,7 +41,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def neighbours(seeds: range) -> int:
+def run_beside_troubles(seeds: range) -> int:
     """Run each seed with the trouble whose turn it is, on both clouds, and print what misses a limit.
 
     A loss, a repeat and a slow median count for the seed. The 99th percentile is of the quiet events of all seeds that
@@ -65,24 +56,24 @@ def neighbours(seeds: range) -> int:
                 alone_delays, beside_delays = delays.setdefault(title, ([], []))
                 alone_delays += alone.delays
                 beside_delays += beside.delays
-                wrong = [*losses(beside), *slow_median(alone, beside)]
+                wrong = [*neighbours.losses(beside), *neighbours.slow_median(alone, beside)]
                 failed += bool(wrong)
-                for each in [*wrong, *slow_tail(alone, beside)]:
+                for each in [*wrong, *neighbours.slow_tail(alone, beside)]:
                     print(f"{title}: seed {beside.seed}: {each}", flush=True)
     for title, (alone_delays, beside_delays) in sorted(delays.items()):
-        p99_alone, p99_beside = percentile(alone_delays, 99), percentile(beside_delays, 99)
+        p99_alone, p99_beside = neighbours.percentile(alone_delays, 99), neighbours.percentile(beside_delays, 99)
         failed += p99_beside > p99_alone + 1
         print(f"{title}: p99 of {len(beside_delays)} quiet events {p99_beside:.2f} s, alone {p99_alone:.2f} s")
     print(f"{len(seeds)} seeds on two clouds in {time.monotonic() - began:.0f} s; {failed} miss a limit")
     return 1 if failed else 0
 
 
-def _beside(seed: int) -> list[tuple[Neighbours, Neighbours]]:
+def _beside(seed: int) -> list[tuple[neighbours.Report, neighbours.Report]]:
     """Return for each cloud the reports of the quiet sender alone and beside the trouble whose turn it is."""
-    trouble = list(TROUBLES)[seed % len(TROUBLES)]
-    clouds: tuple[Cloud, ...] = ("gcp", "aws")
+    trouble = list(neighbours.TROUBLES)[seed % len(neighbours.TROUBLES)]
+    clouds: tuple[neighbours.Cloud, ...] = ("gcp", "aws")
     with contextlib.redirect_stdout(io.StringIO()):
-        return [simulate_neighbours(seed, cloud, trouble) for cloud in clouds]
+        return [neighbours.simulate_neighbours(seed, cloud, trouble) for cloud in clouds]
 
 
 def _quiet(seed: int, events: int) -> Report:

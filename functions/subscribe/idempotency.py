@@ -7,9 +7,11 @@ A repeat makes the same ids, from the record's seed, so it finds what the first 
 Once the record has expired, the same key makes other ids.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import ceil
 from typing import Final, Literal, Self
 
@@ -18,8 +20,10 @@ from shared import errors, http, jsontext, store_ports
 from shared.subscribers import directory, model
 
 KEEP_SECONDS: Final = 86_400.0
-RUNNING_SECONDS: Final = 30.0
-"""The platform ends a request after this time. One that began earlier and has no answer has died."""
+RUNNING_SECONDS: Final = 10.0
+"""A request that has not written for longer has ended without its record: its process died."""
+RENEW_SECONDS: Final = 3.0
+"""A request that takes longer writes again and again that it runs."""
 USUAL_SECONDS: Final = 1.0
 """Most requests end within this time, so a repeated request is told to wait for it."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -35,7 +39,7 @@ class Record(model.Stored):
     tenant_since  when that tenant was made. If a tenant is deleted and another is made with the same id, this time
                   tells the requests of one from those of the other
     seed          the source of the ids that the request makes, at each try the same
-    at            when the request began
+    at            when the request began or was last seen running
     until         when the record expires
     answer        the reply, sealed; only of a request that is done
     """
@@ -72,15 +76,53 @@ async def answer_once(call: route.Call, key: str, run: Callable[[], Awaitable[ht
         sealer = await call.service.keyring.sealer()
         return _reply_of(sealer.open(record.answer, _context(id_)))
     call.seed = record.seed
+    renewal = _Renewal(call, id_, record, version)
     try:
-        reply = await run()
+        async with renewal:
+            reply = await run()
     except (problems.ApiProblem, errors.HookchainError):
-        await _write(call, id_, record.model_copy(update={"state": "open"}), version)
+        await _write(call, id_, record.model_copy(update={"state": "open"}), renewal.version)
         raise
     sealer = await call.service.keyring.sealer()
     answer = sealer.seal(_text_of(reply), _context(id_), call.service.random_bytes(_NONCE_BYTES))
-    await _write(call, id_, record.model_copy(update={"state": "done", "answer": answer}), version)
+    await _write(call, id_, record.model_copy(update={"state": "done", "answer": answer}), renewal.version)
     return reply
+
+
+class _Renewal:
+    """A block in which a task writes every RENEW_SECONDS that the request runs. `version` is the record's, as the task
+    has last written it.
+    """
+
+    def __init__(self, call: route.Call, id_: str, record: Record, version: str) -> None:
+        self._call = call
+        self._id = id_
+        self._record = record
+        self.version = version
+
+    async def __aenter__(self) -> None:
+        self._ended = asyncio.Event()
+        self._task = asyncio.create_task(self._renew())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended.set()
+        await self._task  # and not cancelled: the version of what it is writing is needed
+
+    async def _renew(self) -> None:
+        while True:
+            with suppress(TimeoutError):  # the request still runs
+                await asyncio.wait_for(self._ended.wait(), RENEW_SECONDS)
+                return
+            with suppress(errors.Temporary):  # the next one may be written in time
+                await self._write_running()
+
+    async def _write_running(self) -> None:
+        renewed = self._record.model_copy(update={"at": self._call.service.clock.now()})
+        version = await _write(self._call, self._id, renewed, self.version)
+        # Without a new version, another try has taken the record over. This request goes on with its old version, with
+        # which it can write nothing more: the record is the other's.
+        if version is not None:
+            self.version = version
 
 
 async def _begin(call: route.Call, id_: str) -> tuple[Record, str]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from functions.subscribe.credentials import read_signed, signed_text
+from functions.subscribe.idempotency import RUNNING_SECONDS
 from functions.subscribe.lambda_handler import handle
 from functions.subscribe.service import INTERVAL_SECONDS, MAX_REQUESTS
 from shared.errors import Temporary
@@ -244,13 +245,32 @@ async def test_a_request_in_progress_is_409_until_it_must_have_ended(api: Subscr
     await api.documents.write(*name, json.dumps(record))
     answer = await api.send("POST", PATH, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (409, "request_in_progress", "1")
-    for seconds, retry_after in ((1.0, "29"), (28.5, "1")):
+    for seconds, retry_after in ((1.0, "9"), (8.5, "1")):
         api.clock.time += seconds
         answer = await api.send("POST", PATH, {**BODY}, by=key, headers={"Idempotency-Key": "once"})
         assert (answer.status, answer.headers["retry-after"]) == (409, retry_after)
     api.clock.time += 0.5
     assert (await create(api, key))[0] == 201
     assert len(await api.service.directory.endpoints("acme")) == 1
+
+
+async def test_a_request_that_takes_long_keeps_a_repeat_away_and_its_answer_is_kept(
+    api: Subscribers, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.subscribe.idempotency.RENEW_SECONDS", 0.001)
+    repeats: list[int] = []
+
+    async def take_long(*_: object) -> None:
+        for seconds in [RUNNING_SECONDS - 1] * 3:
+            api.clock.time += seconds
+            await asyncio.sleep(0.01)
+            repeats.append((await create(api, key))[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.subscribe.handlers.endpoints._verify_tenant_remains", take_long)
+        first = await create(api, key)
+    assert (first[0], repeats) == (201, [409] * 3)
+    assert await create(api, key) == first
 
 
 async def test_a_request_whose_end_failed_is_done_again_without_a_second_endpoint(

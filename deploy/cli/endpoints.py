@@ -49,12 +49,14 @@ def _list(call: subscribers.Call) -> int:
 
 
 def _is_wanted(options: argparse.Namespace, endpoint: Endpoint) -> bool:
-    """Return whether the endpoint is listed. With both --disabled and --failing, it may be in either state."""
+    """Return whether the endpoint is listed. With both --disabled and --failing, it may be in either state.
+
+    A disabled endpoint gets nothing, so it does not count as failing.
+    """
     if not (options.disabled or options.failing):
         return True
-    if not endpoint["enabled"]:
-        return bool(options.disabled)
-    return bool(options.failing and endpoint["failing_since"] is not None)
+    is_failing = endpoint["enabled"] and endpoint["failing_since"] is not None
+    return bool((options.disabled and not endpoint["enabled"]) or (options.failing and is_failing))
 
 
 def endpoint_document(tenant: str, endpoint: Endpoint) -> JsonObject:
@@ -86,7 +88,10 @@ def _add_endpoint(command: argparse.ArgumentParser) -> None:
 
 
 def parse_endpoint(text: str) -> tuple[str, str]:
-    """Return the tenant and the endpoint of `TENANT:ID` or of `DESTINATION:TENANT:ID`. Raises UsageError."""
+    """Return the tenant and the endpoint of `TENANT:ID`, or of the name in a log. Raises UsageError.
+
+    That name is `DESTINATION:TENANT:ID`. The destination is left out: an endpoint's id is unique without it.
+    """
     parts = text.split(SEPARATOR)
     if len(parts) not in (2, 3) or not all(parts):
         raise UsageError(f"ENDPOINT: must be TENANT:ID, such as acme:ep_…; got {text!r}")

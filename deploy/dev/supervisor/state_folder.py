@@ -1,7 +1,7 @@
-"""The state folder before anything starts: one `hookchain dev` or `serve` and one user to a folder, and no state of the
-one that the other takes over unasked.
+"""Checks of the state folder before anything starts. damaged_files.py looks at its files.
 
-Two supervisors of one folder would each push messages that the other has taken. damaged_files.py looks at its files.
+One supervisor at a time uses a folder, because two would each push messages that the other has taken. `hookchain dev`
+never uses the state of `hookchain serve`, which in turn takes over a state of `dev` only if the operator asks for it.
 """
 
 import errno

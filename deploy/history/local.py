@@ -161,7 +161,7 @@ async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncItera
             yield queues
         return
     settings = read_settings(environ)
-    host = settings.emulator_host or f"{local_ports.HOST}:{expected_ports(folder, environ).apis}"
+    host = settings.emulator_host or _own_bus(folder)
     await _require_answer(host, running_dev.start_command(folder))
     if settings.emulator_host:
         bus = pubsub.PubSubBus(f"http://{host}", settings.project, settings.topic_prefix, tokens.no_authorization)
@@ -171,6 +171,18 @@ async def open_local_bus(folder: Path, environ: Mapping[str, str]) -> AsyncItera
         yield bus
     finally:
         bus.close()
+
+
+def _own_bus(folder: Path) -> str:
+    """Return the address of the bus that runs with this folder. Raises StateFault if none does.
+
+    Another `hookchain dev` may run on the ports from PORT_BASE. It must not get the events of this folder.
+    """
+    ports = running_ports(folder)
+    if ports is None:
+        start = running_dev.start_command(folder)
+        raise StateFault(f"nothing runs with the state folder {folder}. Start `{start}` with it, then try again.")
+    return f"{local_ports.HOST}:{ports.apis}"
 
 
 async def _require_answer(host: str, start_command: str) -> None:

@@ -26,7 +26,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.command import Command, as_objects, audit_of
 from tests.fakes.deliveries import message_of
 from tests.fakes.kept import NOW, TELL, Kept, write_slices
-from tests.fakes.receiver import receiver
+from tests.fakes.receiver import http_answer, receiver
 
 DIGEST_ID = "d1" * 16
 OLD = NOW - 7_200.0
@@ -252,14 +252,14 @@ def test_a_bus_that_rejects_is_exit_code_1_with_how_far_it_came(kept: Kept, bus:
     assert command.error == f"stopped: 0 of 1 published\nhookchain events replay: {bus.fault}\n"
 
 
-def test_without_dev_one_can_look_but_not_send(
-    kept: Kept, command: Command, free_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_dev_one_can_look_but_not_send(kept: Kept, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.event("e1")
-    monkeypatch.setenv("PORT_BASE", str(free_port))
     assert "1 event would be replayed" in command("events", "replay", "e1")
-    assert command("events", "replay", "e1", "--yes", code=1) == ""
-    assert f"the bus does not answer at 127.0.0.1:{free_port + 5}. Start `make dev`" in command.error
+    with receiver(http_answer(200)) as another:  # on the ports from PORT_BASE, but with another state folder
+        monkeypatch.setenv("PORT_BASE", str(int(another.address.rpartition(":")[2]) - 5))
+        assert command("events", "replay", "e1", "--yes", code=1) == ""
+        assert another.heads == []
+    assert f"nothing runs with the state folder {kept.folder}. Start `make dev` with it" in command.error
 
 
 def test_a_repeated_request_is_shown_as_one_event(kept: Kept, command: Command) -> None:

@@ -127,7 +127,7 @@ def offline_line(topology: Topology, parameters: Mapping[str, str]) -> str:
 
 
 def _public_limits(topology: Topology) -> list[str]:
-    """Return the parameters with `max_concurrency` of public functions. Lambda limits a function by a reservation."""
+    """Return the parameters with `max_concurrency` of public functions. On Lambda, only a reservation limits one."""
     return [names.parameter(each.name, "Concurrency") for each in topology.functions if each.function.is_public]
 
 

@@ -47,7 +47,7 @@ def sub(text: str) -> JsonObject:
 
 
 def consumer(topology: Topology, topic: str) -> NeededFunction:
-    """Return the function that takes a topic's messages: a queue has one, as each topic of `FUNCTIONS` has."""
+    """Return the only function that takes a topic's messages. A queue has one, and so has each topic in `FUNCTIONS`."""
     [found] = [
         each
         for each in topology.functions

@@ -258,7 +258,7 @@ def age_text(seconds: float) -> str:
 
 
 class Accepted(NamedTuple):
-    """The values that a secret has after a change, the newest first, and why old ones are kept for registered hooks."""
+    """The values that a secret has after a change, the newest first, and the reasons for which old ones are kept."""
 
     values: tuple[str, ...]
     reasons: Sequence[str]
@@ -267,7 +267,7 @@ class Accepted(NamedTuple):
 def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     """Replace all values of the secret and print what becomes of the old ones. Returns DONE.
 
-    An old value with which a registered hook may sign stays accepted. Raises CommandError.
+    An old value that is still needed stays accepted. Raises CommandError.
     """
     need = _find_need(options)
     backend = platform.secrets()
@@ -406,7 +406,7 @@ def _write_values(backend: SecretBackend, need: Need, values: Sequence[str], *, 
 
 
 def _drop_old(registrar: Registrar, backend: SecretBackend, need: Need, before: tuple[str, ...]) -> int:
-    """Keep only the newest of the values `before`, and those that hooks need. Returns NOT_DONE if there is only one."""
+    """Keep only the newest of the values `before`, and those still needed. Returns NOT_DONE if there is only one."""
     if len(before) < 2:
         print(f"{need.name}: there is no old value to drop", file=sys.stderr)
         return NOT_DONE

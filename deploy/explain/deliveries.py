@@ -266,7 +266,8 @@ def _gathering_texts(
         # The time of the group: each of its deliveries waits up to some seconds longer.
         until = gathering.gathered_until(settings, now, timezone) or wait.until
         key = settings.key(delivery.event)
-        yield f"not now: {wait.reason}, until {_moment(until, now, zone)}"
+        least = "at least " if settings.coalesce else ""  # each further event extends the wait
+        yield f"not now: {wait.reason}, {least}until {_moment(until, now, zone)}"
         if key is not None:
             yield f"its key is {key[:MAX_KEY_CHARACTERS]!r}"
     elif hours_end is not None:

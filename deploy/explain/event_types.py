@@ -34,7 +34,8 @@ class EventTypeFindings:
     """The findings about the events that go to subscribers.
 
     faults    data that does not fit its schema
-    warnings  event types that are not declared, and events of tests that have no valid type or tenant
+    warnings  event types that are not declared, events without a valid type, and events of tests without a valid
+              tenant
     """
 
     faults: tuple[Fault, ...] = ()
@@ -131,7 +132,8 @@ def _warning_texts(
 ) -> Iterator[str]:
     sends_to = f"sends to {delivery.destination!r}"
     if event_type is None:
-        yield f"{sends_to}, in {run.origin}, an event whose `type` results in no event type, such as order.paid"
+        rule = "`type` results in no valid event type (such as order.paid)"
+        yield f"{sends_to}, in {run.origin}, an event for which {rule}"
         return
     if types and event_type not in types:
         hint = did_you_mean(event_type, types)

@@ -55,7 +55,8 @@ async def create(place: PlacedHook, replaced: Hook | None = None) -> None:
         await place.remember(before)
         raise
     if place.kind.makes_secret:
-        new = replace(creating, stage="created", new_id=hook.id, expires_at=hook.expires_at or 0.0)
+        shown_url = place.our_form(hook.url)
+        new = replace(creating, stage="created", new_id=hook.id, new_url=shown_url, expires_at=hook.expires_at or 0.0)
     else:
         secret = session.fingerprint(wanted.secret)
         new = RememberedHook(hook.id, wanted.url, secret, is_made=True, stored_at=creating.stored_at)
@@ -90,7 +91,7 @@ async def _new_hook_fault(place: PlacedHook, hook: Hook, known_ids: Collection[s
     deleted = "the new one was deleted again"
     if place.our_form(hook.url) != wanted_url:
         rule = f"{place.kind.title} shows the URL of the new hook as {printable(hook.url)}; {deleted}"
-        return f"{rule}. Register that URL, or another one than {wanted_url}"
+        return f"{rule}. Use that URL, or any URL other than {wanted_url}"
     same_url = [each.id for each in await place.hooks() if each.url == wanted_url]
     others = [id for id in same_url if id != hook.id and id not in known_ids]
     if others:

@@ -139,8 +139,8 @@ def _newest_value(text: str, which: str) -> str:
 def _auth_entry(name: str, options: argparse.Namespace, environ: Mapping[str, str]) -> tuple[JsonObject | None, str]:
     """Return the entry of the source's `auth` with the secret that --secret names, else the first that takes a secret.
 
-    Without such an entry, return None and the reason, which is an error (ValueError) if an option names what is
-    missing: an unknown source of --source, or the faults of a configuration.
+    Without such an entry, return None and the reason. Raises ValueError if --source names an unknown source, or if the
+    configuration of --source or --config has faults.
     """
     try:
         configuration = configured_at(config_path(options, environ), environ)

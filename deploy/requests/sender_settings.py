@@ -46,8 +46,8 @@ class SenderSettings:
     secrets: tuple[str, ...]
     routes: tuple[str, ...]
     events: tuple[str, ...]
-    setup: str = ""
     unknown_events: tuple[str, ...] = ()
+    setup: str = ""
     listing_key: str = ""
 
     def document(self) -> JsonObject:

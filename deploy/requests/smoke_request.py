@@ -30,7 +30,7 @@ def usable_auth(source: Json) -> auth_scheme.AuthScheme | None:
 def sign_for(
     source: Source, url: str, unsigned: http.Request, auth: auth_scheme.AuthScheme, secret: str, delivery_id: str
 ) -> http.Request:
-    """Return the request to the source at this URL, signed now by the scheme. Raises CommandError if it cannot be."""
+    """Return the request to the source at this URL, signed now. Raises CommandError if it cannot be signed."""
 
     def received_url(request: http.Request) -> str:
         # The proxies in front of receive tell it the URL's scheme.

@@ -43,15 +43,7 @@ class BusSourceConfig(Model):
     event_bus    with `eventbridge`: the name or the ARN of the event bus
     """
 
-    pubsub: (
-        Annotated[
-            str,
-            fitting(
-                _TOPIC, "a topic's name, or projects/PROJECT/topics/TOPIC, whose project has at least 6 characters"
-            ),
-        ]
-        | None
-    ) = None
+    pubsub: Annotated[str, fitting(_TOPIC, _TOPIC_RULE)] | None = None
     bucket: Annotated[str, fitting(_BUCKET, "a bucket's name, without gs:// or s3://")] | None = None
     events: Annotated[list[ObjectEvent], BeforeValidator(listed), Field(min_length=1)] = Field(default=["finalize"])
     prefix: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None

@@ -319,7 +319,7 @@ subscribers: {{event_types: {{{ORDER}, push: {{}}}}}}
         ),
         (
             "{event: order paid, account: acme}",
-            "an event whose `type` results in no event type, such as order.paid",
+            "an event for which `type` results in no valid event type (such as order.paid)",
         ),
     ],
 )

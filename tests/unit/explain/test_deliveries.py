@@ -222,7 +222,7 @@ LARGE: Json = {"text": "x" * 210_000}
         (DAILY, NOON, LARGE, ALONE),
         (
             *(BURST, NOON, {"number": 42}),
-            "not now: it waits for further events of its key, until 13:05:30 (Europe/Berlin); its key is '42'",
+            "not now: it waits for further events of its key, at least until 13:05:30 (Europe/Berlin); its key is '42'",
         ),
         (BURST, NOON, {}, ALONE),
         (BURST, NOON, {"number": ""}, ALONE),

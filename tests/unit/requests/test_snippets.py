@@ -49,7 +49,7 @@ def test_a_source_without_authentication_needs_no_secret(sources: Command, langu
 @pytest.mark.parametrize("language", ["python", "typescript", "curl"])
 def test_a_program_says_that_the_id_in_the_body_must_differ(sources: Command, language: str) -> None:
     program = sources("keyed", "--snippet", language)
-    assert "recognizes an event by data.id: give each event another one" in program
+    assert "recognizes an event by data.id: set a different value for each event" in program
     assert "send it again" not in program
 
 

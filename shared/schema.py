@@ -67,6 +67,8 @@ def verify_schema(document: Json) -> None:
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "the schema"
         raise ValueError(f"must be a JSON Schema: {place}: {error.message[:_MAX_MESSAGE_CHARACTERS]}") from error
+    except RecursionError as error:
+        raise ValueError("is nested too deeply to be checked") from error
     if (reference := unresolvable_reference(document)) is not None:
         raise ValueError(f"{reference!r} must refer to a part of this schema. Copy the other one into `$defs`")
 

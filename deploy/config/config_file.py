@@ -24,9 +24,12 @@ NO_FILE: Final = "no file"
 """The name in messages of the configuration that is made from the environment."""
 MAX_VALUES: Final = 250_000
 """The most values of a configuration. An alias counts as a copy of the values that it stands for."""
+MAX_DEPTH: Final = 100
+"""The most levels of values in each other. pydantic and jsonschema call themselves for each level, up to some 170."""
 MAX_NUMBER_CHARACTERS: Final = 1_000
 """The most characters of a whole number. Python cannot convert more than 4,300 digits to text, and a hexadecimal number
 has more decimal digits than characters."""
+_TOO_DEEP: Final = f"its values are nested deeper than {MAX_DEPTH} levels"
 _COMMENT: Final = re.compile(r"\s+#.*")
 _YAML_TAG: Final = "tag:yaml.org,2002:"
 """The beginning of YAML's names of types, such as `tag:yaml.org,2002:float`."""
@@ -160,12 +163,16 @@ def parse_config(text: str, file: str, folder: Path) -> ConfigFile:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigFaults(file, [Fault(line, "not YAML", syntax_rule(error, text))]) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise ConfigFaults(file, [Fault(1, "not YAML", _TOO_DEEP)]) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigFaults(file, [Fault(1, "not YAML", str(error).splitlines()[0])]) from error
     except (KeyError, AttributeError) as error:  # PyYAML's errors for `!!bool maybe` and for `!!timestamp soon`
         rule = "a value does not fit its tag, such as `!!bool` or `!!timestamp`. Take the tag out"
         raise ConfigFaults(file, [Fault(1, "not YAML", rule)]) from error
     values = list(_values(node, (), node.start_mark.line + 1))
+    if too_deep := next((each for each in values if len(each.path) > MAX_DEPTH), None):
+        raise ConfigFaults(file, [Fault(too_deep.line, ".".join(map(str, too_deep.path[:3])), _TOO_DEEP)])
     text_lines = text.splitlines()
     return ConfigFile(
         file,

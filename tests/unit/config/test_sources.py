@@ -102,6 +102,11 @@ def test_a_file_that_is_no_json_is_a_fault(tmp_path: Path) -> None:
     assert "is not YAML" in faults("auth: none, schema: b.yaml", tmp_path)
 
 
+def test_a_schema_that_cannot_be_checked_for_its_depth_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text('{"allOf": [' * 300 + "{}" + "]}" * 300, encoding="utf-8")
+    assert "schema: is nested too deeply to be checked" in faults("auth: none, schema: deep.json", tmp_path)
+
+
 def test_the_bundles_own_settings_are_checked_too() -> None:
     assert "public_url: must be a URL" in faults("auth: none", before="public_url: ftp://a")
     assert "trusted_proxies" in faults("auth: none", before="trusted_proxies: 11")
@@ -205,6 +210,8 @@ def test_the_faults_of_settings_and_of_requests_to_the_api_are_in_our_words() ->
         ("a: !!bool maybe\n", "1: not YAML: a value does not fit its tag"),
         (f"a: {'9' * 5_000}\n", "1: not YAML: a whole number has too many digits. Put it in quotes"),
         (f"a: 0x{'f' * 5_000}\n", "1: not YAML: a whole number has too many digits. Put it in quotes"),
+        (f"a:\n  b: {'[' * 99}1{']' * 99}\n", "2: a.b.0: its values are nested deeper than 100 levels"),
+        (f"a:\n  b: {'[' * 700}1{']' * 700}\n", "1: not YAML: its values are nested deeper than 100 levels"),
     ],
 )
 def test_a_mistake_is_reported_with_its_line_and_what_to_do(text: str, message: str) -> None:

@@ -1,4 +1,14 @@
-"""The ledger: claims and outcomes of deliveries, by idempotency key."""
+"""The ledger: claims and outcomes of deliveries, by idempotency key.
+
+A worker claims a delivery, makes an attempt, and settles the claim with the outcome. If it dies, another worker can
+claim the delivery once the lease of the claim is over.
+
+    fence       a row's number that changes with most of its writes. A write that names an old fence does nothing
+    generation  the number of times that an operator reopened the delivery, after it was final
+    suspect     a delivery whose latest attempt ended without a record of its outcome. The destination may have
+                accepted it
+    group       deliveries that wait together, to become one digest
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +19,8 @@ from shared.delivery import Delivery
 
 POSTPONE_SECONDS: Final = 600.5
 """A sweep moves a row's `retry_at` this far, then publishes the delivery. If the message is lost, the row is due again.
-No destination's schedule or rate has this wait, so it shows which rows were published."""
-_STORED_SECONDS: Final = 0.001
+The half second tells these rows from those that wait for a retry, because no schedule or rate has this wait."""
+_ROUNDING_SECONDS: Final = 0.001
 """No store rounds a time by more."""
 
 
@@ -21,8 +31,6 @@ class LedgerRow(NamedTuple):
 
     key                the idempotency key
     state              claimed, attempted, delivered, retry_scheduled, held, dead_lettered or merged
-    fence              changes with most writes, which are conditional on it
-    generation         0, plus one each time an operator reopened the delivery
     attempt_number     the number of attempts of this generation that began
     message            the delivery's CloudEvent, to publish it again. It is there from when the delivery first waits or
                        is held until it is final. Before, the bus has the message, and brings it again
@@ -35,7 +43,7 @@ class LedgerRow(NamedTuple):
     merged             the number of deliveries that a digest or a burst stands for; 0 for any other delivery
     replays            the ids of the replays that reopened it
     slot_at            the time that a cap gave to the delivery; 0 if no cap did
-    undelivered_since  the generation after the last one that was delivered, or 0
+    undelivered_since  the number of the first generation after the last one that was delivered; 0 if none was
     needs_release      in held, true if the last attempt may have been accepted
     attempts           the attempts that ended, oldest first; empty if the row was listed and not looked up by its event
     """
@@ -68,19 +76,22 @@ class LedgerRow(NamedTuple):
 
     @property
     def planned_at(self) -> float | None:
-        """The time of the next attempt: `retry_at`, or the time at which a sweep published the delivery, which is on
-        the bus."""
+        """The time of the next attempt. For a delivery that a sweep published, it is the time of that: it is on the
+        bus."""
+        return self.updated_at if self._is_published else self.retry_at
+
+    @property
+    def _is_published(self) -> bool:
         if self.retry_at is None:
-            return None
-        waits = self.retry_at - self.updated_at
-        return self.updated_at if abs(waits - POSTPONE_SECONDS) < _STORED_SECONDS else self.retry_at
+            return False
+        wait = self.retry_at - self.updated_at
+        return abs(wait - POSTPONE_SECONDS) < _ROUNDING_SECONDS
 
 
 class Claimed(NamedTuple):
     """The caller has the delivery until the lease is over.
 
-    row      the delivery as the claim left it: attempted, or claimed if it is a suspect, an attempt of which ended
-             without a record of its outcome
+    row      the delivery as the claim left it: claimed if it is a suspect, else attempted
     message  the message that the claim was made with. The row gets it if the delivery then waits or is held
     version  the store's own mark of that write; empty if it has none
     """
@@ -114,8 +125,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The key has a row with another payload hash, and neither event was recovered. The message becomes a dead letter
-    (`delivery_id_reused`)."""
+    """The key has a row with another payload hash: the sender used one id for two events. The message becomes a dead
+    letter (`delivery_id_reused`). An event that was read from its provider's API may look different, and never
+    conflicts."""
 
 
 Unclaimed: TypeAlias = Busy | Waiting | Gathered | Finished | Conflict

@@ -133,16 +133,20 @@ def _facts(endpoint: JsonObject) -> Iterator[tuple[str, str]]:
     yield "updated", str(endpoint["updated_at"])
 
 
-def _change(change: Callable[[Subscribers, str, str], Endpoint], done: str) -> Callable[[subscribers.Call], int]:
-    """Return the action that calls `change` with a client, a tenant and an endpoint, and prints that it is `done`."""
+def _disable(call: subscribers.Call) -> int:
+    return _change(call, Subscribers.disable_endpoint, "disabled")
 
-    def run(call: subscribers.Call) -> int:
-        tenant, name = parse_endpoint(call.options.endpoint)
-        with call.api() as api:
-            endpoint = endpoint_document(tenant, change(api.client(), tenant, name))
-        return subscribers.print_result(call, endpoint, f"{printable(tenant)}:{printable(name)}: {done}")
 
-    return run
+def _enable(call: subscribers.Call) -> int:
+    return _change(call, Subscribers.enable_endpoint, "enabled")
+
+
+def _change(call: subscribers.Call, change: Callable[[Subscribers, str, str], Endpoint], done: str) -> int:
+    """Change the endpoint, and print that it is `done`. `change` gets the tenant and the endpoint's id. Return DONE."""
+    tenant, name = parse_endpoint(call.options.endpoint)
+    with call.api() as api:
+        endpoint = endpoint_document(tenant, change(api.client(), tenant, name))
+    return subscribers.print_result(call, endpoint, f"{printable(tenant)}:{printable(name)}: {done}")
 
 
 def _import(call: subscribers.Call) -> int:
@@ -152,7 +156,7 @@ def _import(call: subscribers.Call) -> int:
 ACTIONS: Final = {
     "list": subscribers.Action(_add_list, _list),
     "show": subscribers.Action(_add_endpoint, _show),
-    "disable": subscribers.Action(_add_endpoint, _change(Subscribers.disable_endpoint, "disabled")),
-    "enable": subscribers.Action(_add_endpoint, _change(Subscribers.enable_endpoint, "enabled")),
+    "disable": subscribers.Action(_add_endpoint, _disable),
+    "enable": subscribers.Action(_add_endpoint, _enable),
     "import": subscribers.Action(subscribers.add_csv_file, _import),
 }

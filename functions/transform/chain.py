@@ -298,10 +298,8 @@ def _with_removals(reason: str, previous_steps: Steps) -> str:
 
 def _system_unavailable(fault: errors.Temporary, detail: str, named: NamedStep) -> step.SystemUnavailable:
     """Return the fault that lets the route wait for the system that the step asks, as the step's `retry` says."""
-    # An operator's own step may mean another thing by `retry`.
-    retry_seconds = None if named.is_own else getattr(named.step, "retry", None)
     until = fault.until if isinstance(fault, step.SystemUnavailable) else None
-    return step.SystemUnavailable(fault.code, detail, retry_seconds, until)
+    return step.SystemUnavailable(fault.code, detail, named.retry_seconds, until)
 
 
 def step_fault(error: BaseException) -> errors.Permanent:

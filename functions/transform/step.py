@@ -268,6 +268,14 @@ class NamedStep:
         object.__setattr__(self, "only_removes", self.step.only_removes and not self.is_own)
         object.__setattr__(self, "label", f"{place}step {self.number} {self.name!r}")
 
+    @property
+    def retry_seconds(self) -> Sequence[float] | None:
+        """The schedule of the step's `retry`, by which a route waits for another system; None for the default one.
+
+        An operator's own step may mean another thing by `retry`.
+        """
+        return None if self.is_own else getattr(self.step, "retry", None)
+
 
 def removals_of(steps: Iterable[NamedStep]) -> dict[str, list[str]]:
     """Return the paths that each of the steps may have removed, by the step's label."""

@@ -73,35 +73,45 @@ def route_faults(file: ConfigFile) -> Iterator[Fault]:
 
 
 def _step_faults(file: ConfigFile, own: StepClasses) -> Iterator[Fault]:
-    """Yield the faults of the steps in chains and routes. A step whose file cannot be read has no other fault."""
+    """Yield the faults of the steps in chains and routes."""
     filled_chains: dict[str, Json] = {}
-    unread = set[tuple[str, int | None]]()
+    file_faults_of: dict[str, list[program.StepFault]] = {}
     for name, written in file.mapping("chains").items():
-        filled_chains[name], file_faults = _fill_steps(file, written, own)
-        yield from _faults_at(file, ("chains", name), file_faults, own)
-        unread |= {(name, fault.number) for fault in file_faults}
+        filled_chains[name], file_faults_of[name] = _fill_steps(file, written, own)
     chains, chain_faults = program.read_chains(filled_chains, own)
-    for name, fault in chain_faults:
-        if (name, fault.number) not in unread:
-            yield from _faults_at(file, ("chains", name), [fault], own)
+    for name, file_faults in file_faults_of.items():
+        other_faults = [fault for chain_name, fault in chain_faults if chain_name == name]
+        yield from _faults_at(file, ("chains", name), _one_cause(file_faults, other_faults), own)
     for number, route in file.numbered_mappings("routes"):
-        filled, faults = _fill_steps(file, route.get("steps", []), own)
-        steps, invalid = program.read_chain(filled, own)
-        unread_numbers = {fault.number for fault in faults}
-        faults += [fault for fault in invalid if fault.number not in unread_numbers]
-        faults += program.unknown_chains(steps, chains)
-        yield from _faults_at(file, ("routes", number, "steps"), faults, own)
+        filled, file_faults = _fill_steps(file, route.get("steps", []), own)
+        steps, other_faults = program.read_chain(filled, own)
+        other_faults += program.unknown_chains(steps, chains)
+        yield from _faults_at(file, ("routes", number, "steps"), _one_cause(file_faults, other_faults), own)
+
+
+def _one_cause(file_faults: list[program.StepFault], other_faults: list[program.StepFault]) -> list[program.StepFault]:
+    """Return the faults, without the others of a step whose file cannot be read: they may be due to this."""
+    unread_steps = {fault.number for fault in file_faults}
+    return file_faults + [fault for fault in other_faults if fault.number not in unread_steps]
 
 
 def _faults_at(
     file: ConfigFile, path: DocumentPath, faults: Iterable[program.StepFault], own: StepClasses
 ) -> Iterator[Fault]:
+    """Yield the faults of a chain's steps with their lines. `path` is that of the chain."""
     for fault in faults:
-        if fault.name in destination_kinds() and fault.name not in own and step_class(fault.name) is None:
+        text = str(fault)
+        if _is_destination_kind(fault.name, own):
             rule = "is a kind of destination: write it under `destinations`, and name that in the route's `to`"
-            fault = program.StepFault(fault.number, fault.name, rule)
+            text = str(program.StepFault(fault.number, fault.name, rule))
         at = path if fault.number is None else (*path, fault.number - 1)
-        yield Fault(file.line(at), setting_name(file, path[:2]), str(fault))
+        yield Fault(file.line(at), setting_name(file, path[:2]), text)
+
+
+def _is_destination_kind(step_name: str | None, own: StepClasses) -> bool:
+    """Return whether there is no such step, but a kind of destination has this name."""
+    is_step = step_name is not None and (step_name in own or step_class(step_name) is not None)
+    return step_name in destination_kinds() and not is_step
 
 
 def _fill_steps(file: ConfigFile, written: Json, own: StepClasses) -> tuple[Json, list[program.StepFault]]:
@@ -148,9 +158,8 @@ def compiled_for_notify(transform: JsonObject) -> JsonObject:
     compiled: JsonObject = {"removals": removals} if removals else {}
     asking = [step for route in routes for step in route.chain.reachable_steps() if step.asks_others]
     if asking:
-        # An operator's own step may mean another thing by `retry`.
-        schedules = [None if step.is_own else getattr(step.step, "retry", None) for step in asking]
-        longest = max(sum(RETRY_SECONDS if retry is None else retry) for retry in schedules)
+        schedules = [step.retry_seconds for step in asking]
+        longest = max(sum(RETRY_SECONDS if schedule is None else schedule) for schedule in schedules)
         compiled["waiting_routes"] = {"longest_seconds": longest}
     return compiled
 

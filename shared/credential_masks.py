@@ -21,6 +21,10 @@ MIN_MASKED_CHARACTERS: Final = 8
 """A shorter text may stand in a response by chance, and a delivery is judged by what its response says."""
 MIN_PART_CHARACTERS: Final = 16
 """The same for a segment or parameter of a secret URL, which may be a word such as `webhooks`."""
+_END_OF_BASE64: Final = rb"(?:[a-z0-9+/_-](?:={1,2}|(?![a-z0-9+/_-])))?"
+"""The last character of a base64, with or without padding, which has bits of the credential's last byte.
+
+It is looked for behind each spelling. Behind one that is not base64, at most one character too many is masked."""
 
 
 def without_credentials(body: bytes, credentials: Sequence[str]) -> bytes:
@@ -50,8 +54,6 @@ def masked(text: str, credentials: Sequence[str]) -> str:
     return text
 
 
-_END_OF_BASE64: Final = rb"(?:[a-z0-9+/_-](?:={1,2}|(?![a-z0-9+/_-])))?"
-"""The last character, with or without padding, which has bits of the credential's last byte."""
 _ESCAPE: Final = re.compile(
     rb"%[0-9a-f]{2}|\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|[0-9a-f]{4})|\\[\"\\/bfnrt]|&#?[0-9a-z]{1,8};"
 )
@@ -76,7 +78,7 @@ def _without_escaped(body: bytes, low: bytes, credentials: Sequence[str]) -> byt
     kept: list[bytes] = []
     end = 0
     for first, last in sorted(spans):
-        if places[first] >= end:
+        if places[first] >= end:  # otherwise it overlaps the span before it, and shares its mask
             kept += (body[end : places[first]], MASK.encode())
         end = max(end, places[last])
     return b"".join((*kept, body[end:]))
@@ -119,14 +121,18 @@ def _spellings(value: str) -> tuple[bytes, ...]:
 
     ASCII letters are small: `bytes.lower` changes no others.
     """
-    found = {
-        spelling.encode("utf-8", "replace").lower()
-        for text in _texts(value)
-        for cased in (text, text.upper(), text.lower())
-        for quoted in (cased, json.dumps(cased, ensure_ascii=False)[1:-1], json.dumps(cased)[1:-1])
-        for spelling in (quoted, quoted.replace("/", "\\/"), html.escape(cased), *_percent_encoded(cased))
-    }
-    return tuple(sorted(found, key=len, reverse=True))
+    found = set[str]()
+    for text in _texts(value):
+        for cased in (text, text.upper(), text.lower()):
+            found.update(_in_json(cased), _percent_encoded(cased), [cased, html.escape(cased)])
+    spellings = {text.encode("utf-8", "replace").lower() for text in found}
+    return tuple(sorted(spellings, key=len, reverse=True))
+
+
+def _in_json(text: str) -> Iterator[str]:
+    for quoted in (text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]):
+        yield quoted
+        yield quoted.replace("/", "\\/")
 
 
 def _percent_encoded(text: str) -> tuple[str, ...]:
@@ -143,6 +149,7 @@ def _in_base64(text: str) -> Iterator[str]:
     content = text.encode("utf-8", "replace")
     for bytes_before in range(3):
         characters = b64encode(bytes(bytes_before) + content).decode()
+        # Each character has 6 bits. Rounded up at the beginning and down at the end, all of them are the text's own.
         first_own = (bytes_before * 8 + 5) // 6
         end_of_own = (bytes_before + len(content)) * 8 // 6
         own = characters[first_own:end_of_own]

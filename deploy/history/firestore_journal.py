@@ -39,9 +39,11 @@ WITHOUT_DOCUMENT: Final = ("id", "entry", "passes")
 
 
 class FirestoreJournalReader(cloud_journal.CloudJournal):
-    """The journal on Firestore. CloudJournal says what the methods that it calls return.
+    """The journal on Firestore. What its methods return is said by CloudJournal and JournalView.
 
-    The name of an event's document, `document_id` of its id, is the key that CloudJournal passes to `_documents`.
+    An event is stored as a document of EVENTS. Its CloudEvent is in the field `document`, or in a document of BODIES
+    with the same name where bodies are kept for a shorter time. The name is `document_id` of the event's id, and the
+    key that CloudJournal passes to `_documents`.
     """
 
     def __init__(self, store: firestore.Firestore, blobs: CloudBlobs) -> None:
@@ -79,11 +81,9 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
         found: dict[str, str] = {}
         for some in batching.batches(keys, BODIES_AT_ONCE):
             events = await self._store.get(EVENTS, some, ("document",))
-            # Bodies have documents of their own where they are kept for a shorter time.
-            names = [name for name, fields in events.items() if fields.get("document") is None]
-            bodies = await self._store.get(BODIES, names, ("document",)) if names else {}
-            for name, fields in events.items():
-                found[name] = _text_of(bodies.get(name, fields))
+            without_own = [name for name, fields in events.items() if fields.get("document") is None]
+            bodies = await self._store.get(BODIES, without_own, ("document",)) if without_own else {}
+            found |= {name: _text_of(fields) for name, fields in {**events, **bodies}.items()}
         return found
 
     @cloud_journal.on_own_loop
@@ -101,14 +101,14 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
 
     @cloud_journal.on_own_loop
     async def with_document(self, event_ids: Sequence[str]) -> frozenset[str]:
-        names = {document_id(each): each for each in event_ids}
+        id_of_name = {document_id(each): each for each in event_ids}
         found: set[str] = set()
-        for some in batching.batches([*names], NAMES_AT_ONCE):
-            events = await self._store.get(EVENTS, some, ("entry",))
+        for names in batching.batches([*id_of_name], NAMES_AT_ONCE):
+            events = await self._store.get(EVENTS, names, ("entry",))
             with_own = {name for name, fields in events.items() if entry_of(fields).get("has_document")}
-            others = [name for name in some if name not in with_own]
+            others = [name for name in names if name not in with_own]
             bodies = await self._store.get(BODIES, others, (EXPIRE_AT,)) if others else {}
-            found |= {names[name] for name in (*with_own, *bodies)}
+            found |= {id_of_name[name] for name in (*with_own, *bodies)}
         return frozenset(found)
 
     @cloud_journal.on_own_loop
@@ -185,11 +185,11 @@ class FirestoreJournalReader(cloud_journal.CloudJournal):
     ) -> tuple[journal_view.DeadLetterRow, ...]:
         """Return dead letters, newest first."""
         end = LAST_SEQ if before is None else before
-        where = _between("seq", FIRST_SEQ, end)
+        index, where = "seq", _between("seq", FIRST_SEQ, end)
         if state is not None:
-            where = _between("by_state", keyed(state, FIRST_SEQ), keyed(state, end))
+            index, where = "by_state", _between("by_state", keyed(state, FIRST_SEQ), keyed(state, end))
         query = query_document(
-            DEAD_LETTERS, where, order_by=where[0].field, descending=True, limit=limit, select=WITHOUT_MESSAGE
+            DEAD_LETTERS, where, order_by=index, descending=True, limit=limit, select=WITHOUT_MESSAGE
         )
         return await self._letters(await self._store.query(query))
 
@@ -253,19 +253,19 @@ def _stored(document: firestore.Document) -> cloud_journal.StoredEvent:
     return cloud_journal.StoredEvent(document.id, str(fields["id"]), entry_of(fields), int(str(fields["passes"])))
 
 
-def chunk_size(query: journal_view.EventQuery) -> int:
-    """Return how many events to read at once.
-
-    If the index finds exactly what the query asks for, that is its limit and one more. Otherwise the events that are
-    read are searched, so each read is as large as possible.
-    """
-    is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
-    return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
-
-
 def _text_of(body: Fields) -> str:
     document = body.get("document")
     return document.decode() if isinstance(document, bytes) else ""
+
+
+def chunk_size(query: journal_view.EventQuery) -> int:
+    """Return how many events to read at once.
+
+    If an index of `read_events` finds exactly what the query asks for, that is its limit and one more. Otherwise the
+    events that are read are searched, so each read is as large as possible.
+    """
+    is_searched = query.status or query.text or (query.type and (query.source or query.type.endswith("*")))
+    return cloud_journal.CHUNK if is_searched else min(cloud_journal.CHUNK, query.limit + 1)
 
 
 async def read_events(
@@ -276,7 +276,7 @@ async def read_events(
     The caller applies the other conditions of the query.
     """
     low = FIRST_SEQ if query.since is None else first_seq(query.since)
-    high = LAST_SEQ if query.until is None else first_seq(query.until + 0.001)
+    high = LAST_SEQ if query.until is None else first_seq(query.until + 0.001)  # its millisecond is included
     high = high if before is None else min(high, before)
     if query.source:
         field, prefix = "by_source", f"{query.source[:MAX_TEXT]}/"

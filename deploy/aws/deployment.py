@@ -12,7 +12,7 @@ from typing import Final
 
 from deploy.cloud_access import aws, aws_names
 from deploy.config import checkout
-from deploy.config.deployed_target import keep_target
+from deploy.config.dotenv import keep_target
 from deploy.terminal.command_line import CommandError
 from shared.jsontext import JsonObject, objects_at
 

@@ -9,6 +9,5 @@
     databases, notify_destinations, kept_bodies  facts about compiled slices
 
 checkout, configured, dotenv and running_dev say which file, environment and running `hookchain dev` a command uses;
-local_ports says at which ports one runs. dotenv_warnings has the warnings of .env, and deployed_target the lines that a
-deployment adds to it.
+local_ports says at which ports one runs. dotenv_warnings has the warnings of .env.
 """

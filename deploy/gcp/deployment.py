@@ -13,7 +13,7 @@ from typing import Final
 
 from deploy.bundle.bundle import contents, digest_of_files, write
 from deploy.cloud_access import gcp_names
-from deploy.config import checkout, compiler, deployed_target, mail_settings, platform_parts
+from deploy.config import checkout, compiler, dotenv, mail_settings, platform_parts
 from deploy.gcp import graph, plan
 from deploy.gcp.resources import services
 from deploy.secrets.needs import Need, needs
@@ -78,7 +78,7 @@ class DotenvSettings:
 
     def keep(self) -> list[str]:
         """Add missing variables to .env. Return a note for each one that keeps another value. Raises DotenvFault."""
-        return deployed_target.keep_target(
+        return dotenv.keep_target(
             self.path,
             target={
                 "GOOGLE_CLOUD_PROJECT": self.target.project,

@@ -10,8 +10,7 @@ from hypothesis import given, strategies as st
 
 from functions.notify.destinations.object import object as kind
 from functions.notify.destinations.object.content import Content, content_of
-from functions.notify.destinations.object.key import MAX_KEY_BYTES, key_fault, key_of
-from functions.notify.destinations.object.settings import Settings
+from functions.notify.destinations.object.settings import MAX_KEY_BYTES, Settings, key_fault, key_of
 from functions.notify.http_kind import Response
 from shared.delivery import Delivered, Disabled, Failed, RetryLater
 from shared.errors import Permanent

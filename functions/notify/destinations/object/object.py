@@ -20,8 +20,7 @@ from typing import Final
 from functions.notify import destination, google_calls, http_kind
 from functions.notify.destinations.object import cloud_storage, s3
 from functions.notify.destinations.object.content import content_of
-from functions.notify.destinations.object.key import key_of
-from functions.notify.destinations.object.settings import Settings
+from functions.notify.destinations.object.settings import Settings, key_of
 from shared import errors
 from shared.delivery import Delivered, Delivery, Failed, Outcome, RetryLater
 

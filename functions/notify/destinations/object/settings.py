@@ -1,14 +1,17 @@
-"""The settings of the destination `object`."""
+"""The settings of the destination `object`, and the key that they give to an object: its name in the bucket."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from functions.notify import kind_settings
-from functions.notify.destinations.object.key import key_template
-from shared import expressions
+from functions.notify import http_kind, kind_settings
+from shared import errors, expressions
 from shared.config.rules import SecretName
+from shared.delivery import Delivery
+from shared.event import UNFIT
+from shared.templating.template import KNOWN, Template
 
 Format = Literal["json", "ndjson", "csv", "raw"]
 EXTENSIONS: Final[dict[Format, str]] = {"json": ".json", "ndjson": ".ndjson", "csv": ".csv", "raw": ""}
@@ -18,6 +21,10 @@ MEDIA_TYPE: Final = re.compile(
 """A content type, such as `text/csv; charset=utf-8`. Only ASCII: a sender may choose it, and any other character in a
 header would make the signature for S3 invalid."""
 
+MAX_KEY_BYTES: Final = 1_024
+"""The longest key, in Cloud Storage and in S3."""
+_RESERVED: Final = ".well-known/acme-challenge/"
+"""Cloud Storage does not accept names that begin with this."""
 _DEFAULT_KEY: Final = "{{ source }}/{{ receivedat[:10] }}/{{ delivery_id }}"
 """The default template of the key. The extension of the format follows it."""
 _LITERAL: Final = re.compile(r"[^{]*")
@@ -32,6 +39,12 @@ def _media_type(text: str) -> str:
     if not MEDIA_TYPE.fullmatch(text):
         raise ValueError("must be a content type, such as text/csv; charset=utf-8")
     return text
+
+
+@lru_cache(maxsize=1_000)
+def key_template(text: str) -> Template:
+    """Return the template, which can also use `delivery_id`. Raises TemplateFault."""
+    return Template("key", " ".join(text.split()), known=KNOWN | {"delivery_id"})
 
 
 class Settings(kind_settings.KindSettings):
@@ -122,3 +135,26 @@ class Settings(kind_settings.KindSettings):
         too, so `request` also looks for the id in the key.
         """
         return "{%" not in self.key_text and bool(_DELIVERY_ID.search(self.key_text))
+
+
+def key_of(template: str, delivery: Delivery) -> str:
+    """Return the key of the delivery: in each attempt the same.
+
+    Raises Permanent for a name that a program could take for another path, and if the template cannot be filled.
+    """
+    key = key_template(template).render({**http_kind.template_view(delivery), "delivery_id": delivery.id})
+    if fault := key_fault(key):
+        raise errors.Permanent("template_failed", f"template 'key': its result {fault}")
+    return key
+
+
+def key_fault(key: str) -> str | None:
+    """Return the rule that the key breaks. The text does not quote the key, because an event's data may be in it."""
+    size = len(http_kind.utf8(key))
+    if re.search(UNFIT, key):
+        return "must have no control characters and no line breaks"
+    if not key or size > MAX_KEY_BYTES:
+        return f"must have 1 to {MAX_KEY_BYTES} bytes; it has {size}"
+    if any(part.strip() in ("", ".", "..") for part in key.split("/")) or "\\" in key:
+        return "must have no empty parts between `/`, no `.` or `..` as a part, and no backslash"
+    return "must not be a name that Cloud Storage reserves" if key.startswith(_RESERVED) else None

@@ -92,6 +92,8 @@ def _finding_of(check: Check) -> Finding:
         return unknown("needs AWS credentials")
     except (gcp.ApiError, command_line.CommandError) as fault:
         return unknown(str(fault).split("\n")[0])
+    except errors.Temporary as fault:  # a store that cannot be read now
+        return unknown(fault.detail)
     except Exception as error:  # one check's own fault must not hide what the others found
         return unknown(f"the check failed: {errors.place_of(error)}", "please report it")
 

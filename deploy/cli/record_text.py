@@ -36,8 +36,8 @@ _INDENT: Final = "  "
 _NAME_WIDTH: Final = 11
 """The width of the names in front of the values."""
 REPEATED: Final = (
-    "These requests have the same id or the same signed bytes, so they count as one event. "
-    "If they are different events, set `dedupe` on the source."
+    "These requests have the same id, the same signed bytes or, with `dedupe: body`, the same body, so they count as "
+    "one event. If they are different events, change `id` or `dedupe` of the source."
 )
 MAX_ENDPOINTS: Final = 20
 """The deliveries to endpoints that are listed of an event."""

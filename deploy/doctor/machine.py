@@ -60,7 +60,7 @@ def processes(trouble: str, ledger_faults: Sequence[str], command: str = "make d
     if trouble:
         return problem(trouble, f"stop `{command}` and start it again")
     if ledger_faults:
-        return problem("; ".join(ledger_faults), "close that program")
+        return problem("; ".join(ledger_faults), "close the program that has it open, or free space on its disk")
     return ok("each process answers")
 
 

@@ -91,7 +91,8 @@ def ledger_faults(folder: Path) -> Iterator[str]:
             ledger.execute("BEGIN IMMEDIATE")
             ledger.rollback()
     except sqlite3.Error as error:
-        yield f"{folder / LEDGER_FILE}: {database.reason_of(error)}; another program may have it open"
+        holder = "; another program may have it open" if database.is_busy(error) else ""
+        yield f"{folder / LEDGER_FILE}: {database.reason_of(error)}{holder}"
 
 
 def running_aws(folder: Path) -> "LocalAws | None":

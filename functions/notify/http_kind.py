@@ -39,7 +39,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from shared import fetch
+from shared import fetch, times
 from shared.delivery import Delivered, Delivery, Disabled, Failed, Outcome, RetryLater
 from shared.event import Event, oneline, to_cloudevent, view_of
 from shared.jsontext import Json, JsonObject, json_or_none, to_json, value_at
@@ -59,6 +59,8 @@ MAX_STATED_SECONDS: Final = 1e12
 """A wait in a response that is longer than this is not believed."""
 _RETRY_AFTER_STATUSES: Final = frozenset({408, 425, 429})
 """The 4xx statuses whose `Retry-After` is respected."""
+UNREMARKABLE_SECONDS: Final = 60.0
+"""A reason names a longer wait for which the receiver asks, because it may explain a late attempt."""
 
 SecretValues: TypeAlias = Mapping[str, tuple[str, ...]]
 """The values of the secrets that the settings name, by the secrets' names. The newest value of a secret is first, so
@@ -300,4 +302,7 @@ def outcome_by_status(
         if response.redirect_to:
             advice = f"it leads to {response.redirect_to}, so correct `url`"
         return RetryLater(f"{service} answered {status}; redirects are not followed: {advice}", after, excerpt)
-    return RetryLater(f"{service} answered {status}", after, excerpt)
+    reason = f"{service} answered {status}"
+    if after is not None and after > UNREMARKABLE_SECONDS:
+        reason += f" and asks for a wait of {times.duration_text(round(after))}"
+    return RetryLater(reason, after, excerpt)

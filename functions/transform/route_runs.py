@@ -254,6 +254,8 @@ async def _run_route(
     stops = tuple(dict.fromkeys(result.logged_stops))  # each once
     if result.notes or result.skipped_faults or result.stops or result.faults:
         failed, reason = _explain_result(route, route_match, result)
+        if result.faults and failed is None:
+            stops = (*stops, f"failed ({result.faults[0].code}), and dropped as `on_error` says")
     decision = RouteDecision(
         route.name,
         matched=True,

@@ -178,6 +178,8 @@ def reason_of(error: sqlite3.Error | OSError) -> str:
         return f"{error}; start Hookchain again: it finds the damaged file"
     if _primary_code(error) == sqlite3.SQLITE_READONLY:
         return f"{error}; reading the files needs the right to write them too. Copy the folder to read it"
+    if _primary_code(error) == sqlite3.SQLITE_IOERR:
+        return f"{error}; its disk may be full"
     return str(error)
 
 

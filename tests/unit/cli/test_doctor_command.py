@@ -25,6 +25,7 @@ from deploy.terminal.finding import Check, Finding, ok, problem, unknown
 from deploy.terminal.output import Screen
 from shared.cloud.local.journal import open_journal
 from shared.cloud.local.ledger import LocalLedger
+from shared.errors import Temporary
 from shared.jsontext import Json, JsonObject
 from shared.ledger import PAUSED_BY_OPERATOR
 from tests.fakes.command import Command, as_objects
@@ -177,6 +178,27 @@ def test_what_runs_is_checked_with_its_ledger(tmp_path: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         found = processes("", list(ledger_faults(tmp_path)))
     assert found.found == f"{path}: database is locked; another program may have it open"
+
+
+def test_a_full_disk_is_not_taken_for_another_program_or_a_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = sqlite3.OperationalError("disk I/O error")
+    full.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+    def connect(*_: object, **__: object) -> sqlite3.Connection:
+        raise full
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    path = tmp_path / "ledger.db"
+    path.touch()
+    assert list(ledger_faults(tmp_path)) == [f"{path}: disk I/O error; its disk may be full"]
+
+    def check() -> Finding:
+        raise Temporary("ledger_unavailable", "ledger.db cannot be read: disk I/O error; its disk may be full")
+
+    [(_, finding)] = checkup([Check("deliveries", check)], lambda _: None, 5.0)
+    assert finding.found == "ledger.db cannot be read: disk I/O error; its disk may be full"
 
 
 async def _stop(state: Path) -> None:

@@ -265,7 +265,7 @@ def test_without_dev_one_can_look_but_not_send(kept: Kept, command: Command, mon
 def test_a_repeated_request_is_shown_as_one_event(kept: Kept, command: Command) -> None:
     kept.event("4f2a9c0d")
     kept.received("4f2a9c0d")
-    note = "  These requests have the same id or the same signed bytes, so they count as one event."
+    note = "  These requests have the same id, the same signed bytes or, with `dedupe: body`, the same body"
     assert note not in command("events", "show", "4f2a9c")
     kept.received("4f2a9c0d")
     assert note in command("events", "show", "4f2a9c")

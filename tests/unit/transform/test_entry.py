@@ -63,6 +63,11 @@ async def test_what_the_bus_confirmed_is_acknowledged(bench: Bench, capsys: pyte
         ({"from": ["other"]}, "no_route", "none of 1 routes is for this source"),
         ({"steps": [{"filter": "data.paid"}]}, "filtered", "route 'r': step 1 'filter': data.paid is not true"),
         ({"steps": [{"set": {"data.plan.x": 1}}]}, "dead_lettered", ""),
+        (
+            {"steps": [{"set": {"data.plan.x": 1}}], "on_error": "drop"},
+            "filtered",
+            "route 'r': failed (path_conflict), and dropped as `on_error` says",
+        ),
     ],
 )
 async def test_the_log_says_why_nothing_is_owed_without_any_text_of_the_event(

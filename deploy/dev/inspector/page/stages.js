@@ -23,7 +23,7 @@ export function receiveStage(event) {
   return stage("receive", "good", `${request.method} /${request.source} → ${request.status}`,
     h("p", { class: "faint" }, time(request.at, true), request.duration_ms !== null && ` · answered after ${duration(request.duration_ms)}`, request.bytes && ` · ${bytes(request.bytes)}`),
     checksView(null, { Authentication: auth }),
-    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")}, with the same id or the same signed bytes. Therefore it is one event. If these are different events, set \`dedupe\` on the source.`));
+    times > 1 && h("p", { class: "faint" }, `The sender sent it ${plural(times, "time")}, with the same id, the same signed bytes or, with \`dedupe: body\`, the same body. Therefore it is one event. If these are different events, change \`id\` or \`dedupe\` of the source.`));
 }
 
 export function transformStage(event) {

@@ -20,7 +20,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from shared import times
-from shared.jsontext import Json, JsonObject, canonical, to_json
+from shared.jsontext import Json, JsonObject, canonical, kind_of, to_json
 from shared.writers.writing import place_of_senders_key
 
 FORMATS: Final = ("date", "email", "idn-email", "ipv4", "ipv6", "regex", "uuid")
@@ -193,7 +193,7 @@ def broken_rule(error: ValidationError) -> str:
         return f"lacks {', '.join(repr(name) for name in cast('list[str]', rule_value) if name not in fields)}"
     if rule == "type":
         types = " or ".join(map(str, rule_value)) if isinstance(rule_value, list) else rule_value
-        return f"is not of type {types}"
+        return f"is not of type {types}: it is {kind_of(cast('Json', error.instance))}"
     if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has a field that the schema does not name"
     if rule == "uniqueItems":

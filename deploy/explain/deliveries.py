@@ -80,7 +80,13 @@ def preview_delivery(
     check = report.Check(name, "passed", f"{content.summary}; {timing}" if timing else content.summary)
     lines = [*content.lines, *_missing_lines(delivery, notify), *_unanswered_lines(offline.configured)]
     if offline.configured.is_fan_out and situation.endpoints is not None:
-        lines += _endpoint_block(offline, notify, situation.endpoints)
+        plan = fan_out.plan_of(delivery, offline.configured.settings)
+        known = {tenant: situation.endpoints(tenant) for tenant in plan.tenants}
+        views = fan_out.tenant_views(plan, delivery.event, known, notify)
+        title = f"The endpoints of {delivery.destination!r} on this machine"
+        lines += _block(title, [*fan_out.endpoint_lines(plan, views)])
+        if reason := fan_out.reason_for_nobody(plan, views):
+            check = report.Check(name, "failed", reason)
     return DeliveryPreview(check, tuple(lines))
 
 
@@ -212,13 +218,6 @@ def _unanswered_lines(configured: DeliveryOptions) -> Iterator[str]:
         act = f"keeps it until `hookchain release {configured.name}`"
     within = f"Without an answer within {times.duration_text(attempt_settings.timeout_seconds)}"
     yield f"    {within}, its outcome is unknown: `on_unknown: {attempt_settings.on_unknown}` {act}."
-
-
-def _endpoint_block(offline: OfflineDelivery, notify: JsonObject, read_endpoints: fan_out.ReadEndpoints) -> list[str]:
-    plan = fan_out.plan_of(offline.delivery, offline.configured.settings)
-    known = {tenant: read_endpoints(tenant) for tenant in plan.tenants}
-    lines = list(fan_out.endpoint_lines(plan, offline.delivery.event, known, notify))
-    return _block(f"The endpoints of {offline.configured.name!r} on this machine", lines)
 
 
 ALONE: Final = (

@@ -53,20 +53,52 @@ async def known_endpoints(documents: store_ports.Documents, tenant: str) -> Sequ
     return None if known is None else await directory.endpoints(tenant)
 
 
-def endpoint_lines(
+class TenantView(NamedTuple):
+    """A tenant that gets an event: each of its endpoints with the reason against it, which is empty if there is none.
+
+    `endpoints` is None if there is no such tenant.
+    """
+
+    tenant: str
+    endpoints: Sequence[tuple[Endpoint, str]] | None
+
+
+def tenant_views(
     plan: FanOutPlan, event: Event, known: Mapping[str, Sequence[Endpoint] | None], notify: JsonObject
-) -> Iterator[str]:
-    """Yield a line for each tenant, and for each of its endpoints, which are `known`: None for an unknown tenant."""
+) -> list[TenantView]:
+    """Return the tenants of the plan. `known` are the endpoints of each; None for an unknown tenant."""
     is_verified_first = value_at(notify, "subscribers", "verify") not in (None, "none")
+    views: list[TenantView] = []
     for tenant in plan.tenants:
         endpoints = known[tenant]
-        if endpoints is None:
+        if endpoints is not None:
+            reasons = [(each, _reason_against(each, event, plan.type, is_verified_first)) for each in endpoints]
+            views.append(TenantView(tenant, reasons))
+        else:
+            views.append(TenantView(tenant, None))
+    return views
+
+
+def reason_for_nobody(plan: FanOutPlan, views: Sequence[TenantView]) -> str:
+    """Return why no endpoint gets the event; empty if one does."""
+    if any(not reason for view in views for _, reason in view.endpoints or ()):
+        return ""
+    unknown = [repr(view.tenant) for view in views if view.endpoints is None]
+    if unknown and not plan.ignores_unknown:
+        return f"unknown_tenant: there is no tenant {', '.join(unknown)} on this machine"
+    return f"no endpoint on this machine gets it: {plan.text}"
+
+
+def endpoint_lines(plan: FanOutPlan, views: Sequence[TenantView]) -> Iterator[str]:
+    """Yield a line for each tenant, and for each of its endpoints."""
+    for view in views:
+        if view.endpoints is None:
             end = "it is ignored" if plan.ignores_unknown else "the event ends as the dead letter unknown_tenant"
-            yield f"Tenant {tenant!r} does not exist here: {end}."
+            yield f"Tenant {view.tenant!r} does not exist here: {end}."
             continue
-        reasons = [_reason_against(each, event, plan.type, is_verified_first) for each in endpoints]
-        yield f"Tenant {tenant!r}: {reasons.count('')} of {count_of(len(endpoints), 'endpoint')} would get it."
-        for endpoint, reason in zip(endpoints, reasons, strict=True):
+        count = sum(not reason for _, reason in view.endpoints)
+        yield f"Tenant {view.tenant!r}: {count} of {count_of(len(view.endpoints), 'endpoint')} would get it."
+        for endpoint, reason in view.endpoints:
             yield f"  {endpoint.id} {endpoint.url}: {f'no, {reason}' if reason else 'yes'}"
 
 

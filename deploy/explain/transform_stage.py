@@ -71,6 +71,7 @@ async def trace_routes(event: Event, transform: JsonObject, services: Services) 
 def _route(route: Route, found: route_runs.RouteResult, event: Event) -> RouteTrace:
     decision, unavailable = found.decision, found.redelivery_error or found.unavailable
     # The reason of a `where` that is not true has this already. A misspelt path can also make one true.
+    is_candidate = route.sources is None or event.source_name in route.sources
     where = route.where if decision.matched else None
     missing = expression_paths.missing_text(where, view=view_of(event)) if where else ""
     return RouteTrace(
@@ -78,7 +79,7 @@ def _route(route: Route, found: route_runs.RouteResult, event: Event) -> RouteTr
         matched=decision.matched,
         outcome=decision.outcome,
         reason=f"{decision.reason}{missing}",
-        values=() if decision.matched or route.where is None else condition_values(route.where, event),
+        values=condition_values(route.where, event) if route.where and is_candidate and not decision.matched else (),
         code=decision.code or (unavailable.code if unavailable else None),
         destinations=decision.destinations,
         steps=tuple(map(_step, found.records)),

@@ -32,8 +32,14 @@ class SchemaCheck:
                 "schema_mismatch", "the body takes more checking against the source's schema than it is given"
             ) from None
         if error:
-            raise errors.Rejected("schema_mismatch", f"{_place(error)} {schema.broken_rule(error)}")
+            raise errors.Rejected("schema_mismatch", f"{_place(error)} {schema.broken_rule(error)}{_cast_hint(error)}")
         return data
+
+
+def _cast_hint(error: ValidationError) -> str:
+    """Return what helps with a text that is to be a number or a boolean, as each value of a form is a text."""
+    is_castable = error.validator == "type" and error.validator_value in ("number", "integer", "boolean")
+    return ", which the source's `cast` can convert" if is_castable and isinstance(error.instance, str) else ""
 
 
 def _place(error: ValidationError) -> str:

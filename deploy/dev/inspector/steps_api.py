@@ -61,7 +61,7 @@ async def _fan_out(
     except errors.Permanent as error:
         return f"{error.code}: {error.detail}", []
     known = {tenant: await fan_out.known_endpoints(backend.documents, tenant) for tenant in plan.tenants}
-    lines = fan_out.endpoint_lines(plan, delivery.event, known, notify)
+    lines = fan_out.endpoint_lines(plan, fan_out.tenant_views(plan, delivery.event, known, notify))
     return plan.text, [*islice(lines, deliveries.MAX_LINES)]
 
 

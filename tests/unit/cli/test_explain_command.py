@@ -445,11 +445,11 @@ REASONS: Final = (
 )
 
 
-def explained(command: Command, event: JsonObject, verify: str) -> str:
+def explained(command: Command, event: JsonObject, verify: str, code: int = 0) -> str:
     Path("hookchain.yaml").write_text(SUBSCRIBERS_CONFIG.replace("VERIFY", verify), encoding="utf-8")
     Path("body").write_text(to_json(event), encoding="utf-8")
     known = ("--config", "hookchain.yaml", "--env-file", os.devnull, "--source", "shop", "--file", "body")
-    return command("explain", *known, "-H", "content-type: application/json")
+    return command("explain", *known, "-H", "content-type: application/json", code=code)
 
 
 async def keep(folder: Path) -> None:
@@ -474,3 +474,21 @@ def test_each_endpoint_of_this_machine_is_named_with_the_reason_against_it(
     assert "Tenant 'acme': 1 of 6 endpoints would get it." in text
     assert "Tenant 'bolt' does not exist here: the event ends as the dead letter unknown_tenant." in text
     assert "https://5.example.com: yes" in explained(command, event, "none")
+
+
+@pytest.mark.parametrize(
+    ("account", "total", "reason"),
+    [
+        ("bolt", 120, "unknown_tenant: there is no tenant 'bolt' on this machine"),
+        ("acme", 1, "no endpoint on this machine gets it: each endpoint of tenant 'acme' that takes the type order.paid"),
+    ],
+)
+def test_an_event_that_no_endpoint_gets_is_not_called_delivered(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, account: str, total: int, reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deploy.cli.explain.checkout.state_folder", lambda: tmp_path)
+    asyncio.run(keep(tmp_path))
+    text = explained(command, {"type": "order.paid", "account": account, "total": total, "name": "x"}, "challenge", code=4)
+    assert reason in text
+    assert "but nothing is delivered" in text

@@ -271,7 +271,7 @@ def test_what_a_step_takes_away_is_missed() -> None:
 
 def test_a_sample_of_a_provider_is_compared_too() -> None:
     [fault] = findings("push: {schema: {properties: {ref: {type: integer}}}}").faults
-    assert fault.rule.endswith("of 'push'; the sample github push: data.ref is not of type integer")
+    assert fault.rule.endswith("of 'push'; the sample github push: data.ref is not of type integer: it is text")
 
 
 def test_an_event_type_that_is_not_declared_is_a_warning() -> None:

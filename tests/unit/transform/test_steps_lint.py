@@ -56,12 +56,12 @@ def test_a_fault_in_a_document_says_where(name: str, text: str, message: str) ->
     ("data", "message"),
     [
         ({}, "data lacks 'email'"),
-        ({"email": 1}, "data.email is not of type string"),
+        ({"email": 1}, "data.email is not of type string: it is a number"),
         ({"email": "hunter2"}, 'data.email breaks format: "email"'),
         ({"email": "a@b", "age": 3}, "data.age breaks minimum: 18"),
         ({"email": "a@b", "plan": "hunter2"}, 'data.plan breaks enum: ["free","pro"]'),
         ({"email": "a@b", "hunter2": 1}, "data has a field that the schema does not name"),
-        ({"email": "a@b", "tags": [1]}, "data.tags[0] is not of type string or null"),
+        ({"email": "a@b", "tags": [1]}, "data.tags[0] is not of type string or null: it is a number"),
         ({"email": "a@b", "tags": ["x", "x"]}, "data.tags holds an item twice"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_fault_against_a_schema_names_place_and_rule_and_no_value(data: Json, 
 )
 def test_a_fault_shows_a_key_of_the_sender_only_if_it_is_the_name_of_a_field(key: str, place: str) -> None:
     schema: Json = {"additionalProperties": {"type": "string"}}
-    assert faults({"schema": schema}, {key: 1}) == f"{place} is not of type string"
+    assert faults({"schema": schema}, {key: 1}) == f"{place} is not of type string: it is a number"
 
 
 def test_every_fault_is_reported_at_once_up_to_ten() -> None:
@@ -102,7 +102,7 @@ def test_a_file_brings_the_schema_as_text_or_in_base64() -> None:
 def test_what_text_says_is_checked_against_the_schema() -> None:
     settings: Json = {"format": "yaml", "schema": SIGNUP, "path": "data.form"}
 
-    assert faults(settings, {"form": "email: 7"}) == "data.form.email is not of type string"
+    assert faults(settings, {"form": "email: 7"}) == "data.form.email is not of type string: it is a number"
     assert faults(settings, {}) == "data.form is not there"
 
 
@@ -123,7 +123,12 @@ def test_fields_of_another_type_are_named(types: dict[str, Json], data: Json, me
 def test_what_fits_passes() -> None:
     signup: Json = {"email": "a@b", "age": 36, "at": "2026-03-01T12:00:00Z", "plan": "pro", "tags": ["x", None]}
     assert data_after(Lint, {"schema": SIGNUP}, signup) == signup
-    types: dict[str, Json] = {"data.n": "integer", "data.x": "text or null", "data.o": "object?", "data.l": "list"}
+    types: dict[str, Json] = {
+        "data.n": "integer",
+        "data.x": "text or null",
+        "data.o": "object?",
+        "data.l": "list",
+    }
     data: Json = {"n": 7.0, "x": None, "l": []}
     assert data_after(Lint, {"types": types}, data) == data
 

@@ -280,10 +280,11 @@ def count_waiting_routes(rows: Sequence[LedgerRow]) -> list[WaitingRoutes]:
     return waiting_routes
 
 
-def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView] = ()) -> list[Retrying]:
+def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]) -> list[Retrying]:
     """Count the waiting deliveries of each destination.
 
-    `newest` are the newest MAX_RETRYING waiting rows of all destinations. They are used for those without a view.
+    `newest` are the newest MAX_RETRYING waiting rows of all destinations. They are used for those without a view, which
+    are not configured, or of which there are more than MAX_SHOWN.
     """
     view_by_name = {view.name: view for view in views}
     without_view = [row for row in newest if row.destination not in (*view_by_name, delivery.ROUTE_ITSELF)]
@@ -297,11 +298,12 @@ def count_retrying(newest: Sequence[LedgerRow], views: Sequence[DestinationView]
         newest_ungrouped = max(rows, key=lambda row: (not row.group, row.created_at))
         # A view does not contain what waits for the endpoints of its destination, which only `newest` does.
         has_whole_view = view is not None and not endpoints
+        is_removed = view is None and not endpoints and len(views) < MAX_SHOWN
         retrying.append(
             Retrying(
                 destination=name,
                 count=len(rows),
-                reason=newest_ungrouped.reason,
+                reason=f"{NOT_CONFIGURED}; {newest_ungrouped.reason}" if is_removed else newest_ungrouped.reason,
                 is_more=view.is_more if view and has_whole_view else len(newest) >= MAX_RETRYING,
                 unknown=sum(bool(row.unknown_count) for row in rows),
                 grouped=sum(bool(row.group) for row in rows),

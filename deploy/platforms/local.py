@@ -157,8 +157,11 @@ class LocalPlatform:
         return local_log.local_records(self.folder, since, is_followed)
 
     def running(self, now: float) -> Running:
-        faults = list(local.ledger_faults(self.folder))
-        return Running([local_version(self.folder)], local_backlogs(self.folder, now), notes=faults)
+        notes = list(local.ledger_faults(self.folder))
+        disk = machine.disk(self.folder)
+        if disk.verdict == "problem":
+            notes.append(f"whether events are accepted: {disk.found}; {disk.todo}")
+        return Running([local_version(self.folder)], local_backlogs(self.folder, now), notes=notes)
 
     def subscribe_url(self) -> str:
         running = local.running_ports(self.folder)

@@ -16,6 +16,7 @@ from deploy.dev.pubsub.messages import Message
 from deploy.dev.pubsub.store import Changes, Store
 from deploy.history.destinations import DestinationView, DigestView, WaitingGroup
 from deploy.history.status import (
+    NOT_CONFIGURED,
     Backlog,
     Retrying,
     SourceActivity,
@@ -245,7 +246,7 @@ def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
 def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() -> None:
     row = new_row(Delivery(EVENT, "ask", ROUTE_ITSELF), "k", NOW, "retry_scheduled")
     rows = [row._replace(retry_at=NOW + wait, reason=f"waits {wait} s") for wait in (62, 61)]
-    assert count_retrying(rows) == []
+    assert count_retrying(rows, []) == []
     status = Status([], waiting_routes=count_waiting_routes(rows))
     text = "\n".join(StatusText(Screen(), NOW).lines(status))
     assert f"waiting: route 'ask', 2 events, the next run at {clock(NOW + 61)}: waits 62 s" in text
@@ -257,8 +258,10 @@ def test_a_destination_that_waits_is_counted_though_newer_deliveries_to_others_f
     newest = [new_row(a_delivery(n, "down"), f"d{n}", NOW, "retry_scheduled") for n in range(100)]
     older = [new_row(a_delivery(n, "crm"), f"c{n}", NOW - 9, "retry_scheduled") for n in range(6)]
     view = DestinationView("crm", "delivering", waiting=6, waiting_rows=older)
-    counts = [(each.destination, each.count, each.is_more) for each in count_retrying(newest, [view])]
+    found = count_retrying(newest, [view])
+    counts = [(each.destination, each.count, each.is_more) for each in found]
     assert counts == [("crm", 6, False), ("down", 100, True)]
+    assert [each.reason.startswith(NOT_CONFIGURED) for each in found] == [False, True]
 
 
 SERVED = """

@@ -193,7 +193,8 @@ def replay_events(context: records.Context) -> int:
     require_destination(context.state, options.only)
     chosen = chosen_events(context.state, options)
     if not chosen:
-        print("no event matches", file=sys.stderr)
+        records.require_known(context.state, options)
+        print(f"no event matches{records.near_type_hint(context.state, options)}", file=sys.stderr)
     stored = context.state.reader.with_document([event.id for event in chosen])
     replayable = [event for event in chosen if event.id in stored]
     planned = Replay(context, replayable, "hookchain events replay")

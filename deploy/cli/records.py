@@ -16,7 +16,7 @@ from typing import Final, TypeVar, get_args
 
 from deploy.cli.command import DONE, add_limit, add_since, help_texts, number_option, parser, run_command, time_option
 from deploy.config.checkout import environ_with, own_env_file
-from deploy.history.journal_view import search_words
+from deploy.history.journal_view import EventQuery, search_words
 from deploy.history.state import State
 from deploy.platforms.choice import add_platform, add_state, open_platform, same_state
 from deploy.terminal import command_line, output
@@ -184,6 +184,15 @@ def require_known(state: State, options: argparse.Namespace) -> None:
         raise command_line.UsageError(f"--code: there is no code {code!r}; {hint}")
 
 
+def near_type_hint(state: State, options: argparse.Namespace) -> str:
+    """Return `; did you mean type 'order.paid'?` if no event matches --type and the newest ones have a similar type."""
+    event_type = getattr(options, "type", None)
+    if event_type is None:
+        return ""
+    near = nearest(event_type, {event.type for event in state.reader.events(EventQuery()).events if event.type})
+    return f"; did you mean type {near!r}?" if near and near != event_type else ""
+
+
 # Printing them
 
 
@@ -208,7 +217,7 @@ def print_records(
         output.print_json({f"{noun.replace(' ', '_')}s": [document(row) for row in printed], "more": has_more})
         return DONE
     if not printed:
-        print(f"no {noun}s", file=sys.stderr)
+        print(f"no {noun}s{near_type_hint(context.state, context.options)}", file=sys.stderr)
         return DONE
     print(table(printed, context.screen))
     if has_more:

@@ -273,7 +273,7 @@ def set_secret(options: argparse.Namespace, platform: Platform) -> int:
     backend = platform.secrets()
     values = secret_values.validated_values(_new_text(options.random, need), need.schemes, need.least_characters)
     before = backend.find([need.name]).get(need.name)
-    old_values = before.values if before else ()
+    old_values = before.values if before and before.overridden is None else ()
     registrar = _registrar(options, platform)
     accepted = asyncio.run(_store_new_values(registrar, backend, need, values, keep=0))
     if old_values and need.readers and not {*old_values} & {*accepted.values}:

@@ -71,6 +71,16 @@ def choose_config(environ: Mapping[str, str], root: Path = ROOT, named: str | No
     return None if environ.get("EMAIL_ADDRESS") else root / EXAMPLE_CONFIG
 
 
+def title_of(path: Path | None) -> str:
+    """Return what a configuration is called in messages, with the name of another one that is not used."""
+    if path is None:
+        return "the mode without a file"
+    first, second = OWN_CONFIGS
+    unused = path.with_name(second.name)
+    is_ambiguous = path.name == first.name and unused.is_file()
+    return f"{path} ({second.name} beside it is not used)" if is_ambiguous else str(path)
+
+
 def config_in_use(named: str | None, environ: Mapping[str, str], state: Path | None = None) -> Path | None:
     """Return the named file, else the one that a running `hookchain dev` serves, else what `choose_config` chooses."""
     if not named and not environ.get("HOOKCHAIN_CONFIG"):
@@ -115,7 +125,7 @@ def config_to_check(
         why = "your configuration" if path else "EMAIL_ADDRESS is set"
         if path == root / EXAMPLE_CONFIG:
             why = f"the example; there is no {OWN_CONFIG}"
-    line = f"Checking {path or 'the mode without a file'} ({why})"
+    line = f"Checking {title_of(path)} ({why})"
     if dev and dev.config != (str(path.absolute()) if path else running_dev.NO_CONFIG):
         served_file = "no file" if dev.config == running_dev.NO_CONFIG else dev.config
         line += f". `hookchain dev` serves another: {served_file}"

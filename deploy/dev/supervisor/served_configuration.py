@@ -40,7 +40,7 @@ class Configuration:
 
     @property
     def title(self) -> str:
-        return str(self.path) if self.path else "no file; webhooks are mailed to EMAIL_ADDRESS"
+        return checkout.title_of(self.path) if self.path else "no file; webhooks are mailed to EMAIL_ADDRESS"
 
     def secrets_of(self, function: str) -> list[str]:
         return compiler.secrets_needed({function: self.slices[function]})

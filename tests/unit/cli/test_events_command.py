@@ -140,6 +140,14 @@ def test_a_filter_by_a_source_that_does_not_exist_is_a_usage_error(kept: Kept, c
         command("events", "list", "--source", name)
 
 
+def test_a_filter_that_matches_nothing_names_the_type_that_was_probably_meant(kept: Kept, command: Command) -> None:
+    kept.event("e1", type="order.paid")
+    command("events", "list", "--type", "order.payed")
+    assert command.error == "no events; did you mean type 'order.paid'?\n"
+    command("events", "replay", "--type", "order.payed", code=1)
+    assert command.error == "no event matches; did you mean type 'order.paid'?\n"
+
+
 def test_a_delivery_in_a_digest_says_until_when_it_waits_or_where_it_is(kept: Kept, command: Command) -> None:
     delivery = Delivery(kept.event("e1"), "tell", "list")
     kept.with_ledger(lambda ledger: ledger.gather(delivery, b"{}", "g1", "gathered by 'team'", NOW, NOW + 60))

@@ -215,6 +215,7 @@ def test_a_mounted_secret_is_not_called_rotated(secrets: Command, env_file: Path
     secrets("rotate", "shop-password", option, code=1)
     assert f"{mounted} overrides .env, where the command stores values. Change the secret there" in secrets.error
     assert not env_file.exists()
+    assert "no longer accepted" not in secrets("set", "shop-password", stdin=f"{STRONG}2\n")
 
 
 def test_the_list_says_what_is_needed_and_never_a_value(secrets: Command, env_file: Path) -> None:

@@ -172,6 +172,8 @@ def test_the_operators_faulty_file_is_checked_though_dev_serves_the_example(tmp_
 
     assert before == (example, f"Checking {example} (the example; there is no deploy/hookchain.yaml)")
     assert after == (own, f"Checking {own} (your configuration). `hookchain dev` serves another: {example}")
+    own.with_suffix(".yml").touch()
+    assert "(hookchain.yml beside it is not used)" in config_to_check(None, {}, state, tmp_path).line
 
 
 def test_the_file_that_dev_was_started_with_is_checked_and_the_line_says_why(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ class StatusText:
 
     def _destination_row(self, each: destinations.DestinationView) -> tuple[str, ...]:
         state = each.state if each.paused_until is None else f"{each.state} until {output.clock(each.paused_until)}"
-        gathered = f" ({each.gathered:,} gathered)" if each.gathered else ""
+        gathered = f" ({_least_count(each.gathered, each.is_more)} gathered)" if each.gathered else ""
         waiting = _least_count(each.waiting, each.is_more) + gathered
         # If there are more deliveries than were read, one of these may be older or due earlier.
         over, within = ("over ", "within") if each.is_more else ("", "in")
@@ -270,11 +270,13 @@ class StatusText:
     def _groups(self, destination: destinations.DestinationView) -> Iterator[str]:
         """Yield a line for each group that waits, the first to be closed first."""
         name = output.printable(destination.name)
+        # If there are more deliveries than were read, a group may have more of them, and older ones.
+        over = "over " if destination.is_more else ""
         for group in destination.groups[:MAX_GROUPS]:
             about = [f"for {group.person}"] if group.person else []
             about += [f"key {group.key!r}"] if group.key is not None else []
-            waits = [f"the oldest since {output.rough_duration(self.now - group.oldest_at)}", group.reason]
-            facts = ", ".join([output.count_of(group.count, "event"), *about, *waits])
+            waits = [f"the oldest for {over}{output.rough_duration(self.now - group.oldest_at)}", group.reason]
+            facts = ", ".join([_least_events(group.count, destination.is_more), *about, *waits])
             line = f"until {output.clock(group.until)}: {facts}"
             yield f"gathered: {name}, {output.printable(line)}"
         if (more := len(destination.groups) - MAX_GROUPS) > 0:
@@ -298,7 +300,7 @@ class StatusText:
         return self.screen.coloured(line, output.YELLOW) + f"  (hookchain events list --status unfinished{self.where})"
 
     def _waiting_route(self, each: history_status.WaitingRoutes) -> str:
-        count = f"{_least_count(each.count, each.is_more)} {'event' if each.count == 1 else 'events'}"
+        count = _least_events(each.count, each.is_more)
         next_run = "" if each.next_at is None else f", the next run at {output.clock(each.next_at)}"
         line = f"waiting: route {output.printable(each.route)!r}, {count}{next_run}: {output.printable(each.reason)}"
         return self.screen.coloured(line, output.YELLOW) + f"  (hookchain events list --status unfinished{self.where})"
@@ -313,6 +315,10 @@ class StatusText:
 def _least_count(number: int, is_more: bool) -> str:
     """Return the number. If more were not read, it is the least that there are."""
     return f"{number:,}{' or more' if is_more else ''}"
+
+
+def _least_events(number: int, is_more: bool) -> str:
+    return f"{_least_count(number, is_more)} event{'' if number == 1 and not is_more else 's'}"
 
 
 def _version_row(each: history_status.Version) -> tuple[str, ...]:

@@ -237,10 +237,18 @@ def test_what_waits_in_which_digest_is_a_line_each_with_its_time() -> None:
     digests = [DigestView("d1", 37, "delivered", NOW - 900, NOW - 899)]
     view = DestinationView("pusher", "delivering", waiting=22, gathered=22, groups=groups, digests=digests)
     lines = list(StatusText(Screen(), NOW).lines(Status([], destinations=[view])))
-    event = r"12 events, for ann, key 'orch\x1bard', the oldest since 3 min, it waits"
+    event = r"12 events, for ann, key 'orch\x1bard', the oldest for 3 min, it waits"
     assert f"gathered: pusher, until 2026-03-01T12:05:00Z: {event}" in lines
     last = "of 37 events at 2026-03-01T11:45:00Z: delivered  (hookchain events show d1)"
     assert lines[-2:] == ["gathered: pusher, 1 more group", f"last digest: pusher, {last}"]
+
+
+def test_a_count_of_what_is_gathered_is_the_least_if_not_all_deliveries_were_read() -> None:
+    group = WaitingGroup(1, NOW - 180, NOW + 300, "it waits")
+    view = DestinationView("pusher", "delivering", waiting=100, gathered=100, is_more=True, groups=[group])
+    text = "\n".join(StatusText(Screen(), NOW).lines(Status([], destinations=[view])))
+    assert "100 or more (100 or more gathered)" in text
+    assert "1 or more events, the oldest for over 3 min, it waits" in text
 
 
 def test_routes_that_wait_are_counted_by_name_with_the_time_of_the_next_run() -> None:

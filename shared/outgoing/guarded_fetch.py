@@ -40,6 +40,11 @@ _TIMEOUT: Final = re.compile(r"timeout=([0-9]{1,6})")
 """The server's idle timeout in `Keep-Alive: timeout=5, max=100`, in seconds."""
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 """OpenSSL's reasons if the server answers in another protocol, which is most often HTTP."""
+# OpenSSL's X509_V_ERR codes: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
+_OTHER_NAME: Final = frozenset({62, 63, 64})
+"""The certificate is valid for another host, mail address or IP address."""
+_UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
+"""No trusted authority signed the certificate."""
 
 
 class Host(NamedTuple):
@@ -312,6 +317,19 @@ def _failure(error: OSError, request: Outgoing, target: Target, *, is_sent: bool
     return error_class("host_unreachable", f"{target.host} {_cause(error, request, target.port)}")
 
 
+def _distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Return what is wrong with a server's certificate."""
+    if error.verify_code in _OTHER_NAME:
+        return f"does not prove its name: {error.verify_message}"
+    reason = f"is not trusted: {error.verify_message}"
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        reason += (
+            ". Either the server does not send an intermediate certificate, or its authority is your own: name it in"
+            " `authorities`, if the kind of destination has it"
+        )
+    return reason
+
+
 def _cause(error: OSError, request: Outgoing, port: int) -> str:
     """Return the cause of the failure, without any text that the other side sent."""
     match error:
@@ -321,7 +339,7 @@ def _cause(error: OSError, request: Outgoing, port: int) -> str:
         case TimeoutError():
             return f"did not answer within {round(request.timeout_seconds, 1):g} s"
         case ssl.SSLCertVerificationError():
-            return f"has a certificate that does not prove its name: {error.verify_message}"
+            return f"has a certificate that {_distrust(error)}"
         case ssl.SSLError() if error.reason in _NO_TLS:
             return f"does not speak TLS at port {port}: correct the port, or write http:// if it speaks plain HTTP"
         case ssl.SSLError():

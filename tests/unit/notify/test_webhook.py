@@ -151,7 +151,10 @@ LOGIN_PAGE = b"<!DOCTYPE html>\n<html><head><title>\n Sign in </title></head><bo
     ("status", "body", "act"),
     [
         *((status, b"", "; redirects are not followed: set `url`") for status in (302, 308)),
-        *((401, body, ": it requires credentials, or different ones: correct `auth` or") for body in (b"", LOGIN_PAGE)),
+        *(
+            (401, body, ": it requires credentials or a signature, or others than these: correct `auth` or `secret`")
+            for body in (b"", LOGIN_PAGE)
+        ),
         (
             403,
             b"",

@@ -215,7 +215,18 @@ async def test_tls_proves_the_name_that_was_asked_for(certificate: tuple[ssl.SSL
             if proven:
                 assert (await fetch.fetch(request)).body == b"ok"
             else:
-                assert "certificate that does not prove its name" in await trouble(fetch, request)
+                assert "certificate that does not prove its name: Hostname mismatch" in await trouble(fetch, request)
+
+
+async def test_a_certificate_of_an_unknown_authority_is_not_called_one_of_another_name(
+    certificate: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    async with serving(OK, certificate[0]) as served:
+        request = Outgoing("GET", f"https://good.example:{served.port}/", allow_private=True)
+        detail = await trouble(guarded(Names(["127.0.0.1"]), ssl.create_default_context()), request)
+    assert "is not trusted: self-signed certificate. Either" in detail
+    assert "`authorities`" in detail
+    assert "its name" not in detail
 
 
 _LOST: Final = "127.0.0.1 closed the connection during the TLS handshake; if port PORT speaks plain HTTP, write http://"

@@ -32,7 +32,7 @@ MAX_SEARCHED_BYTES: Final = 4_096
 MAX_TITLE_CHARACTERS: Final = 80
 _ADVICE: Final = {
     400: "its answer may say what is wrong with the body or headers (`body`, `format`, `headers`)",
-    401: "it requires credentials, or different ones: correct `auth` or its secret",
+    401: "it requires credentials or a signature, or others than these: correct `auth` or `secret`, or their values",
     403: "it does not allow this. If it needs credentials, correct `auth`, `secret` or the rights there; otherwise, a"
     " firewall in front of it may block the request",
     404: "there is nothing at this address: correct `url`",

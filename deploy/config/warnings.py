@@ -534,5 +534,9 @@ def _matched_with_action(provider: str, pattern: str) -> str:
         types = known.only_with_action(pattern)
         more = len(types) - _MAX_NAMED
         return ", ".join(types[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    has_actions = bool(load_catalogue()[provider].event.action)
-    return "events" if has_actions and ("." in pattern or _WILD.search(pattern.rstrip("*"))) else ""
+    if not load_catalogue()[provider].event.action:
+        return ""
+    type_, _, action = pattern.rpartition(".")
+    if type_:
+        return f"events with the type {type_!r} and the action {action!r}"
+    return "events" if _WILD.search(pattern.rstrip("*")) else ""

@@ -33,7 +33,7 @@ MAX_READ: Final = 10
 """The newest events of a source with `recover` that are read whole, at most."""
 _NEVER_MISSED: Final = frozenset({airtable.TYPE})
 """The event types that no webhook delivers, so that all their events are recovered ones."""
-_MAX_DETAIL_CHARACTERS: Final = 300
+_MAX_DETAIL_CHARACTERS: Final = 600
 _RECEIVE_LOGS: Final = "hookchain logs --function receive --since 1d"
 
 Word: TypeAlias = Literal["healthy", "quiet", "failing", "unregistered", "unknown"]

@@ -32,12 +32,17 @@ class SchemaCheck:
                 "schema_mismatch", "the body takes more checking against the source's schema than it is given"
             ) from None
         if error:
-            raise errors.Rejected("schema_mismatch", f"{_place(error)} {schema.broken_rule(error)}{_cast_hint(error)}")
+            raise errors.Rejected("schema_mismatch", f"{_place(error)} {schema.broken_rule(error)}{_hint(error)}")
         return data
 
 
-def _cast_hint(error: ValidationError) -> str:
-    """Return what helps with a text that is to be a number or a boolean, as each value of a form is a text."""
+def _hint(error: ValidationError) -> str:
+    """Return what helps with a schema of the whole event, and with a text that is to be a number or a boolean.
+
+    Each value of a form is a text.
+    """
+    if error.validator == "required" and not error.absolute_path and "data" in error.validator_value:
+        return "; the schema describes the body, which is `data` in the event"
     is_castable = error.validator == "type" and error.validator_value in ("number", "integer", "boolean")
     return ", which the source's `cast` can convert" if is_castable and isinstance(error.instance, str) else ""
 

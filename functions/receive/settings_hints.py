@@ -30,6 +30,8 @@ def settings_hint(source: Source, events: Sequence[Event]) -> str | None:
         rule = f"the body has no list at data.{'.'.join(source.batch)} (`batch`), so it is one event"
         is_list = isinstance(event.data, list)
         return f"{rule}; it is itself a list, whose items are `batch: data.*`" if is_list else rule
+    if event.type == NO_TYPE and isinstance(event.data, list):
+        return "no type was found, and the body is a list: with `batch: data.*`, each of its items becomes an event"
     field = packed_field(event.data) if event.type == NO_TYPE else None
     if field is None:
         return None

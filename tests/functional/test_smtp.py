@@ -221,7 +221,7 @@ async def test_a_server_that_waits_for_tls_is_named(bench: Bench) -> None:
         (
             "starttls",
             [b"220 plain\r\n", b"250-here\r\n250 STARTTLS\r\n", b"220 go\r\n", b"220 plain\r\n"],
-            "localhost does not encrypt: it does not speak TLS as we do (WRONG_VERSION_NUMBER)",
+            "the connection to localhost cannot be encrypted: it does not speak TLS as we do (WRONG_VERSION_NUMBER)",
         ),
     ],
 )
@@ -388,6 +388,17 @@ async def test_a_server_without_starttls_gets_no_mail_and_the_destination_waits(
     assert isinstance(found, Disabled)
     assert "offers no STARTTLS" in found.reason
     assert bench.inbox.envelopes == []
+
+
+async def test_a_server_on_this_machine_that_wants_a_password_after_starttls_is_not_said_to_take_none(
+    bench: Bench, server_tls: ssl.SSLContext
+) -> None:
+    bench.secrets = {"smtp-password": PASSWORD}
+    with bench.serving(tls_context=server_tls, authenticator=authenticator, auth_require_tls=True):
+        found = await bench.send(user="ada@")
+
+    assert isinstance(found, Disabled)
+    assert "takes no password before STARTTLS" in found.reason
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])

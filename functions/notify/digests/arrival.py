@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COALESCED: Final = "it waits for further events of its key"
 DIGEST: Final = "it waits for the next digest"
 QUIET: Final = "it waits for the end of the quiet hours"
+AND_QUIET: Final = " and the end of the quiet hours"
 
 
 async def gather(
@@ -100,16 +101,18 @@ def wait_in_group(configured: DeliveryOptions, delivery: Delivery, now: float, p
     assert settings is not None
     if settings.coalesce is not None and settings.key(delivery.event) is None:
         return None
+    without_quiet_hours = gathered_until(settings._replace(quiet_hours=None), now)
     until = gathered_until(settings, now, person.timezone if person else None)
     if until is None:
         return None
+    is_quiet_then = until != without_quiet_hours
     until += spread_delay(settings, delivery.id)
     if configured.has_expired(delivery.event, until):
         return None
-    if settings.coalesce:
-        reason = COALESCED
-    elif settings.digest:
-        reason = DIGEST
+    if settings.coalesce or settings.digest:
+        reason = COALESCED if settings.coalesce else DIGEST
+        if is_quiet_then:
+            reason += AND_QUIET
     else:
         reason = QUIET
     return Wait(until, reason, group=group_of(settings, delivery, person.name if person else None))

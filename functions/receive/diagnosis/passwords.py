@@ -245,6 +245,11 @@ def _difference(received: str, secrets: Sequence[str], name: str) -> str | None:
     if _VARIABLE.fullmatch(bare):
         return f"is the name of a variable, and not its value: {UNEXPANDED}"
     for secret in secrets:
+        if bare and secret.endswith(f":{bare}"):
+            return (
+                f"{IS_PART_OF_SECRET}: what follows a colon. A secret for basic authentication is the password alone,"
+                " without the name of the user"
+            )
         if len(bare) >= LEAST_RECOGNISED and 2 * len(bare) > len(secret) and bare in secret:
             return f"{IS_PART_OF_SECRET}: {len(secret) - len(bare)} of its characters are missing"
         if len(secret) >= LEAST_RECOGNISED and secret in received:

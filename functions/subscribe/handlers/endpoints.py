@@ -90,9 +90,9 @@ async def change_endpoint(call: Call, body: models.EndpointChange) -> models.End
     def decide(before: Endpoint) -> Endpoint:
         verify_version(call, before)
         after = before.model_copy(update=changes)
+        verify_endpoint_settings(after, body.secret, call.service.settings)
         if body.secret is None:
             _verify_kept_secret(call, before, after)
-        verify_endpoint_settings(after, body.secret, call.service.settings)
         if after.url != before.url and call.service.settings.verify != "none":
             after = after.model_copy(update={"is_verified": False})
         if after.filter != before.filter:

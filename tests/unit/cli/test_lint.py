@@ -101,7 +101,8 @@ def test_a_strict_check_fails_if_there_is_a_warning(lint: Lint) -> None:
     [
         ("github", "issues.*", "'issues.*' matches issues of GitHub by the action; versions before 2026-12-01"),
         ("gitlab", "Note Hook.create", "'Note Hook.create' matches Note Hook of GitLab by the action"),
-        ("jira", "jira:issue_updated.*", "'jira:issue_updated.*' matches events of Jira Cloud"),
+        ("jira", "jira:issue_updated.*", "'jira:issue_updated.*' matches events with the type 'jira:issue_"),
+        ("shopify", "orders.create", "matches events with the type 'orders' and the action 'create' of Shopify by the"),
         ("jira", "jira:*", ""),
         ("github", "issues", ""),
         ("github, action: data.kind", "issues.*", ""),

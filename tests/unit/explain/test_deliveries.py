@@ -230,7 +230,7 @@ LARGE: Json = {"text": "x" * 210_000}
         (QUIET, NIGHT, None, FOR_MORNING),
         (QUIET, NIGHT, LARGE, FOR_MORNING),
         (QUIET.replace("}", ", tz: UTC}"), NIGHT, None, FOR_MORNING.replace("Europe/Berlin", "UTC")),
-        (f"{DAILY}\n    {QUIET}", NIGHT, None, f"{FOR_DIGEST} 07:00 on 28 Nov (Europe/Berlin)"),
+        (f"{DAILY}\n    {QUIET}", NIGHT, None, FOR_MORNING.replace("for the", "for the next digest and the")),
         (f"{QUIET}\n    expires_after: 1h", NIGHT, None, "never: it expires before the quiet hours end"),
     ],
 )

@@ -356,6 +356,12 @@ CAUSES: Final[dict[str, Row]] = {
         f"{DIFFERENT_SECRET}, a private key that the public key here does not belong to",
     ),
     "six characters of a short secret": (HEADER, "short-keys", posted(("x-token", "short-")), DIFFERENT_SECRET),
+    "the user before the password here": (
+        BASIC,
+        f"web:{KEY}",
+        posted(basic("web", KEY)),
+        "is the password alone, without",
+    ),
     "white space here": (HEADER, f"{KEY} ", posted(("x-token", KEY)), "white space around it"),
     "quotation marks here": (OWN, SMART, posted(signed('{"a":1}')), "the secret here is in quotation marks"),
     "whsec_ here": (OWN, f"whsec_{KEY}", posted(mac_with(KEY.encode())), "begins with `whsec_`, and"),
@@ -541,6 +547,7 @@ LIST_ITSELF: Final = f"{NO_LIST}; it is itself a list, whose items are `batch: d
 PACKED: Final = "payload=%7B%22action%22%3A%22opened%22%7D"
 
 
+UNSPLIT: Final = "no type was found, and the body is a list: with `batch: data.*`, each of its items becomes an event"
 UNPACK: Final = "no type was found, and the field 'payload' holds JSON: set `unpack: data.payload`"
 HINTS: Final = pytest.mark.parametrize(
     ("settings", "body", "in_log", "in_report"),
@@ -553,6 +560,7 @@ HINTS: Final = pytest.mark.parametrize(
         ),
         ("", "note=%5Burgent%5D&more=%7Bx%7D", "", ""),
         (", unpack: data.payload", PACKED, "", ""),
+        (", body: json", '[{"a": 1}]', UNSPLIT, UNSPLIT),
         (", batch: data.a.*", "b=1", NO_LIST, NO_LIST),
         (", body: json, batch: data.a.*", "[1]", LIST_ITSELF, LIST_ITSELF),
         (", body: json, batch: data.a.*", '{"a": [1]}', "", ""),

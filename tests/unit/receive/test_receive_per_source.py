@@ -330,6 +330,13 @@ async def test_a_body_that_breaks_the_schema_is_told_place_and_rule_and_nothing_
     assert "canary" not in capsys.readouterr().out
 
 
+async def test_a_schema_of_the_whole_event_is_told_that_it_describes_the_body() -> None:
+    reply = await Posting("a: {auth: none, schema: {required: [data]}}").send("/a", b'{"email": "a"}', JSON)
+    assert json.loads(reply.body)["title"].endswith(
+        "data lacks 'data'; the schema describes the body, which is `data` in the event"
+    )
+
+
 async def test_many_items_are_compared_by_hash_and_not_each_with_each() -> None:
     posting = Posting("a: {auth: none, schema: {uniqueItems: true}}")
     items = [{"n": number} for number in range(10_000)]

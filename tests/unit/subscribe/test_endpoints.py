@@ -98,6 +98,13 @@ async def test_a_value_that_breaks_a_rule_is_answered_422_with_its_path(
     assert len(await api.service.directory.endpoints("acme")) == 1
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "https://[", "https://a[b/", "https://\N{ACCOUNT OF}.com/"])
+async def test_a_url_that_cannot_be_parsed_is_a_422_in_a_change_too(api: Subscribers, key: str, url: str) -> None:
+    made = await api.endpoint("acme", key)
+    answer = await api.send("PATCH", path_of(made), {"url": url}, by=key)
+    assert (answer.status, answer.paths) == (422, ["/url"])
+
+
 async def test_a_change_by_an_old_etag_is_412_and_by_the_new_one_is_done(api: Subscribers, key: str) -> None:
     made = await api.endpoint("acme", key)
     old = (await api.send("GET", path_of(made), by=key)).headers["etag"]

@@ -128,7 +128,7 @@ async def _start_tls(smtp: aiosmtplib.SMTP, host: str, deadline: float) -> None:
                 await smtp.starttls()
                 return
     except _SESSION_ERRORS as error:
-        raise CannotSend(f"{host} does not encrypt: {_reason(error)}", held=False) from error
+        raise CannotSend(f"the connection to {host} cannot be encrypted: {_reason(error)}", held=False) from error
     raise CannotSend(f"{host} offers no STARTTLS: name a server that encrypts, or use smtps://", held=True)
 
 
@@ -148,6 +148,11 @@ async def _log_in(smtp: aiosmtplib.SMTP, login: Login | None, deadline: float) -
                 await smtp.auth_login(login.user, login.password)
             elif "cram-md5" in smtp.server_auth_methods:
                 await smtp.auth_crammd5(login.user, login.password)
+            elif smtp.supports_extension("starttls"):  # it was not used, because the server is on this machine
+                rule = (
+                    "the SMTP server takes no password before STARTTLS, which is not used with a server on this machine"
+                )
+                raise CannotSend(f"{rule}: let it take one, or write another address of it in SMTP_URL", held=True)
             else:
                 raise CannotSend("the SMTP server takes no password: leave the user out of SMTP_URL", held=True)
     except aiosmtplib.SMTPAuthenticationError as error:

@@ -3,7 +3,7 @@
 Only a source with a schema imports this module: jsonschema is slow to import.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from jsonschema import ValidationError
 
@@ -41,7 +41,7 @@ def _hint(error: ValidationError) -> str:
 
     Each value of a form is a text.
     """
-    if error.validator == "required" and not error.absolute_path and "data" in error.validator_value:
+    if error.validator == "required" and not error.absolute_path and "data" in cast("list[str]", error.validator_value):
         return "; the schema describes the body, which is `data` in the event"
     is_castable = error.validator == "type" and error.validator_value in ("number", "integer", "boolean")
     return ", which the source's `cast` can convert" if is_castable and isinstance(error.instance, str) else ""

@@ -8,7 +8,7 @@ from typing import Final, cast
 from jsonschema import ValidationError
 
 from shared import errors, schema, time_bound
-from shared.jsontext import Json
+from shared.jsontext import Json, JsonObject
 
 MAX_SECONDS: Final = 0.5
 """The CPU time for one body. A pattern, or a schema with many branches, could otherwise take years for some bodies."""
@@ -41,8 +41,9 @@ def _hint(error: ValidationError) -> str:
 
     Each value of a form is a text.
     """
-    if error.validator == "required" and not error.absolute_path and "data" in cast("list[str]", error.validator_value):
-        return "; the schema describes the body, which is `data` in the event"
+    if error.validator == "required" and not error.absolute_path:
+        missing = set(cast("list[str]", error.validator_value)) - set(cast("JsonObject", error.instance))
+        return "; the schema describes the body, which is `data` in the event" if "data" in missing else ""
     is_castable = error.validator == "type" and error.validator_value in ("number", "integer", "boolean")
     return ", which the source's `cast` can convert" if is_castable and isinstance(error.instance, str) else ""
 
